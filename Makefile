@@ -1,0 +1,45 @@
+# Every target sets up what it needs from nothing: a virtual environment with the versions that were verified, by hash.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test slow check format lock clean
+
+help:  ## Show this list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+$(READY): requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("labelcontrast needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+setup: $(READY)  ## Make the virtual environment (any other target does it too).
+
+demo: $(READY)  ## The main job on a built-in set: bce, zlpr and reg compared; ends with the report's address.
+	$(BIN)/labelcontrast demo --out demo --force
+
+test: $(READY)  ## The quick suite: under five minutes on two cores.
+	$(BIN)/pytest -n 2 -m "not slow"
+
+slow: $(READY)  ## The end-to-end runs of minutes.
+	$(BIN)/pytest -m slow
+
+check: $(READY)  ## Linters, formatter, type checker.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## Let the formatter write.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)  ## Solve pyproject.toml anew and write requirements/dev.lock.
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--extra timm --extra umap --extra tensorboard --group dev \
+		--override requirements/overrides.txt --output-file requirements/dev.lock pyproject.toml
+
+clean:  ## Remove the virtual environment and the demo.
+	rm -rf $(VENV) demo

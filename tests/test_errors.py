@@ -1,0 +1,32 @@
+"""The family of errors: every one descends from the base and opens with its place."""
+
+from pathlib import Path
+
+from labelcontrast import errors
+
+
+def test_the_tree_in_the_docstring_is_the_family() -> None:
+    drawn = {word for word in (errors.__doc__ or "").split() if word.endswith("Error")}
+    family = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.LabelContrastError)
+    }
+    assert drawn == family
+
+
+def test_a_data_error_opens_with_file_and_line() -> None:
+    assert (
+        str(errors.DataError("not JSON.", path=Path("reviews.jsonl"), line=17)) == "reviews.jsonl, line 17: not JSON."
+    )
+    assert str(errors.DataError("is empty.", path="reviews.jsonl")) == "reviews.jsonl: is empty."
+    assert str(errors.DataError("no labels.")) == "no labels."
+
+
+def test_a_missing_extra_is_the_install_line() -> None:
+    assert "pip install 'labelcontrast[timm]'" in str(errors.MissingExtraError("A timm encoder", "timm"))
+
+
+def test_nearest_names_only_what_is_near() -> None:
+    assert errors.nearest("sprots", ["sports", "politics"]) == ' (did you mean "sports"?)'
+    assert errors.nearest("zzz", ["sports"]) == ""

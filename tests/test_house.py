@@ -1,0 +1,124 @@
+"""The house rules: imports run down only, no circle, no long file, no vague room, every public name listed."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import labelcontrast
+
+SOURCE = Path(labelcontrast.__file__).parent
+# From the roof to the ground. Names on one line do not know one another.
+FLOORS = [
+    ["__main__"],
+    ["cli"],
+    ["serving"],
+    ["studies", "estimator", "integrations"],
+    ["experiment"],
+    ["run_folder"],
+    ["training"],
+    ["data"],
+    ["contrast", "encoders", "evaluation", "labels", "reports", "config"],
+    ["logit_losses"],
+    ["errors"],
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The first part of a file's name below the package: ``data/readers/npz.py`` is in ``data``."""
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+def imports_of(path: Path) -> list[str]:
+    """The modules of this package that a file imports, as dotted names below the package."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labelcontrast"):
+            module = (node.module or "").removeprefix("labelcontrast").lstrip(".")
+            found += [f"{module}.{name.name}".lstrip(".") for name in node.names]
+        elif isinstance(node, ast.Import):
+            found += [
+                name.name.removeprefix("labelcontrast.")
+                for name in node.names
+                if name.name.startswith("labelcontrast.")
+            ]
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: imports are absolute"
+    return found
+
+
+def module_of(name: str) -> Path | None:
+    """The file that a dotted name below the package lives in: the longest prefix that is a file."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        stem = SOURCE.joinpath(*parts[:length])
+        if stem.with_suffix(".py").exists():
+            return stem.with_suffix(".py")
+        if (stem / "__init__.py").exists():
+            return stem / "__init__.py"
+    return None
+
+
+def may_import(importer: str, imported: str) -> bool:
+    """Down only; within a room always (order and circles have a test of their own)."""
+    return importer == imported or FLOOR[importer] < FLOOR[imported]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if room_of(path) != "__init__"], ids=lambda path: str(path.relative_to(SOURCE))
+)
+def test_a_file_imports_only_what_stands_below_it(path: Path) -> None:
+    upward = [name for name in imports_of(path) if not may_import(room_of(path), name.split(".")[0])]
+    assert upward == []
+
+
+def test_no_circle() -> None:
+    graph = {
+        path: {target for name in imports_of(path) if (target := module_of(name)) and target != path} for path in FILES
+    }
+    done: set[Path] = set()
+
+    def visit(path: Path, trail: tuple[Path, ...]) -> None:
+        assert path not in trail, " -> ".join(str(step.relative_to(SOURCE)) for step in (*trail, path))
+        if path not in done:
+            for target in graph[path]:
+                visit(target, (*trail, path))
+            done.add(path)
+
+    for path in FILES:
+        visit(path, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_is_short_and_says_what_it_is(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    assert ast.get_docstring(ast.parse(text)), "a file opens with a sentence"
+    assert not {"utils", "helpers", "common", "misc"} & set(path.relative_to(SOURCE).with_suffix("").parts)
+
+
+def test_every_file_has_its_tests() -> None:
+    """The tree of tests mirrors the tree of code."""
+    tests = Path(__file__).parent
+    expected = [path.relative_to(SOURCE) for path in FILES if not path.name.startswith("__")]
+    missing = [str(name) for name in expected if not (tests / name.parent / f"test_{name.name}").exists()]
+    assert missing == []
+
+
+def test_contrast_knows_tensors_only() -> None:
+    """The losses can be lifted into any training loop."""
+    allowed = {"contrast", "logit_losses", "errors"}
+    reached = {name.split(".")[0] for path in (SOURCE / "contrast").rglob("*.py") for name in imports_of(path)}
+    assert reached <= allowed
+
+
+def test_training_knows_no_loss() -> None:
+    reached = {name.split(".")[0] for path in (SOURCE / "training").rglob("*.py") for name in imports_of(path)}
+    assert not reached & {"contrast", "logit_losses"}
+
+
+def test_public_names_are_complete_and_sorted() -> None:
+    assert labelcontrast.__all__ == sorted(labelcontrast.__all__)
+    for name in labelcontrast.__all__:
+        assert getattr(labelcontrast, name) is not None
