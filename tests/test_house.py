@@ -19,7 +19,7 @@ FLOORS = [
     ["training"],
     ["data"],
     ["contrast", "encoders", "evaluation", "labels", "reports", "config"],
-    ["logit_losses"],
+    ["logit_losses", "files"],
     ["errors"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

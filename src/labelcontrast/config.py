@@ -1,0 +1,219 @@
+"""A run's settings: frozen, complete, and the same as a TOML file; the defaults stand here and nowhere else."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from labelcontrast.errors import ConfigError, nearest
+from labelcontrast.files import write_text
+
+Scalar = bool | int | float | str
+EMBEDDED_ENCODERS = ("auto", "hashed", "convnet", "mlp")
+
+
+class Settings(BaseModel):
+    """The base of all settings: frozen, and an unknown key is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(Settings):
+    """Which column holds what; a column that is not named is found by looking."""
+
+    text: str | None = None
+    """The column of the texts."""
+    image: str | None = None
+    """The column of the pictures' paths."""
+    labels: str | None = None
+    """The column of the labels."""
+
+
+class Encoder(Settings):
+    """What turns an input into an embedding."""
+
+    name: str = "auto"
+    """``auto`` (hashed, convnet or mlp), a hub id, a folder, ``pkg:package/folder`` or ``timm:name``."""
+    pooling: Literal["cls", "mean"] | None = None
+    """How token vectors become one; by default what the model was trained with."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Longest text in tokens; by default the model's own limit, 256 at most."""
+    image_size: int | None = Field(default=None, ge=8)
+    """Side of a picture in pixels; by default the model's own."""
+
+
+class Loss(BaseModel):
+    """A loss by name, with its parameters beside it; the catalogue knows which there are."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Scalar]
+
+    name: str = "reg"
+    """A name of ``labelcontrast losses``."""
+
+    @property
+    def parameters(self) -> dict[str, Scalar]:
+        """Everything but the name."""
+        return dict(self.__pydantic_extra__)
+
+
+class Training(Settings):
+    """How the encoder is trained."""
+
+    epochs: int = Field(default=10, ge=1)
+    """Passes over the training examples, at most."""
+    batch_size: int = Field(default=64, ge=1)
+    """Examples a step; a contrastive loss needs at least two, and likes many."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak rate of AdamW; by default 5e-5 for a pretrained encoder and 1e-3 for an embedded one."""
+    head_learning_rate: float | None = Field(default=None, gt=0)
+    """Peak rate of projector, linear head and prototypes; by default the same as the encoder's."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled decay of all weights but biases and norms."""
+    schedule: Literal["auto", "cosine", "linear"] = "auto"
+    """Decay after the warm-up; ``auto`` is cosine for a contrastive loss and linear for a logit loss."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Share of all steps in which the rate rises from zero."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest global norm of the gradient."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """Arithmetic of the encoder; ``auto`` is bf16 on an accelerator that has it, else 32 bits; a loss is always 32."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs without a better validation score; by default never."""
+    projection_dim: int = Field(default=256, ge=1)
+    """Width of the projections that a contrastive loss sees."""
+    selection_examples: int = Field(default=2000, ge=1)
+    """Training examples, at most, that the validation score of a contrastive epoch is fitted on."""
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Further logs beside the CSV file; each is an extra."""
+
+
+class Evaluation(Settings):
+    """How scores become label sets."""
+
+    threshold: Literal["global", "fixed"] = "global"
+    """``fixed`` is a probability of one half; ``global`` the one threshold with the best micro-F1 on validation."""
+    map: Literal["pca", "umap"] = "pca"
+    """The projection of the report's map of embeddings; UMAP is an extra."""
+
+
+class RunSettings(Settings):
+    """All of a run; ``config.toml`` in the run folder is this, resolved."""
+
+    data: str
+    """A file or a folder in any known format."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of split, initial weights, order of the examples and dropout."""
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    """Shares of training, validation and test where the data come as one file."""
+    columns: Columns = Columns()
+    encoder: Encoder = Encoder()
+    loss: Loss = Loss()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak rate, resolved."""
+        default = 1e-3 if self.encoder.name in EMBEDDED_ENCODERS else 5e-5
+        return self.training.learning_rate or default
+
+    @classmethod
+    def build(cls, values: dict[str, Any]) -> Self:
+        """Check the values of a run.
+
+        Raises:
+            ConfigError: the first thing that is wrong, in one line, with the nearest known name for an unknown key.
+
+        Example:
+            >>> RunSettings.build({"data": "reviews.jsonl", "training": {"epochs": 3}}).training.epochs
+            3
+            >>> RunSettings.build({"data": "reviews.jsonl", "training": {"epoch": 3}})
+            Traceback (most recent call last):
+            labelcontrast.errors.ConfigError: unknown setting "training.epoch" (did you mean "training.epochs"?).
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_first_line(error)) from None
+
+    def write(self, path: Path) -> None:
+        """Write the settings as TOML, whole or not at all."""
+        write_text(path, tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a TOML file of settings, unchecked.
+
+    Raises:
+        ConfigError: when the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        message = f"{path}: no such file; expected a TOML file of settings."
+        raise ConfigError(message) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: not a TOML file: {error}."
+        raise ConfigError(message) from None
+
+
+def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """Set single fields by ``KEY=VALUE``, the key dotted and the value as TOML has it; a bare word is a string.
+
+    Raises:
+        ConfigError: when an assignment has no ``=``.
+
+    Example:
+        >>> override({"loss": {"name": "reg"}}, ["loss.temperature=0.05", "encoder.name=hashed"])
+        {'loss': {'name': 'reg', 'temperature': 0.05}, 'encoder': {'name': 'hashed'}}
+    """
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            message = f'"{assignment}" is not an assignment; expected KEY=VALUE, as in loss.temperature=0.05.'
+            raise ConfigError(message)
+        *sections, name = key.strip().split(".")
+        place = result
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                message = f'"{section}" in "{key.strip()}" is a value, not a section.'
+                raise ConfigError(message)
+        place[name] = _toml_value(text.strip())
+    return result
+
+
+def _toml_value(text: str) -> object:
+    """Read a value as TOML has it, and a bare word as a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _first_line(error: ValidationError) -> str:
+    """Say the first thing that is wrong in one line."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    name = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        return f'unknown setting "{name}"{nearest(name, _known_settings())}.'
+    if first["type"] == "missing":
+        return f'the setting "{name}" is needed.'
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{name} must be {expected}. Got {first['input']!r}."
+
+
+def _known_settings() -> list[str]:
+    """List every field by its dotted name."""
+    known = []
+    for name, field in RunSettings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            known += [f"{name}.{inner}" for inner in section.model_fields]
+        known.append(name)
+    return known

@@ -1,0 +1,48 @@
+"""Files that are whole or not there: written under a temporary name, then renamed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from labelcontrast.errors import RunError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only when the block has ended well.
+
+    Args:
+        path: where the file shall be; its folder is made where it is missing. An older file stays until the rename.
+
+    Raises:
+        RunError: when the system refuses the write, as on a full disk; nothing half-written is left behind.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with whole_file(Path(folder) / "a.txt") as file:
+        ...         _ = file.write(b"whole")
+        ...     (Path(folder) / "a.txt").read_text()
+        'whole'
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        message = f"{path} could not be written: {error.strerror or error}."
+        raise RunError(message) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(text.encode())

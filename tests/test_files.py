@@ -1,0 +1,35 @@
+"""A file is whole or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from labelcontrast.errors import RunError
+from labelcontrast.files import whole_file, write_text
+
+
+def test_an_interrupted_write_leaves_the_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    write_text(path, "older")
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as file:
+        file.write(b"newer, but")
+        raise KeyboardInterrupt
+    assert path.read_text() == "older"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_refused_write_is_one_line_of_our_family(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(RunError, match=r"a\.txt could not be written: Is a directory\.$"):
+        write_text(tmp_path / "a.txt", "text")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_one_line_of_our_family(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RunError, match="No space left on device"),
+        whole_file(tmp_path / "a.txt"),
+        Path("/dev/full").open("wb", 0) as full,
+    ):
+        full.write(b"x")
+    assert list(tmp_path.iterdir()) == []
