@@ -1,0 +1,1 @@
+"""Examples, the readers that make them, splits and batches."""
