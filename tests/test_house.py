@@ -12,10 +12,12 @@ SOURCE = Path(labelcontrast.__file__).parent
 FLOORS = [
     ["__main__"],
     ["cli"],
+    ["terminal"],
     ["serving"],
     ["studies", "estimator", "integrations"],
     ["experiment"],
-    ["run_folder"],
+    ["prediction", "reporting"],
+    ["run_folder", "provenance"],
     ["training"],
     ["data"],
     ["contrast", "encoders", "evaluation", "labels", "reports", "config"],

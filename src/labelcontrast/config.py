@@ -28,7 +28,9 @@ class Columns(Settings):
     image: str | None = None
     """The column of the pictures' paths."""
     labels: str | None = None
-    """The column of the labels."""
+    """The column of the labels; or, where each label has a column of its own, their names, joined by commas."""
+    separator: str | None = None
+    """What stands between the labels of a cell."""
 
 
 class Encoder(Settings):
@@ -105,7 +107,9 @@ class RunSettings(Settings):
     data: str
     """A file or a folder in any known format."""
     seed: int = Field(default=0, ge=0)
-    """Seed of split, initial weights, order of the examples and dropout."""
+    """Seed of the initial weights, the order of the examples and dropout."""
+    split_seed: int = Field(default=0, ge=0)
+    """Seed of the split where the data come as one file; runs with other seeds are measured on the same examples."""
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
     """Shares of training, validation and test where the data come as one file."""
     columns: Columns = Columns()
@@ -170,24 +174,32 @@ def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         >>> override({"loss": {"name": "reg"}}, ["loss.temperature=0.05", "encoder.name=hashed"])
         {'loss': {'name': 'reg', 'temperature': 0.05}, 'encoder': {'name': 'hashed'}}
     """
-    result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
             message = f'"{assignment}" is not an assignment; expected KEY=VALUE, as in loss.temperature=0.05.'
             raise ConfigError(message)
-        *sections, name = key.strip().split(".")
-        place = result
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                message = f'"{section}" in "{key.strip()}" is a value, not a section.'
-                raise ConfigError(message)
-        place[name] = _toml_value(text.strip())
-    return result
+        values = put(values, key.strip(), read_value(text.strip()))
+    return values
 
 
-def _toml_value(text: str) -> object:
+def put(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    """Set one field by its dotted key, in a copy.
+
+    Raises:
+        ConfigError: when a part of the key is a value and not a section.
+    """
+    section, dot, rest = key.partition(".")
+    if not dot:
+        return values | {key: value}
+    inner = values.get(section, {})
+    if not isinstance(inner, dict):
+        message = f'"{section}" in "{key}" is a value, not a section.'
+        raise ConfigError(message)
+    return values | {section: put(inner, rest, value)}
+
+
+def read_value(text: str) -> Any:  # noqa: ANN401
     """Read a value as TOML has it, and a bare word as a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -1,0 +1,1 @@
+"""Training of any encoder under any ``loss(projections or logits, labels)``."""

@@ -1,0 +1,146 @@
+"""Training to the end on Lightning, from the start or from the last checkpoint."""
+
+import csv
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from labelcontrast.config import Training
+from labelcontrast.files import whole_file, write_text
+from labelcontrast.training.learner import Epoch, Learner
+from labelcontrast.training.loggers import build_loggers
+
+BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
+HISTORY = "history.csv"
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there: a full disk leaves the one before."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ANN401, ARG002
+        """Write under a temporary name, then rename."""
+        packed = io.BytesIO()
+        torch.save(checkpoint, packed)
+        with whole_file(Path(path)) as file:
+            file.write(packed.getbuffer())
+
+
+def fit(
+    learner: Learner,
+    batches: DataLoader[Any],
+    *,
+    folder: Path,
+    settings: Training,
+    progress: bool = False,
+    listen: Callable[[Epoch], None] = lambda _: None,
+) -> list[Epoch]:
+    """Train until the last epoch or until patience ends, and leave the best epoch's weights in the learner.
+
+    Args:
+        learner: what is trained.
+        batches: the loader of the training batches.
+        folder: ``history.csv`` and ``checkpoints/`` go here; training goes on from a last checkpoint that is there.
+        settings: epochs, precision, clipping, patience and loggers.
+        progress: show a progress bar.
+        listen: called with every epoch as it ends.
+
+    Returns:
+        The history, one entry an epoch.
+
+    Raises:
+        RunError: when the loss is not finite, or a checkpoint cannot be written.
+        MissingExtraError: when a logger is asked for that is not installed.
+    """
+
+    def note(history: list[Epoch]) -> None:
+        write_history(folder / HISTORY, history)
+        listen(history[-1])
+
+    learner.note = note
+    last = folder / LAST
+    with quiet():
+        trainer = pl.Trainer(
+            max_epochs=settings.epochs,
+            devices=1,
+            precision=resolve_precision(settings.precision),
+            callbacks=_callbacks(folder / BEST, settings.patience),
+            plugins=[WholeCheckpoints()],
+            logger=build_loggers(settings.loggers, folder) or False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            default_root_dir=folder,
+        )
+        trainer.fit(learner, batches, ckpt_path=last if last.exists() else None, weights_only=True)
+    best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
+    learner.load_state_dict(best["state_dict"])
+    return learner.history
+
+
+def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """Name the precision as Lightning does; ``auto`` is bf16 on an accelerator that has it, else 32 bits."""
+    if precision == "auto":
+        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32"
+    return PRECISIONS[precision]
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """Write the history as CSV, a row an epoch."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(Epoch)])
+    table.writeheader()
+    table.writerows(asdict(epoch) for epoch in history)
+    write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Read what ``write_history`` wrote."""
+    with path.open(newline="") as file:
+        return [
+            Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def _callbacks(best: Path, patience: int | None) -> list[Callback]:
+    """Keep the best and the last epoch, and stop when patience ends."""
+    keep = ModelCheckpoint(
+        dirpath=best.parent,
+        filename=best.stem,
+        monitor="score",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    stop = EarlyStopping(monitor="score", mode="max", patience=patience or 1, check_on_train_epoch_end=True)
+    return [keep, stop] if patience else [keep]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning from speaking for us: no banners, and no advice about workers or loggers."""
+    speaker = logging.getLogger("lightning.pytorch")
+    level = speaker.level
+    speaker.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        speaker.setLevel(level)

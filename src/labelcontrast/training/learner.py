@@ -1,0 +1,119 @@
+"""One training step and one epoch's end, for any encoder, head and loss."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from labelcontrast.config import Training
+from labelcontrast.errors import RunError
+from labelcontrast.training.optimiser import build_adamw, rate_factor
+from labelcontrast.training.validation import Score
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    """Mean of the training loss over the steps; of a contrastive loss it says nothing on its own."""
+    score: float
+    """The validation score, higher is better."""
+    learning_rate: float
+    """The encoder's rate at the end."""
+    seconds: float
+    """Time of the epoch, with its validation."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The peak learning rates, resolved, and how they fall."""
+
+    encoder: float
+    head: float
+    schedule: Literal["cosine", "linear"]
+
+
+class Learner(pl.LightningModule):
+    """Encoder, head and loss under AdamW; the history and the random stream travel in the checkpoint.
+
+    The head is a projector under a contrastive loss and a linear layer under a logit loss: here it is what makes the
+    loss's first argument out of embeddings.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, head: nn.Module, loss: nn.Module, *, score: Score, settings: Training, rates: Rates
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.loss = loss
+        self.history: list[Epoch] = []
+        self.note: Callable[[list[Epoch]], None] = lambda _: None
+        self._score = score
+        self._settings = settings
+        self._rates = rates
+        self._stream: Tensor | None = None
+
+    def training_step(self, batch: tuple[Mapping[str, Tensor], Tensor], _index: int) -> Tensor:
+        """Compute the loss of one batch."""
+        inputs, labels = batch
+        value: Tensor = self.loss(self.head(self.encoder(inputs)).float(), labels)
+        self._losses.append(value.detach())
+        return value
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:  # noqa: ARG002
+        """Begin an epoch with its first batch, with the random stream where a killed run left it."""
+        if batch_idx:
+            return
+        self._started = time.monotonic()
+        self._losses: list[Tensor] = []
+        if self._stream is not None:
+            torch.random.set_rng_state(self._stream)
+            self._stream = None
+
+    def on_train_epoch_end(self) -> None:
+        """Judge the epoch and write it into the history."""
+        loss = float(torch.stack(self._losses).mean())
+        if not math.isfinite(loss):
+            message = f"the training loss became {loss} in epoch {self.current_epoch + 1}; try a smaller learning_rate."
+            raise RunError(message)
+        score = self._score(self.encoder, self.head)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        record = Epoch(self.current_epoch + 1, loss, score, rate, time.monotonic() - self._started)
+        self.history.append(record)
+        self.log_dict({"loss": loss, "score": score, "learning_rate": rate})
+        self.note(self.history)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Build AdamW and its schedule over all steps."""
+        rates = [(self.encoder, self._rates.encoder), (self.head, self._rates.head), (self.loss, self._rates.head)]
+        half = self._settings.precision == "16"
+        optimiser = build_adamw(rates, weight_decay=self._settings.weight_decay, fused=not half)
+        steps = int(self.trainer.estimated_stepping_batches)
+        factor = rate_factor(self._rates.schedule, steps=steps, warmup=self._settings.warmup)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:  # noqa: ARG002
+        """Clip the global norm of all gradients; the trainer's own clipping refuses a fused optimiser."""
+        nn.utils.clip_grad_norm_(self.parameters(), self._settings.clip)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Pack the history and the random stream."""
+        checkpoint["history"] = [asdict(epoch) for epoch in self.history]
+        checkpoint["stream"] = torch.random.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Unpack them."""
+        self.history = [Epoch(**epoch) for epoch in checkpoint["history"]]
+        self._stream = checkpoint["stream"]

@@ -1,0 +1,84 @@
+"""Training: it learns, keeps the best epoch, stops when patience ends, and goes on after a kill as if nothing was."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from labelcontrast.config import Training
+from labelcontrast.data.batches import Prepared, training_batches
+from labelcontrast.training.fit import HISTORY, LAST, fit, read_history
+from labelcontrast.training.learner import Epoch, Learner
+
+Build = Callable[..., Learner]
+
+
+class Killed(Exception):
+    """Stands for SIGKILL between two epochs."""
+
+
+def run(build: Build, prepared: Prepared, folder: Path, settings: Training, **options: object) -> Learner:
+    learner = build(settings)
+    fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=folder, settings=settings, **options)
+    return learner
+
+
+def outcome(history: list[Epoch]) -> list[tuple[float, ...]]:
+    return [(epoch.epoch, epoch.loss, epoch.score, epoch.learning_rate) for epoch in history]
+
+
+def test_it_learns_and_keeps_the_best_epoch(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    learner = run(build_learner, prepared, tmp_path, Training(epochs=12))
+    scores = [epoch.score for epoch in learner.history]
+    assert max(scores) > 0.85
+    assert learner._score(learner.encoder, learner.head) == pytest.approx(max(scores))
+    assert outcome(read_history(tmp_path / HISTORY)) == outcome(learner.history)
+    assert learner.history[-1].learning_rate == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("killed_at", [1, 3, 5])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int
+) -> None:
+    settings = Training(epochs=5)
+    whole = run(build_learner, prepared, tmp_path / "whole", settings)
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.epoch == killed_at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(build_learner, prepared, tmp_path / "killed", settings, listen=kill)
+    torch.manual_seed(99)
+    resumed = run(build_learner, prepared, tmp_path / "killed", settings)
+    assert outcome(resumed.history) == outcome(whole.history)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    settings = Training(epochs=2)
+    first = run(build_learner, prepared, tmp_path, settings)
+    heard: list[Epoch] = []
+    again = run(build_learner, prepared, tmp_path, settings, listen=heard.append)
+    assert heard == []
+    assert torch.equal(again.head.weight, first.head.weight)
+
+
+def test_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    learner = build_learner(settings := Training(epochs=50, patience=2))
+    scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
+    learner._score = lambda encoder, head: next(scores)
+    fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path, settings=settings)
+    assert [epoch.score for epoch in learner.history] == [0.1, 0.3, 0.2, 0.25]
+
+
+def test_bf16_learns_as_well(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    learner = run(build_learner, prepared, tmp_path, Training(epochs=12, precision="bf16"))
+    assert max(epoch.score for epoch in learner.history) > 0.85
+
+
+def test_the_checkpoint_holds_no_code(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    run(build_learner, prepared, tmp_path, Training(epochs=1))
+    assert torch.load(tmp_path / LAST, weights_only=True)["history"][0]["epoch"] == 1

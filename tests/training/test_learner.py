@@ -1,0 +1,31 @@
+"""The learner: a loss that is no number ends the run with one line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from labelcontrast.config import Training
+from labelcontrast.data.batches import Prepared, training_batches
+from labelcontrast.errors import RunError
+from labelcontrast.training.fit import fit
+from labelcontrast.training.learner import Learner
+
+
+class Nan(nn.Module):
+    """A loss that is no number."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return logits.sum() * torch.nan
+
+
+def test_a_loss_that_is_no_number_is_refused(
+    prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    settings = Training(epochs=2)
+    learner = build_learner(settings, loss=Nan())
+    batches = training_batches(prepared, batch_size=8, seed=0)
+    with pytest.raises(RunError, match=r"^the training loss became nan in epoch 1; try a smaller learning_rate\.$"):
+        fit(learner, batches, folder=tmp_path, settings=settings)

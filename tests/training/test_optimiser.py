@@ -1,0 +1,53 @@
+"""AdamW's groups and the schedule, against what the protocol says."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from labelcontrast.training.optimiser import build_adamw, rate_factor
+
+
+def test_biases_and_norms_are_not_decayed() -> None:
+    encoder = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2), nn.LayerNorm(2))
+    head = nn.Linear(2, 3)
+    optimiser = build_adamw([(encoder, 0.1), (head, 0.2), (nn.ReLU(), 0.3)], weight_decay=0.5, fused=True)
+    settings = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+    decayed = {(encoder, "0.weight"), (encoder, "2.weight"), (head, "weight")}
+    for module, rate in ((encoder, 0.1), (head, 0.2)):
+        for name, parameter in module.named_parameters():
+            assert settings[id(parameter)] == (rate, 0.5 if (module, name) in decayed else 0.0), name
+
+
+def test_a_frozen_parameter_is_left_out() -> None:
+    head = nn.Linear(2, 3).requires_grad_(requires_grad=False)
+    optimiser = build_adamw([(nn.Linear(2, 2), 0.1), (head, 0.1)], weight_decay=0.1, fused=True)
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == 2
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+@given(steps=st.integers(1, 500), warmup=st.floats(0, 0.9), data=st.data())
+def test_the_schedule_is_the_formula(schedule: str, steps: int, warmup: float, data: st.DataObject) -> None:
+    step = data.draw(st.integers(0, steps))
+    rising = int(steps * warmup)
+    done = (step - rising) / max(steps - rising, 1)
+    decay = {"linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[schedule]
+    expected = step / rising if step < rising else decay
+    assert rate_factor(schedule, steps=steps, warmup=warmup)(step) == pytest.approx(expected)
+
+
+def test_the_fused_step_is_the_plain_one() -> None:
+    results = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 2)
+        optimiser = build_adamw([(layer, 0.1)], weight_decay=0.1, fused=fused)
+        for _ in range(3):
+            layer(torch.ones(4, 3)).pow(2).sum().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        results.append(layer.weight.detach().clone())
+    torch.testing.assert_close(*results)
