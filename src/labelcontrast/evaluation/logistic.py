@@ -69,7 +69,7 @@ def solve_logistic(
 
 
 def _newton_step(design: Matrix, curvature: Matrix, gradient: Matrix, penalty: Matrix) -> Matrix:
-    """Solve ``hessian @ step = -gradient`` for each label, the more exactly the smaller the gradient."""
+    """Solve ``hessian @ step = -gradient`` for each label, to a tenth of its gradient."""
     examples = len(design)
     scale = np.square(design).mean(axis=0)[:, None] * curvature.mean(axis=0) + penalty
     step, residual = np.zeros_like(gradient), -gradient
