@@ -27,7 +27,7 @@ def test_equal_to_scikit_learn_label_by_label(problem, strength: float) -> None:
         np.testing.assert_allclose(found[-1, label], model.intercept_[0], rtol=1e-5, atol=1e-7)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 30), st.integers(1, 40), st.sampled_from([1e-4, 1e-2, 1.0]))
 def test_the_gradient_vanishes_at_the_solution_also_where_labels_are_separable(
     seed: int, examples: int, dim: int, strength: float
@@ -36,7 +36,7 @@ def test_the_gradient_vanishes_at_the_solution_also_where_labels_are_separable(
     design = with_ones(generator.normal(size=(examples, dim)))
     labels = (generator.random((examples, 4)) < 0.3).astype(float)
     labels[0], labels[1] = 0, 1
-    start = generator.normal(size=(dim + 1, 4))
+    start = 10 * generator.normal(size=(dim + 1, 4))  # far off: nearly all examples are saturated
     solution = solve_logistic(design, labels, start, strength=strength, tolerance=1e-6)
     penalty = strength * np.vstack([solution[:-1], np.zeros(4)])
     gradient = design.T @ (1 / (1 + np.exp(-design @ solution)) - labels) / examples + penalty

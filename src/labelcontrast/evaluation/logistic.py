@@ -40,8 +40,8 @@ def solve_logistic(
         >>> design = np.array([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
         >>> labels = np.array([[0.0], [1.0], [0.0], [1.0]])
         >>> solve_logistic(design, labels, np.zeros((2, 1)), strength=0.1).round(3)
-        array([[ 0.64 ],
-               [-0.307]])
+        array([[ 0.637],
+               [-0.318]])
     """
     penalty = np.full((design.shape[1], 1), strength)
     penalty[-1] = 0.0
@@ -59,7 +59,8 @@ def solve_logistic(
             break
         active, true, coefficients = active[unsolved], true[:, unsolved], coefficients[:, unsolved]
         margins, chance, gradient = margins[:, unsolved], chance[:, unsolved], gradient[:, unsolved]
-        step = _newton_step(design, chance * (1 - chance), gradient, penalty)
+        # Where every example is saturated nothing curves, and the bias, which is free, would step to infinity.
+        step = _newton_step(design, np.maximum(chance * (1 - chance), 1e-6), gradient, penalty)
         slope = (gradient * step).sum(axis=0)
         length = _step_length(
             true, margins, coefficients, change=design @ step, step=step, slope=slope, penalty=penalty
@@ -69,7 +70,7 @@ def solve_logistic(
 
 
 def _newton_step(design: Matrix, curvature: Matrix, gradient: Matrix, penalty: Matrix) -> Matrix:
-    """Solve ``hessian @ step = -gradient`` for each label, the more exactly the smaller the gradient."""
+    """Solve ``hessian @ step = -gradient`` for each label, to a tenth of its gradient."""
     examples = len(design)
     scale = np.square(design).mean(axis=0)[:, None] * curvature.mean(axis=0) + penalty
     step, residual = np.zeros_like(gradient), -gradient
