@@ -1,0 +1,71 @@
+"""Examples: inputs of one kind, each with a set of labels, and where they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Self, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+Kind = Literal["text", "image", "vector"]
+Part = Literal["train", "val", "test"]
+Inputs = list[str] | list[Path] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """What a reader returns; the rows of every field are in the order of the file.
+
+    Example:
+        >>> examples = Examples(
+        ...     inputs=["a goal", "a vote"], label_sets=[("sports",), ("politics",)], kind="text",
+        ...     ids=["1", "2"], lines=[2, 3], origin="reviews.csv", understood="reviews.csv: 2 rows",
+        ... )
+        >>> examples.select([1]).inputs, examples.where(1)
+        (['a vote'], 'reviews.csv, line 3')
+    """
+
+    inputs: Inputs
+    """Texts, paths of pictures, or an array [examples, features] of 32-bit numbers."""
+    label_sets: list[tuple[str, ...]] | None
+    """The labels of each example; None where the file has no labels at all, as the input of a prediction."""
+    kind: Kind
+    ids: list[str]
+    """The name of each example; its line where the file names none."""
+    lines: Sequence[int]
+    """Where each example stands in its file, from one."""
+    origin: str
+    """The file or folder, as the user wrote it."""
+    understood: str
+    """One sentence: what the reader took for what."""
+    label_names: tuple[str, ...] | None = None
+    """The order of the labels, where the file or a ``labels.json`` beside it gives one."""
+    parts: list[Part] | None = None
+    """The part of the split that each example belongs to, where the file says so."""
+    counted: str = "line"
+    """What ``lines`` counts: a line, or a row where the file has no lines."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, indices: Sequence[int] | NDArray[np.integer]) -> Self:
+        """Take the examples at these positions, in this order."""
+        rows = np.asarray(indices, dtype=np.int64)
+
+        def at(values: Sequence[T]) -> list[T]:
+            return [values[row] for row in rows.tolist()]
+
+        return replace(
+            self,
+            inputs=self.inputs[rows] if isinstance(self.inputs, np.ndarray) else cast("Inputs", at(self.inputs)),
+            label_sets=None if self.label_sets is None else at(self.label_sets),
+            ids=at(self.ids),
+            lines=at(self.lines),
+            parts=None if self.parts is None else at(self.parts),
+        )
+
+    def where(self, index: int) -> str:
+        """Say where the example at a position comes from, as ``reviews.jsonl, line 17``."""
+        return f"{self.origin}, {self.counted} {self.lines[index]}"

@@ -1,0 +1,80 @@
+"""From rows to examples: the columns found, the cells read, and a sentence that says what was understood."""
+
+from pathlib import Path
+
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.label_cells import label_sets_of
+from labelcontrast.data.readers.pictures import pictures_of
+from labelcontrast.data.readers.rows import ID_NAMES, ColumnNames, Rows, input_column, label_columns, listed
+from labelcontrast.errors import DataError
+
+PART_NAMES: dict[str, Part] = {
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+}  # fmt: skip
+
+
+def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
+    """Give the columns of a file their meaning.
+
+    Args:
+        rows: the file.
+        wanted: the columns that the user named.
+        folder: what the names of pictures are relative to.
+
+    Raises:
+        DataError: when there is no row, no column fits, or a row has no input.
+        LabelError: when a label cell cannot be read.
+    """
+    if not len(rows):
+        message = "there are no rows in the file."
+        raise DataError(message, path=rows.origin)
+    labels = label_columns(rows, wanted)
+    kind, column = input_column(rows, wanted, labels)
+    label_sets, labels_sentence = (
+        (None, "no labels") if labels is None else label_sets_of(rows, labels, wanted.separator)
+    )
+    ids = rows.named(ID_NAMES)
+    used = {column, ids, *([labels] if isinstance(labels, str) else labels or ())}
+    parts = _parts(rows)
+    unused = [name for name in rows.columns if name not in used and not (parts and name == "split")]
+    sentence = f'{rows.origin}: {len(rows):,} rows; {kind} in "{column}"; {labels_sentence}'
+    return Examples(
+        inputs=_texts(rows, column) if kind == "text" else pictures_of(rows, column, folder),
+        label_sets=label_sets,
+        kind=kind,
+        ids=_ids(rows, ids),
+        lines=rows.lines,
+        origin=rows.origin,
+        understood=f"{sentence}; not used: {listed(unused)}" if unused else sentence,
+        label_names=labels if isinstance(labels, tuple) else None,
+        parts=parts,
+        counted=rows.counted,
+    )
+
+
+def _texts(rows: Rows, column: str) -> list[str]:
+    """Return the texts of a column, or refuse the first row that has none."""
+    texts = []
+    for row, cell in enumerate(rows.columns[column]):
+        if cell is None:
+            message = f'there is no "{column}"; expected a text.'
+            raise DataError(message, path=rows.where(row))
+        if not isinstance(cell, str):
+            message = f'"{column}" is {cell!r}; expected a text.'
+            raise DataError(message, path=rows.where(row))
+        texts.append(cell)
+    return texts
+
+
+def _ids(rows: Rows, column: str | None) -> list[str]:
+    """Return the name of every row; its line where the file has no name for it."""
+    names = [None] * len(rows) if column is None else rows.columns[column]
+    return [str(line if name is None else name) for name, line in zip(names, rows.lines, strict=True)]
+
+
+def _parts(rows: Rows) -> list[Part] | None:
+    """Return the part of each row where a column ``split`` names train, val or test, and nothing else."""
+    parts = [PART_NAMES.get(str(cell).lower()) for cell in rows.columns.get("split", ())]
+    named = [part for part in parts if part is not None]
+    return named if named and len(named) == len(parts) else None

@@ -1,0 +1,140 @@
+"""A line is an example: JSON Lines, plain text, and what comes in by standard input."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.assembly import examples_of
+from labelcontrast.data.readers.rows import ColumnNames, Rows
+from labelcontrast.errors import DataError
+
+
+def read_json_lines(path: Path, wanted: ColumnNames) -> Examples:
+    """Read one JSON object a line; a file that opens with ``[`` is read as one list of objects.
+
+    Raises:
+        DataError: when a line is not a JSON object, or the file is not UTF-8; with the line.
+    """
+    lines = numbered_lines(path)
+    first = next(((number, line) for number, line in lines if line.strip()), (1, ""))
+    if first[1].lstrip().startswith("["):
+        whole = "".join(line for _, line in chain([first], lines))
+        return examples_of(_rows_of_list(_parsed(whole, str(path)), str(path)), wanted, path.parent)
+    return examples_of(_rows_of_lines(chain([first], lines), str(path)), wanted, path.parent)
+
+
+def read_plain_text(path: Path, _wanted: ColumnNames) -> Examples:
+    """Read one text a line, without labels; lines of white space are passed over."""
+    return _plain(numbered_lines(path), str(path))
+
+
+def read_lines(
+    stream: Iterable[str], *, origin: str = "<stdin>", text: str | None = None, image: str | None = None
+) -> Examples:
+    r"""Read examples from lines that come in, as on standard input: JSON objects or plain texts, as the first line is.
+
+    Args:
+        stream: the lines.
+        origin: what refusals call the stream.
+        text: the column of the texts, found by looking where it is None.
+        image: the column of the pictures' paths, which are relative to the working folder.
+
+    Raises:
+        DataError: when there is nothing to read, or a line is not a JSON object where the first is.
+
+    Example:
+        >>> read_lines(["a goal\n", "\n", "a vote\n"]).inputs
+        ['a goal', 'a vote']
+    """
+    wanted = ColumnNames(text=text, image=image)
+    lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        message = "there is nothing to read."
+        raise DataError(message, path=origin)
+    if first[1].lstrip().startswith("{"):
+        return examples_of(_rows_of_lines(chain([first], lines), origin), wanted, Path())
+    return _plain(chain([first], lines), origin)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read the lines of a file, plain or gzip, from one.
+
+    Raises:
+        DataError: when a line is not UTF-8, or the compressed file is damaged.
+    """
+    number = 0
+    try:
+        with cast("BinaryIO", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
+            for number, line in enumerate(file, 1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 text ({error.reason} at byte {error.start + 1})."
+        raise DataError(message, path=path, line=number) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"the compressed file is damaged ({error})."
+        raise DataError(message, path=path) from None
+
+
+def _plain(lines: Iterable[tuple[int, str]], origin: str) -> Examples:
+    """Take every line that is not white space as a text."""
+    kept = [(number, line.strip()) for number, line in lines if line.strip()]
+    rows = Rows(origin=origin, columns={"line": [line for _, line in kept]}, lines=[number for number, _ in kept])
+    return examples_of(rows, ColumnNames(text="line"), Path())
+
+
+def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Rows:
+    """Parse one object a line; empty lines are passed over."""
+    objects, numbers = [], []
+    for number, line in lines:
+        if line.strip():
+            objects.append(_object(_parsed(line.rstrip(), origin, number), f"{origin}, line {number}"))
+            numbers.append(number)
+    return Rows(origin=origin, columns=_columns(objects), lines=numbers)
+
+
+def _rows_of_list(items: object, origin: str) -> Rows:
+    """Take a JSON list of objects as rows."""
+    assert isinstance(items, list)
+    objects = [_object(item, f"{origin}, row {number}") for number, item in enumerate(items, 1)]
+    return Rows(origin=origin, columns=_columns(objects), lines=range(1, len(objects) + 1), counted="row")
+
+
+def _parsed(text: str, origin: str, line: int | None = None) -> object:
+    """Parse JSON, or refuse with the place."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
+        raise DataError(message, path=origin, line=line or error.lineno) from None
+    except KeyError as error:
+        message = f"the key {error} stands twice."
+        raise DataError(message, path=origin, line=line) from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make an object of its pairs, unless a key stands twice."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in names if names.count(name) > 1))
+    return made
+
+
+def _object(value: object, place: str) -> dict[str, object]:
+    """Return a JSON object, or refuse what is another thing."""
+    if isinstance(value, dict):
+        return value
+    message = f"expected a JSON object. Got {json.dumps(value)[:60]}"
+    raise DataError(message, path=place)
+
+
+def _columns(objects: list[dict[str, object]]) -> dict[str, list[object]]:
+    """Turn objects into columns, in the order in which names are first met."""
+    names = dict.fromkeys(name for item in objects for name in item)
+    return {name: [item.get(name) for item in objects] for name in names}

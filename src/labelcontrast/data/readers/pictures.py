@@ -1,0 +1,80 @@
+"""Pictures: every one that is named must be there and be whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.rows import PICTURE_SUFFIXES, Rows
+from labelcontrast.errors import DataError
+
+_END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+
+
+def pictures_of(rows: Rows, column: str, folder: Path) -> list[Path]:
+    """Find the picture of every row, its name relative to the folder of the file, and look whether it is whole.
+
+    Raises:
+        DataError: at the first picture that is missing, truncated or not a picture; with the line that names it.
+    """
+    paths = []
+    for row, name in enumerate(rows.columns[column]):
+        if not isinstance(name, str) or not name:
+            message = f'there is no "{column}"; expected the name of a picture.'
+            raise DataError(message, path=rows.where(row))
+        path = folder / name
+        if problem := picture_problem(path):
+            message = f"the picture {name} {problem}."
+            raise DataError(message, path=rows.where(row))
+        paths.append(path)
+    return paths
+
+
+def read_picture_folder(folder: Path, paths: Sequence[Path]) -> Examples:
+    """Take the pictures of a folder as examples without labels; the name of each is its path below the folder.
+
+    Raises:
+        DataError: at the first picture that is truncated or not a picture.
+    """
+    for path in paths:
+        if problem := picture_problem(path):
+            message = f"the picture {problem}."
+            raise DataError(message, path=path)
+    return Examples(
+        inputs=list(paths),
+        label_sets=None,
+        kind="image",
+        ids=[path.relative_to(folder).as_posix() for path in paths],
+        lines=range(1, len(paths) + 1),
+        origin=str(folder),
+        understood=f"{folder}: {len(paths):,} pictures, without labels",
+        counted="picture",
+    )
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """List the pictures in a folder and below it, sorted by name."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def picture_problem(path: Path) -> str | None:
+    """Say what is wrong with a picture, or None.
+
+    A picture whose file ends with the mark of its format is taken as whole; any other is decoded.
+    """
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            if end := _END.get(image.format or ""):
+                file.seek(max(0, path.stat().st_size - 64))
+                if end in file.read():
+                    return None
+                file.seek(0)
+            image.load()
+    except FileNotFoundError:
+        return "is missing"
+    except UnidentifiedImageError:
+        return "is not a picture that can be read"
+    except (OSError, SyntaxError, ValueError) as error:
+        return "is truncated" if "truncated" in str(error) else f"cannot be read ({error})"
+    return None

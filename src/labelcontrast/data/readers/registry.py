@@ -1,0 +1,121 @@
+"""One door to all formats: the end of the name chooses the reader."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.lines import read_json_lines, read_plain_text
+from labelcontrast.data.readers.npz import read_npz
+from labelcontrast.data.readers.pictures import pictures_in, read_picture_folder
+from labelcontrast.data.readers.rows import ColumnNames, listed
+from labelcontrast.data.readers.tables import read_parquet, read_separated
+from labelcontrast.errors import DataError, nearest
+from labelcontrast.labels.vocabulary import LabelVocabulary
+
+READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json_lines,
+    ".csv": read_separated,
+    ".tsv": read_separated,
+    ".parquet": read_parquet,
+    ".npz": read_npz,
+    ".txt": read_plain_text,
+}
+COMPRESSED = (".jsonl.gz", ".ndjson.gz", ".json.gz", ".csv.gz", ".tsv.gz", ".txt.gz")
+LABEL_ORDER = "labels.json"
+BESIDE = (LABEL_ORDER, "hierarchy.json", "label_info.json")
+
+
+def read(
+    path: Path | str,
+    *,
+    text: str | None = None,
+    image: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    separator: str | None = None,
+) -> Examples:
+    """Read a file in any known format, a folder with one such file, or a folder of pictures.
+
+    Args:
+        path: JSON Lines, CSV or TSV (each plain or .gz), Parquet, NumPy .npz, plain text, or a folder.
+        text: the column of the texts; columns that are not named are found by looking.
+        image: the column of the pictures' paths, which are relative to the folder of the file.
+        labels: the column of label sets; or the columns of 0 and 1, as a sequence or joined by commas.
+        separator: what stands between the labels of a cell.
+
+    Returns:
+        The examples, with a sentence that says what was understood. Without a label column, ``label_sets`` is None.
+
+    Raises:
+        DataError: when the file is missing, empty, of an unknown format, or cannot be understood.
+        LabelError: when the labels cannot be.
+        ConfigError: when both a text and an image column are named.
+    """
+    wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator)
+    return read_as(Path(path), wanted)
+
+
+def read_as(path: Path, wanted: ColumnNames) -> Examples:
+    """Read a file or a folder with the columns that the user named."""
+    if not path.exists():
+        message = f"there is no such file or folder{_near(path)}."
+        raise DataError(message, path=path)
+    if path.is_dir():
+        return _read_folder(path, wanted)
+    reader = READERS.get(format_of(path))
+    if reader is None:
+        message = (
+            f'unknown format "{path.suffix}". Known are {", ".join(READERS)}, and .gz behind all but .parquet and .npz.'
+        )
+        raise DataError(message, path=path)
+    if path.stat().st_size == 0:
+        message = "the file is empty."
+        raise DataError(message, path=path)
+    return _in_given_order(reader(path, wanted), path)
+
+
+def format_of(path: Path) -> str:
+    """Return the end of a name that chooses its reader, without ``.gz``; empty where there is no reader."""
+    name = path.name.lower()
+    plain = name.removesuffix(".gz") if name.endswith(COMPRESSED) else name
+    return next((end for end in READERS if plain.endswith(end)), "")
+
+
+def data_files(folder: Path) -> list[Path]:
+    """List the files of a folder that may be data: of a known format, and not about the labels alone."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and format_of(path) not in {"", ".txt"} and path.name not in BESIDE and path.name[0] != "."
+    )
+
+
+def _read_folder(folder: Path, wanted: ColumnNames) -> Examples:
+    """Read the one data file of a folder; where there is none, its pictures."""
+    files = data_files(folder)
+    if len(files) == 1:
+        return read_as(files[0], wanted)
+    if files:
+        message = (
+            f"there are {len(files)} data files: {listed([path.name for path in files], most=4)}. Name one of them."
+        )
+        raise DataError(message, path=folder)
+    if pictures := pictures_in(folder):
+        return read_picture_folder(folder, pictures)
+    message = f"there is no data file and no picture in the folder. Known formats are {', '.join(READERS)}."
+    raise DataError(message, path=folder)
+
+
+def _in_given_order(examples: Examples, path: Path) -> Examples:
+    """Take the order of the labels from the ``labels.json`` beside the file, where there is one."""
+    beside = path.parent / LABEL_ORDER
+    if examples.label_sets is None or examples.label_names is not None or beside == path or not beside.exists():
+        return examples
+    return replace(examples, label_names=LabelVocabulary.load(beside).names)
+
+
+def _near(path: Path) -> str:
+    """Offer the nearest name in the folder where a file was looked for."""
+    return nearest(path.name, [other.name for other in path.parent.iterdir()]) if path.parent.is_dir() else ""

@@ -1,0 +1,1 @@
+"""Label sets as multi-hot matrices, and back."""

@@ -1,0 +1,101 @@
+"""Label cells: each form becomes the same label sets, and what is not of one form is refused with its line."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelcontrast.data.readers.label_cells import label_sets_of
+from labelcontrast.data.readers.rows import Rows
+from labelcontrast.errors import DataError, LabelError
+
+NAMES = st.text("abcdé 0", min_size=1, max_size=4).map(str.strip).filter(bool)
+LABEL_SETS = st.lists(st.lists(NAMES, max_size=4, unique=True).map(tuple), min_size=1, max_size=8)
+
+
+def column(*cells: object) -> Rows:
+    return Rows(origin="reviews.jsonl", columns={"tags": list(cells)}, lines=range(1, len(cells) + 1))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [list, ";".join, " | ".join, ", ".join, lambda labels: json.dumps(list(labels)), lambda labels: str(list(labels))],
+)
+@settings(deadline=None)
+@given(label_sets=LABEL_SETS)
+def test_every_form_is_read_back(write: Callable[[tuple[str, ...]], object], label_sets: list[tuple[str, ...]]) -> None:
+    assert label_sets_of(column(*map(write, label_sets)), "tags")[0] == label_sets
+
+
+@settings(deadline=None)
+@given(LABEL_SETS)
+def test_columns_of_0_and_1_are_read_back(label_sets: list[tuple[str, ...]]) -> None:
+    names = sorted({name for labels in label_sets for name in labels})
+    columns: dict[str, list[object]] = {name: [str(int(name in labels)) for labels in label_sets] for name in names}
+    table = Rows(origin="reviews.csv", columns=columns, lines=range(2, 2 + len(label_sets)))
+    assert label_sets_of(table, tuple(names))[0] == [tuple(sorted(labels)) for labels in label_sets]
+
+
+@pytest.mark.parametrize(
+    ("cells", "label_sets", "sentence"),
+    [
+        (["sports", " ", "politics"], [("sports",), (), ("politics",)], 'one label a row, in "tags"'),
+        (["a;b", "c, d"], [("a", "b"), ("c, d",)], 'labels in "tags", separated by ";"'),
+        (["a|b", "b||b|"], [("a", "b"), ("b",)], 'labels in "tags", separated by "|"'),
+        (["['a, b']", ""], [("a, b",), ()], 'labels in "tags", a written list a row'),
+        ([3, 4.0], [("3",), ("4",)], 'one label a row, a number in "tags"'),
+        ([[3, 12], []], [("3", "12"), ()], 'labels in "tags", a list a row'),
+        ([["b", "a", "b"]], [("b", "a")], 'labels in "tags", a list a row'),
+    ],
+)
+def test_what_was_understood_is_said(cells: list[object], label_sets: list[tuple[str, ...]], sentence: str) -> None:
+    assert label_sets_of(column(*cells), "tags") == (label_sets, sentence)
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "label_sets"),
+    [
+        (["a,b;c", "d"], ";", [("a,b", "c"), ("d",)]),
+        (["a  b", ""], " ", [("a", "b"), ()]),
+        (["[a] [b]"], " ", [("[a]", "[b]")]),
+    ],
+)
+def test_the_separator_can_be_said(cells: list[str], separator: str, label_sets: list[tuple[str, ...]]) -> None:
+    assert label_sets_of(column(*cells), "tags", separator)[0] == label_sets
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([["a"], 3], 'line 2: "tags" is a number, but a list in line 1; labels are of one type.'),
+        (["a", ["b"]], 'line 2: "tags" is a list, but text in line 1; labels are of one type.'),
+        ([["a"], None], 'line 2: there is no "tags". An example without labels has an empty list.'),
+        ([None, ["a"]], 'line 1: there is no "tags". An example without labels has an empty list.'),
+        ([{"a": 1}], 'line 1: "tags" is an object; labels are a list, a text or a whole number.'),
+        ([True], 'line 1: "tags" is true or false; labels are a list, a text or a whole number.'),
+        ([[], ["a"], ["b", 3]], "line 3: the label 3 is a number, but text in line 2; labels are of one type."),
+        ([[1], ["b"]], 'line 2: the label "b" is text, but a number in line 1; labels are of one type.'),
+        ([[None]], "line 1: the label null is null; a label is a name or a whole number."),
+        ([[1.5]], "line 1: the label 1.5 is a number; a label is a name or a whole number."),
+        ([["a", ""]], "line 1: a label is empty text."),
+        ([1, 2.5], "line 2: the label 2.5 is not a whole number."),
+        (['["a"]', "[a"], None),
+        (['["a"]', "[a]"], "line 2: not a list of labels: [a]"),
+    ],
+)
+def test_what_is_not_of_one_form_is_refused(cells: list[object], message: str | None) -> None:
+    if message is None:
+        assert label_sets_of(column(*cells), "tags")[0] == [('["a"]',), ("[a",)]
+        return
+    with pytest.raises(LabelError) as refusal:
+        label_sets_of(column(*cells), "tags")
+    assert str(refusal.value) == f"reviews.jsonl, {message}"
+
+
+@pytest.mark.parametrize(("cell", "shown"), [("2", "'2'"), ("", "''"), (None, "None"), ([1], "[1]")])
+def test_a_column_of_0_and_1_holds_nothing_else(cell: object, shown: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        label_sets_of(column("1", cell), ("tags",))
+    assert str(refusal.value) == f'reviews.jsonl, line 2: "tags" must be 0 or 1. Got {shown}.'

@@ -1,0 +1,110 @@
+"""JSON Lines, plain text and standard input: what is written is read, and what is broken is named with its line."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from labelcontrast.data.readers.lines import numbered_lines, read_json_lines, read_lines, read_plain_text
+from labelcontrast.data.readers.rows import ColumnNames
+from labelcontrast.errors import DataError
+
+LINE = '{"text": "good", "labels": ["food"]}\n'
+
+
+def refusal_of(path: Path) -> str:
+    with pytest.raises(DataError) as refusal:
+        read_json_lines(path, ColumnNames())
+    return str(refusal.value)
+
+
+def written(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_empty_lines_and_a_mark_of_byte_order_are_passed_over(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", "\ufeff" + LINE + "\n" + LINE.replace("good", "né\\u0065") + "\n")
+    examples = read_json_lines(path, ColumnNames())
+    assert (examples.inputs, list(examples.lines), examples.ids) == (["good", "née"], [1, 3], ["1", "3"])
+
+
+def test_a_compressed_file_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl.gz", gzip.compress(LINE.encode() * 3))
+    assert len(read_json_lines(path, ColumnNames())) == 3
+
+
+def test_a_list_of_objects_is_read_as_rows(tmp_path: Path) -> None:
+    content = [{"text": "good", "labels": ["food"]}, {"text": "bad", "labels": []}]
+    examples = read_json_lines(written(tmp_path / "a.json", json.dumps(content, indent=2)), ColumnNames())
+    assert (examples.inputs, examples.label_sets) == (["good", "bad"], [("food",), ()])
+    assert examples.where(1) == f"{tmp_path / 'a.json'}, row 2"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"text": "good" "labels": []}', "not valid JSON (Expecting ',' delimiter at column 17)."),
+        ('{"text": "good", "labels": ["fo', "not valid JSON (Unterminated string starting at column 29)."),
+        ("[1, 2]", "expected a JSON object. Got [1, 2]"),
+        ('{"text": "good", "text": "bad", "labels": []}', "the key 'text' stands twice."),
+        ('{"labels": ["food"]}', 'there is no "text"; expected a text.'),
+        ('{"text": "good"}', 'there is no "labels". An example without labels has an empty list.'),
+        ('{"text": "good", "labels": 3}', '"labels" is a number, but a list in line 1; labels are of one type.'),
+    ],
+)
+def test_a_broken_line_17_is_named(line: str, message: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "reviews.jsonl", LINE * 16 + line + "\n" + LINE)
+    assert refusal_of(path) == f"{path}, line 17: {message}"
+
+
+def test_a_broken_list_is_named_with_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", '[{"text": "good"},\n{"text" "bad"}]')
+    assert refusal_of(path) == f"{path}, line 2: not valid JSON (Expecting ':' delimiter at column 9)."
+
+
+def test_what_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", LINE.encode() + LINE.encode("utf-16"))
+    assert refusal_of(path) == f"{path}, line 2: not UTF-8 text (invalid start byte at byte 1)."
+
+
+@pytest.mark.parametrize(
+    "content", [b"plain", gzip.compress(LINE.encode() * 99)[:-20], gzip.compress(b"a" * 999)[:-9] + bytes(9)]
+)
+def test_a_damaged_compressed_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl.gz", content)
+    assert refusal_of(path).startswith(f"{path}: the compressed file is damaged (")
+
+
+def test_a_file_of_white_space_has_no_rows(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", "\n \n")
+    assert refusal_of(path) == f"{path}: there are no rows in the file."
+
+
+def test_plain_text_is_a_text_a_line(tmp_path: Path) -> None:
+    examples = read_plain_text(written(tmp_path / "a.txt", "good food\r\n\n{bad\n"), ColumnNames())
+    assert (examples.inputs, examples.ids, examples.label_sets) == (["good food", "{bad"], ["1", "3"], None)
+
+
+def test_numbered_lines_count_from_one(tmp_path: Path) -> None:
+    assert list(numbered_lines(written(tmp_path / "a.txt", "a\nb"))) == [(1, "a\n"), (2, "b")]
+
+
+def test_objects_come_in_by_standard_input() -> None:
+    examples = read_lines(iter(["\n", '{"id": 7, "review": "good"}\n', '{"id": 8, "review": "bad"}\n']))
+    assert (examples.inputs, examples.ids, examples.where(1)) == (["good", "bad"], ["7", "8"], "<stdin>, line 3")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["\n"], "<stdin>: there is nothing to read."),
+        (['{"text": "good"}\n', "bad\n"], "<stdin>, line 2: not valid JSON (Expecting value at column 1)."),
+        (['{"text": "good"}\n', '{"txt": "bad"}\n'], '<stdin>, line 2: there is no "text"; expected a text.'),
+    ],
+)
+def test_broken_standard_input_is_refused(lines: list[str], message: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        read_lines(lines)
+    assert str(refusal.value) == message

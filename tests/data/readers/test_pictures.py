@@ -1,0 +1,87 @@
+"""Pictures: whole ones pass, in every format; a missing, a truncated and a wrong one are named with their line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labelcontrast.data.readers.pictures import picture_problem, pictures_in, pictures_of, read_picture_folder
+from labelcontrast.data.readers.rows import Rows
+from labelcontrast.errors import DataError
+
+
+def draw(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-400])
+    return path
+
+
+def named(*names: object) -> Rows:
+    return Rows(origin="train.jsonl", columns={"image": list(names)}, lines=range(1, len(names) + 1))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "a.gif", "a.tiff"])
+def test_a_whole_picture_passes(name: str, tmp_path: Path) -> None:
+    assert picture_problem(draw(tmp_path / name)) is None
+
+
+def test_a_whole_picture_with_something_behind_it_passes(tmp_path: Path) -> None:
+    path = draw(tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes() + bytes(1000))
+    assert picture_problem(path) is None
+
+
+def test_pictures_are_found_beside_the_file(tmp_path: Path) -> None:
+    paths = [draw(tmp_path / "images" / "b.jpg"), draw(tmp_path / "images" / "a.png")]
+    assert pictures_of(named("images/b.jpg", "images/a.png"), "image", tmp_path) == paths
+
+
+@pytest.mark.parametrize("name", ["b.jpg", "b.png"])
+def test_a_truncated_picture_is_refused_with_its_line(name: str, tmp_path: Path) -> None:
+    draw(tmp_path / "a.jpg")
+    cut(draw(tmp_path / name))
+    with pytest.raises(DataError) as refusal:
+        pictures_of(named("a.jpg", name), "image", tmp_path)
+    assert str(refusal.value) == f"train.jsonl, line 2: the picture {name} is truncated."
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.jpg", "the picture gone.jpg is missing."),
+        ("text.jpg", "the picture text.jpg is not a picture that can be read."),
+        ("empty.jpg", "the picture empty.jpg is not a picture that can be read."),
+        (None, 'there is no "image"; expected the name of a picture.'),
+        ("", 'there is no "image"; expected the name of a picture.'),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_its_line(name: str | None, message: str, tmp_path: Path) -> None:
+    draw(tmp_path / "a.jpg")
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(DataError) as refusal:
+        pictures_of(named("a.jpg", name), "image", tmp_path)
+    assert str(refusal.value) == f"train.jsonl, line 2: {message}"
+
+
+def test_a_folder_of_pictures_is_examples_without_labels(tmp_path: Path) -> None:
+    paths = [draw(tmp_path / name) for name in ("a.png", "b.JPG", "deep/c.jpg")]
+    (tmp_path / "notes.md").write_text("no picture")
+    examples = read_picture_folder(tmp_path, pictures_in(tmp_path))
+    assert (examples.inputs, examples.ids) == (paths, ["a.png", "b.JPG", "deep/c.jpg"])
+    assert (examples.kind, examples.label_sets) == ("image", None)
+    assert examples.understood == f"{tmp_path}: 3 pictures, without labels"
+
+
+def test_a_folder_with_a_truncated_picture_is_refused(tmp_path: Path) -> None:
+    path = cut(draw(tmp_path / "a.jpg"))
+    with pytest.raises(DataError) as refusal:
+        read_picture_folder(tmp_path, [path])
+    assert str(refusal.value) == f"{path}: the picture is truncated."

@@ -1,0 +1,107 @@
+"""Labels in a fixed order: the matrix is what the label sets say, and back again; strangers are named."""
+
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelcontrast.errors import LabelError
+from labelcontrast.labels.vocabulary import LabelVocabulary
+
+NAMES = st.text(min_size=1, max_size=5)
+LABEL_SETS = st.lists(st.lists(NAMES, max_size=4, unique=True).map(tuple), max_size=12)
+
+
+@settings(deadline=None)
+@given(LABEL_SETS)
+def test_the_matrix_is_what_the_label_sets_say(label_sets: list[tuple[str, ...]]) -> None:
+    vocabulary = LabelVocabulary.from_label_sets(label_sets)
+    dense = vocabulary.encode(label_sets).toarray()
+    literal = [[int(name in labels) for name in vocabulary.names] for labels in label_sets]
+    assert dense.tolist() == (literal if vocabulary.names else [[] for _ in label_sets])
+    assert dense.dtype == np.uint8
+    assert list(vocabulary.names) == sorted({name for labels in label_sets for name in labels})
+
+
+@settings(deadline=None)
+@given(LABEL_SETS)
+def test_decode_undoes_encode(label_sets: list[tuple[str, ...]]) -> None:
+    vocabulary = LabelVocabulary.from_label_sets(label_sets)
+    matrix = vocabulary.encode(label_sets)
+    expected = [tuple(sorted(labels)) for labels in label_sets]
+    assert vocabulary.decode(matrix) == expected
+    assert vocabulary.decode(matrix.toarray().astype(bool)) == expected
+
+
+def test_the_given_order_is_kept() -> None:
+    vocabulary = LabelVocabulary(("sports", "health"))
+    assert vocabulary.encode([("health",), ("health", "sports")]).toarray().tolist() == [[0, 1], [1, 1]]
+    assert vocabulary.decode(np.array([[1, 1]])) == [("sports", "health")]
+
+
+def test_a_label_that_stands_twice_counts_once() -> None:
+    assert LabelVocabulary(("a",)).encode([("a", "a")]).toarray().tolist() == [[1]]
+
+
+def test_a_stranger_is_named_with_its_place_and_the_nearest_known() -> None:
+    vocabulary = LabelVocabulary(("politics", "sports"))
+    with pytest.raises(LabelError) as refusal:
+        vocabulary.encode(
+            [("sports",), (), ("politics", "sprots")], where=lambda row: f"reviews.jsonl, line {row + 15}"
+        )
+    assert str(refusal.value) == (
+        'reviews.jsonl, line 17: label "sprots" is not in the vocabulary (did you mean "sports"?).'
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("a", "b", "a"), 'label "a" stands twice in the vocabulary.'),
+        (("a", ""), "a label name must be text that is not empty. Got ''."),
+        (("a", 3), "a label name must be text that is not empty. Got 3."),
+    ],
+)
+def test_what_cannot_name_a_column_is_refused(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(LabelError) as refusal:
+        LabelVocabulary(names)
+    assert str(refusal.value) == message
+
+
+@settings(deadline=None, max_examples=20)
+@given(names=st.lists(NAMES, unique=True, max_size=6))
+def test_what_is_saved_is_loaded(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("run") / "labels.json"
+    LabelVocabulary(tuple(names)).save(path)
+    assert LabelVocabulary.load(path).names == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no such file; expected a JSON list of label names."),
+        ("{", "not a JSON list of label names (Expecting property name enclosed in double quotes"),
+        ('{"a": 1}', "expected a JSON list of label names. Got a dict."),
+        ('["a", "a"]', 'label "a" stands twice in the vocabulary.'),
+    ],
+)
+def test_a_damaged_file_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(LabelError) as refusal:
+        LabelVocabulary.load(path)
+    assert str(refusal.value).startswith(f"{path}: {message}")
+
+
+def test_a_hundred_thousand_label_sets_take_less_than_a_second() -> None:
+    names = [f"label {number}" for number in range(1000)]
+    label_sets = [(names[row % 1000], names[row * 7 % 1000], names[row * 31 % 1000]) for row in range(100_000)]
+    vocabulary = LabelVocabulary(tuple(names))
+    start = perf_counter()
+    matrix = vocabulary.encode(label_sets)
+    assert perf_counter() - start < 1
+    assert matrix.sum() == sum(len(set(labels)) for labels in label_sets)
