@@ -7,11 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from labelcontrast.contrast.catalogue import check_loss as check_loss
+    from labelcontrast.contrast.catalogue import loss_catalogue as loss_catalogue
+    from labelcontrast.contrast.factory import make_loss as make_loss
+    from labelcontrast.contrast.loss import ContrastiveLoss as ContrastiveLoss
     from labelcontrast.errors import LabelContrastError as LabelContrastError
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "ContrastiveLoss": "labelcontrast.contrast.loss",
+    "check_loss": "labelcontrast.contrast.catalogue",
+    "loss_catalogue": "labelcontrast.contrast.catalogue",
+    "make_loss": "labelcontrast.contrast.factory",
     "LabelContrastError": "labelcontrast.errors",
 }
 

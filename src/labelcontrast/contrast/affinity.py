@@ -1,0 +1,74 @@
+"""How alike two label sets are: plain functions of three counts.
+
+Every function takes ``overlap`` (labels that both have), ``size_i`` (labels of the anchor) and ``size_j`` (labels of
+the candidate), as tensors that broadcast, and returns a number from 0 for every pair; 0 means "not a positive".
+With soft labels the counts are expected counts: a label is there with the probability that it carries.
+Only methods of the tensors are used, so that this file, and the catalogue above it, load without torch.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Counts: TypeAlias = Any  # a tensor of counts; torch is not imported here
+Affinity: TypeAlias = Callable[[Counts, Counts, Counts], Counts]
+
+
+def any_shared(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
+    """1 for pairs that share a label."""
+    return overlap.sign()
+
+
+def exact_match(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+    """1 for pairs with the same label set; two empty sets do not match. A label below 1 is never matched exactly."""
+    return ((overlap > 0) & (overlap == size_i) & (overlap == size_j)).to(overlap.dtype)
+
+
+def jaccard(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+    """Share of the labels of either example that both have."""
+    return overlap / _nonzero(size_i + size_j - overlap)
+
+
+def inverse_union(scale: float) -> Affinity:
+    """One over the number of labels that either example has, times ``scale``, for pairs that share one."""
+
+    def scaled_inverse_union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+        return any_shared(overlap, size_i, size_j) * scale / _nonzero(size_i + size_j - overlap)
+
+    return scaled_inverse_union
+
+
+def coverage(alpha: float) -> Affinity:
+    r"""Share of the candidate's labels that the anchor has too, to the power of ``alpha``; below 0 the hard threshold.
+
+    .. math:: f(y_i, y_j) = (|y_i \cap y_j| \,/\, |y_j|)^\alpha
+
+    Args:
+        alpha: 0 treats all pairs that share a label alike; the higher, the less a candidate with foreign labels
+            attracts; any negative number keeps only the candidates whose labels are all the anchor's.
+
+    Example:
+        >>> import torch
+        >>> coverage(2.0)(torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0]))
+        tensor([0.2500])
+
+    Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 17.
+    """
+    if alpha == 0:
+        return any_shared
+
+    def covered(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
+        share = overlap / _nonzero(size_j)
+        # a threshold of exactly 1 would hang on the last bit of a soft count
+        return share**alpha if alpha > 0 else (share >= 1 - 1e-6).to(share.dtype)
+
+    return covered
+
+
+def positives(which: str) -> Affinity:
+    """Pairs that share ``"any"`` label, or pairs with ``"exact"``-ly the same label set."""
+    return {"any": any_shared, "exact": exact_match}[which]
+
+
+def _nonzero(counts: Counts) -> Counts:
+    """The counts, but never 0: where nothing was counted nothing is shared either, and the share becomes 0."""
+    return counts.clamp(min=1e-12)

@@ -1,0 +1,240 @@
+r"""Every loss of the library, as a row of data.
+
+A contrastive loss is a choice on a few axes, and one kernel computes them all: a new loss is a new row. This file, like
+all that it stands on, loads without torch: the command line can list the losses and refuse a wrong name at once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from labelcontrast.contrast import rows as takes
+from labelcontrast.contrast.affinity import any_shared, coverage, inverse_union, jaccard, positives
+from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values
+from labelcontrast.errors import ConfigError, nearest
+
+
+def loss_catalogue() -> list[LossRow]:
+    """List every loss, with its equation, its reference, and its parameters with their defaults.
+
+    Example:
+        >>> [row.name for row in loss_catalogue() if row.kind == "logit"]
+        ['bce', 'focal', 'asl', 'lsep', 'zlpr']
+    """
+    return list(_ROWS)
+
+
+def loss_row(name: str) -> LossRow:
+    """Find a loss by its name.
+
+    Raises:
+        ConfigError: there is none of this name; it tells the nearest one.
+    """
+    rows = {row.name: row for row in _ROWS}
+    if name not in rows:
+        raise ConfigError(f"there is no loss {name!r}{nearest(name, rows)}. There are: {', '.join(rows)}.")
+    return rows[name]
+
+
+def check_loss(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the parameters of a loss with its defaults, without loading torch.
+
+    Args:
+        name: one of the catalogue's.
+        parameters: those that are to differ from the defaults.
+
+    Raises:
+        ConfigError: no such loss, no such parameter of it, or a value that the parameter does not accept.
+
+    Example:
+        >>> check_loss("zlpr", {})
+        {'reduction': 'mean'}
+        >>> check_loss("reg", {"temprature": 0.1})
+        Traceback (most recent call last):
+        labelcontrast.errors.ConfigError: reg has no parameter 'temprature' (did you mean "temperature"?). ...
+    """
+    row = loss_row(name)
+    preset = row.presets.get(str(parameters.get("preset")), {})
+    return check_values(row.name, row.takes, {**preset, **parameters})
+
+
+def _reduction(default: str) -> Parameter:
+    """How the losses of the rows or labels become one number, for the losses on logits."""
+    return takes.choice("reduction", default, "mean, sum, or none of both", among=("mean", "sum", "none"))
+
+
+def _contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: float = 0.0) -> tuple[Parameter, ...]:
+    """The parameters of one contrastive loss, and those of all."""
+    return (
+        takes.number("temperature", 0.1, "the similarities are divided by it", low=0.002),
+        *own,
+        takes.number(
+            "stop_repulsion", stop_repulsion, "share of a positive's repulsion that is stopped; 1 is L_REG", low=0.0
+        ),
+        takes.choice(
+            "reduction",
+            averaging,
+            "mean over anchors with a positive, over all, or by their number of labels; sum; or a term an anchor",
+            among=("mean_valid", "mean_all", "label_count", "sum", "none"),
+        ),
+        takes.optional_number("base_temperature", "multiplies the loss by temperature / base_temperature"),
+        takes.choice(
+            "anchor_views", "all", "with several views, whether all are anchors or the first", among=("all", "first")
+        ),
+        takes.whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
+    )
+
+
+_COVERAGE = takes.number(
+    "alpha", 0.0, "power of the share of a candidate's labels that are the anchor's; below 0 a threshold"
+)
+_ANCHORS = takes.flag("prototype_anchors", "whether prototypes are anchors too", default=True)
+_STUDY = "Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024 (arXiv 2412.00101)"
+_PER_LABEL = Contrast(
+    affinity=coverage,
+    tuned_by="alpha",
+    sharing="per label",
+    anchors=("instances", "prototypes"),
+    candidates=("instances", "prototypes"),
+)
+_PULL = r"-\frac{1}{|y_i|} \sum_{c \in y_i} \frac{1}{N_{ic}} \sum_{j \in P(c,i)}"
+
+_ROWS = (
+    LossRow(
+        name="bce",
+        kind="logit",
+        summary="Binary cross-entropy of every label.",
+        equation=r"-y \log \sigma(x) - (1 - y) \log \sigma(-x)",
+        reference="the maximum likelihood of independent labels",
+        takes=(_reduction("mean"),),
+    ),
+    LossRow(
+        name="focal",
+        kind="logit",
+        summary="Binary cross-entropy that turns from the labels it already has right.",
+        equation=r"-\alpha_t (1 - p_t)^\gamma \log p_t",
+        reference="Lin et al., Focal Loss for Dense Object Detection, 2017 (arXiv 1708.02002)",
+        takes=(
+            takes.number("gamma", 2.0, "how fast it turns away", low=0.0),
+            takes.optional_number(
+                "alpha", "weight of positive labels, 1 - alpha of negative ones; None: 1 and 1", high=1.0
+            ),
+            _reduction("mean"),
+        ),
+    ),
+    LossRow(
+        name="asl",
+        kind="logit",
+        summary="Focal, with a gamma each for positives and negatives, and easy negatives dropped.",
+        equation=r"-y (1 - p)^{\gamma_+} \log p - (1 - y) p_m^{\gamma_-} \log(1 - p_m), \; p_m = \max(p - m, 0)",
+        reference="Ridnik et al., Asymmetric Loss For Multi-Label Classification, 2021 (arXiv 2009.14119)",
+        takes=(
+            takes.choice("preset", "asl", "its authors' settings, or those of the study", among=("asl", "study")),
+            takes.number("gamma_neg", 4.0, "focusing of negatives", low=0.0),
+            takes.number("gamma_pos", 1.0, "focusing of positives", low=0.0),
+            takes.number("margin", 0.05, "negatives with a probability below it count nothing", low=0.0),
+            takes.flag("detach_focus", "hold the focusing factors constant in the gradient", default=True),
+            _reduction("sum"),
+        ),
+        presets={
+            "study": {"gamma_neg": 1.0, "gamma_pos": 0.0, "margin": 0.0, "detach_focus": False, "reduction": "mean"}
+        },
+    ),
+    LossRow(
+        name="lsep",
+        kind="logit",
+        summary="Log-sum-exp of all wrongly ranked pairs of labels.",
+        equation=r"\log(1 + \sum_{u \in y} \sum_{v \notin y} e^{x_v - x_u})",
+        reference="Li et al., Improving Pairwise Ranking for Multi-label Image Classification, 2017 (arXiv 1704.03135)",
+        takes=(_reduction("mean"),),
+    ),
+    LossRow(
+        name="zlpr",
+        kind="logit",
+        summary="Positives above 0, negatives below, in one softmax a side.",
+        equation=r"\log(1 + \sum_{u \in y} e^{-x_u}) + \log(1 + \sum_{v \notin y} e^{x_v})",
+        reference="Su et al., ZLPR: A Novel Loss for Multi-label Classification, 2022 (arXiv 2208.02955)",
+        takes=(_reduction("mean"),),
+    ),
+    LossRow(
+        name="simclr",
+        kind="contrastive",
+        summary="Augmented views of one example attract; labels are not looked at.",
+        equation=r"-\frac{1}{|V(i)|} \sum_{j \in V(i)} \log p_{ij}",
+        reference="Chen et al., A Simple Framework for Contrastive Learning, 2020 (arXiv 2002.05709)",
+        takes=_contrastive(),
+        contrast=Contrast(affinity=any_shared, views_only=True),
+    ),
+    LossRow(
+        name="supcon",
+        kind="contrastive",
+        summary="All that share a label, or the whole label set, attract alike.",
+        equation=r"-\frac{1}{|P(i)|} \sum_{j \in P(i)} \log p_{ij}",
+        reference="Khosla et al., Supervised Contrastive Learning, 2020 (arXiv 2004.11362)",
+        takes=_contrastive(takes.choice("positives", "any", "share any label, or exactly all", among=("any", "exact"))),
+        contrast=Contrast(affinity=positives, tuned_by="positives"),
+    ),
+    LossRow(
+        name="base",
+        kind="contrastive",
+        summary="The larger the Jaccard similarity of two label sets, the more they attract.",
+        equation=r"-\frac{1}{\sum_k J_{ik}} \sum_j J_{ij} \log p_{ij}, \; J_{ij} = \frac{|y_i \cap y_j|}{|y_i \cup y_j|}",
+        reference=f"{_STUDY}, Eq. 1",
+        takes=_contrastive(),
+        contrast=Contrast(affinity=jaccard),
+    ),
+    LossRow(
+        name="proto",
+        kind="contrastive",
+        summary="An example is attracted by the prototypes of its labels, and pushed from all prototypes.",
+        equation=r"-\frac{1}{|y_i|} \sum_{c \in y_i} \log p_{ic}",
+        reference=f"{_STUDY}, Eq. 2",
+        takes=_contrastive(),
+        contrast=Contrast(affinity=any_shared, sharing="per label", candidates=("prototypes",)),
+    ),
+    LossRow(
+        name="mulsupcon",
+        kind="contrastive",
+        summary="Every label of an example is an anchor of its own; many labels, much weight.",
+        equation=r"-\sum_{c \in y_i} \frac{1}{|P(c,i)|} \sum_{j \in P(c,i)} \log p_{ij} \;\Big/\; \sum_k |y_k|",
+        reference="Zhang and Wu, Multi-Label Supervised Contrastive Learning, 2024 (arXiv 2402.01613)",
+        takes=_contrastive(averaging="label_count"),
+        contrast=Contrast(affinity=any_shared, sharing="per label", averaging="label_count"),
+    ),
+    LossRow(
+        name="msc",
+        kind="contrastive",
+        summary="Each label attracts alike, be it rare or frequent; prototypes help the rare, beta tames the repulsion.",
+        equation=_PULL + r" \frac{\alpha}{|y_i \cup y_j|} \log p_{ij}, \; g = \beta \text{ on instances}",
+        reference="Audibert et al., Exploring Contrastive Learning for Long-Tailed Text Classification, 2024",
+        takes=_contrastive(
+            takes.number("alpha", 1.0, "weight of instances beside prototypes among the positives", low=0.0),
+            takes.number("beta", 0.1, "weight of instances beside prototypes in the denominator", low=0.0, above=True),
+        ),
+        contrast=Contrast(
+            affinity=inverse_union,
+            tuned_by="alpha",
+            sharing="per label",
+            candidates=("instances", "prototypes"),
+            prototype_affinity=any_shared,
+            instance_prior="beta",
+        ),
+    ),
+    LossRow(
+        name="wo_reg",
+        kind="contrastive",
+        summary="Each label of an example attracts alike, among instances and prototypes.",
+        equation=_PULL + r" f_{ij} \log p_{ij}, \; f_{ij} = (|y_i \cap y_j| / |y_j|)^\alpha",
+        reference=f"{_STUDY}, Eq. 16 to 19 without Eq. 11",
+        takes=_contrastive(_COVERAGE, _ANCHORS),
+        contrast=_PER_LABEL,
+    ),
+    LossRow(
+        name="reg",
+        kind="contrastive",
+        summary="As wo_reg, and no positive is ever pushed away.",
+        equation=_PULL + r" f_{ij} \log p_{ij} - \sum_{j \in P(i)} \max(0, p_{ij} - W_{ij}) s_{ij}",
+        reference=f"{_STUDY}, Eq. 11 and 14 to 19",
+        takes=_contrastive(_COVERAGE, _ANCHORS, stop_repulsion=1.0),
+        contrast=_PER_LABEL,
+    ),
+)

@@ -1,0 +1,49 @@
+"""One door to all losses: a name and settings in, a module out."""
+
+import torch
+from torch import nn
+
+from labelcontrast import logit_losses
+from labelcontrast.contrast.catalogue import check_loss, loss_row
+from labelcontrast.contrast.loss import ContrastiveLoss
+from labelcontrast.errors import ConfigError
+
+
+def make_loss(
+    name: str,
+    *,
+    num_labels: int | None = None,
+    dim: int | None = None,
+    generator: torch.Generator | None = None,
+    **parameters: object,
+) -> nn.Module:
+    """Make a loss; it is called with (projections or logits, labels) and returns a scalar.
+
+    Args:
+        name: one of :func:`loss_catalogue`.
+        num_labels: how many labels there are; needed where every label has a prototype, elsewhere a check.
+        dim: width of the projections; needed where every label has a prototype, elsewhere a check.
+        generator: what the prototypes are drawn with; by default torch's own.
+        **parameters: those of the loss, with defaults in the catalogue.
+
+    Raises:
+        ConfigError: no such loss or parameter, a value that the parameter does not accept, or no size for prototypes.
+
+    Example:
+        >>> loss = make_loss("supcon", temperature=0.5)
+        >>> loss(torch.eye(3), torch.tensor([[1, 0], [1, 1], [0, 1]]))  # all equally far: log of the two candidates
+        tensor(0.6931)
+    """
+    settings = check_loss(name, parameters)
+    for what, size in {"num_labels": num_labels, "dim": dim}.items():
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise ConfigError(f"{what} must be a whole number from 1. Got {size!r}.")
+    contrast = loss_row(name).contrast
+    if contrast is None:
+        settings.pop("preset", None)
+        return logit_losses.LogitLoss(getattr(logit_losses, name), settings, num_labels=num_labels)
+    if "prototypes" in contrast.candidates and (num_labels is None or dim is None):
+        raise ConfigError(
+            f"{name} has a prototype for every label: it needs num_labels and dim. Got {num_labels} and {dim}."
+        )
+    return ContrastiveLoss(contrast, settings, num_labels=num_labels, dim=dim, generator=generator)

@@ -1,0 +1,153 @@
+"""What a row of the catalogue is made of: the parameters of a loss, and its choice on every axis. Loads without torch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import Any, Literal
+
+from labelcontrast.contrast.affinity import Affinity
+from labelcontrast.errors import ConfigError, nearest
+
+Rows = Literal["instances", "prototypes"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a loss."""
+
+    name: str
+    default: object
+    meaning: str
+    expected: str
+    accepts: Callable[[object], bool]
+    real: bool = False
+
+    def read(self, value: object) -> object:
+        """Return the value, a real number as a float; raise ConfigError where it is not accepted."""
+        if not self.accepts(value):
+            raise ConfigError(f"{self.name} must be {self.expected}. Got {value!r}.")
+        return float(value) if self.real and isinstance(value, int) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """One choice on every axis.
+
+    Attributes:
+        affinity: how alike two label sets are; or, with ``tuned_by``, what makes that out of one parameter.
+        tuned_by: the name of this parameter.
+        sharing: how an anchor's attraction is split among its positives.
+        averaging: what the losses of the anchors are weighed with.
+        anchors: who is pulled.
+        candidates: who pulls and pushes.
+        prototype_affinity: another affinity, to prototypes.
+        instance_prior: the name of the parameter that instances are multiplied with in the denominator.
+        views_only: the positives of an example are its other views, whatever the labels.
+    """
+
+    affinity: Callable[..., Any]
+    tuned_by: str | None = None
+    sharing: Literal["per anchor", "per label"] = "per anchor"
+    averaging: Literal["mean_valid", "label_count"] = "mean_valid"
+    anchors: tuple[Rows, ...] = ("instances",)
+    candidates: tuple[Rows, ...] = ("instances",)
+    prototype_affinity: Affinity | None = None
+    instance_prior: str | None = None
+    views_only: bool = False
+
+    def affinity_for(self, settings: Mapping[str, Any]) -> Affinity:
+        """Return the affinity, tuned where it is to be."""
+        tuned: Affinity = self.affinity if self.tuned_by is None else self.affinity(settings[self.tuned_by])
+        return tuned
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossRow:
+    """One loss: what it is called, takes, and computes, and where it comes from.
+
+    Attributes:
+        name: what :func:`make_loss` knows it by.
+        kind: what it is computed on: ``"logit"`` or ``"contrastive"``.
+        summary: one sentence.
+        equation: in LaTeX.
+        reference: where it was published.
+        takes: its parameters.
+        presets: named sets of parameters, chosen by a parameter of that name.
+        contrast: the axes, of a contrastive loss.
+    """
+
+    name: str
+    kind: Literal["logit", "contrastive"]
+    summary: str
+    equation: str
+    reference: str
+    takes: tuple[Parameter, ...] = ()
+    presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    contrast: Contrast | None = None
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Every parameter with its default."""
+        return {parameter.name: parameter.default for parameter in self.takes}
+
+
+def check_values(owner: str, parameters: Iterable[Parameter], values: Mapping[str, object]) -> dict[str, object]:
+    """Complete the values with the defaults.
+
+    Raises:
+        ConfigError: a value for a parameter that ``owner`` does not have, or one that its parameter does not accept.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{owner} has no parameter {name!r}{nearest(name, known)}. It has: {', '.join(known)}.")
+    return {name: parameter.read(values.get(name, parameter.default)) for name, parameter in known.items()}
+
+
+def number(name: str, default: float, meaning: str, *, low: float = -inf, above: bool = False) -> Parameter:
+    """A finite number, from ``low`` upwards or ``above`` it."""
+    words = "a finite number" if low == -inf else f"a number {'above' if above else 'from'} {low:g}"
+    return Parameter(
+        name, default, meaning, words, lambda value: _is_number(value, low) and not (above and value == low), real=True
+    )
+
+
+def optional_number(name: str, meaning: str, *, high: float = inf) -> Parameter:
+    """A number above 0, up to ``high``; or None, the default, which turns the thing off."""
+    words = f"a number above 0{'' if high == inf else f' and up to {high:g}'}, or None"
+    return Parameter(
+        name,
+        None,
+        meaning,
+        words,
+        lambda value: value is None or (_is_number(value, 0.0, high) and value != 0),
+        real=True,
+    )
+
+
+def whole_number(name: str, default: int | None, meaning: str, *, low: int) -> Parameter:
+    """A whole number from ``low`` upwards; None too, where that is the default."""
+    words = f"a whole number from {low}{', or None' if default is None else ''}"
+    return Parameter(
+        name,
+        default,
+        meaning,
+        words,
+        lambda value: value is default or (isinstance(value, int) and _is_number(value, float(low))),
+    )
+
+
+def choice(name: str, default: str, meaning: str, *, among: Iterable[str]) -> Parameter:
+    """One of a few words."""
+    words = tuple(among)
+    return Parameter(name, default, meaning, f"one of {', '.join(words)}", lambda value: value in words)
+
+
+def flag(name: str, meaning: str, *, default: bool) -> Parameter:
+    """True or False."""
+    return Parameter(name, default, meaning, "True or False", lambda value: isinstance(value, bool))
+
+
+def _is_number(value: object, low: float = -inf, high: float = inf) -> bool:
+    """Whether it is a finite int or float of a range; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and low <= value <= high

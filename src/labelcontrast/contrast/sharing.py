@@ -1,0 +1,154 @@
+r"""From label sets to pair weights: how an anchor's attraction is shared out among its positives.
+
+With :math:`F_{ij}` the affinity of two label sets, 0 for the pair of an example with itself, and 0 / 0 counting as 0,
+
+.. math:: W_{ij} = \frac{F_{ij}}{\sum_k F_{ik}} \text{ (per anchor)}, \qquad
+   W_{ij} = \frac{1}{|y_i|} \sum_c y_{ic} \frac{F_{ij}\, y_{jc}}{\sum_k F_{ik}\, y_{kc}} \text{ (per label)}.
+
+Neither needs an array of anchors x candidates x labels. Plainly, the second is
+
+    mass = F @ Y
+    W = F * ((Y[:anchors] / sizes / mass) @ Y.T)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labelcontrast.contrast.affinity import Affinity, any_shared
+from labelcontrast.contrast.kernel import BLOCK_SIZE, Block, PairWeights, grid
+from labelcontrast.contrast.label_sets import LabelSets
+
+Sharing = Literal["per anchor", "per label"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Who meets whom: label sets of anchors and candidates, and how alike the two are.
+
+    Attributes:
+        anchors: their label sets.
+        candidates: theirs; the first are the anchors where ``symmetric``.
+        affinities: each with the first candidate that it is for.
+        symmetric: the anchors are candidates, each without itself.
+    """
+
+    anchors: LabelSets
+    candidates: LabelSets
+    affinities: tuple[tuple[int, Affinity], ...]
+    symmetric: bool
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The candidates at which another affinity begins."""
+        return tuple(start for start, _ in self.affinities if start)
+
+    @property
+    def alike_where_shared(self) -> bool:
+        """Whether all pairs that share a label are equally alike; then no affinity needs to be computed per label."""
+        return all(affinity is any_shared for _, affinity in self.affinities)
+
+    def affinity(self, candidates: slice) -> Affinity:
+        """The affinity that is for these candidates."""
+        return next(affinity for start, affinity in reversed(self.affinities) if start <= candidates.start)
+
+    def alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round."""
+        anchors, candidates = self.anchors[rows], self.candidates[columns]
+        overlap = anchors.overlap(candidates)
+        here, there = anchors.sizes[:, None], candidates.sizes[None, :]
+        alike = self.affinity(columns)(overlap, here, there)
+        mirror = self.affinity(rows)(overlap, there, here) if mirrored else None
+        return self.without_self(alike, rows, columns), mirror
+
+    def without_self(self, block: Block, rows: slice, columns: slice) -> Block:
+        """The block with 0 for the pairs of an example with itself."""
+        return block.fill_diagonal_(0) if self.symmetric and rows == columns else block
+
+
+@dataclass(frozen=True)
+class SharedWeights(PairWeights):
+    """The weights W as factors: an affinity, times what each anchor gives to each label, or to each positive.
+
+    Attributes:
+        pairs: who meets whom.
+        shares: what an anchor gives, [anchors, labels] or, per anchor, [anchors, 1].
+        totals: the sum of each anchor's weights; 0 for an anchor without positives.
+    """
+
+    pairs: Pairs
+    shares: Float[Tensor, "anchors shares"]
+    totals: Float[Tensor, " anchors"]
+    sharing: Sharing
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The candidates at which another affinity begins."""
+        return self.pairs.cuts
+
+    def scaled(self, factors: Float[Tensor, " anchors"]) -> "SharedWeights":
+        """The same weights, every anchor's times its factor."""
+        return replace(self, shares=self.shares * factors[:, None], totals=self.totals * factors)
+
+    def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The weights of anchors ``rows`` on candidates ``columns``, and where mirrored those the other way round."""
+        if self.sharing == "per anchor":
+            alike, mirror = self.pairs.alike(rows, columns, mirrored=mirrored)
+            return alike * self.shares[rows], None if mirror is None else mirror * self.shares[columns, 0]
+        labels = self.pairs.candidates.matrix
+        pull = self.shares[rows] @ labels[columns].T
+        mirror = labels[rows] @ self.shares[columns].T if mirrored else None
+        if self.pairs.alike_where_shared:
+            return self.pairs.without_self(pull, rows, columns), mirror
+        alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
+        return pull * alike, None if mirror is None or mirror_alike is None else mirror * mirror_alike
+
+
+def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
+    """Share out every anchor's attraction, per anchor or per label.
+
+    Args:
+        pairs: who meets whom, and how alike they are.
+        sharing: ``"per anchor"``: in proportion to affinity. ``"per label"``: each label of the anchor gets the same,
+            and gives it to its positives in proportion to affinity; a label that nobody else has gives nothing.
+        block_size: rows and columns of a block; it changes no result.
+
+    Example:
+        >>> labels = LabelSets.of(torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+        >>> everyone = slice(0, 4)
+        >>> pairs = Pairs(labels, labels, ((0, any_shared),), symmetric=True)
+        >>> share(pairs, "per label").block(everyone, everyone, mirrored=False)[0][0]
+        tensor([0.0000, 0.5000, 0.2500, 0.2500])
+    """
+    mass = _mass(pairs, sharing, block_size or BLOCK_SIZE)
+    if sharing == "per anchor":
+        return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass), mass[:, 0].sign(), sharing)
+    labels = _ratio(pairs.anchors.matrix, pairs.anchors.sizes[:, None])
+    return SharedWeights(pairs, _ratio(labels, mass), (labels * mass.sign()).sum(1), sharing)
+
+
+def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
+    """What is shared out over: the sum of an anchor's affinities, of all candidates or of those with each label."""
+    labels = pairs.candidates.matrix if sharing == "per label" else torch.ones_like(pairs.candidates.matrix[:, :1])
+    if sharing == "per label" and pairs.alike_where_shared:  # then it is a count of candidates, less the anchor itself
+        own = pairs.anchors.matrix if pairs.symmetric else torch.zeros_like(pairs.anchors.matrix)
+        somebody = (labels.sign().sum(0) - own.sign()).sign()  # a difference of soft labels is not exactly 0
+        return (labels.sum(0) - own) * somebody
+    mass = labels.new_zeros(len(pairs.anchors), labels.shape[1])
+    blocks = grid(
+        len(pairs.anchors), len(pairs.candidates), size=block_size, symmetric=pairs.symmetric, cuts=pairs.cuts
+    )
+    for rows, columns, mirrored in blocks:
+        alike, mirror = pairs.alike(rows, columns, mirrored=mirrored)
+        mass[rows].addmm_(alike, labels[columns])
+        if mirror is not None:
+            mass[columns].addmm_(mirror.T, labels[rows])
+    return mass
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient, with 0 / 0 counting as 0."""
+    return numerator / denominator.masked_fill(denominator == 0, 1)

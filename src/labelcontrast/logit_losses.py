@@ -1,0 +1,198 @@
+"""Losses on logits, a number for every label: what a contrastive loss is compared with, and a linear probe trains on.
+
+Labels are 0 and 1. A number between is a soft label, the probability that it is there, and weighs both sides with that.
+NaN is an unknown label, which counts nowhere. All is in float32 or better, through log-sigmoids and log-sums, so that no
+logit is too large and no row too empty.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from labelcontrast.errors import EmbeddingError, LabelShapeError
+
+Logits = Float[Tensor, "batch labels"]
+Labels = Shaped[Tensor, "batch labels"]
+Reduction = Literal["mean", "sum", "none"]
+
+
+def bce(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Tensor:
+    r"""Binary cross-entropy of every label; the mean is over examples and labels.
+
+    .. math:: -y \log \sigma(x) - (1 - y) \log \sigma(-x)
+
+    Args:
+        logits: before the sigmoid.
+        labels: 0, 1 or between; NaN is unknown.
+        reduction: over all known labels; ``"none"`` keeps [batch, labels].
+
+    Example:
+        >>> bce(torch.tensor([[0.0, 100.0]]), torch.tensor([[1, 1]]))
+        tensor(0.3466)
+    """
+    logits, present, absent = _ready(logits, labels)
+    return _reduce(-present * F.logsigmoid(logits) - absent * F.logsigmoid(-logits), present + absent, reduction)
+
+
+def focal(
+    logits: Logits, labels: Labels, *, gamma: float = 2.0, alpha: float | None = None, reduction: Reduction = "mean"
+) -> Tensor:
+    r"""Binary cross-entropy that turns from the labels it already has right; the mean is over examples and labels.
+
+    .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t, \qquad p_t = \sigma(x) \text{ where } y = 1 \text{, else } \sigma(-x)
+
+    Args:
+        logits: before the sigmoid.
+        labels: 0, 1 or between; NaN is unknown.
+        gamma: how fast it turns away; 0 is binary cross-entropy.
+        alpha: weight of positive labels, 1 - alpha that of negative ones; None weighs both with 1.
+        reduction: over all known labels; ``"none"`` keeps [batch, labels].
+
+    Example:
+        >>> focal(torch.tensor([[0.0]]), torch.tensor([[1]]), gamma=2.0)  # log(2) / 4
+        tensor(0.1733)
+
+    Reference: Lin et al., Focal Loss for Dense Object Detection, 2017.
+    """
+    logits, present, absent = _ready(logits, labels)
+    right, wrong = F.logsigmoid(logits), F.logsigmoid(-logits)
+    raised, lowered = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    positive = raised * present * (gamma * wrong).exp() * right
+    negative = lowered * absent * (gamma * right).exp() * wrong
+    return _reduce(-positive - negative, present + absent, reduction)
+
+
+def asl(
+    logits: Logits,
+    labels: Labels,
+    *,
+    gamma_neg: float = 4.0,
+    gamma_pos: float = 1.0,
+    margin: float = 0.05,
+    detach_focus: bool = True,
+    reduction: Reduction = "sum",
+) -> Tensor:
+    r"""Asymmetric loss: focal, with a gamma each for positives and negatives, and easy negatives dropped.
+
+    .. math:: -y \, (1 - p)^{\gamma_+} \log p - (1 - y) \, p_m^{\gamma_-} \log (1 - p_m), \qquad p_m = \max(p - m, 0)
+
+    Args:
+        logits: before the sigmoid.
+        labels: 0, 1 or between; NaN is unknown.
+        gamma_neg: focusing of the negatives.
+        gamma_pos: focusing of the positives.
+        margin: m; negatives with a probability below it count nothing.
+        detach_focus: hold the focusing factors constant in the gradient, as the published training does.
+        reduction: over all known labels; ``"none"`` keeps [batch, labels].
+
+    Example:
+        >>> asl(torch.tensor([[0.0, -4.0]]), torch.tensor([[1, 0]]))  # the second is below the margin; log(2) / 2
+        tensor(0.3466)
+
+    Reference: Ridnik et al., Asymmetric Loss For Multi-Label Classification, 2021.
+    """
+    logits, present, absent = _ready(logits, labels)
+    likely, unlikely = F.logsigmoid(logits), F.logsigmoid(-logits)
+    focus_positive = (gamma_pos * unlikely).exp()
+    # the floor keeps the slope of a power below 1 finite, where the logarithm beside it is exactly 0
+    focus_negative = (likely.exp() - margin).clamp(min=torch.finfo(logits.dtype).tiny) ** gamma_neg
+    if detach_focus:
+        focus_positive, focus_negative = focus_positive.detach(), focus_negative.detach()
+    absence = unlikely if margin == 0 else (unlikely.exp() + margin).clamp(max=1).log()
+    losses = -present * focus_positive * likely - absent * focus_negative * absence
+    return _reduce(losses, present + absent, reduction)
+
+
+def lsep(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Tensor:
+    r"""Log-sum-exp of all wrongly ranked pairs of labels; a row without positives, or without negatives, gives 0.
+
+    .. math:: \log \Bigl(1 + \sum_{u \in y} \sum_{v \notin y} e^{x_v - x_u}\Bigr)
+
+    Args:
+        logits: scores to rank by; this loss knows no threshold.
+        labels: 0, 1 or between; NaN is unknown.
+        reduction: over rows; ``"none"`` keeps [batch].
+
+    Example:
+        >>> lsep(torch.tensor([[2.0, 2.0]]), torch.tensor([[1, 0]]))
+        tensor(0.6931)
+
+    Reference: Li et al., Improving Pairwise Ranking for Multi-label Image Classification, 2017.
+    """
+    logits, present, absent = _ready(logits, labels)
+    losses = F.softplus(_log_sum(logits, absent) + _log_sum(-logits, present))
+    return _reduce(losses, torch.ones_like(losses), reduction)
+
+
+def zlpr(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Tensor:
+    r"""Zero-bounded log-sum-exp ranking: positives above 0, negatives below, in one softmax a side.
+
+    .. math:: \log \Bigl(1 + \sum_{u \in y} e^{-x_u}\Bigr) + \log \Bigl(1 + \sum_{v \notin y} e^{x_v}\Bigr)
+
+    Args:
+        logits: the threshold at prediction is 0.
+        labels: 0, 1 or between; NaN is unknown.
+        reduction: over rows; ``"none"`` keeps [batch].
+
+    Example:
+        >>> zlpr(torch.tensor([[0.0, 0.0]]), torch.tensor([[1, 0]]))  # 2 log(2)
+        tensor(1.3863)
+
+    Reference: Su et al., ZLPR: A Novel Loss for Multi-label Classification, 2022.
+    """
+    logits, present, absent = _ready(logits, labels)
+    losses = F.softplus(_log_sum(-logits, present)) + F.softplus(_log_sum(logits, absent))
+    return _reduce(losses, torch.ones_like(losses), reduction)
+
+
+class LogitLoss(nn.Module):
+    """One of these functions with its settings, called as every loss of the library is."""
+
+    def __init__(
+        self, function: Callable[..., Tensor], settings: dict[str, Any], *, num_labels: int | None = None
+    ) -> None:
+        super().__init__()
+        self.function = function
+        self.settings = settings
+        self.num_labels = num_labels
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Raises:
+            EmbeddingError: the logits are no matrix of floats.
+            LabelShapeError: the labels do not have the shape of the logits, or not ``num_labels`` columns.
+        """
+        if logits.ndim != 2 or not logits.is_floating_point():
+            raise EmbeddingError(f"logits must be floats [batch, labels]. Got {logits.dtype} {list(logits.shape)}.")
+        width = logits.shape[1] if self.num_labels is None else self.num_labels
+        if labels.shape != (len(logits), width) or labels.shape != logits.shape:
+            expected = f"[{len(logits)}, {width}]"
+            raise LabelShapeError(
+                f"logits and labels must be {expected}. Got {list(logits.shape)} and {list(labels.shape)}."
+            )
+        return self.function(logits, labels, **self.settings)
+
+
+def _ready(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The logits in float32 or better; how present each label is, and how absent: both 0 for an unknown one."""
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    labels = labels.to(logits.dtype)
+    return logits, labels.nan_to_num(0.0), (1 - labels).nan_to_num(0.0)
+
+
+def _log_sum(logits: Tensor, weights: Tensor) -> Tensor:
+    """The log of the weighted sum of a row's exponentials; of an empty sum a number so low that it stands for log 0."""
+    lowest = torch.finfo(logits.dtype).min / 8  # minus infinity would make its own gradient NaN
+    return (logits + weights.log().clamp(min=lowest)).logsumexp(1)
+
+
+def _reduce(losses: Tensor, counted: Tensor, reduction: Reduction) -> Tensor:
+    """Leave, sum, or average over what is counted; the mean of nothing is 0."""
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.sum() / counted.sum().clamp(min=1)

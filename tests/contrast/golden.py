@@ -1,0 +1,69 @@
+"""Golden files, and the calls they stand for; golden.toml holds the mapping, as data."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from labelcontrast.contrast.factory import make_loss
+
+CALLS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+OFF = "off"  # TOML has no None
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One file: what was computed, on what."""
+
+    file: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.file['loss']} {self.file['case']}"
+
+    @property
+    def call(self) -> dict[str, Any]:
+        return CALLS[self.file["loss"]]
+
+    def tensor(self, field: str) -> Tensor | None:
+        """A field as float64; None where the file has none."""
+        content = self.file.get(field)
+        return None if content is None else torch.tensor(content, dtype=torch.float64)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The labels; of class ids, one each."""
+        if self.file.get("class_ids") is None:
+            return self.tensor("labels")
+        return nn.functional.one_hot(torch.tensor(self.file["class_ids"])).double()
+
+    @property
+    def inputs(self) -> Tensor:
+        """The projections or logits, waiting for a gradient."""
+        inputs = self.tensor("logits" if self.file.get("logits") is not None else "embeddings")
+        assert inputs is not None
+        return inputs.requires_grad_()
+
+    def loss(self, **more: Any) -> nn.Module:
+        """The loss that the file is about, with the prototypes of the file."""
+        settings = dict(self.call.get("fixed", {}))
+        for ours, theirs in self.call["parameters"].items():
+            value = self.file["params"][theirs]
+            word = self.call.get("words", {}).get(ours, {}).get(str(value), value)
+            settings[ours] = None if word == OFF else word
+        prototypes = self.tensor("prototypes")
+        sizes = {} if prototypes is None else dict(zip(("num_labels", "dim"), prototypes.shape, strict=True))
+        loss = make_loss(self.call["name"], **sizes, **settings, **more).double()
+        if prototypes is not None:
+            loss.prototypes.data = prototypes
+        return loss
+
+
+def golden_files(folder: Path, *losses: str) -> list[Golden]:
+    """All golden files of some losses that golden.toml knows; of all of them by default."""
+    files = [json.loads(path.read_text()) for path in sorted(folder.glob("*__*.json"))]
+    return [Golden(file) for file in files if file["loss"] in CALLS and (not losses or file["loss"] in losses)]
