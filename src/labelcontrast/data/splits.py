@@ -48,7 +48,7 @@ def load_splits(
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
 ) -> Splits:
-    """Read data and their parts: those that are there are kept, those that are missing are taken from train.
+    r"""Read data and their parts: those that are there are kept, those that are missing are taken from train.
 
     Args:
         path: a folder with a file or folder each for train, val and test (any usual name); or one file in any known
@@ -64,6 +64,14 @@ def load_splits(
         DataError: when data cannot be read, have no labels, or are too few for three parts.
         LabelError: when a label is not in the ``labels.json`` of the data.
         ConfigError: when the fractions are not positive or their sum is not one.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "reviews.csv").write_text("text,tag\n" + 10 * "good,food\nbad,price\n")
+        ...     splits = load_splits(folder, seed=0)
+        >>> [len(part) for part in splits.parts.values()], splits.vocabulary.names
+        ([14, 2, 4], ('food', 'price'))
     """
     checked_fractions(fractions)
     wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator)

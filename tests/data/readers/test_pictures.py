@@ -74,6 +74,7 @@ def test_what_is_no_picture_is_refused_with_its_line(name: str | None, message: 
 def test_a_folder_of_pictures_is_examples_without_labels(tmp_path: Path) -> None:
     paths = [draw(tmp_path / name) for name in ("a.png", "b.JPG", "deep/c.jpg")]
     (tmp_path / "notes.md").write_text("no picture")
+    draw(tmp_path / ".cache" / "d.jpg")
     examples = read_picture_folder(tmp_path, pictures_in(tmp_path))
     assert (examples.inputs, examples.ids) == (paths, ["a.png", "b.JPG", "deep/c.jpg"])
     assert (examples.kind, examples.label_sets) == ("image", None)

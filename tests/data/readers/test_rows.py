@@ -28,6 +28,8 @@ BINARY = {"toxic": ["0", "1"], "insult": ["1", "1"]}
         (rows(text=["a"], **{"a,b": ["x"]}), ColumnNames(labels="a,b"), "a,b"),
         (rows(text=["a", "b"], toxic=["0", "1"]), ColumnNames(), None),
         (rows(text=["a"]), ColumnNames(), None),
+        (rows(text=["a", "b"], labels=[None, None]), ColumnNames(), None),
+        (rows(text=["a", "b"], labels=[None, ["x"]]), ColumnNames(), "labels"),
     ],
 )
 def test_the_labels_are_found(table: Rows, wanted: ColumnNames, expected: object) -> None:

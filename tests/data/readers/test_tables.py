@@ -73,6 +73,13 @@ def test_numbers_stay_as_they_are_written(tmp_path: Path) -> None:
     assert (examples.ids, examples.inputs, examples.label_sets) == (["007"], ["1e3"], [("01",)])
 
 
+def test_names_of_columns_lose_the_white_space_around_them(tmp_path: Path) -> None:
+    examples = read_separated(
+        written(tmp_path / "a.csv", "\ufefftext, tag\ngood,x\n"), ColumnNames(text="text", labels="tag")
+    )
+    assert examples.label_sets == [("x",)]
+
+
 def test_a_cell_may_be_long(tmp_path: Path) -> None:
     usual = csv.field_size_limit()
     examples = read_separated(written(tmp_path / "a.csv", f"text,tag\n{'word ' * 100_000},x\n"), ColumnNames())

@@ -36,9 +36,8 @@ def label_sets_of(rows: Rows, labels: str | tuple[str, ...], separator: str | No
     cells = rows.columns[labels]
     expected = _one_type(rows, labels, cells)
     if expected == "a number":
-        return [
-            (_whole(cell, rows, row),) for row, cell in enumerate(cells)
-        ], f'one label a row, a number in "{labels}"'
+        sets: LabelSets = [(_whole(cell, rows, row),) for row, cell in enumerate(cells)]
+        return sets, f'one label a row, a number in "{labels}"'
     if expected == "text":
         return _from_text([str(cell) for cell in cells], rows, labels, separator)
     return _from_lists(cells, rows), f'labels in "{labels}", a list a row'
@@ -67,18 +66,23 @@ def _from_lists(cells: Sequence[object], rows: Rows) -> LabelSets:
         assert isinstance(cell, list)
         types = set(map(type, cell))
         if types and first is None:
-            first = (row, next(iter(types)))
+            first = (row, type(cell[0]))
         if first and not types <= {first[1]} & {str, int}:
             wrong = next(label for label in cell if type(label) is not first[1] or first[1] not in {str, int})
-            message = f"the label {json.dumps(wrong)} is {_TYPES.get(type(wrong), 'null')}"
-            before = f"but {_TYPES.get(first[1])} in {rows.counted} {rows.lines[first[0]]}; labels are of one type."
-            message += "; a label is a name or a whole number." if type(wrong) is first[1] else f", {before}"
-            raise LabelError(message, path=rows.where(row))
+            raise LabelError(_mixed(wrong, first[1], f"{rows.counted} {rows.lines[first[0]]}"), path=rows.where(row))
         if "" in cell:
             message = "a label is empty text."
             raise LabelError(message, path=rows.where(row))
         sets.append(tuple(dict.fromkeys(map(str, cell))))
     return sets
+
+
+def _mixed(label: object, first: type, place: str) -> str:
+    """Say why a label in a list cannot be one, or cannot stand beside the first."""
+    what = f"the label {json.dumps(label, ensure_ascii=False)} is {_TYPES.get(type(label), 'null')}"
+    if type(label) is first:
+        return f"{what}; a label is a name or a whole number."
+    return f"{what}, but {_TYPES.get(first, 'null')} in {place}; labels are of one type."
 
 
 def _from_text(cells: list[str], rows: Rows, name: str, separator: str | None) -> tuple[LabelSets, str]:
@@ -125,7 +129,7 @@ def _from_binary(rows: Rows, names: tuple[str, ...]) -> LabelSets:
 
 def _whole(cell: object, rows: Rows, row: int) -> str:
     """Write a whole number as a label."""
-    if isinstance(cell, int | float) and cell == int(cell):
+    if isinstance(cell, int | float) and float(cell).is_integer():
         return str(int(cell))
     message = f"the label {cell} is not a whole number."
     raise LabelError(message, path=rows.where(row))

@@ -93,7 +93,7 @@ def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Rows:
     objects, numbers = [], []
     for number, line in lines:
         if line.strip():
-            objects.append(_object(_parsed(line.rstrip(), origin, number), f"{origin}, line {number}"))
+            objects.append(_object(_parsed(line.rstrip(), origin, number), origin, "line", number))
             numbers.append(number)
     return Rows(origin=origin, columns=_columns(objects), lines=numbers)
 
@@ -101,14 +101,14 @@ def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Rows:
 def _rows_of_list(items: object, origin: str) -> Rows:
     """Take a JSON list of objects as rows."""
     assert isinstance(items, list)
-    objects = [_object(item, f"{origin}, row {number}") for number, item in enumerate(items, 1)]
+    objects = [_object(item, origin, "row", number) for number, item in enumerate(items, 1)]
     return Rows(origin=origin, columns=_columns(objects), lines=range(1, len(objects) + 1), counted="row")
 
 
 def _parsed(text: str, origin: str, line: int | None = None) -> object:
     """Parse JSON, or refuse with the place."""
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
         raise DataError(message, path=origin, line=line or error.lineno) from None
@@ -126,12 +126,16 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return made
 
 
-def _object(value: object, place: str) -> dict[str, object]:
+# json.loads would make a decoder a line, which takes longer than the parsing.
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _object(value: object, origin: str, counted: str, number: int) -> dict[str, object]:
     """Return a JSON object, or refuse what is another thing."""
     if isinstance(value, dict):
         return value
     message = f"expected a JSON object. Got {json.dumps(value)[:60]}"
-    raise DataError(message, path=place)
+    raise DataError(message, path=f"{origin}, {counted} {number}")
 
 
 def _columns(objects: list[dict[str, object]]) -> dict[str, list[object]]:

@@ -54,8 +54,9 @@ def read_picture_folder(folder: Path, paths: Sequence[Path]) -> Examples:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """List the pictures in a folder and below it, sorted by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    """List the pictures in a folder and below it, sorted by name; not what is hidden behind a leading dot."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
 def picture_problem(path: Path) -> str | None:

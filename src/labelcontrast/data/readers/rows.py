@@ -94,7 +94,8 @@ class Rows:
 def label_columns(rows: Rows, wanted: ColumnNames) -> str | tuple[str, ...] | None:
     """Find the labels: one column of label sets, or several columns of 0 and 1, or none.
 
-    In this order: what the user named; a usual name; the only column of lists; two or more columns of 0 and 1.
+    In this order: what the user named; a usual name; the only column of lists; two or more columns of 0 and 1. A usual
+    name whose cells are all null, as in the input of a prediction, is none.
     """
     if isinstance(wanted.labels, str) and ("," not in wanted.labels or wanted.labels in rows.columns):
         return rows.required(wanted.labels)
@@ -102,7 +103,7 @@ def label_columns(rows: Rows, wanted: ColumnNames) -> str | tuple[str, ...] | No
         names = wanted.labels.split(",") if isinstance(wanted.labels, str) else wanted.labels
         return tuple(rows.required(name.strip()) for name in names)
     if usual := rows.named(LABEL_NAMES):
-        return usual
+        return None if set(map(type, rows.columns[usual])) == {type(None)} else usual
     lists = [name for name, cells in rows.columns.items() if cells and isinstance(cells[0], list)]
     if len(lists) == 1:
         return lists[0]

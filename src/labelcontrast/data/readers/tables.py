@@ -27,7 +27,7 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
     lines = numbered_lines(path)
     first = next((line for _, line in lines), "")
     mark = "\t" if ".tsv" in path.suffixes else max(",;\t", key=first.count)
-    names = next(csv.reader([first], delimiter=mark), [])
+    names = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
     _refuse_repeated(names, path, line=1)
     rows, numbers = [], []
     for number, cells in _records(lines, mark, path):
