@@ -1,0 +1,68 @@
+"""The pages: one HTML file each, with style, figures and script inside; nothing is fetched when it is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from labelcontrast.reports.comparison_figures import dot_figures, learning_figures, tail_figure
+from labelcontrast.reports.figures import curve_figures, embedding_figure, frequency_figure
+from labelcontrast.reports.tables import NOTHING, comparison_table, duration, percent, title_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from labelcontrast.reports.summary import ComparisonSummary, RunSummary
+
+HEADLINES = ("micro_f1", "macro_f1", "map_macro")
+
+
+def write_run_report(path: Path, summary: RunSummary) -> None:
+    """Write the page of one run.
+
+    Args:
+        path: The HTML file.
+        summary: What the page says; a part that is empty is left out.
+    """
+    figures = {
+        "frequency": [frequency_figure(summary.per_label)] if summary.per_label else [],
+        "curves": curve_figures(summary.curves),
+        "embedding": [embedding_figure(summary.embedding)] if summary.embedding else [],
+    }
+    split = "test" if "test" in summary.metrics else next(reversed(list(summary.metrics)), None)
+    headlines = [one for one in summary.measures if split and one.name in HEADLINES]
+    _write(path, "run.html", figures, summary=summary, split=split, headlines=headlines)
+
+
+def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
+    """Write the page of a comparison.
+
+    Args:
+        path: The HTML file; the links to the runs are relative to its folder.
+        summary: What the page says; a part that is empty is left out.
+    """
+    shown = [measure for measure in summary.measures if measure.name in HEADLINES]
+    figures = {
+        "dots": dot_figures(summary.losses, shown),
+        "tail": [tail_figure(summary.losses)] if any(loss.per_label for loss in summary.losses) else [],
+        "learning": learning_figures(summary.losses),
+    }
+    table = comparison_table(summary.losses, summary.measures)
+    _write(path, "comparison.html", figures, summary=summary, table=table)
+
+
+def _write(path: Path, template: str, figures: dict[str, list[str]], **content: object) -> None:
+    """Fill a template in; what it does not know is an error, and all text is escaped."""
+    environment = Environment(
+        loader=PackageLoader("labelcontrast.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, duration=duration, title=title_of)
+    environment.globals["NOTHING"] = NOTHING
+    drawn = {name: [Markup(drawing) for drawing in drawings] for name, drawings in figures.items()}
+    path.write_text(environment.get_template(template).render(figures=drawn, **content), encoding="utf-8")

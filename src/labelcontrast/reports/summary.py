@@ -1,0 +1,89 @@
+"""What a page is made of: plain data, filled in by whoever ran something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from jaxtyping import Float
+
+    Curve = tuple[Sequence[float], Sequence[float]]
+
+
+class Measure(Protocol):
+    """A metric as a table shows it: its name, which way is better, and one sentence."""
+
+    @property
+    def name(self) -> str:
+        """The key under which its value is found."""
+
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which way is better."""
+
+    @property
+    def meaning(self) -> str:
+        """One sentence that says what it measures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingMap:
+    """Embeddings in the plane, the label that each point is coloured by (none: grey), and how the plane was found."""
+
+    coordinates: Float[np.ndarray, "points 2"]
+    labels: Sequence[str | None]
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """One run. Metrics are fractions by split; per-label rows are the fields of ``LabelRow``; curves are by epoch."""
+
+    title: str
+    command: str
+    measures: Sequence[Measure]
+    metrics: Mapping[str, Mapping[str, float]]
+    facts: Sequence[tuple[str, object]] = ()
+    per_label: Sequence[Mapping[str, object]] = ()
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    embedding: EmbeddingMap | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedLoss:
+    """One row of a comparison: what each finished run of a loss measured, in the order of the seeds.
+
+    ``runs`` are pairs of a name and a relative link; ``failures`` one line a run that did not finish; ``per_label``
+    holds ``label``, ``train_count`` and ``f1`` (averaged over seeds), ``curves`` are by epoch.
+    """
+
+    name: str
+    metrics: Mapping[str, Sequence[float]]
+    seconds: Sequence[float] = ()
+    per_label: Sequence[Mapping[str, object]] = ()
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    runs: Sequence[tuple[str, str]] = ()
+    failures: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonSummary:
+    """Several losses under one protocol on one data set, each with several seeds."""
+
+    title: str
+    command: str
+    measures: Sequence[Measure]
+    losses: Sequence[ComparedLoss]
+    facts: Sequence[tuple[str, object]] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    duration: float = 0.0

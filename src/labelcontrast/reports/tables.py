@@ -1,0 +1,144 @@
+"""The table of losses and metrics, as plain text for a terminal, as Markdown, and as the cells of a page.
+
+Numbers are percents with two decimals: the mean over seeds, and behind ± the standard deviation (n - 1) from two seeds
+on. The best mean of a column is marked; means that look the same to two decimals are the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from labelcontrast.reports.summary import ComparedLoss, Measure
+
+NOTHING = "\u2013"
+TITLES = {
+    "micro_f1": "micro-F1",
+    "macro_f1": "macro-F1",
+    "sample_f1": "sample-F1",
+    "hamming_loss": "Hamming loss",
+    "map_macro": "mAP",
+    "map_micro": "micro-mAP",
+    "lrap": "LRAP",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place of a table; ``best`` where no other row is better."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header, and rows as long as it; the first column is text, the others are numbers."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> Table:
+    """Tabulate losses by metrics, with the number of finished runs and the seconds that one takes.
+
+    Example:
+        >>> from labelcontrast.evaluation.metrics import METRICS
+        >>> from labelcontrast.reports.summary import ComparedLoss
+        >>> losses = [ComparedLoss(name="bce", metrics={"micro_f1": [0.61, 0.63]}, seconds=[40, 42]),
+        ...           ComparedLoss(name="reg", metrics={"micro_f1": [0.64, 0.65]}, seconds=[50, 54])]
+        >>> print(as_text(comparison_table(losses, [METRICS["micro_f1"]])))
+        loss      micro-F1  runs  s/run
+        bce   62.00 ± 1.41     2     41
+        reg  *64.50 ± 0.71     2     52
+    """
+    columns = [_metric_column(losses, measure) for measure in measures]
+    runs = [Cell(_count_runs(loss)) for loss in losses]
+    seconds = [Cell(f"{fmean(loss.seconds):.0f}" if loss.seconds else NOTHING) for loss in losses]
+    names = [Cell(loss.name) for loss in losses]
+    header = ("loss", *(title_of(measure.name) for measure in measures), "runs", "s/run")
+    return Table(header, tuple(zip(names, *columns, runs, seconds, strict=True)))
+
+
+def as_text(table: Table) -> str:
+    """Align the table for a terminal; the best of a column has a star."""
+    lines = [table.header, *(tuple(f"*{cell.text}" if cell.best else cell.text for cell in row) for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
+    )
+
+
+def as_markdown(table: Table) -> str:
+    r"""Write the table as Markdown; the best of a column is bold.
+
+    Example:
+        >>> print(as_markdown(Table(("loss", "mAP"), ((Cell("a|b"), Cell("61.20", best=True)),))))
+        | loss | mAP |
+        | --- | ---: |
+        | a\|b | **61.20** |
+    """
+    rule = ["---", *["---:"] * (len(table.header) - 1)]
+    rows = [[f"**{cell.text}**" if cell.best else cell.text.replace("|", "\\|") for cell in row] for row in table.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [table.header, rule, *rows])
+
+
+def title_of(metric: str) -> str:
+    """Name a metric as a reader knows it; an unknown one as it is.
+
+    Example:
+        >>> title_of("map_macro"), title_of("coverage")
+        ('mAP', 'coverage')
+    """
+    return TITLES.get(metric, metric)
+
+
+def percent(value: object) -> str:
+    """Write a fraction as percent with two decimals, and what is unknown (none, NaN) as a dash.
+
+    Example:
+        >>> percent(0.61234), percent(float("nan")), percent(None)
+        ('61.23', '–', '–')
+    """
+    return f"{100 * value:.2f}" if isinstance(value, (int, float)) and isfinite(value) else NOTHING
+
+
+def duration(seconds: float) -> str:
+    """Write a time span in the two units that matter.
+
+    Example:
+        >>> duration(4.21), duration(75), duration(7380)
+        ('4.2 s', '1 min 15 s', '2 h 03 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _metric_column(losses: Sequence[ComparedLoss], measure: Measure) -> list[Cell]:
+    """Mean and deviation of one metric for each loss, the best mean marked where there is a choice."""
+    measured = [[value for value in loss.metrics.get(measure.name, ()) if isfinite(value)] for loss in losses]
+    means = [round(100 * fmean(values), 2) for values in measured if values]
+    best = None if len(means) < 2 else max(means) if measure.better == "higher" else min(means)
+    return [
+        Cell(_mean_and_deviation(values), best=round(100 * fmean(values), 2) == best) if values else Cell(NOTHING)
+        for values in measured
+    ]
+
+
+def _mean_and_deviation(values: Sequence[float]) -> str:
+    """``61.23 ± 0.45``, or the mean alone of a single value."""
+    mean = percent(fmean(values))
+    return f"{mean} ± {percent(stdev(values))}" if len(values) > 1 else mean
+
+
+def _count_runs(loss: ComparedLoss) -> str:
+    """How many runs finished, and of how many, where some failed."""
+    finished = max((len(values) for values in loss.metrics.values()), default=0)
+    return f"{finished} of {finished + len(loss.failures)}" if loss.failures else str(finished)

@@ -1,0 +1,68 @@
+"""The figures of a run: their numbers by hand, what they say in words, and the edges of the data."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from labelcontrast.reports.figures import (
+    binned_means,
+    curve_figures,
+    embedding_figure,
+    frequency_figure,
+    label_histogram,
+)
+from labelcontrast.reports.summary import EmbeddingMap
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 100)), min_size=1, max_size=60))
+def test_bins_share_the_labels_evenly_in_the_order_of_frequency(pairs) -> None:
+    count, f1 = np.array(pairs, dtype=float).T
+    middle, mean = binned_means(count, f1)
+    assert len(middle) == min(8, len(pairs))
+    assert (np.diff(middle) >= -1e-5).all()
+    sizes = [len(group) for group in np.array_split(np.arange(len(pairs)), len(middle))]
+    assert np.dot(sizes, mean) / len(pairs) == pytest.approx(f1.mean(), abs=1e-6)
+
+
+def test_f1_against_frequency_says_what_it_shows(run) -> None:
+    markup = frequency_figure(run.per_label)
+    assert markup.startswith("<svg")
+    assert "Scatter plot of 135 labels" in markup
+    rare = sorted(run.per_label, key=lambda row: row["train_count"])[:17]
+    assert f"Mean F1 from {100 * np.mean([row['f1'] for row in rare]):.0f} % for the rarest" in markup
+
+
+def test_f1_against_frequency_with_one_label_and_with_a_thousand(run) -> None:
+    assert "Scatter plot of 1 labels" in frequency_figure(run.per_label[:1])
+    assert frequency_figure(list(run.per_label) * 8).startswith("<img")
+
+
+def test_a_panel_a_curve_with_its_ends_in_words(run) -> None:
+    drawn = curve_figures({"train loss": ([1, 2, 3], [2.5, 1.5, 1.25]), "learning rate": ([1], [0.001])})
+    assert "train loss by epoch, from 2.5 to 1.25." in drawn[0]
+    assert "learning rate by epoch, from 0.001 to 0.001." in drawn[1]
+    assert curve_figures({}) == []
+
+
+def test_the_map_names_the_most_frequent_labels_and_greys_the_others() -> None:
+    labels = [f"label {rank}" for rank in range(12) for _ in range(12 - rank)] + [None]
+    coordinates = np.random.default_rng(0).normal(size=(len(labels), 2))
+    markup = embedding_figure(EmbeddingMap(coordinates=coordinates, labels=labels, method="UMAP"))
+    assert f"Map of {len(labels)} embeddings (UMAP)" in markup
+    assert "label 6." in markup
+    assert "label 7" not in markup
+    many = EmbeddingMap(coordinates=np.tile(coordinates, (13, 1)), labels=labels * 13, method="UMAP")
+    assert embedding_figure(many).startswith("<img")
+
+
+def test_the_histogram_of_few_labels_has_a_row_each_and_of_many_one_size() -> None:
+    def height(labels: int) -> int:
+        return Image.open(io.BytesIO(label_histogram({f"l{rank}": labels - rank for rank in range(labels)}))).height
+
+    assert height(4) < height(30)
+    assert height(100) == height(900)

@@ -1,0 +1,155 @@
+"""The pages in a real browser: no error, nothing fetched, figures with words, a table that sorts, room on a phone."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from labelcontrast.reports.pages import write_comparison_report, write_run_report
+from labelcontrast.reports.summary import RunSummary
+from labelcontrast.reports.tables import NOTHING
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1200,2400",
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs chromium and chromedriver (Debian: chromium, chromium-driver).")
+        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def run_page(run, tmp_path: Path) -> Path:
+    write_run_report(tmp_path / "report.html", run)
+    return tmp_path / "report.html"
+
+
+@pytest.fixture
+def comparison_page(comparison, tmp_path: Path) -> Path:
+    write_comparison_report(tmp_path / "report.html", comparison)
+    return tmp_path / "report.html"
+
+
+def fetched(browser: webdriver.Chrome) -> set[str]:
+    """What was asked for since the last call."""
+    entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return {
+        entry["params"]["request"]["url"].split(",")[0]
+        for entry in entries
+        if entry["method"] == "Network.requestWillBeSent"
+    }
+
+
+def column(browser: webdriver.Chrome, place: int) -> list[str]:
+    cells = browser.find_elements(By.CSS_SELECTOR, f"#per-label tbody tr > :nth-child({place})")
+    return [cell.get_attribute("textContent").strip() for cell in cells]
+
+
+@pytest.mark.parametrize("page", ["run_page", "comparison_page"])
+def test_opens_without_an_error_and_fetches_nothing(browser, request, page: str) -> None:
+    path = request.getfixturevalue(page)
+    fetched(browser)
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+    assert fetched(browser) <= {path.as_uri(), "data:image/png;base64"}
+    drawings = browser.find_elements(By.CSS_SELECTOR, "figure svg[role=img], figure img")
+    assert len(drawings) >= 5
+    for drawing in drawings:
+        assert len(drawing.get_attribute("aria-label") or drawing.get_attribute("alt")) > 20
+        assert drawing.size["width"] > 200
+        assert drawing.size["height"] > 100
+
+
+def test_the_run_says_its_results_and_how_to_do_it_again(browser, run_page, run) -> None:
+    browser.get(run_page.as_uri())
+    assert browser.title == browser.find_element(By.TAG_NAME, "h1").text == run.title
+    headlines = [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".headline b")]
+    assert headlines == ["73.12 %", "41.27 %", "55.61 %"]
+    assert browser.find_element(By.TAG_NAME, "pre").text == run.command
+    text = browser.find_element(By.TAG_NAME, "body").text
+    for piece in (run.warnings[0], "4 min 12 s", "loss.temperature", "2.15.0", "8,400 / 800 / 2,800"):
+        assert piece in text
+    assert "labels_scored" not in text
+
+
+def test_the_table_of_labels_sorts_both_ways_with_the_unknown_last(browser, run_page, run) -> None:
+    browser.get(run_page.as_uri())
+    assert column(browser, 1) == [row["label"] for row in run.per_label]
+    name, count, *_, precision, _ = browser.find_elements(By.CSS_SELECTOR, "#per-label thead button")
+    count.click()
+    by_count = [int(text.replace(",", "")) for text in column(browser, 2)]
+    assert by_count == sorted(by_count, reverse=True)
+    count.click()
+    assert column(browser, 2)[0] == "0"
+    head = browser.find_elements(By.CSS_SELECTOR, "#per-label thead th")[1]
+    assert head.get_attribute("aria-sort") == "ascending"
+    for _ in range(2):
+        precision.click()
+        values = column(browser, 7)
+        known = [float(text) for text in values if text != NOTHING]
+        assert known in (sorted(known), sorted(known, reverse=True))
+        assert set(values[len(known) :]) == {NOTHING}
+        assert NOTHING not in values[: len(known)]
+    name.click()
+    assert column(browser, 1)[0] == "<script>alert(1)</script> & sons"
+
+
+@pytest.mark.parametrize("page", ["run_page", "comparison_page"])
+def test_a_phone_scrolls_only_down(browser, request, page: str) -> None:
+    browser.get(request.getfixturevalue(page).as_uri())
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+        assert browser.execute_script("return getComputedStyle(document.querySelector('p')).fontSize") == "15px"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_comparison_shows_the_best_the_failed_and_the_way_to_each_run(browser, comparison_page) -> None:
+    browser.get(comparison_page.as_uri())
+    best = browser.find_elements(By.CSS_SELECTOR, "#results tbody tr:nth-child(4) td.best")
+    assert len(best) == 7
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#results td.best")) == 7
+    assert "loss became NaN at step 118" in browser.find_element(By.ID, "failures").text
+    assert "2 of 3" in browser.find_element(By.CSS_SELECTOR, "#results tbody tr:nth-child(2)").text
+    links = [link.get_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, "#runs a")]
+    assert len(links) == 11
+    assert links[0] == (comparison_page.parent / "bce-0" / "report.html").as_uri()
+
+
+def test_a_run_with_nothing_but_a_title_is_still_a_page(browser, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_run_report(path, RunSummary(title="empty & <b>", command="labelcontrast train x", measures=[], metrics={}))
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+    assert browser.find_element(By.TAG_NAME, "h1").text == "empty & <b>"
+    assert browser.find_elements(By.TAG_NAME, "figure") == []
