@@ -68,7 +68,7 @@ def as_svg(figure: Figure, *, alternative: str) -> str:
     buffer = StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    # Matplotlib numbers its groups from 1 in each figure: the names would clash on one page, and nothing refers to them.
+    # Matplotlib numbers its groups from 1 in each figure: on one page the names would clash, and none is referred to.
     drawing = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text[text.index("<svg") :])
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', drawing)
