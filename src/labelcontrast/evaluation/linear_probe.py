@@ -85,20 +85,10 @@ def fit_linear_probe(
 
     mean, axes = _principal_axes(train_features)
     design, val_design = _with_ones((train_features - mean) @ axes), _with_ones((val_features - mean) @ axes)
-    count = train_labels.astype(np.float64).sum(axis=0)
-    bias = np.log(count + 0.5) - np.log(len(design) - count + 0.5)
-    solutions = [np.vstack([np.zeros((axes.shape[1], len(count))), bias])]
-    varies = (count > 0) & (count < len(design))
-    true = train_labels[:, varies].astype(np.float64)
-    for strength in path:
-        solution = solutions[-1].copy()
-        solution[:, varies] = solve_logistic(design, true, solution[:, varies], strength=strength)
-        solutions.append(solution)
-
-    fitted = np.stack(solutions[1:])
+    fitted = _solve_path(design, train_labels.astype(np.float64), path)
     precision = np.stack([average_precisions(val_labels, val_design @ one) for one in fitted])
     chosen = _choose(precision, val_labels.sum(axis=0))
-    rotated = fitted[chosen, :, np.arange(len(count))]
+    rotated = fitted[chosen, :, np.arange(len(chosen))]
     weight = rotated[:, :-1] @ axes.T
     return LinearProbe(weight, rotated[:, -1] - weight @ mean, np.array(path)[chosen])
 
@@ -134,6 +124,22 @@ def check_features(train: np.ndarray, train_labels: np.ndarray, val: np.ndarray,
             "train and validation must have as many features and as many labels. Got "
             f"{train.shape[1]} and {val.shape[1]} features, {train_labels.shape[1]} and {val_labels.shape[1]} labels."
         )
+
+
+def _solve_path(
+    design: Float[np.ndarray, "examples coefficients"], labels: Float[np.ndarray, "examples labels"], path: list[float]
+) -> Float[np.ndarray, "strengths coefficients labels"]:
+    """Solve for one strength after the other, each from where the last one ended."""
+    count = labels.sum(axis=0)
+    bias = np.log(count + 0.5) - np.log(len(design) - count + 0.5)
+    solution = np.vstack([np.zeros((design.shape[1] - 1, len(count))), bias])
+    varies = (count > 0) & (count < len(design))
+    solutions = []
+    for strength in path:
+        solution = solution.copy()
+        solution[:, varies] = solve_logistic(design, labels[:, varies], solution[:, varies], strength=strength)
+        solutions.append(solution)
+    return np.stack(solutions)
 
 
 def _principal_axes(

@@ -43,8 +43,7 @@ def solve_logistic(
         array([[ 0.637],
                [-0.318]])
     """
-    penalty = np.full((design.shape[1], 1), strength)
-    penalty[-1] = 0.0
+    penalty = strength * (np.arange(design.shape[1]) < design.shape[1] - 1)[:, None]
     bias_only = design.T @ (labels.mean(axis=0) - labels) / len(design)
     goal = tolerance * np.linalg.norm(bias_only, axis=0)
     solution = start.copy()
@@ -57,14 +56,13 @@ def solve_logistic(
         unsolved = np.linalg.norm(gradient, axis=0) > goal[active]
         if not unsolved.any():
             break
-        active, true, coefficients = active[unsolved], true[:, unsolved], coefficients[:, unsolved]
-        margins, chance, gradient = margins[:, unsolved], chance[:, unsolved], gradient[:, unsolved]
+        active = active[unsolved]
+        true, coefficients, margins = true[:, unsolved], coefficients[:, unsolved], margins[:, unsolved]
+        chance, gradient = chance[:, unsolved], gradient[:, unsolved]
         # Where every example is saturated nothing curves, and the bias, which is free, would step to infinity.
         step = _newton_step(design, np.maximum(chance * (1 - chance), 1e-6), gradient, penalty)
         slope = (gradient * step).sum(axis=0)
-        length = _step_length(
-            true, margins, coefficients, change=design @ step, step=step, slope=slope, penalty=penalty
-        )
+        length = _step_length(true, margins, coefficients, design @ step, step=step, slope=slope, penalty=penalty)
         solution[:, active] = coefficients + length * step
     return solution
 
@@ -96,8 +94,8 @@ def _step_length(
     true: Matrix,
     margins: Matrix,
     coefficients: Matrix,
-    *,
     change: Matrix,
+    *,
     step: Matrix,
     slope: Matrix,
     penalty: Matrix,

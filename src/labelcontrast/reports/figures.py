@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.patheffects import withStroke
@@ -25,7 +25,7 @@ MOST_BARS = 40
 PANEL = (3.3, 2.3)
 
 
-def frequency_figure(rows: Sequence[Mapping[str, object]]) -> str:
+def frequency_figure(rows: Sequence[Mapping[str, Any]]) -> str:
     """F1 of each label against how often it stands in the training examples; the most telling labels by name."""
     count, f1 = frequency_and_f1(rows)
     middle, mean = binned_means(count, f1)
@@ -33,7 +33,7 @@ def frequency_figure(rows: Sequence[Mapping[str, object]]) -> str:
         axes.scatter(count, f1, s=22, color=PALETTE[0], alpha=0.55, linewidths=0, label="one label")
         axes.plot(middle, mean, color=PALETTE[1], linewidth=2, label="mean of labels about as frequent")
         frequency_axes(axes, count)
-        _name_points(axes, [str(row["label"]) for row in rows], count, f1)
+        _name_points(axes, [row["label"] for row in rows], count, f1)
         figure.legend(loc="outside upper left", ncols=2)
         alternative = (
             f"Scatter plot of {len(f1)} labels: F1 in percent against the number of training examples, log scale. "
@@ -96,11 +96,11 @@ def label_histogram(counts: Mapping[str, int]) -> bytes:
 
 
 def frequency_and_f1(
-    rows: Sequence[Mapping[str, object]],
+    rows: Sequence[Mapping[str, Any]],
 ) -> tuple[Float[np.ndarray, " labels"], Float[np.ndarray, " labels"]]:
     """Training examples and F1 in percent of each label; none in training is drawn at one half, for the log scale."""
-    count = np.array([max(float(str(row["train_count"])), 0.5) for row in rows])
-    return count, np.array([100 * float(str(row["f1"])) for row in rows])
+    count = np.array([max(float(row["train_count"]), 0.5) for row in rows])
+    return count, np.array([100 * row["f1"] for row in rows])
 
 
 def binned_means(

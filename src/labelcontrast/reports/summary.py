@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class RunSummary:
     measures: Sequence[Measure]
     metrics: Mapping[str, Mapping[str, float]]
     facts: Sequence[tuple[str, object]] = ()
-    per_label: Sequence[Mapping[str, object]] = ()
+    per_label: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     embedding: EmbeddingMap | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class ComparedLoss:
     name: str
     metrics: Mapping[str, Sequence[float]]
     seconds: Sequence[float] = ()
-    per_label: Sequence[Mapping[str, object]] = ()
+    per_label: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     runs: Sequence[tuple[str, str]] = ()
     failures: Sequence[str] = ()
