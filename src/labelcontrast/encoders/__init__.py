@@ -1,0 +1,1 @@
+"""Encoders: texts, pictures or feature vectors in, embeddings out."""
