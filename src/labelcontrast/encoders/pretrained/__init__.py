@@ -1,0 +1,1 @@
+"""Encoders that others have trained: transformers for text and pictures, timm for pictures."""
