@@ -3,9 +3,13 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from labelcontrast.config import RunSettings
+
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"  # several processes that share the cores spin against each other otherwise
 os.environ["MPLBACKEND"] = "Agg"
 
 
@@ -20,3 +24,27 @@ def shared() -> Path:
             f"needs the shared folder of golden numbers and data; looked in {folder} (set LABELCONTRAST_SHARED)"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 240 vectors whose five labels can be read off, the last one rare."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(240, 8)).astype(np.float32)
+    offsets = np.array([0.0, 0.2, 0.5, 0.8, 1.4])
+    path = tmp_path_factory.mktemp("data") / "vectors.npz"
+    names = np.array(["one", "two", "three", "four", "rare"])
+    np.savez(path, X=rows, Y=(rows[:, :5] > offsets).astype(np.uint8), label_names=names)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished_runs(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run under a logit loss and one under a contrastive loss."""
+    from labelcontrast.experiment import run_experiment
+
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("bce", "reg"):
+        values = {"data": str(vectors), "loss": {"name": name}, "training": {"epochs": 4, "batch_size": 32}}
+        run_experiment(RunSettings.build(values), folder / name)
+    return {name: folder / name for name in ("bce", "reg")}

@@ -17,7 +17,7 @@ FLOORS = [
     ["studies", "estimator", "integrations"],
     ["experiment"],
     ["prediction", "reporting"],
-    ["run_folder", "provenance"],
+    ["run_folder", "provenance", "door"],
     ["training"],
     ["data"],
     ["contrast", "encoders", "evaluation", "labels", "reports", "config"],

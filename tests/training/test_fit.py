@@ -8,8 +8,9 @@ import torch
 
 from labelcontrast.config import Training
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.training.fit import HISTORY, LAST, fit, read_history
-from labelcontrast.training.learner import Epoch, Learner
+from labelcontrast.training.fit import LAST, fit
+from labelcontrast.training.history import HISTORY, Epoch, read_history
+from labelcontrast.training.learner import Learner
 
 Build = Callable[..., Learner]
 

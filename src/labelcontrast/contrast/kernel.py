@@ -136,7 +136,7 @@ class _WeightedSoftmax(torch.autograd.Function):
     """The sum makes its gradient in the sweep of its value; single losses sweep again once theirs is asked for."""
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any,  # noqa: ANN401
         candidates: Tensor,
         queries: Tensor | None,
@@ -152,7 +152,7 @@ class _WeightedSoftmax(torch.autograd.Function):
         return losses.sum()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401, D102
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         if torch.is_grad_enabled():
             raise TensorError("a contrastive loss has no second derivatives. Call backward without create_graph.")
         if ctx.summed:

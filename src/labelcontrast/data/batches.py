@@ -18,7 +18,7 @@ POOL = 50
 class Prepared:
     """Examples as an encoder wants them: the items, how long each one is, and their multi-hot labels."""
 
-    items: Sequence[Any]
+    items: Sequence[Any] | np.ndarray
     lengths: np.ndarray
     collate: Callable[[Sequence[Any]], Mapping[str, Tensor]]
     labels: sp.csr_array | None = None

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, triu
 
 from labelcontrast.data.duplicates import Repeat, duplicates
-from labelcontrast.data.examples import Examples, Kind, Part
+from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.splits import Splits
+from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 RARE = 10

@@ -33,6 +33,7 @@ def write_digits(folder: Path, *, seed: int = 0) -> Path:
     """
     random = np.random.default_rng(seed)
     digits = load_digits()
+    write_text(folder / "labels.json", json.dumps(NAMES) + "\n")
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for (split, size), pool in zip(SIZES.items(), disjoint_pools(len(digits.target), random), strict=True):
         rows = []

@@ -8,8 +8,9 @@ from typing import Literal, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from labelcontrast.encoders.base import Kind
+
 T = TypeVar("T")
-Kind = Literal["text", "image", "vector"]
 Part = Literal["train", "val", "test"]
 Inputs = list[str] | list[Path] | NDArray[np.float32]
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
+from labelcontrast.files import write_text
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Thresholds:
 
     def save(self, path: Path) -> None:
         """Write the thresholds as JSON."""
-        path.write_text(json.dumps({"how": self.how, "values": self.values.tolist()}, indent=1) + "\n")
+        write_text(path, json.dumps({"how": self.how, "values": self.values.tolist()}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Thresholds":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from labelcontrast.files import write_text
 from labelcontrast.reports.comparison_figures import dot_figures, learning_figures, tail_figure
 from labelcontrast.reports.figures import curve_figures, embedding_figure, frequency_figure
 from labelcontrast.reports.tables import NOTHING, comparison_table, duration, percent, title_of
@@ -53,16 +54,44 @@ def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
     _write(path, "comparison.html", figures, summary=summary, table=table)
 
 
+def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:
+    """Write the Markdown that goes with a model: what it is, how well it does, what not to trust it with.
+
+    Args:
+        path: The Markdown file.
+        summary: That of its run.
+        kind: What the model reads: text, image or vector.
+        threshold: What a probability must exceed.
+        rule: How the threshold was found.
+    """
+    rows = summary.per_label
+    present = sorted((row for row in rows if row["support"]), key=lambda row: float(str(row["f1"])))
+    content = {
+        "kind": kind,
+        "threshold": f"{threshold:.2f}",
+        "rule": rule,
+        "titles": [title_of(measure.name) for measure in summary.measures],
+        "unseen": [row["label"] for row in rows if not row["train_count"]],
+        "weak": [f"{row['label']} (F1 {percent(row['f1'])})" for row in present[:5]],
+    }
+    write_text(path, _render("model_card.md", autoescape=False, summary=summary, **content))
+
+
 def _write(path: Path, template: str, figures: dict[str, list[str]], **content: object) -> None:
-    """Fill a template in; what it does not know is an error, and all text is escaped."""
+    """Write a page with its drawings."""
+    drawn = {name: [Markup(drawing) for drawing in drawings] for name, drawings in figures.items()}
+    write_text(path, _render(template, autoescape=True, figures=drawn, **content))
+
+
+def _render(template: str, *, autoescape: bool, **content: object) -> str:
+    """Fill a template in; what it does not know is an error."""
     environment = Environment(
         loader=PackageLoader("labelcontrast.reports"),
-        autoescape=True,
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, duration=duration, title=title_of)
     environment.globals["NOTHING"] = NOTHING
-    drawn = {name: [Markup(drawing) for drawing in drawings] for name, drawings in figures.items()}
-    path.write_text(environment.get_template(template).render(figures=drawn, **content), encoding="utf-8")
+    return environment.get_template(template).render(**content)

@@ -1,12 +1,10 @@
 """Training to the end on Lightning, from the start or from the last checkpoint."""
 
-import csv
 import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +15,12 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from labelcontrast.config import Training
-from labelcontrast.files import whole_file, write_text
-from labelcontrast.training.learner import Epoch, Learner
+from labelcontrast.files import whole_file
+from labelcontrast.training.history import HISTORY, Epoch, write_history
+from labelcontrast.training.learner import Learner
 from labelcontrast.training.loggers import build_loggers
 
 BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
-HISTORY = "history.csv"
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
@@ -97,24 +95,6 @@ def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed", "16-mi
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32"
     return PRECISIONS[precision]
-
-
-def write_history(path: Path, history: list[Epoch]) -> None:
-    """Write the history as CSV, a row an epoch."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, [field.name for field in fields(Epoch)])
-    table.writeheader()
-    table.writerows(asdict(epoch) for epoch in history)
-    write_text(path, text.getvalue())
-
-
-def read_history(path: Path) -> list[Epoch]:
-    """Read what ``write_history`` wrote."""
-    with path.open(newline="") as file:
-        return [
-            Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
 
 
 def _callbacks(best: Path, patience: int | None) -> list[Callback]:

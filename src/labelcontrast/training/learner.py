@@ -15,24 +15,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from labelcontrast.config import Training
 from labelcontrast.errors import RunError
+from labelcontrast.training.history import Epoch
 from labelcontrast.training.optimiser import build_adamw, rate_factor
 from labelcontrast.training.validation import Score
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to."""
-
-    epoch: int
-    """Counted from 1."""
-    loss: float
-    """Mean of the training loss over the steps; of a contrastive loss it says nothing on its own."""
-    score: float
-    """The validation score, higher is better."""
-    learning_rate: float
-    """The encoder's rate at the end."""
-    seconds: float
-    """Time of the epoch, with its validation."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from labelcontrast.data.examples import Kind
+from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import ConfigError, DataError, nearest
 
 TEXT_NAMES = (

@@ -1,0 +1,5 @@
+"""``python -m labelcontrast`` is the command."""
+
+from labelcontrast.cli import main
+
+main()

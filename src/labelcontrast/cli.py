@@ -1,0 +1,232 @@
+"""The command: each verb parses, calls and prints; what is heavy is imported when a verb needs it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from labelcontrast.errors import LabelContrastError
+
+if TYPE_CHECKING:
+    from labelcontrast.config import RunSettings
+
+app = typer.Typer(
+    help="Multi-label contrastive learning: from a file of examples to a trained, evaluated and explained model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples, in any known format.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of pictures, or - for standard input.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder where the result goes.")]
+OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default standard output.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file of settings; what is given here goes before it.")]
+Loss = Annotated[str | None, typer.Option(help="A name of 'labelcontrast losses'.")]
+Encoder = Annotated[
+    str | None, typer.Option(help="auto, hashed, convnet, mlp; a hub id; a folder; pkg:package/folder; timm:name.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training examples, at most.")]
+BatchSize = Annotated[int | None, typer.Option(help="Examples a step.")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak rate of AdamW.")]
+Precision = Annotated[str | None, typer.Option(help="auto, 32, bf16 or 16.")]
+TextColumn = Annotated[str | None, typer.Option(help="The column of the texts, where it is not found by looking.")]
+ImageColumn = Annotated[str | None, typer.Option(help="The column of the pictures' paths.")]
+LabelColumn = Annotated[str | None, typer.Option(help="The column of the labels.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Remove what a run has left there.")]
+
+
+@app.command()
+def demo(*, out: Out = Path("demo"), force: Force = False) -> None:
+    """Do the main job on a built-in set of pictures: three losses compared, in about two minutes, with no download."""
+    from labelcontrast.terminal import print_demo
+
+    print_demo(out, force=force)
+
+
+@app.command()
+def describe(
+    data: Data,
+    *,
+    encoder: Encoder = None,
+    text_column: TextColumn = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the label histogram into this PNG file too.")] = None,
+) -> None:
+    """Say what is in DATA: label statistics, imbalance, co-occurrence, and problems found."""
+    columns = {"columns.text": text_column, "columns.image": image_column, "columns.labels": label_column}
+    settings = _settings(None, {"data": data, "encoder.name": encoder, **columns})
+    from labelcontrast.terminal import print_description
+
+    print_description(settings, plot)
+
+
+@app.command()
+def train(
+    data: Data,
+    *,
+    out: Out,
+    loss: Loss = None,
+    encoder: Encoder = None,
+    config: Config = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    precision: Precision = None,
+    seed: Annotated[int | None, typer.Option(help="Of the weights, the order and the dropout.")] = None,
+    text_column: TextColumn = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    assignments: Assignments = None,
+    resume: Resume = False,
+    force: Force = False,
+) -> None:
+    """Train one model on DATA and evaluate it."""
+    given = _common(encoder, epochs, batch_size, learning_rate, precision)
+    given |= {"data": data, "seed": seed, "loss.name": loss}
+    given |= {"columns.text": text_column, "columns.image": image_column, "columns.labels": label_column}
+    settings = _settings(config, given, assignments)
+    from labelcontrast.door import check_door
+
+    check_door(settings)
+    from labelcontrast.terminal import print_training
+
+    print_training(settings, out, resume=resume, force=force)
+
+
+@app.command()
+def compare(
+    data: Data,
+    *,
+    out: Out,
+    losses: Annotated[
+        str, typer.Option(help="Separated by commas; with parameters as in reg:alpha=1:temperature=0.2.")
+    ] = "bce,zlpr,reg",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs a loss; the seeds count from 0.")] = 3,
+    baseline: Annotated[bool, typer.Option(help="Add a linear SVM on TF-IDF or on the vectors as they are.")] = True,
+    encoder: Encoder = None,
+    config: Config = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    precision: Precision = None,
+    assignments: Assignments = None,
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the models, not only results.")] = False,
+    resume: Resume = False,
+    force: Force = False,
+) -> None:
+    """Train several losses with several seeds on DATA under one protocol, and print one table."""
+    from labelcontrast.door import check_door
+    from labelcontrast.studies.grid import parse_losses
+
+    given = {"data": data, **_common(encoder, epochs, batch_size, learning_rate, precision)}
+    settings = _settings(config, given, assignments)
+    entries = parse_losses(losses)
+    for entry in entries:
+        check_door(settings.model_copy(update={"loss": entry}))
+    from labelcontrast.studies.comparison import Options
+    from labelcontrast.terminal import print_comparison
+
+    options = Options(seeds=seeds, baseline=baseline, keep_weights=keep_weights, resume=resume, force=force)
+    print_comparison(settings, entries, out, options)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Data,
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which part, where DATA has parts.")] = "test",
+) -> None:
+    """Measure a trained model on labelled examples."""
+    from labelcontrast.terminal import print_evaluation
+
+    print_evaluation(run, data, split)
+
+
+@app.command()
+def predict(
+    run: Run,
+    source: Input,
+    *,
+    out: OutFile = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Give the scores of so many labels, the best first.")] = None,
+) -> None:
+    """Write label sets with scores as JSON Lines."""
+    from labelcontrast.terminal import write_predictions
+
+    write_predictions(run, source, out, top=top)
+
+
+@app.command()
+def embed(run: Run, source: Input, out: Annotated[Path, typer.Option("--out", "-o", help="A Parquet file.")]) -> None:
+    """Write the embedding of every example as Parquet."""
+    from labelcontrast.terminal import write_embeddings
+
+    write_embeddings(run, source, out)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or a comparison.")]) -> None:
+    """Make the HTML page of a run or a comparison again from what its folder holds."""
+    from labelcontrast.reporting import write_report
+
+    typer.echo(write_report(folder))
+
+
+@app.command()
+def losses() -> None:
+    """List the losses, with their equations, parameters and sources."""
+    from labelcontrast.terminal import print_catalogue
+
+    print_catalogue()
+
+
+def main() -> None:
+    """Run the command; an error of our family is one line on standard error and exit code 1."""
+    refusal: Any = typer.BadParameter.__mro__[2]  # the base of what the parser refuses; Typer exports its children
+    try:
+        code = app(standalone_mode=False)
+    except LabelContrastError as error:
+        code = _complain(str(error))
+    except (typer.Abort, KeyboardInterrupt):
+        code = _complain("interrupted; --resume goes on from the last epoch.", code=130)
+    except refusal as error:
+        code = _complain(error.format_message())
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        code = 0
+    sys.exit(code or 0)
+
+
+def _common(
+    encoder: str | None, epochs: int | None, batch_size: int | None, learning_rate: float | None, precision: str | None
+) -> dict[str, Any]:
+    """Name the settings that training one model and training many have in common."""
+    return {
+        "encoder.name": encoder,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "training.learning_rate": learning_rate,
+        "training.precision": precision,
+    }
+
+
+def _settings(config: Path | None, given: dict[str, Any], assignments: list[str] | None = None) -> "RunSettings":
+    """Build the settings: a file, then the options given, then the single assignments."""
+    from labelcontrast.config import RunSettings, override, put, read_settings
+
+    values = read_settings(config) if config else {}
+    for key, value in given.items():
+        values = values if value is None else put(values, key, value)
+    return RunSettings.build(override(values, assignments or []))
+
+
+def _complain(message: str, *, code: int = 1) -> int:
+    """Print one line on standard error."""
+    typer.echo(f"labelcontrast: {' '.join(message.split())}", err=True)
+    return code

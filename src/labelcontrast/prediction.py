@@ -1,0 +1,92 @@
+"""A trained model at work: scores, label sets and embeddings for examples it has not seen, and its metrics on them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labelcontrast.data.batches import Prepared
+from labelcontrast.data.examples import Examples
+from labelcontrast.errors import DataError
+from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.run_folder import TrainedModel
+from labelcontrast.training.features import compute_features
+
+CHUNK = 4096
+"""Examples that are prepared together; so memory does not grow with the input."""
+
+
+def embed(model: TrainedModel, examples: Examples) -> np.ndarray:
+    """Compute the embedding of every example, ``[examples, dim]`` in float32.
+
+    Raises:
+        DataError: when the examples are of another kind than the model was trained on, or one cannot be read.
+    """
+    if examples.kind != model.encoder.kind:
+        message = f"holds {examples.kind} inputs; this run was trained on {model.encoder.kind} inputs."
+        raise DataError(message, path=examples.origin)
+    items = model.encoder.prepare(examples.inputs)
+    lengths = np.array([model.encoder.length(item) for item in items])
+    prepared = Prepared(items, lengths, model.encoder.collate)
+    features: np.ndarray = compute_features(model.encoder, prepared).numpy()
+    return features
+
+
+def compute_scores(model: TrainedModel, examples: Examples) -> np.ndarray:
+    """Compute the probability of every label for every example, ``[examples, labels]``."""
+    features = torch.from_numpy(embed(model, examples))
+    with torch.inference_mode():
+        scores: Tensor = model.classifier(features).sigmoid()
+    return scores.numpy()
+
+
+def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) -> Iterator[dict[str, Any]]:
+    """Predict label sets, a chunk of examples at a time.
+
+    Args:
+        model: a trained model.
+        examples: with or without labels; labels are not looked at.
+        top: give the scores of so many labels, the best first; by default those of the predicted labels.
+
+    Yields:
+        ``{"id": ..., "labels": [...], "scores": {label: probability}}``, the best label first.
+    """
+    names = np.array(model.vocabulary.names)
+    for start in range(0, len(examples), CHUNK):
+        part = examples.select(np.arange(start, min(start + CHUNK, len(examples))))
+        scores = compute_scores(model, part)
+        for identity, row, chosen in zip(part.ids, scores, model.thresholds.predict(scores), strict=True):
+            order = np.argsort(-row, kind="stable")
+            labels = [index for index in order if chosen[index]]
+            shown = labels if top is None else order[:top]
+            yield {
+                "id": identity,
+                "labels": names[labels].tolist(),
+                "scores": {str(names[index]): round(float(row[index]), 6) for index in shown},
+            }
+
+
+def evaluate(model: TrainedModel, examples: Examples) -> dict[str, float]:
+    """Measure a model on labelled examples.
+
+    Raises:
+        LabelError: when a label is unknown to the run.
+        DataError: when the examples have no labels.
+    """
+    if examples.label_sets is None:
+        message = "has no labels to evaluate against."
+        raise DataError(message, path=examples.origin)
+    labels = model.vocabulary.encode(examples.label_sets, where=examples.where).toarray()
+    scores = compute_scores(model, examples)
+    return compute_metrics(labels, scores, model.thresholds.predict(scores))
+
+
+def as_table(ids: Sequence[str], features: np.ndarray) -> Any:  # noqa: ANN401
+    """Make an Arrow table of embeddings: a column of ids, and one of vectors of a fixed width."""
+    import pyarrow as pa
+
+    flat = pa.array(features.reshape(-1))
+    vectors = pa.FixedSizeListArray.from_arrays(flat, features.shape[1])
+    return pa.table({"id": list(ids), "embedding": vectors})

@@ -1,0 +1,60 @@
+"""Where a result came from: the command, the date, the versions, the machine's size, and how long each stage took."""
+
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("labelcontrast", "torch", "lightning", "transformers", "scikit-learn", "numpy")
+
+
+def describe_origin() -> dict[str, Any]:
+    """Say what a reader needs to make a result again and to judge its times."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "machine": {
+            "processors": os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+    }
+
+
+class Clock:
+    """Seconds by stage, in the order of the stages.
+
+    Example:
+        >>> clock = Clock()
+        >>> clock.lap("reading")
+        >>> list(clock.laps)
+        ['reading']
+    """
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        """Close a stage."""
+        now = time.monotonic()
+        self.laps[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a block under a seed of its own; the caller's random stream is as before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

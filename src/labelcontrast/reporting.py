@@ -1,0 +1,154 @@
+"""From the files of a run or of a comparison to its page; what the page shows is what the folder holds."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from labelcontrast.errors import RunError
+from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.thresholds import Thresholds
+from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
+from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
+from labelcontrast.run_folder import MAP, PER_LABEL, THRESHOLDS, is_finished, load_settings, read_json
+from labelcontrast.run_folder import METRICS as METRICS_FILE
+from labelcontrast.training.history import HISTORY, read_history
+
+REPORT, CARD, RESULTS = "report.html", "README.md", "results.json"
+MAPPED_LABELS = 7
+"""As many labels of the map have a colour as there are colours that everyone tells apart."""
+
+
+def write_report(folder: Path) -> Path:
+    """Write the page of a run, with its model card, or of a comparison, from what the folder holds.
+
+    Raises:
+        RunError: when the folder is neither a finished run nor a comparison.
+    """
+    page = folder / REPORT
+    if (folder / RESULTS).exists():
+        write_comparison_report(page, summarise_comparison(folder))
+    elif is_finished(folder):
+        summary, thresholds = summarise_run(folder), Thresholds.load(folder / THRESHOLDS)
+        write_run_report(page, summary)
+        write_model_card(
+            folder / CARD,
+            summary,
+            kind=read_json(folder / METRICS_FILE)["kind"],
+            threshold=float(thresholds.values.mean()),
+            rule=thresholds.how,
+        )
+    else:
+        message = f"{folder} is neither a finished run nor a comparison."
+        raise RunError(message)
+    return page
+
+
+def summarise_run(folder: Path) -> RunSummary:
+    """Gather the page of a run."""
+    result, settings = read_json(folder / METRICS_FILE), load_settings(folder)
+    drawn = read_json(folder / MAP)
+    return RunSummary(
+        title=f"{settings.loss.name} on {Path(settings.data).name}",
+        command=result["command"],
+        measures=list(METRICS.values()),
+        metrics=result["metrics"],
+        facts=[*_facts(result), ("best epoch", result["best_epoch"])],
+        per_label=read_json(folder / PER_LABEL),
+        curves=read_curves(folder),
+        embedding=EmbeddingMap(
+            coordinates=np.array(drawn["points"]), labels=_rarest_label(drawn["labels"]), method=drawn["method"]
+        ),
+        settings=settings.model_dump(mode="json"),
+        warnings=result["warnings"],
+        versions=result["versions"],
+        duration=sum(result["seconds"].values()),
+    )
+
+
+def summarise_comparison(folder: Path) -> ComparisonSummary:
+    """Gather the page of a comparison."""
+    results = read_json(folder / RESULTS)
+    runs = [run for row in results["rows"].values() for run in row if "metrics" in run]
+    return ComparisonSummary(
+        title=f"{', '.join(results['rows'])} on {Path(results['data']).name}",
+        command=results["origin"]["command"],
+        measures=list(METRICS.values()),
+        losses=compared_losses(folder),
+        facts=_facts(runs[0]) if runs else (),
+        settings=results["settings"],
+        warnings=runs[0]["warnings"] if runs else (),
+        versions=results["origin"]["versions"],
+        duration=sum(sum(run["seconds"].values()) for run in runs),
+    )
+
+
+def compared_losses(folder: Path) -> list[ComparedLoss]:
+    """Gather the rows of a comparison: the baseline, where there is one, then a row a loss."""
+    results = read_json(folder / RESULTS)
+    baseline = results["baseline"]
+    rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric([baseline["metrics"]["test"]]))] if baseline else []
+    return rows + [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
+
+
+def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """Read the learning curves of a run, by epoch."""
+    history = read_history(folder / HISTORY)
+    epochs = [float(epoch.epoch) for epoch in history]
+    names = {"loss": "training loss", "score": "validation mAP", "learning_rate": "learning rate"}
+    return {title: (epochs, [asdict(epoch)[name] for epoch in history]) for name, title in names.items()}
+
+
+def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -> ComparedLoss:
+    """Gather one row: what its finished runs measured, and what its failed ones said."""
+    finished = [run for run in runs if "metrics" in run]
+    places = [folder / run["folder"] for run in finished]
+    return ComparedLoss(
+        name=name,
+        metrics=_by_metric([run["metrics"]["test"] for run in finished]),
+        seconds=[sum(run["seconds"].values()) for run in finished],
+        per_label=_mean_per_label([read_json(place / PER_LABEL) for place in places]),
+        curves=read_curves(places[0]) if places else {},
+        runs=[(f"seed {run['seed']}", f"{run['folder']}/{REPORT}") for run in finished],
+        failures=[f"seed {run['seed']}: {run['error']}" for run in runs if "error" in run],
+    )
+
+
+def _by_metric(measured: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Turn metrics by run into runs by metric; what could not be measured is left out."""
+    return {name: [run[name] for run in measured if run[name] is not None] for name in METRICS}
+
+
+def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, object]]:
+    """Average the F1 of each label over the runs of a loss."""
+    return [
+        {"label": rows[0]["label"], "train_count": rows[0]["train_count"], "f1": fmean(row["f1"] for row in rows)}
+        for rows in zip(*tables, strict=True)
+    ]
+
+
+def _rarest_label(label_sets: Sequence[Sequence[str]]) -> list[str | None]:
+    """Colour each point by the rarest of its labels among the most frequent of the map; others stay grey."""
+    counts = Counter(label for labels in label_sets for label in labels)
+    shown = {label for label, _ in counts.most_common(MAPPED_LABELS)}
+    return [
+        min((label for label in labels if label in shown), key=counts.__getitem__, default=None)
+        for labels in label_sets
+    ]
+
+
+def _facts(result: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """List what the run was made of and on which machine."""
+    machine, examples = result["machine"], result["examples"]
+    return [
+        ("examples", ", ".join(f"{count:,} {part}" for part, count in examples.items())),
+        ("labels", result["labels"]),
+        ("encoder parameters", f"{result['encoder_parameters']:,}"),
+        ("machine", f"{machine['processors']} processors, {machine['memory_gib']} GiB"),
+        ("accelerator", machine["accelerator"] or "none"),
+        ("date", result["date"]),
+    ]

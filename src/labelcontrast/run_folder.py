@@ -1,0 +1,198 @@
+"""The folder of a run: what is in it, how it is claimed, written and read again, with no pickle.
+
+config.toml         every setting, resolved
+labels.json         the vocabulary, in the order of the score columns
+encoder/            the encoder's own files (configuration, tokenizer) and settings.json
+model.safetensors   weights of the encoder and of the linear classifier on it
+thresholds.json     probability -> label
+metrics.json        metrics of validation and test, facts, versions, the command
+per_label.json      the per-label table of the test split
+history.csv         loss, validation score and learning rate by epoch
+map.json            the map of embeddings
+report.html         the page made of all these
+README.md           the model card
+checkpoints/        best and last, for resuming
+"""
+
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from labelcontrast.config import RunSettings, read_settings
+from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.registry import load_encoder
+from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.evaluation.thresholds import Thresholds
+from labelcontrast.files import whole_file, write_text
+from labelcontrast.labels.vocabulary import LabelVocabulary
+
+CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
+LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
+PER_LABEL, MAP = "per_label.json", "map.json"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """All that prediction needs."""
+
+    encoder: Encoder
+    classifier: nn.Linear
+    vocabulary: LabelVocabulary
+    thresholds: Thresholds
+
+
+def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
+    """Make sure that a run may write here, before anything is read or computed.
+
+    Args:
+        folder: the run folder to be.
+        settings: of the run that asks.
+        resume: go on with the same run where it is there.
+        force: remove another run that is there; never a folder that is not a run.
+
+    Raises:
+        RunError: when the folder holds something and neither switch allows it.
+        ConfigError: when the run to be resumed had other settings; it names the first that differs.
+    """
+    if folder.exists() and not folder.is_dir():
+        message = f"{folder} is a file; expected a new or empty folder."
+        raise RunError(message)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / CONFIG).exists():
+        message = f"{folder} is not empty and is not a run; choose another folder."
+        raise RunError(message)
+    if force:
+        shutil.rmtree(folder)
+    elif resume:
+        _refuse_other_settings(folder, settings)
+    else:
+        message = (
+            f"{folder} holds a run already; go on with --resume, start anew with --force, or choose another folder."
+        )
+        raise RunError(message)
+
+
+def is_finished(folder: Path) -> bool:
+    """Say whether the run came to its metrics, which are written last."""
+    return (folder / METRICS).exists()
+
+
+def save_model(folder: Path, model: TrainedModel) -> None:
+    """Write everything that prediction needs."""
+    model.vocabulary.save(folder / LABELS)
+    model.thresholds.save(folder / THRESHOLDS)
+    model.encoder.save_assets(folder / ENCODER)
+    write_json(folder / ENCODER / "settings.json", model.encoder.settings())
+    weights = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
+    weights |= {f"classifier.{name}": value for name, value in model.classifier.state_dict().items()}
+    with whole_file(folder / MODEL) as file:
+        file.write(safetensors.torch.save({name: value.contiguous().cpu() for name, value in weights.items()}))
+
+
+def load_model(folder: Path) -> TrainedModel:
+    """Read a trained model back; nothing is downloaded and no code is run from the folder.
+
+    Raises:
+        RunError: when the folder is not a finished run, or its files do not fit one another.
+    """
+    if not (folder / MODEL).exists():
+        message = f"{folder} {_what_it_is(folder)}."
+        raise RunError(message)
+    try:
+        weights = safetensors.torch.load_file(folder / MODEL)
+        encoder = load_encoder(folder / ENCODER, read_json(folder / ENCODER / "settings.json"))
+        encoder.load_state_dict(_part(weights, "encoder."))
+        labels, width = weights["classifier.weight"].shape
+        classifier = nn.Linear(width, labels)
+        classifier.load_state_dict(_part(weights, "classifier."))
+        vocabulary = LabelVocabulary.load(folder / LABELS)
+        thresholds = Thresholds.load(folder / THRESHOLDS)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
+        message = f"{folder} is damaged: {str(error).splitlines()[0]}"
+        raise RunError(message) from error
+    sizes = len(vocabulary), len(thresholds.values), classifier.out_features
+    if len(set(sizes)) > 1:
+        message = f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights."
+        raise RunError(message)
+    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds)
+
+
+def drop_weights(folder: Path) -> None:
+    """Keep the results of a finished run and remove what prediction needs, which is large."""
+    (folder / MODEL).unlink(missing_ok=True)
+    for part in (ENCODER, CHECKPOINTS):
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+
+def load_settings(folder: Path) -> RunSettings:
+    """Read the settings of a run.
+
+    Raises:
+        RunError: when the folder is not a run.
+    """
+    if not (folder / CONFIG).exists():
+        message = f"{folder} is not a run: it has no {CONFIG}."
+        raise RunError(message)
+    return RunSettings.build(read_settings(folder / CONFIG))
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
+    """Write JSON that a person can read, whole or not at all; what is no number becomes null."""
+    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """Read JSON."""
+    return json.loads(path.read_text())
+
+
+def _what_it_is(folder: Path) -> str:
+    """Say why there is no model in a folder."""
+    if not (folder / CONFIG).exists():
+        return "is not a run"
+    return (
+        "has results only; its weights were not kept"
+        if is_finished(folder)
+        else "is not finished; train --resume goes on"
+    )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Put null in the place of NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Pick the weights of one module."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
+    """Compare what was with what is asked, field by field."""
+    old, new = (_flat(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
+    for name in [*new, *(name for name in old if name not in new)]:
+        if old.get(name) != new.get(name):
+            message = (
+                f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}; it cannot be resumed so."
+            )
+            raise ConfigError(message)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name every field by its dotted path."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

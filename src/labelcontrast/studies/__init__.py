@@ -1,0 +1,1 @@
+"""Grids of experiments under one protocol, and the tables over them."""

@@ -1,0 +1,173 @@
+"""What the verbs print: progress on standard error, results on standard output."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow.parquet as pq
+import torch
+
+from labelcontrast.config import Loss, RunSettings
+from labelcontrast.contrast.catalogue import loss_catalogue
+from labelcontrast.data.describe import describe
+from labelcontrast.data.describe_text import render
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.lines import read_lines
+from labelcontrast.data.readers.registry import read
+from labelcontrast.data.splits import load_splits
+from labelcontrast.encoders.base import TextEncoder
+from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
+from labelcontrast.files import whole_file
+from labelcontrast.prediction import as_table, embed, evaluate, predict
+from labelcontrast.reporting import write_report
+from labelcontrast.reports.figures import label_histogram
+from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
+from labelcontrast.run_folder import load_model, load_settings
+from labelcontrast.studies.comparison import Options, run_comparison
+from labelcontrast.studies.demo import EPOCHS as DEMO_EPOCHS
+from labelcontrast.studies.demo import run_demo
+from labelcontrast.training.history import Epoch
+
+
+def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:
+    """Train one model, with a line an epoch, and print its metrics."""
+    result = run_experiment(
+        settings, out, resume=resume, force=force, device=pick_device(), listeners=_listeners(settings.training.epochs)
+    )
+    show(as_text(metrics_table(result["metrics"])))
+    show(f"\nbest epoch {result['best_epoch']}; model in {out}, page in {write_report(out)}")
+
+
+def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, options: Options) -> None:
+    """Compare losses and print the table."""
+    options = replace(options, device=pick_device())
+    table = run_comparison(settings, losses, out, options, listeners=_listeners(settings.training.epochs))
+    show("\n" + as_text(table))
+    show(f"\npage in {write_report(out)}")
+
+
+def print_demo(out: Path, *, force: bool) -> None:
+    """Run the demo and print the table and what to do next."""
+    table = run_demo(out, force=force, device=pick_device(), listeners=_listeners(DEMO_EPOCHS))
+    show("\n" + as_text(table))
+    show(f"\nThe page with figures: {write_report(out / 'comparison')}")
+    show("The same on your own file: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
+
+
+def print_description(settings: RunSettings, plot: Path | None) -> None:
+    """Describe data, with what the encoder would cut of its texts."""
+    splits = read_splits(settings)
+    lengths = limit = None
+    if splits.train.kind == "text":
+        encoder = build_encoder(settings, splits.train)
+        assert isinstance(encoder, TextEncoder)
+        lengths = {
+            name: encoder.token_lengths(list(map(str, part.inputs))).tolist() for name, part in splits.parts.items()
+        }
+        limit = encoder.max_length
+    description = describe(splits, token_lengths=lengths, max_length=limit)
+    show(render(description))
+    if plot is not None:
+        with whole_file(plot) as file:
+            file.write(label_histogram({label.name: label.train for label in description.labels}))
+
+
+def print_evaluation(run: Path, data: str, split: Part) -> None:
+    """Evaluate a run on labelled examples and print the metrics."""
+    model = load_model(run)
+    show(as_text(metrics_table({split: evaluate(model, _labelled(data, split, load_settings(run)))})))
+
+
+def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
+    """Write predictions as JSON Lines, to a file or to standard output."""
+    model = load_model(run)
+    with _destination(out) as file:
+        for row in predict(model, _unlabelled(source, load_settings(run)), top=top):
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def write_embeddings(run: Path, source: str, out: Path) -> None:
+    """Write embeddings as Parquet."""
+    model = load_model(run)
+    examples = _unlabelled(source, load_settings(run))
+    with whole_file(out) as file:
+        pq.write_table(as_table(examples.ids, embed(model, examples)), file)
+    say(f"{len(examples):,} embeddings of width {model.encoder.output_dim} in {out}")
+
+
+def print_catalogue() -> None:
+    """Print a paragraph a loss."""
+    for row in loss_catalogue():
+        parameters = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
+        lines = [
+            row.summary,
+            f"equation    {row.equation}",
+            f"parameters  {parameters}",
+            f"source      {row.reference}",
+        ]
+        show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
+    """Tabulate metrics, a row a part of the data."""
+    rows = [(Cell(part), *(Cell(percent(values[name])) for name in METRICS)) for part, values in metrics.items()]
+    return Table(("%", *map(title_of, METRICS)), tuple(rows))
+
+
+def pick_device() -> str:
+    """Name the accelerator where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def say(sentence: str) -> None:
+    """Tell of progress."""
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def show(text: str) -> None:
+    """Print a result."""
+    print(text, flush=True)  # noqa: T201
+
+
+def _listeners(epochs: int) -> Listeners:
+    """Print a line an epoch, and show a bar within it where somebody is watching."""
+
+    def epoch(record: Epoch) -> None:
+        say(
+            f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}   loss {record.loss:8.4f}   "
+            f"validation mAP {record.score:.4f}   {record.seconds:.1f} s"
+        )
+
+    return Listeners(say=say, epoch=epoch, bar=sys.stderr.isatty())
+
+
+def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
+    """Read examples with labels: one part, where the data have parts."""
+    path = Path(data)
+    columns = settings.columns.model_dump()
+    if path.is_dir():
+        return load_splits(path, seed=settings.split_seed, fractions=settings.fractions, **columns).parts[split]
+    return read(path, **columns)
+
+
+def _unlabelled(source: str, settings: RunSettings) -> Examples:
+    """Read examples from a file, a folder of pictures, or standard input."""
+    if source == "-":
+        return read_lines(sys.stdin)
+    return read(source, text=settings.columns.text, image=settings.columns.image)
+
+
+@contextmanager
+def _destination(out: Path | None) -> Iterator[BinaryIO]:
+    """Open a file that is whole or not there, or standard output."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with whole_file(out) as file:
+            yield file

@@ -1,0 +1,295 @@
+"""The command as a user types it: what it prints, what it refuses and how, what it leaves behind."""
+
+import gzip
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from labelcontrast.cli import main
+
+
+class Result(NamedTuple):
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+COMMAND = [sys.executable, "-m", "labelcontrast"]
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Run:
+    """The command in a process of its own."""
+
+    def run(*arguments: object, **options: object) -> Result:
+        words = [*COMMAND, *map(str, arguments)]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, **options)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """The same entry point in this process, which spares the seconds that importing torch takes."""
+
+    def run(*arguments: object, stdin: str = "") -> Result:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["labelcontrast", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfdbinary.readouterr()
+        return Result(int(str(end.value.code)), out.decode(), err.decode())
+
+    return run
+
+
+def refused(result: Result) -> str:
+    """The one line of a refusal."""
+    assert result.returncode == 1, result
+    assert result.stdout == ""
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("labelcontrast: ")
+    assert "Traceback" not in result.stderr
+    return last.removeprefix("labelcontrast: ")
+
+
+def test_help_is_quick_and_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['labelcontrast', {!r}]\n"
+        "from labelcontrast.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules, 'sklearn' in sys.modules)"
+    )
+    for argument in ("--help", "nonsense"):
+        result = subprocess.run(
+            [sys.executable, "-c", code.format(argument)], capture_output=True, text=True, check=True
+        )
+        assert result.stdout.splitlines()[-1] in {"0 False False", "1 False False"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "a.csv", "--out", "x", "--loss", "regg"], "there is no loss 'regg' (did you mean \"reg\"?)"),
+        (
+            ["train", "a.csv", "--out", "x", "--set", "loss.alpah=1"],
+            "reg has no parameter 'alpah' (did you mean \"alpha\"?)",
+        ),
+        (
+            ["train", "a.csv", "--out", "x", "--set", "trainig.epochs=1"],
+            'unknown setting "trainig" (did you mean "training"?)',
+        ),
+        (["train", "a.csv", "--out", "x", "--batch-size", "1"], "training.batch_size must be at least 2"),
+        (
+            ["train", "a.csv", "--out", "x", "--precision", "8"],
+            "training.precision must be 'auto', '32', 'bf16' or '16'. Got '8'.",
+        ),
+        (
+            ["train", "a.csv", "--out", "x", "--config", "no.toml"],
+            "no.toml: no such file; expected a TOML file of settings.",
+        ),
+        (["train", "a.csv"], "Missing option '--out'"),
+        (["compare", "a.csv", "--out", "x", "--losses", "bce,rge"], "there is no loss 'rge' (did you mean \"reg\"?)"),
+        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+    ],
+)
+def test_a_refused_argument_is_one_line_without_torch(tmp_path: Path, arguments: list[str], message: str) -> None:
+    code = "import sys; sys.modules['torch'] = None; from labelcontrast.cli import main; main()"
+    words = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert message in refused(Result(done.returncode, done.stdout, done.stderr))
+    assert list(tmp_path.iterdir()) == []
+
+
+def jsonl(rows: list[object]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+GOOD = [{"text": f"word{index % 7} and more", "labels": [f"label{index % 3}"]} for index in range(60)]
+
+
+def missing(folder: Path) -> None:
+    """Write nothing."""
+
+
+def text_file(text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "data.jsonl").write_text(text) and None
+
+
+def pictures(damage: Callable[[Path], object]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        for index in range(20):
+            Image.fromarray(np.full((9, 9, 3), 7 * index, np.uint8)).save(folder / f"{index}.png")
+        rows = [{"image": f"{index}.png", "labels": [f"label{index % 2}"]} for index in range(20)]
+        (folder / "data.jsonl").write_text(jsonl(rows))
+        damage(folder / "16.png")
+
+    return write
+
+
+BAD = {
+    "missing": (missing, "data.jsonl: there is no such file or folder."),
+    "empty": (text_file(""), "data.jsonl: the file is empty."),
+    "broken json": (text_file(jsonl(GOOD[:16]) + '{"text": \n' + jsonl(GOOD)), "data.jsonl, line 17: "),
+    "no text": (text_file(jsonl([*GOOD[:16], {"labels": ["a"]}, *GOOD])), "data.jsonl, line 17: "),
+    "mixed labels": (text_file(jsonl([*GOOD[:16], {"text": "x", "labels": 3}, *GOOD])), "data.jsonl, line 17: "),
+    "no labels at all": (text_file(jsonl([{"text": "x", "labels": []}] * 40)), "no training example has a label."),
+    "missing picture": (pictures(lambda path: path.unlink()), "data.jsonl, line 17: "),
+    "truncated picture": (pictures(lambda path: path.write_bytes(path.read_bytes()[:40])), "data.jsonl, line 17: "),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_data_is_one_line_and_leaves_nothing_behind(command: Run, tmp_path: Path, case: str) -> None:
+    write, message = BAD[case]
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    line = refused(command("train", "in/data.jsonl", "--out", "run"))
+    assert message in line, line
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_features_that_are_no_numbers_are_refused_with_their_place(command: Run, tmp_path: Path) -> None:
+    features = np.zeros((30, 4), np.float32)
+    features[16, 2] = np.nan
+    np.savez(tmp_path / "data.npz", X=features, Y=np.eye(30, 3, dtype=np.uint8))
+    line = refused(command("train", "data.npz", "--out", "run"))
+    assert line == "data.npz: X[16, 2] is nan; features are finite numbers in 32 bits."
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_without_a_training_example_is_named_and_kept(command: Run, tmp_path: Path) -> None:
+    for part, rows in {"train": GOOD, "val": GOOD, "test": [*GOOD, {"text": "x", "labels": ["never"]}]}.items():
+        (tmp_path / f"{part}.jsonl").write_text(jsonl(rows))
+    result = command("train", ".", "--out", "../run", "--loss", "bce", "--epochs", "1", "--out", "run")
+    assert result.returncode == 0, result
+    assert "no training example has 1 of 4 labels: never" in result.stderr.replace('"', "")
+    assert "never" in json.loads((tmp_path / "run" / "labels.json").read_text())
+
+
+def test_a_folder_that_is_not_empty_is_kept(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years")
+    assert "is not empty and is not a run" in refused(command("train", "data.jsonl", "--out", "run", "--force"))
+    assert (tmp_path / "run" / "thesis.tex").read_text() == "years"
+
+
+def test_a_disk_that_fills_up_is_one_line_and_the_run_goes_on_later(command: Run, real: Run, tmp_path: Path) -> None:
+    """A limit on the size of a file stands for a full disk: the system refuses the write in the same place."""
+    (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
+    words = ["train", "data.jsonl", "--out", "run", "--loss", "bce", "--epochs", "2"]
+
+    def small_files() -> None:
+        import resource
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    line = refused(real(*words, preexec_fn=small_files))
+    assert line.endswith("run/checkpoints/best.ckpt could not be written: File too large.")
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    assert command(*words, "--resume").returncode == 0
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_sigkill_in_the_middle_and_resume_give_the_same_metrics(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
+    words = ["train", "data.jsonl", "--loss", "reg", "--epochs", "6", "--batch-size", "16"]
+    assert command(*words, "--out", "whole").returncode == 0
+    process = subprocess.Popen([*COMMAND, *words, "--out", "killed"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 3/6"):
+            process.kill()
+            break
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    assert "holds a run already" in refused(command(*words, "--out", "killed"))
+    assert command(*words, "--out", "killed", "--resume").returncode == 0
+    whole, killed = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
+    assert killed["metrics"] == whole["metrics"]
+    assert killed["validation_score"] == whole["validation_score"]
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    with gzip.open(folder / "data.jsonl.gz", "wt") as file:
+        file.write(jsonl(GOOD))
+    words = ["train", "data.jsonl.gz", "--out", "run", "--loss", "zlpr", "--epochs", "8", "--batch-size", "16"]
+    subprocess.run([*COMMAND, *words], cwd=folder, check=True, capture_output=True)
+    return folder / "run"
+
+
+def test_predictions_of_a_file_and_of_standard_input(command: Run, tmp_path: Path, text_run: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(jsonl([{"id": "a", "text": "word1 and more"}, {"id": "b", "text": "word4"}]))
+    assert command("predict", text_run, "in.jsonl", "-o", "out.jsonl").returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["a", "b"]
+    printed = command("predict", text_run, "-", "--top", "3", stdin="word1 and more\nword4\n")
+    again = [json.loads(line) for line in printed.stdout.splitlines()]
+    assert [row["labels"] for row in again] == [row["labels"] for row in rows]
+    assert all(len(row["scores"]) == 3 for row in again)
+
+
+def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run: Path) -> None:
+    data = text_run.parent / "data.jsonl.gz"
+    assert "micro-F1" in command("evaluate", text_run, data).stdout
+    assert command("embed", text_run, data, "-o", "out.parquet").returncode == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == len(GOOD)
+    (text_run / "report.html").unlink()
+    assert command("report", text_run).returncode == 0
+    assert (text_run / "report.html").exists()
+
+
+def test_an_unknown_label_is_refused_with_its_line(command: Run, tmp_path: Path, text_run: Path) -> None:
+    (tmp_path / "new.jsonl").write_text(jsonl([GOOD[0], {"text": "x", "labels": ["lable1"]}]))
+    line = refused(command("evaluate", text_run, "new.jsonl"))
+    assert line == 'new.jsonl, line 2: label "lable1" is not in the vocabulary (did you mean "label1"?).'
+
+
+def test_what_is_no_run_is_refused(command: Run, tmp_path: Path) -> None:
+    assert refused(command("predict", "nowhere", "-", stdin="x")) == "nowhere is not a run."
+    assert refused(command("report", "nowhere")) == "nowhere is neither a finished run nor a comparison."
+
+
+def test_a_folder_of_pictures_is_predicted(command: Run, tmp_path: Path) -> None:
+    pictures(lambda path: None)(tmp_path)
+    words = ["train", "data.jsonl", "--loss", "bce", "--epochs", "1", "--set", "encoder.image_size=16", "--out", "run"]
+    assert command(*words).returncode == 0
+    (tmp_path / "new").mkdir()
+    (tmp_path / "3.png").rename(tmp_path / "new" / "3.png")
+    rows = [json.loads(line) for line in command("predict", "run", "new").stdout.splitlines()]
+    assert [Path(row["id"]).name for row in rows] == ["3.png"]
+
+
+def test_describe_prints_and_draws(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
+    result = command("describe", "data.jsonl", "--plot", "labels.png")
+    assert "Labels: 3" in result.stdout
+    with Image.open(tmp_path / "labels.png") as picture:
+        assert picture.width > 100
+
+
+def test_the_catalogue_is_printed(command: Run) -> None:
+    printed = command("losses").stdout
+    for name in ("bce", "zlpr", "supcon", "wo_reg", "reg"):
+        assert f"\n{name}  (on" in f"\n{printed}"

@@ -1,0 +1,112 @@
+"""An experiment: every file of the run folder is there and agrees with the others; the same again from its seed."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, f1_score
+
+from labelcontrast.config import RunSettings
+from labelcontrast.data.splits import load_splits
+from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.experiment import Listeners, run_experiment
+from labelcontrast.prediction import compute_scores
+from labelcontrast.run_folder import load_model
+from labelcontrast.training.history import Epoch
+
+Runs = dict[str, Path]
+FILES = {"config.toml", "labels.json", "model.safetensors", "thresholds.json", "metrics.json", "per_label.json"}
+
+
+def build(vectors: Path, **values: object) -> RunSettings:
+    training = {"epochs": 3, "batch_size": 32}
+    return RunSettings.build({"data": str(vectors), "training": training, "loss": {"name": "reg"}, **values})
+
+
+@pytest.mark.parametrize("loss", ["bce", "reg"])
+def test_the_metrics_are_those_of_the_kept_model(finished_runs: Runs, vectors: Path, loss: str) -> None:
+    folder = finished_runs[loss]
+    assert {path.name for path in folder.iterdir()} >= FILES | {"history.csv", "map.json", "encoder", "checkpoints"}
+    model, splits = load_model(folder), load_splits(vectors, seed=0)
+    labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
+    scores = compute_scores(model, splits.test)
+    said = json.loads((folder / "metrics.json").read_text())["metrics"]["test"]
+    assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-12)
+    predictions = scores > model.thresholds.values
+    assert said["micro_f1"] == pytest.approx(f1_score(labels, predictions, average="micro"), abs=1e-12)
+    assert said["map_macro"] > 0.8
+
+
+def test_the_kept_epoch_is_the_best_one(finished_runs: Runs) -> None:
+    rows = list(csv.DictReader((finished_runs["reg"] / "history.csv").read_text().splitlines()))
+    result = json.loads((finished_runs["reg"] / "metrics.json").read_text())
+    scores = [float(row["score"]) for row in rows]
+    assert result["best_epoch"] == 1 + int(np.argmax(scores))
+    assert result["validation_score"] == max(scores)
+
+
+def test_the_seed_fixes_everything(vectors: Path, tmp_path: Path) -> None:
+    results = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.manual_seed(len(results))  # the world's stream has no part in it
+        results.append(run_experiment(build(vectors, seed=seed), tmp_path / name)["metrics"])
+    assert results[0] == results[1] != results[2]
+
+
+def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
+    whole = run_experiment(build(vectors), tmp_path / "whole")
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run_experiment(build(vectors), tmp_path / "killed", listeners=Listeners(epoch=kill))
+    with pytest.raises(RunError, match="holds a run already"):
+        run_experiment(build(vectors), tmp_path / "killed")
+    resumed = run_experiment(build(vectors), tmp_path / "killed", resume=True)
+    assert resumed["metrics"] == whole["metrics"]
+
+
+def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None:
+    heard: list[str] = []
+    folder = finished_runs["bce"]
+    settings = RunSettings.build(
+        {"data": str(vectors), "loss": {"name": "bce"}, "training": {"epochs": 4, "batch_size": 32}}
+    )
+    result = run_experiment(settings, folder, resume=True, listeners=Listeners(say=heard.append))
+    assert heard == []
+    assert result == json.loads((folder / "metrics.json").read_text())
+
+
+def broken(text: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / "data.jsonl").write_text(text)
+        return folder / "data.jsonl"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"loss": {"name": "regg"}}, ConfigError, 'did you mean "reg"'),
+        ({"loss": {"name": "reg", "temprature": 1}}, ConfigError, 'did you mean "temperature"'),
+        (
+            {"training": {"batch_size": 1}},
+            ConfigError,
+            r"training\.batch_size must be at least 2: reg compares .* Got 1\.",
+        ),
+        ({"data": "nowhere.csv"}, DataError, r"nowhere\.csv: there is no such file or folder\."),
+    ],
+)
+def test_what_cannot_work_is_refused_and_leaves_nothing(
+    vectors: Path, tmp_path: Path, values: dict, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run_experiment(build(**{"vectors": vectors, **values}), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

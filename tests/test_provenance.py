@@ -1,0 +1,37 @@
+"""Where a result came from."""
+
+import sys
+
+import pytest
+import torch
+
+from labelcontrast.provenance import PACKAGES, Clock, describe_origin, seeded
+
+
+def test_the_origin_names_command_versions_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/labelcontrast", "train", "my data.csv"])
+    origin = describe_origin()
+    assert origin["command"] == "labelcontrast train 'my data.csv'"
+    assert origin["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert set(PACKAGES) < set(origin["versions"])
+    assert origin["machine"]["processors"] >= 1
+    assert origin["machine"]["memory_gib"] >= 1
+
+
+def test_laps_are_in_order_and_add_up() -> None:
+    clock = Clock()
+    clock.lap("a")
+    clock.lap("b")
+    assert list(clock.laps) == ["a", "b"]
+    assert all(seconds >= 0 for seconds in clock.laps.values())
+
+
+def test_a_seeded_block_is_the_same_again_and_leaves_the_stream_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with seeded(1):
+        first = torch.rand(2)
+    with seeded(1):
+        assert torch.equal(torch.rand(2), first)
+    assert torch.equal(torch.rand(3), expected)

@@ -1,0 +1,99 @@
+"""The run folder: claimed before anything is done, written whole, read back to the bit, with no pickle."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from labelcontrast.config import RunSettings
+from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.run_folder import claim, drop_weights, load_model, load_settings, read_json, save_model, write_json
+
+Runs = dict[str, Path]
+
+
+@pytest.fixture
+def copied(finished_runs: Runs, tmp_path: Path) -> Path:
+    import shutil
+
+    return shutil.copytree(finished_runs["bce"], tmp_path / "run")
+
+
+def test_a_model_is_read_back_to_the_bit(finished_runs: Runs, tmp_path: Path) -> None:
+    model = load_model(finished_runs["reg"])
+    save_model(tmp_path, model)
+    again = load_model(tmp_path)
+    for name, value in model.encoder.state_dict().items():
+        assert torch.equal(again.encoder.state_dict()[name], value), name
+    assert torch.equal(again.classifier.weight, model.classifier.weight)
+    assert again.vocabulary == model.vocabulary
+    assert np.array_equal(again.thresholds.values, model.thresholds.values)
+    assert not again.encoder.training
+
+
+def test_nothing_that_prediction_reads_is_a_pickle(finished_runs: Runs) -> None:
+    names = {
+        path.name for path in finished_runs["bce"].rglob("*") if path.is_file() and "checkpoints" not in path.parts
+    }
+    assert {path.rsplit(".")[-1] for path in names} <= {"toml", "json", "safetensors", "csv", "html", "md", "txt"}
+
+
+def test_a_new_or_empty_folder_is_free(tmp_path: Path) -> None:
+    settings = RunSettings(data="a.csv")
+    claim(tmp_path, settings, resume=False, force=False)
+    claim(tmp_path / "new", settings, resume=False, force=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_is_there_is_kept(copied: Path) -> None:
+    settings = load_settings(copied)
+    with pytest.raises(RunError, match="holds a run already; go on with --resume, start anew with --force, or choose"):
+        claim(copied, settings, resume=False, force=False)
+    claim(copied, settings, resume=True, force=False)
+    assert (copied / "metrics.json").exists()
+    claim(copied, settings, resume=False, force=True)
+    assert not copied.exists()
+
+
+def test_force_never_removes_what_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match=r"is not empty and is not a run; choose another folder\.$"):
+        claim(tmp_path, RunSettings(data="a.csv"), resume=False, force=True)
+    with pytest.raises(RunError, match=r"thesis\.tex is a file; expected a new or empty folder\.$"):
+        claim(tmp_path / "thesis.tex", RunSettings(data="a.csv"), resume=False, force=True)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_run_is_not_resumed_with_other_settings(copied: Path) -> None:
+    settings = load_settings(copied)
+    other = settings.model_copy(update={"seed": 7})
+    with pytest.raises(ConfigError, match=r"was run with seed = 0, not 7; it cannot be resumed so\.$"):
+        claim(copied, other, resume=True, force=False)
+
+
+def test_what_is_no_model_is_said(copied: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"nowhere is not a run\.$"):
+        load_model(tmp_path / "nowhere")
+    (copied / "model.safetensors").write_bytes(b"half a file")
+    with pytest.raises(RunError, match="is damaged: "):
+        load_model(copied)
+    drop_weights(copied)
+    with pytest.raises(RunError, match=r"has results only; its weights were not kept\.$"):
+        load_model(copied)
+    (copied / "metrics.json").unlink()
+    with pytest.raises(RunError, match=r"is not finished; train --resume goes on\.$"):
+        load_model(copied)
+
+
+def test_weights_that_fit_other_labels_are_damage(copied: Path) -> None:
+    labels = read_json(copied / "labels.json")
+    write_json(copied / "labels.json", labels[:-1])
+    with pytest.raises(RunError, match="is damaged: 4 labels, 5 thresholds and 5 rows of weights"):
+        load_model(copied)
+
+
+def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"map": float("nan"), "rows": [1.5, float("inf")]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"map": None, "rows": [1.5, None]}
