@@ -45,7 +45,10 @@ def test_a_file_that_is_not_there_is_none_and_one_that_is_no_json_is_refused(tmp
     source = locate(str(tmp_path))
     assert read_json(source, "config.json") is None
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(EncoderError, match=r"its config\.json is no JSON"):
+    with pytest.raises(EncoderError, match=r"its config\.json is no JSON object"):
+        read_json(source, "config.json")
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(EncoderError, match=r"its config\.json is no JSON object"):
         read_json(source, "config.json")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     assert read_json(source, "config.json") == {"model_type": "bert"}
@@ -74,6 +77,17 @@ def test_the_hub_answers_where_its_name_resolves_or_a_proxy_stands(
     hub_answers.cache_clear()
     assert hub_answers() is answers
     hub_answers.cache_clear()
+
+
+def test_a_folder_is_loaded_without_looking_the_hub_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(sources, "hub_answers", lambda: pytest.fail("asked for the hub"))
+    for source in (None, locate(str(tmp_path))):
+        with quietly(source):
+            assert constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(sources, "hub_answers", lambda: True)
+    with quietly(locate("organisation/name")):
+        assert not constants.HF_HUB_OFFLINE
 
 
 def test_voices_and_switches_are_put_back() -> None:

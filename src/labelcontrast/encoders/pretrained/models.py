@@ -26,7 +26,7 @@ def load_model(source: Source, *, reads: str, pretrained: bool = True) -> nn.Mod
     from transformers import AutoConfig, AutoModel
 
     try:
-        with quietly():
+        with quietly(source):
             config = AutoConfig.from_pretrained(source.place)
             _refuse_other_inputs(source, config, reads=reads)
             if not pretrained:

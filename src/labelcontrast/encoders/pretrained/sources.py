@@ -74,7 +74,7 @@ def read_json(source: Source, file: str) -> dict[str, Any] | None:
     from transformers.utils.hub import cached_file
 
     try:
-        with quietly():
+        with quietly(source):
             path = cached_file(source.place, file, _raise_exceptions_for_missing_entries=False)
     except (OSError, ValueError) as error:
         raise source.cannot_be_had("there is no such folder, nor does the hub give it") from error
@@ -82,8 +82,8 @@ def read_json(source: Source, file: str) -> dict[str, Any] | None:
         return None
     try:
         return dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise source.cannot_be_had(f"its {file} is no JSON ({error})") from error
+    except (ValueError, TypeError) as error:
+        raise source.cannot_be_had(f"its {file} is no JSON object ({error})") from error
 
 
 @cache
@@ -101,15 +101,18 @@ def hub_answers() -> bool:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Keep transformers and the hub's client from talking, and from asking a hub that does not answer, for a while."""
+def quietly(source: Source | None = None) -> Iterator[None]:
+    """Keep transformers and the hub's client silent for a while, and off the network unless the source is on a hub.
+
+    A hub that does not answer is not asked either.
+    """
     from huggingface_hub import constants
     from transformers.utils import logging as talk
 
     level, bar = talk.get_verbosity(), talk.is_progress_bar_enabled()
     client = logging.getLogger("huggingface_hub")
     client_level, offline = client.level, constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = not hub_answers()
+    constants.HF_HUB_OFFLINE = source is None or source.is_folder or not hub_answers()
     talk.set_verbosity(logging.ERROR)
     talk.disable_progress_bar()  # type: ignore[no-untyped-call]
     client.setLevel(logging.ERROR)

@@ -108,7 +108,7 @@ def pretrained_text(
         raise ConfigError(message)
     model = load_model(source, reads="text", pretrained=pretrained)
     try:
-        with quietly():
+        with quietly(source):
             tokenizer = AutoTokenizer.from_pretrained(source.place)
     except Exception as error:
         raise source.cannot_be_had(f"its tokenizer cannot be loaded ({error})") from error

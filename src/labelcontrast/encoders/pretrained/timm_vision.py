@@ -54,7 +54,7 @@ def pretrained_timm(source: Source, *, image_size: int | None = None, pretrained
     """
     timm = _timm()
     try:
-        with quietly():
+        with quietly(source):
             model = timm.create_model(_timm_name(source), pretrained=pretrained, num_classes=0)
         own = timm.data.resolve_data_config({}, model=model)
     # What is wrong with a stranger's name, folder or weights comes as any error.
