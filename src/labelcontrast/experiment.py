@@ -27,6 +27,7 @@ from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.provenance import Clock, describe_origin, seeded
+from labelcontrast.reporting import REPORT, write_report
 from labelcontrast.reports.projection import project
 from labelcontrast.run_folder import (
     CONFIG,
@@ -101,8 +102,7 @@ def run_experiment(
     kind = check_door(settings)
     claim(folder, settings, resume=resume, force=force)
     if is_finished(folder):
-        result: dict[str, Any] = read_json(folder / METRICS)
-        return result
+        return read_result(folder)
     clock = Clock()
     with seeded(settings.seed):
         material = gather(settings, listeners.say)
@@ -125,6 +125,14 @@ def run_experiment(
     result = {"metrics": judged["metrics"], "best_epoch": best.epoch, "validation_score": best.score}
     result |= {"seconds": clock.laps, **facts(material), **describe_origin()}
     write_json(folder / METRICS, result)
+    return read_result(folder)
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """Read what a finished run came to; and write its page, where a kill came between the two."""
+    if not (folder / REPORT).exists():
+        write_report(folder)
+    result: dict[str, Any] = read_json(folder / METRICS)
     return result
 
 

@@ -51,7 +51,6 @@ def write_report(folder: Path) -> Path:
 def summarise_run(folder: Path) -> RunSummary:
     """Gather the page of a run."""
     result, settings = read_json(folder / METRICS_FILE), load_settings(folder)
-    drawn = read_json(folder / MAP)
     return RunSummary(
         title=f"{settings.loss.name} on {Path(settings.data).name}",
         command=result["command"],
@@ -60,9 +59,7 @@ def summarise_run(folder: Path) -> RunSummary:
         facts=[*_facts(result), ("best epoch", result["best_epoch"])],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
-        embedding=EmbeddingMap(
-            coordinates=np.array(drawn["points"]), labels=_rarest_label(drawn["labels"]), method=drawn["method"]
-        ),
+        embedding=_read_map(folder / MAP) if (folder / MAP).exists() else None,
         settings=settings.model_dump(mode="json"),
         warnings=result["warnings"],
         versions=result["versions"],
@@ -129,6 +126,14 @@ def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[
         {"label": rows[0]["label"], "train_count": rows[0]["train_count"], "f1": fmean(row["f1"] for row in rows)}
         for rows in zip(*tables, strict=True)
     ]
+
+
+def _read_map(path: Path) -> EmbeddingMap:
+    """Read the map of embeddings, with one label a point to colour it by."""
+    drawn = read_json(path)
+    return EmbeddingMap(
+        coordinates=np.array(drawn["points"]), labels=_rarest_label(drawn["labels"]), method=drawn["method"]
+    )
 
 
 def _rarest_label(label_sets: Sequence[Sequence[str]]) -> list[str | None]:

@@ -24,7 +24,7 @@ from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
 from labelcontrast.files import whole_file
 from labelcontrast.prediction import as_table, embed, evaluate, predict
-from labelcontrast.reporting import write_report
+from labelcontrast.reporting import REPORT, write_report
 from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
 from labelcontrast.run_folder import load_model, load_settings
@@ -40,7 +40,7 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
         settings, out, resume=resume, force=force, device=pick_device(), listeners=_listeners(settings.training.epochs)
     )
     show(as_text(metrics_table(result["metrics"])))
-    show(f"\nbest epoch {result['best_epoch']}; model in {out}, page in {write_report(out)}")
+    show(f"\nbest epoch {result['best_epoch']}; model in {out}, page in {out / REPORT}")
 
 
 def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, options: Options) -> None:

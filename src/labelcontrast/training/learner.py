@@ -73,7 +73,8 @@ class Learner(pl.LightningModule):
         if not math.isfinite(loss):
             message = f"the training loss became {loss} in epoch {self.current_epoch + 1}; try a smaller learning_rate."
             raise RunError(message)
-        score = self._score(self.encoder, self.head)
+        with self.trainer.precision_plugin.forward_context():
+            score = self._score(self.encoder, self.head)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         record = Epoch(self.current_epoch + 1, loss, score, rate, time.monotonic() - self._started)
         self.history.append(record)
