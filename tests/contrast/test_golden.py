@@ -1,4 +1,4 @@
-"""Every golden file is reproduced: the value to 1e-10, gradients up to the references' epsilon guards, in blocks of any size."""
+"""Every golden file is reproduced: values to 1e-10, gradients up to the references' epsilons, in blocks of any size."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 r"""The one place where labels and embeddings meet: a softmax over similarities, pulled by pair weights.
 
-With :math:`s_{ij} = \langle z_i, z_j \rangle / \tau`, weights :math:`W` from labels and a prior :math:`g` on candidates,
+With :math:`s_{ij} = \langle z_i, z_j \rangle / \tau`, weights :math:`W` from labels and a prior :math:`g`,
 
 .. math:: \ell_i = m_i \log \sum_{j \ne i} g_j e^{s_{ij}} - \sum_j W_{ij} s_{ij}, \qquad m_i = \sum_j W_{ij},
 
@@ -136,7 +136,7 @@ class _WeightedSoftmax(torch.autograd.Function):
     """The sum makes its gradient in the sweep of its value; single losses sweep again once theirs is asked for."""
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any,  # noqa: ANN401
         candidates: Tensor,
         queries: Tensor | None,
@@ -152,7 +152,7 @@ class _WeightedSoftmax(torch.autograd.Function):
         return losses.sum()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401, D102
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         if torch.is_grad_enabled():
             raise TensorError("a contrastive loss has no second derivatives. Call backward without create_graph.")
         if ctx.summed:

@@ -63,7 +63,7 @@ class ContrastiveLoss(nn.Module):
 
         Args:
             projections: floats [batch, dim], or [batch, views, dim]; their length does not matter.
-            labels: [batch, labels], 0 and 1 of any type, or soft labels between; none where the loss looks at views only.
+            labels: [batch, labels], 0 and 1 of any type, or soft labels between; none where only views count.
 
         Returns:
             A scalar; 0, with a gradient of 0, where no anchor has a positive. With ``reduction="none"`` the terms of
