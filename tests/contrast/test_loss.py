@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import scipy.sparse
 import torch
 from batches import Batch, batches
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from oracle import ORACLES
 from torch import Tensor, nn
 
+from labelcontrast.contrast.candidates.door import label_sets
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
 
@@ -194,6 +196,81 @@ def test_prototypes_can_be_candidates_only() -> None:
     torch.testing.assert_close(loss.per_anchor(z, y), all_anchors.per_anchor(z, y)[:4])
 
 
+@pytest.mark.parametrize("name", ["supcon", "base", "mulsupcon"])
+@quick
+@given(batch=batches(least_temperature=0.1), column=st.integers(0, 4))
+def test_a_label_of_which_nothing_is_known_is_no_label(name: str, batch: Batch, column: int) -> None:
+    y = torch.cat([batch.y, batch.y], 1)
+    column %= y.shape[1]
+    y[:, column] = torch.nan
+    rest = [c for c in range(y.shape[1]) if c != column]
+    loss = make_loss(name, temperature=batch.temperature)
+    assert_same(run(loss, batch.z, y), run(loss, batch.z, y[:, rest]))
+
+
+def test_an_unknown_label_neither_makes_nor_breaks_a_pair() -> None:
+    """The first two agree on all that is known of both; the third may have the label that they know of."""
+    y = torch.tensor([[1.0, 1.0, 0.0], [1.0, torch.nan, 0.0], [0.0, torch.nan, 1.0], [0.0, 0.0, 1.0]])
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = make_loss("supcon", positives="exact")
+    filled = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    assert_same(run(exact, z, y), run(exact, z, filled))
+    # between the first two 1 of 1 known labels is shared, not 1 of 2
+    assert_same(run(make_loss("base"), z, y), run(make_loss("base"), z, filled))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_counts_as_much_as_its_weight(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    y = (torch.rand(5, 4, generator=generator) < 0.5).double()
+    weights = torch.tensor([0.0, 1.0, 2.0, 0.5, 1.0], dtype=torch.float64)
+    loss = make_loss(name, num_labels=4, dim=3, generator=generator).double()
+    terms = loss.per_anchor(z, y)
+    of_anchors = torch.cat([weights, torch.ones(len(terms) - 5, dtype=torch.float64)])
+    counted = y.sum(1) if name == "mulsupcon" else (terms != 0).double()
+    torch.testing.assert_close(loss.per_anchor(z, y, weights=weights), terms * of_anchors)
+    expected = (terms * of_anchors).sum() / (counted * of_anchors).sum()
+    torch.testing.assert_close(loss(z, y, weights=weights), expected)
+    torch.testing.assert_close(loss(z, y, weights=torch.full((5,), 1.0)), loss(z, y))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@quick
+@given(batch=batches(least_temperature=0.1))
+def test_sparse_labels_are_the_same_labels(name: str, batch: Batch) -> None:
+    loss = loss_on(batch, name)
+    expected = run(loss, batch.z, batch.y)
+    assert_same(run(loss, batch.z, batch.y.to_sparse()), expected)
+    assert_same(run(loss, batch.z, scipy.sparse.csr_array(batch.y.numpy())), expected)
+
+
+def test_a_hundred_thousand_labels_are_never_a_dense_matrix() -> None:
+    """4,096 examples with 5 of 100,000 labels: 1.6 GB as a dense matrix, and 64 MB for all that is needed."""
+    generator = torch.Generator().manual_seed(0)
+    columns = torch.randint(0, 100_000, (4096, 5), generator=generator)
+    rows = torch.arange(4096).repeat_interleave(5)
+    y = torch.sparse_coo_tensor(
+        torch.stack([rows, columns.flatten()]), torch.ones(4096 * 5), (4096, 100_000), check_invariants=True
+    )
+    y = y.coalesce()
+    y = torch.sparse_coo_tensor(y.indices(), torch.ones_like(y.values()), y.shape, check_invariants=True)
+    sets = label_sets(y, torch.ones(4096, 1, 2), dense=False)
+    assert sets.matrix.numel() * 4 < 64e6
+    assert make_loss("base")(torch.randn(4096, 8, generator=generator), y).isfinite()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_nearly_certain_label_is_nearly_a_label(name: str) -> None:
+    """Soft labels against literal sums are in test_sharing.py."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    loss = make_loss(name, num_labels=2, dim=3, generator=generator).double()
+    values = [loss(z, torch.tensor([[1.0, there], [1.0, 0.5], [0.0, 1.0]])) for there in (0.5, 1 - 1e-6, 1.0)]
+    torch.testing.assert_close(values[1], values[2], rtol=1e-4, atol=1e-4)
+    assert name == "supcon" or (values[0] - values[2]).abs() > 1e-3
+
+
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16])
 def test_labels_of_any_type(dtype: torch.dtype) -> None:
     z = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
@@ -213,7 +290,7 @@ def test_an_empty_batch_is_0() -> None:
         (torch.ones(2, 3), torch.ones(3, 4), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[3, 4\]."),
         (torch.ones(2, 3), torch.ones(2, 5), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[2, 5\]."),
         (torch.ones(2, 3), torch.ones(2), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[2\]."),
-        (torch.ones(2, 3), None, LabelShapeError, r"labels must be a matrix \[2, labels\]. Got none."),
+        (torch.ones(2, 3), None, LabelShapeError, r"labels must be a matrix \[2, 4\]. Got none."),
         (torch.ones(2, 3), 2 * torch.ones(2, 4), TensorError, "labels must be from 0 to 1. Got 2 to 2."),
         (
             torch.ones(2, 0),

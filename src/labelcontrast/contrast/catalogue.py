@@ -80,6 +80,8 @@ def _contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion:
         takes.choice(
             "anchor_views", "all", "with several views, whether all are anchors or the first", among=("all", "first")
         ),
+        takes.whole_number("queue_size", 0, "how many earlier projections are candidates too", low=0),
+        takes.flag("gather", "whether the projections of all processes are candidates", default=False),
         takes.whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
     )
 
