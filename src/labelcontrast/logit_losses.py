@@ -1,8 +1,8 @@
 """Losses on logits, a number for every label: what a contrastive loss is compared with, and a linear probe trains on.
 
 Labels are 0 and 1. A number between is a soft label, the probability that it is there, and weighs both sides with that.
-NaN is an unknown label, which counts nowhere. All is in float32 or better, through log-sigmoids and log-sums, so that no
-logit is too large and no row too empty.
+NaN is an unknown label, which counts nowhere. All is in float32 or better, through log-sigmoids and log-sums: no logit
+is too large and no row too empty.
 """
 
 from collections.abc import Callable

@@ -27,7 +27,8 @@ class Golden:
 
     @property
     def call(self) -> dict[str, Any]:
-        return CALLS[self.file["loss"]]
+        call = CALLS[self.file["loss"]]
+        return call[self.file["params"][call["by"]]] if "by" in call else call
 
     def tensor(self, field: str) -> Tensor | None:
         """A field as float64; None where the file has none."""
@@ -55,12 +56,23 @@ class Golden:
             value = self.file["params"][theirs]
             word = self.call.get("words", {}).get(ours, {}).get(str(value), value)
             settings[ours] = None if word == OFF else word
-        prototypes = self.tensor("prototypes")
-        sizes = {} if prototypes is None else dict(zip(("num_labels", "dim"), prototypes.shape, strict=True))
+        prototypes, queue = self.tensor("prototypes"), self.tensor("queue")
+        if queue is not None:
+            settings["queue_size"] = len(queue)
+        labels = self.labels
+        sizes = {"num_labels": None if labels is None else labels.shape[1], "dim": self.inputs.shape[-1]}
         loss = make_loss(self.call["name"], **sizes, **settings, **more).double()
         if prototypes is not None:
             loss.prototypes.data = prototypes
+        if queue is not None:
+            loss.queue.append(queue, self.tensor("queue_labels"))
         return loss
+
+    @property
+    def more(self) -> dict[str, Tensor]:
+        """What the loss is called with besides projections and labels."""
+        keys = self.tensor("keys")
+        return {} if keys is None else {"keys": keys}
 
 
 def golden_files(folder: Path, *losses: str) -> list[Golden]:

@@ -1,4 +1,4 @@
-"""Every golden file is reproduced: the value to 1e-10, gradients up to the references' epsilon guards, in blocks of any size."""
+"""Every golden file is reproduced: values to 1e-10, gradients up to the references' epsilons, in blocks of any size."""
 
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,15 @@ import torch
 from golden import CALLS, Golden, golden_files
 
 LOGIT = {"bce", "focal", "asl", "asl_paper", "lsep", "zlpr", "zlpr_paper_repo"}
+TRACE = "mulsupcon_queue_trace"
+ONE_STEP = sorted(set(CALLS) - {TRACE})
+CONTRASTIVE = sorted(set(ONE_STEP) - LOGIT)
 
 
 def check(golden: Golden, **more: Any) -> None:
     """Compare value and gradients."""
     loss, inputs = golden.loss(**more), golden.inputs
-    value = loss(inputs, golden.labels)
+    value = loss(inputs, golden.labels, **golden.more)
     value.backward()
     expected = torch.tensor(golden.file["value_exact"], dtype=torch.float64)
     torch.testing.assert_close(value.detach(), expected, rtol=1e-10, atol=1e-12, msg=golden.name)
@@ -24,7 +27,7 @@ def check(golden: Golden, **more: Any) -> None:
             torch.testing.assert_close(grad, golden.tensor(field), rtol=1e-6, atol=1e-6, msg=f"{golden.name} {field}")
 
 
-@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.parametrize("name", ONE_STEP)
 def test_value_and_gradients(shared: Path, name: str) -> None:
     goldens = golden_files(shared / "golden", name)
     assert goldens
@@ -33,19 +36,21 @@ def test_value_and_gradients(shared: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 8, 10_000])
-@pytest.mark.parametrize("name", sorted(set(CALLS) - LOGIT))
+@pytest.mark.parametrize("name", CONTRASTIVE)
 def test_the_block_size_changes_nothing(shared: Path, name: str, block_size: int) -> None:
     for golden in golden_files(shared / "golden", name):
         if block_size > 1 or len(golden.inputs) < 10:
             check(golden, block_size=block_size)
 
 
-@pytest.mark.parametrize("name", sorted(set(CALLS) - LOGIT))
+@pytest.mark.parametrize(
+    "name", sorted({*CONTRASTIVE} - {"mulsupcon_official"})
+)  # whose files have them divided already
 def test_losses_of_the_anchors(shared: Path, name: str) -> None:
     """The losses before the mean, and the anchors that have a positive."""
     for golden in golden_files(shared / "golden", name):
         loss = golden.loss()
-        losses = loss.per_anchor(golden.inputs, golden.labels).detach()
+        losses = loss.per_anchor(golden.inputs, golden.labels, **golden.more).detach()
         expected = golden.tensor("per_anchor")
         torch.testing.assert_close(losses, expected, rtol=1e-6, atol=1e-6, msg=golden.name)
         valid = torch.tensor(golden.file["anchor_valid"])
@@ -55,4 +60,18 @@ def test_losses_of_the_anchors(shared: Path, name: str) -> None:
 def test_every_golden_loss_is_claimed_or_belongs_elsewhere(shared: Path) -> None:
     elsewhere = {"align", "uniform", "prr", "himulcon", "hicone", "himulcone"}
     found = {path.name.split("__")[0] for path in (shared / "golden").glob("*__*.json")}
-    assert found - elsewhere - set(CALLS) == {"jscl", "mulsupcon_official", "mulsupcon_queue_trace"}
+    assert found - elsewhere - set(CALLS) == {"jscl"}
+
+
+def test_a_queue_holds_only_what_has_entered(shared: Path) -> None:
+    """The trace of the published queue, with the values it would have without its random rows."""
+    (golden,) = golden_files(shared / "golden", TRACE)
+    loss = golden.loss()
+    for step in golden.file["steps"]:
+        queries = torch.tensor(step["embeddings"], dtype=torch.float64, requires_grad=True)
+        keys, labels = (torch.tensor(step[field], dtype=torch.float64) for field in ("keys", "labels"))
+        value = loss(queries, labels, keys=keys)
+        (grad,) = torch.autograd.grad(value, queries)
+        expected = torch.tensor(step["expected"]["value"], dtype=torch.float64)
+        torch.testing.assert_close(value.detach(), expected, rtol=1e-10, atol=0)
+        torch.testing.assert_close(grad, torch.tensor(step["expected"]["grad_embeddings"], dtype=torch.float64))

@@ -80,6 +80,8 @@ def _contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion:
         takes.choice(
             "anchor_views", "all", "with several views, whether all are anchors or the first", among=("all", "first")
         ),
+        takes.whole_number("queue_size", 0, "how many earlier projections are candidates too", low=0),
+        takes.flag("gather", "whether the projections of all processes are candidates", default=False),
         takes.whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
     )
 
@@ -177,7 +179,7 @@ _ROWS = (
         name="base",
         kind="contrastive",
         summary="The larger the Jaccard similarity of two label sets, the more they attract.",
-        equation=r"-\frac{1}{\sum_k J_{ik}} \sum_j J_{ij} \log p_{ij}, \; J_{ij} = \frac{|y_i \cap y_j|}{|y_i \cup y_j|}",
+        equation=r"-\frac{1}{\sum_k J_{ik}} \sum_j J_{ij} \log p_{ij}, J_{ij} = |y_i \cap y_j| / |y_i \cup y_j|",
         reference=f"{_STUDY}, Eq. 1",
         takes=_contrastive(),
         contrast=Contrast(affinity=jaccard),
@@ -203,7 +205,7 @@ _ROWS = (
     LossRow(
         name="msc",
         kind="contrastive",
-        summary="Each label attracts alike, be it rare or frequent; prototypes help the rare, beta tames the repulsion.",
+        summary="Each label attracts alike, rare or frequent; prototypes help the rare, beta tames the repulsion.",
         equation=_PULL + r" \frac{\alpha}{|y_i \cup y_j|} \log p_{ij}, \; g = \beta \text{ on instances}",
         reference="Audibert et al., Exploring Contrastive Learning for Long-Tailed Text Classification, 2024",
         takes=_contrastive(

@@ -46,4 +46,6 @@ def make_loss(
         raise ConfigError(
             f"{name} has a prototype for every label: it needs num_labels and dim. Got {num_labels} and {dim}."
         )
+    if settings["queue_size"] and (dim is None or (num_labels is None and not contrast.views_only)):
+        raise ConfigError(f"a queue keeps rows and labels: it needs num_labels and dim. Got {num_labels} and {dim}.")
     return ContrastiveLoss(contrast, settings, num_labels=num_labels, dim=dim, generator=generator)

@@ -1,29 +1,110 @@
 """The label sets of a batch, and what the losses ask of them: how large they are, and what two have in common."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class LabelSets:
-    """One label set a row: a matrix of 0 and 1. A number between is a soft label, the probability that it is there."""
+    """One label set a row.
+
+    Attributes:
+        matrix: 0 and 1, or between them a soft label: the probability that it is there.
+        sizes: how many labels each set has, those that have no column here included.
+        known: 0 for a label of which is not known whether it is there (``matrix`` has 0 there too); by default all are
+            known. Two sets are compared by the labels that are known of both.
+    """
 
     matrix: Float[Tensor, "rows labels"]
     sizes: Float[Tensor, " rows"]
+    known: Float[Tensor, "rows labels"] | None = None
 
     @classmethod
     def of(cls, matrix: Float[Tensor, "rows labels"]) -> "LabelSets":
-        """Count the labels of every row."""
-        return cls(matrix, matrix.sum(1))
+        """Take a matrix of labels; NaN is an unknown one.
+
+        Example:
+            >>> sets = LabelSets.of(torch.tensor([[1.0, 1.0, 0.0], [1.0, torch.nan, 0.0]]))
+            >>> sets.sizes_beside(sets)  # the first has two labels, one of which the second may have too
+            tensor([[2., 1.],
+                    [1., 1.]])
+        """
+        unknown = matrix.isnan()
+        if not unknown.any():
+            return cls(matrix, matrix.sum(1))
+        matrix = matrix.masked_fill(unknown, 0)
+        return cls(matrix, matrix.sum(1), 1 - unknown.to(matrix.dtype))
+
+    @classmethod
+    def of_sparse(cls, matrix: Tensor, dtype: torch.dtype) -> "LabelSets":
+        """Take a sparse matrix of coordinates; only labels that two rows have get a column, for no other makes a pair.
+
+        Example:
+            >>> sets = LabelSets.of_sparse(torch.tensor([[1, 1, 0], [1, 0, 1]]).to_sparse(), torch.float32)
+            >>> sets.matrix, sets.sizes
+            (tensor([[1.], [1.]]), tensor([2., 2.]))
+        """
+        matrix = matrix.coalesce()
+        (rows, columns), values = matrix.indices(), matrix.values().to(dtype)
+        sizes = values.new_zeros(len(matrix)).index_add(0, rows, values)
+        _, column, count = columns.unique(return_inverse=True, return_counts=True)
+        shared = count > 1
+        place = shared.cumsum(0) - 1
+        kept = shared[column]
+        compact = values.new_zeros(len(matrix), int(shared.sum()))
+        compact[rows[kept], place[column[kept]]] = values[kept]
+        return cls(compact, sizes)
+
+    @classmethod
+    def join(cls, parts: Sequence["LabelSets"]) -> "LabelSets":
+        """Put sets below one another."""
+        if len(parts) == 1:
+            return parts[0]
+        known = None
+        if any(part.known is not None for part in parts):
+            known = torch.cat([torch.ones_like(part.matrix) if part.known is None else part.known for part in parts])
+        matrix, sizes = torch.cat([part.matrix for part in parts]), torch.cat([part.sizes for part in parts])
+        return replace(parts[0], matrix=matrix, sizes=sizes, known=known)
 
     def __len__(self) -> int:
-        return len(self.matrix)
+        return len(self.sizes)
 
     def __getitem__(self, rows: slice) -> "LabelSets":
-        return LabelSets(self.matrix[rows], self.sizes[rows])
+        known = None if self.known is None else self.known[rows]
+        return replace(self, matrix=self.matrix[rows], sizes=self.sizes[rows], known=known)
+
+    @property
+    def raw(self) -> Float[Tensor, "rows labels"]:
+        """The matrix with NaN for an unknown label."""
+        return self.matrix if self.known is None else self.matrix.masked_fill(self.known == 0, torch.nan)
+
+    def repeat(self, times: int) -> "LabelSets":
+        """Each set several times, one after the other."""
+        matrix = self.matrix.repeat_interleave(times, 0)
+        known = None if self.known is None else self.known.repeat_interleave(times, 0)
+        return replace(self, matrix=matrix, sizes=self.sizes.repeat_interleave(times), known=known)
 
     def overlap(self, others: "LabelSets") -> Float[Tensor, "rows others"]:
         """Count the labels that each set here has in common with each set there."""
         return self.matrix @ others.matrix.T
+
+    def sizes_beside(self, others: "LabelSets") -> Float[Tensor, "rows _"]:
+        """Count the labels of each set here that are known there: a column, or one for each set there."""
+        return self.sizes[:, None] if others.known is None else self.matrix @ others.known.T
+
+
+class SampleIds(LabelSets):
+    """Sets of one label each, the number of the example; as one column, for there are as many labels as examples."""
+
+    @classmethod
+    def of(cls, matrix: Float[Tensor, "rows 1"]) -> "SampleIds":
+        """Take a column of numbers."""
+        return cls(matrix, torch.ones_like(matrix[:, 0]))
+
+    def overlap(self, others: LabelSets) -> Float[Tensor, "rows others"]:
+        """1 for rows of one example; a negative number is nobody's."""
+        return ((self.matrix == others.matrix.T) & (self.matrix >= 0)).to(self.matrix.dtype)

@@ -7,24 +7,31 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
-from labelcontrast.contrast.affinity import Affinity
+from labelcontrast.contrast.candidates.door import Labels, example_weights, label_sets, unit_vectors
+from labelcontrast.contrast.candidates.gather import gather_rows, processes, rank, sum_over_processes
+from labelcontrast.contrast.candidates.parts import Gathering, Part
+from labelcontrast.contrast.candidates.queue import Queue
 from labelcontrast.contrast.kernel import weighted_softmax, working_precision
-from labelcontrast.contrast.label_sets import LabelSets
-from labelcontrast.contrast.rows import Contrast, Rows
-from labelcontrast.contrast.sharing import Pairs, SharedWeights, share
-from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
+from labelcontrast.contrast.label_sets import LabelSets, SampleIds
+from labelcontrast.contrast.rows import Contrast
+from labelcontrast.contrast.sharing import share
+from labelcontrast.errors import ConfigError
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Rows of one kind that take part: on the unit sphere, each with its label set."""
+@dataclass(frozen=True)
+class _LineUp:
+    """All that is ready before the kernel starts: the softmax, the factors of the anchors' losses, and what is new."""
 
-    rows: Tensor
-    labels: Tensor
-    kind: Rows
-    anchor: bool
+    softmax: Callable[..., Tensor]
+    factors: Tensor
+    scale: float
+    own: Tensor
+    fresh: Part
+
+    def terms(self) -> Tensor:
+        """What each anchor adds to the sum."""
+        return self.softmax() * (self.scale * self.factors)
 
 
 class ContrastiveLoss(nn.Module):
@@ -38,6 +45,8 @@ class ContrastiveLoss(nn.Module):
 
     Attributes:
         prototypes: a parameter [labels, dim], where the loss has prototypes.
+        queue: the latest rows and their labels, where ``queue_size`` is not 0. In training a batch enters it after its
+            loss; in evaluation it stays as it is.
     """
 
     def __init__(
@@ -57,132 +66,164 @@ class ContrastiveLoss(nn.Module):
         if "prototypes" in contrast.candidates:
             self.prototypes = nn.Parameter(torch.empty(num_labels or 0, dim or 0))
             nn.init.xavier_uniform_(self.prototypes, generator=generator)
+        self.queue: Queue | None = None
+        if settings["queue_size"]:
+            columns = 1 if contrast.views_only else num_labels or 0
+            self.queue = Queue(settings["queue_size"], dim=dim or 0, num_labels=columns)
 
-    def forward(self, projections: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        projections: Tensor,
+        labels: Labels = None,
+        *,
+        weights: Tensor | None = None,
+        keys: Tensor | None = None,
+    ) -> Tensor:
         """Average the losses of the anchors.
 
         Args:
             projections: floats [batch, dim], or [batch, views, dim]; their length does not matter.
-            labels: [batch, labels], 0 and 1 of any type, or soft labels between; none where the loss looks at views only.
+            labels: [batch, labels], 0 and 1 of any type, dense or sparse, or a SciPy sparse matrix. A number between is
+                a soft label, the probability that it is there; NaN is unknown, and neither makes nor breaks a pair.
+                None where only views count.
+            weights: one for each example, from 0; its loss counts that much. By default 1.
+            keys: other projections of the same examples, by a momentum encoder. They, and not the projections, are then
+                the candidates, an example's own key included, and enter the queue.
 
         Returns:
             A scalar; 0, with a gradient of 0, where no anchor has a positive. With ``reduction="none"`` the terms of
-            :meth:`per_anchor`.
+            :meth:`per_anchor`. With ``gather`` the same on every process, and the mean of the processes' gradients, as
+            DistributedDataParallel takes it, is the gradient of one process that has all.
 
         Raises:
             EmbeddingError: projections of another shape or width, or with NaN or infinity.
-            LabelShapeError: labels of another shape or width.
+            LabelShapeError: labels or weights of another shape or width.
+            TensorError: labels or weights out of their range.
         """
-        if self.settings["reduction"] == "none":
-            return self.per_anchor(projections, labels)
-        softmax, factors = self._line_up(projections, labels)
-        total = torch.ones_like(factors[:1]) if self.settings["reduction"] == "sum" else factors.sum(0, keepdim=True)
-        return softmax(average=self._scale * factors / total.masked_fill(total == 0, 1))
+        line_up = self._line_up(projections, labels, weights, keys)
+        loss = line_up.terms() if self.settings["reduction"] == "none" else self._averaged(line_up)
+        if self.queue is not None and self.training:
+            self.queue.append(line_up.fresh.rows.detach(), line_up.fresh.sets.raw)
+        return loss
 
-    def per_anchor(self, projections: Tensor, labels: Tensor | None = None) -> Tensor:
+    def per_anchor(
+        self,
+        projections: Tensor,
+        labels: Labels = None,
+        *,
+        weights: Tensor | None = None,
+        keys: Tensor | None = None,
+    ) -> Tensor:
         """List what each anchor adds to the sum that is averaged: instances, view by view, and then prototypes."""
-        softmax, factors = self._line_up(projections, labels)
-        return softmax() * (self._scale * factors)
+        return self._line_up(projections, labels, weights, keys).terms()
 
-    @property
-    def _scale(self) -> float:
-        """The factor temperature / base_temperature, where there is a base temperature."""
-        base = self.settings["base_temperature"]
-        return 1.0 if base is None else self.settings["temperature"] / base
+    def _averaged(self, line_up: _LineUp) -> Tensor:
+        """The average over the anchors of all processes."""
+        factors, own = line_up.factors, line_up.own
+        everywhere = processes() if self.settings["gather"] else 1
+        total = factors.sum(0, keepdim=True)
+        if everywhere > 1:
+            shared = (factors * (1 - own)).sum(0, keepdim=True)
+            total = shared + sum_over_processes((factors * own).sum(0, keepdim=True))
+        if self.settings["reduction"] == "sum":
+            total = torch.ones_like(total)
+        # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
+        factors = factors * (own * everywhere + 1 - own)
+        loss = line_up.softmax(average=line_up.scale * factors / total.masked_fill(total == 0, 1))
+        return loss + (sum_over_processes(loss) / everywhere - loss).detach() if everywhere > 1 else loss
 
-    def _line_up(self, projections: Tensor, labels: Tensor | None) -> tuple[Callable[..., Tensor], Tensor]:
-        """The softmax over all who take part; and the factors of the anchors' losses, not averaged yet."""
+    def _line_up(self, projections: Tensor, labels: Labels, weights: Tensor | None, keys: Tensor | None) -> _LineUp:
+        """Bring together all who take part."""
+        settings, contrast = self.settings, self.contrast
         with torch.autocast(projections.device.type, enabled=False):
-            parts = self._parts(projections, labels)
-            candidates = [part for part in parts if part.kind in self.contrast.candidates]
-            anchors = [part for part in parts if part.anchor]
-            queries = None if anchors == candidates[: len(anchors)] else torch.cat([part.rows for part in anchors])
-            weights = self._weights(anchors, candidates, symmetric=queries is None)
+            parts, fresh = self._parts(projections, labels, weights, keys)
+            gathering = Gathering.of(parts)
+            affinity = contrast.affinity_for(settings)
+            pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity)
+            shared = share(pairs, contrast.sharing, block_size=settings["block_size"])
+            candidates, queries = gathering.rows()
             softmax = partial(
                 weighted_softmax,
-                torch.cat([part.rows for part in candidates]),
-                weights,
+                candidates,
+                shared,
                 queries=queries,
-                prior=self._prior(candidates),
-                temperature=self.settings["temperature"],
-                stop_repulsion=self.settings["stop_repulsion"],
-                block_size=self.settings["block_size"],
+                prior=gathering.prior(settings[contrast.instance_prior] if contrast.instance_prior else 1.0),
+                temperature=settings["temperature"],
+                stop_repulsion=settings["stop_repulsion"],
+                block_size=settings["block_size"],
             )
-            return softmax, self._factors(weights)
+            factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
+            base = settings["base_temperature"] or settings["temperature"]
+            return _LineUp(softmax, factors, settings["temperature"] / base, gathering.own(), fresh)
 
-    def _parts(self, projections: Tensor, labels: Tensor | None) -> list[_Part]:
-        """All rows that take part, anchors first."""
-        views = self._checked(projections)
-        labels = self._checked_labels(labels, len(projections), views.dtype, views.device)
-        every = self.settings["anchor_views"] == "all"
-        parts = [_Part(view, labels, "instances", every or not number) for number, view in enumerate(views.unbind(1))]
+    def _parts(
+        self,
+        projections: Tensor,
+        labels: Labels,
+        weights: Tensor | None,
+        keys: Tensor | None,
+    ) -> tuple[list[Part], Part]:
+        """All who take part, and of them those that are new."""
+        views = self._unit(projections)
+        sets = self._sets(labels, views)
+        own = example_weights(weights, views)
+        every, sampled = self.settings["anchor_views"] == "all", "instances" in self.contrast.candidates
+        parts = [
+            Part(view, sets, anchor=every or not number, candidate=sampled and keys is None, weights=own)
+            for number, view in enumerate(views.unbind(1))
+        ]
+        offered = views if keys is None else self._unit(keys)
+        if keys is not None:
+            parts += [Part(view, sets) for view in offered.unbind(1)]
         if "prototypes" in self.contrast.candidates:
-            anchor = "prototypes" in self.contrast.anchors and self.settings.get("prototype_anchors", True)
-            rows = _unit(self.prototypes.to(views.dtype), "prototypes")
-            own = torch.eye(len(rows), dtype=labels.dtype, device=labels.device)
-            parts.append(_Part(rows, own, "prototypes", anchor))
-        return sorted(parts, key=lambda part: not part.anchor)
+            parts.append(self._prototypes(views))
+        if len({part.candidate for part in parts if part.anchor}) == 2:
+            raise ConfigError("with keys, prototypes cannot be anchors too: it needs prototype_anchors=False.")
+        fresh = Part(offered.flatten(0, 1), self._foreign(sets.repeat(offered.shape[1]).raw))
+        others, fresh = self._others(fresh) if self.settings["gather"] and sampled else ([], fresh)
+        if self.queue is not None and sampled:
+            filled = self.queue.filled.to(views.dtype)
+            others.append(
+                Part(self.queue.rows.to(views.dtype), self._foreign(self.queue.labels.to(views.dtype)), filled=filled)
+            )
+        return parts + others, fresh
 
-    def _weights(self, anchors: list[_Part], candidates: list[_Part], *, symmetric: bool) -> SharedWeights:
-        """What the labels say."""
-        affinity = self.contrast.affinity_for(self.settings)
-        of_kind = {"instances": affinity, "prototypes": self.contrast.prototype_affinity or affinity}
-        affinities: list[tuple[int, Affinity]] = []
-        start = 0
-        for part in candidates:
-            if not affinities or affinities[-1][1] is not of_kind[part.kind]:
-                affinities.append((start, of_kind[part.kind]))
-            start += len(part.rows)
-        sets = LabelSets.of(torch.cat([part.labels for part in candidates]))
-        own = sets[: sum(len(part.rows) for part in anchors)]
-        own = own if symmetric else LabelSets.of(torch.cat([part.labels for part in anchors]))
-        pairs = Pairs(own, sets, tuple(affinities), symmetric)
-        return share(pairs, self.contrast.sharing, block_size=self.settings["block_size"])
+    def _others(self, fresh: Part) -> tuple[list[Part], Part]:
+        """The rows of all other processes; and what is new everywhere."""
+        if processes() == 1:
+            return [], fresh
+        rows, matrices = gather_rows(fresh.rows), gather_rows(fresh.sets.raw)
+        parts = [Part(part, self._foreign(matrix)) for part, matrix in zip(rows, matrices, strict=True)]
+        others = [part for number, part in enumerate(parts) if number != rank()]
+        return others, Part(torch.cat(rows), self._foreign(torch.cat(matrices)))
 
-    def _prior(self, candidates: list[_Part]) -> Tensor | None:
-        """What the candidates' exponentials are multiplied with."""
-        if self.contrast.instance_prior is None:
-            return None
-        prior = {"instances": self.settings[self.contrast.instance_prior], "prototypes": 1.0}
-        return torch.cat([torch.full_like(part.rows[:, 0], prior[part.kind]) for part in candidates])
+    def _prototypes(self, like: Tensor) -> Part:
+        """The prototypes, each with its label."""
+        rows = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0]
+        sets = LabelSets.of(torch.eye(len(rows), dtype=like.dtype, device=like.device))
+        anchor = "prototypes" in self.contrast.anchors and self.settings.get("prototype_anchors", True)
+        return Part(rows, sets, "prototypes", anchor=anchor)
 
-    def _factors(self, weights: SharedWeights) -> Tensor:
+    def _unit(self, projections: Tensor) -> Tensor:
+        """Projections as unit vectors [batch, views, dim]."""
+        precise = working_precision(projections.dtype, self.settings["temperature"])
+        return unit_vectors(projections, precise, dim=self.dim)
+
+    def _sets(self, labels: Labels, views: Tensor) -> LabelSets:
+        """The label sets of a batch; where only views count, each example is its own label."""
+        if self.contrast.views_only:
+            return SampleIds.of(torch.arange(len(views), dtype=views.dtype, device=views.device)[:, None])
+        dense = "prototypes" in self.contrast.candidates or self.queue is not None or self.settings["gather"]
+        return label_sets(labels, views, num_labels=self.num_labels, dense=dense)
+
+    def _foreign(self, matrix: Tensor) -> LabelSets:
+        """The label sets of rows from elsewhere; where only views count, they are nobody's."""
+        return SampleIds.of(torch.full_like(matrix[:, :1], -1)) if self.contrast.views_only else LabelSets.of(matrix)
+
+    def _factors(self, totals: Tensor, sizes: Tensor) -> Tensor:
         """What the anchors' losses are weighed with."""
         reduction = self.settings["reduction"]
         reduction = self.contrast.averaging if reduction in {"sum", "none"} else reduction
         if reduction == "label_count":
-            return weights.pairs.anchors.sizes
-        return torch.ones_like(weights.totals) if reduction == "mean_all" else weights.totals.sign()
-
-    def _checked(self, projections: Tensor) -> Tensor:
-        """The projections as unit vectors [batch, views, dim] in working precision."""
-        if projections.ndim not in {2, 3} or not projections.is_floating_point() or not projections.shape[-1]:
-            expected = "floats [batch, dim] or [batch, views, dim]"
-            raise EmbeddingError(f"projections must be {expected}. Got {projections.dtype} {list(projections.shape)}.")
-        if self.dim not in {None, projections.shape[-1]}:
-            raise EmbeddingError(f"projections must have the width {self.dim}. Got {projections.shape[-1]}.")
-        views = projections if projections.ndim == 3 else projections.unsqueeze(1)
-        return _unit(views.to(working_precision(views.dtype, self.settings["temperature"])), "projections")
-
-    def _checked_labels(self, labels: Tensor | None, batch: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The labels as numbers; where only views count, each example has a label of its own."""
-        if self.contrast.views_only:
-            return torch.eye(batch, dtype=dtype, device=device)
-        if labels is None:
-            raise LabelShapeError(f"labels must be a matrix [{batch}, labels]. Got none.")
-        width = "labels" if self.num_labels is None else self.num_labels
-        if labels.ndim != 2 or len(labels) != batch or self.num_labels not in {None, labels.shape[1]}:
-            raise LabelShapeError(f"labels must be a matrix [{batch}, {width}]. Got {list(labels.shape)}.")
-        labels = labels.to(device=device, dtype=dtype)
-        if ((labels < 0) | (labels > 1)).any():
-            raise TensorError(f"labels must be from 0 to 1. Got {labels.min():g} to {labels.max():g}.")
-        return labels
-
-
-def _unit(rows: Tensor, name: str) -> Tensor:
-    """The rows on the unit sphere; a row of zeros stays where it is."""
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    if not largest.isfinite().all():
-        raise EmbeddingError(f"{name} must be finite. Got NaN or infinity in {int((~largest.isfinite()).sum())} rows.")
-    # divided by its largest part first: the square of a huge or tiny number leaves the range of the type
-    return F.normalize(rows / largest.masked_fill(largest == 0, 1), dim=-1)
+            return sizes
+        return torch.ones_like(totals) if reduction == "mean_all" else totals.sign()

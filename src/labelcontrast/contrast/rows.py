@@ -1,4 +1,4 @@
-"""What a row of the catalogue is made of: the parameters of a loss, and its choice on every axis. Loads without torch."""
+"""What a row of the catalogue is made of: the parameters of a loss, and its choice on every axis; without torch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -59,7 +59,7 @@ class Pairs:
         """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round."""
         anchors, candidates = self.anchors[rows], self.candidates[columns]
         overlap = anchors.overlap(candidates)
-        here, there = anchors.sizes[:, None], candidates.sizes[None, :]
+        here, there = anchors.sizes_beside(candidates), candidates.sizes_beside(anchors).T
         alike = self.affinity(columns)(overlap, here, there)
         mirror = self.affinity(rows)(overlap, there, here) if mirrored else None
         return self.without_self(alike, rows, columns), mirror
@@ -132,7 +132,7 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
 
 def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
     """What is shared out over: the sum of an anchor's affinities, of all candidates or of those with each label."""
-    labels = pairs.candidates.matrix if sharing == "per label" else torch.ones_like(pairs.candidates.matrix[:, :1])
+    labels = pairs.candidates.matrix if sharing == "per label" else torch.ones_like(pairs.candidates.sizes[:, None])
     if sharing == "per label" and pairs.alike_where_shared:  # then it is a count of candidates, less the anchor itself
         own = pairs.anchors.matrix if pairs.symmetric else torch.zeros_like(pairs.anchors.matrix)
         somebody = (labels.sign().sum(0) - own.sign()).sign()  # a difference of soft labels is not exactly 0

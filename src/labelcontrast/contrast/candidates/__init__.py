@@ -1,0 +1,1 @@
+"""Candidates from elsewhere than the batch: earlier batches, and other processes."""

@@ -1,0 +1,137 @@
+"""The losses as the papers print them: loops over i and j in float64, autograd for the gradient, and nothing clever."""
+
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Sets = list[set[int]]
+
+
+def similarities(rows: Tensor, others: Tensor, temperature: float) -> Tensor:
+    return F.normalize(rows, dim=-1) @ F.normalize(others, dim=-1).T / temperature
+
+
+def log_p(s: Tensor, i: int, j: int, candidates: list[int], prior: Callable[[int], float] = lambda k: 1.0) -> Tensor:
+    """The log of the share of j among all candidates of i."""
+    return s[i, j] - torch.stack([s[i, k] + log(prior(k)) for k in candidates]).logsumexp(0)
+
+
+def label_sets(labels: Tensor) -> Sets:
+    return [{c for c, there in enumerate(row) if there} for row in labels.tolist()]
+
+
+def mean_valid(losses: dict[int, Tensor], zero: Tensor) -> Tensor:
+    """Over the anchors that have a positive: the keys."""
+    return torch.stack(list(losses.values())).mean() if losses else zero
+
+
+def simclr(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, **_: Any) -> Tensor:
+    """``z`` is [batch, views, dim]; the positives are the other views."""
+    flat, who = z.flatten(0, 1), [i for i in range(z.shape[0]) for _ in range(z.shape[1])]
+    s, losses = similarities(flat, flat, temperature), {}
+    for i in range(len(flat)):
+        others = [k for k in range(len(flat)) if k != i]
+        views = [k for k in others if who[k] == who[i]]
+        if views:
+            losses[i] = -sum(log_p(s, i, j, others) for j in views) / len(views)
+    return mean_valid(losses, z.sum() * 0)
+
+
+def supcon(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, positives: str = "any", stop: float = 0) -> Tensor:
+    """With ``stop`` the regulariser of Eq. 25: the clamp is held constant."""
+    s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        alike = [j for j in others if sets[i] and (sets[i] & sets[j] if positives == "any" else sets[i] == sets[j])]
+        if alike:
+            losses[i] = -sum(log_p(s, i, j, others) for j in alike) / len(alike)
+            for j in alike:
+                excess = (log_p(s, i, j, others).exp() - 1 / len(alike)).clamp(min=0).detach()
+                losses[i] = losses[i] - stop * excess * s[i, j]
+    return mean_valid(losses, z.sum() * 0)
+
+
+def base(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """Eq. 1, with the divisor of its code."""
+    s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        jaccard = {j: len(sets[i] & sets[j]) / len(sets[i] | sets[j]) for j in others if sets[i] & sets[j]}
+        if jaccard:
+            losses[i] = -sum(w * log_p(s, i, j, others) for j, w in jaccard.items()) / sum(jaccard.values())
+    return mean_valid(losses, z.sum() * 0)
+
+
+def proto(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """Eq. 2."""
+    s, sets, losses = similarities(z, c, temperature), label_sets(y), {}
+    for i in range(len(z)):
+        if sets[i]:
+            losses[i] = -sum(log_p(s, i, j, list(range(len(c)))) for j in sets[i]) / len(sets[i])
+    return mean_valid(losses, z.sum() * 0)
+
+
+def mulsupcon(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """Eq. 3."""
+    s, sets, total = similarities(z, z, temperature), label_sets(y), z.sum() * 0
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        for label in sets[i]:
+            same = [j for j in others if label in sets[j]]
+            if same:
+                total = total - sum(log_p(s, i, j, others) for j in same) / len(same)
+    return total / max(sum(len(labels) for labels in sets), 1)
+
+
+def msc(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, alpha: float = 1.0, beta: float = 0.1) -> Tensor:
+    """The equation after Eq. 3, with Eq. 4 and 5."""
+    n, sets, losses = len(z), label_sets(y), {}
+    s = similarities(z, torch.cat([z, c]), temperature)
+
+    def prior(k: int) -> float:
+        return beta if k < n else 1.0
+
+    for i in range(n):
+        others = [k for k in range(n + len(c)) if k != i]
+        for label in sets[i]:
+            weights = {j: alpha / len(sets[i] | sets[j]) for j in range(n) if j != i and label in sets[j]} | {
+                n + label: 1.0
+            }
+            loss = -sum(w * log_p(s, i, j, others, prior) for j, w in weights.items()) / sum(weights.values())
+            losses[i] = losses.get(i, 0) + loss / len(sets[i])
+    return mean_valid(losses, z.sum() * 0)
+
+
+def wo_reg(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, alpha: float = 0.0, stop: float = 0.0) -> Tensor:
+    """Eq. 16 to 19, prototypes being examples with one label; with ``stop`` also Eq. 11."""
+    rows, sets, losses = torch.cat([z, c]), label_sets(y) + [{label} for label in range(len(c))], {}
+    s = similarities(rows, rows, temperature)
+
+    def f(i: int, j: int) -> float:
+        share = len(sets[i] & sets[j]) / len(sets[j])
+        return share**alpha if alpha >= 0 else float(share == 1)
+
+    for i in range(len(rows)):
+        others = [k for k in range(len(rows)) if k != i]
+        weights: dict[int, float] = {}
+        for label in sets[i]:
+            same = {j: f(i, j) for j in others if label in sets[j]}
+            for j, affinity in same.items():
+                if affinity:
+                    weights[j] = weights.get(j, 0) + affinity / sum(same.values()) / len(sets[i])
+        if weights:
+            losses[i] = -sum(w * log_p(s, i, j, others) for j, w in weights.items())
+            for j, w in weights.items():
+                losses[i] = losses[i] - stop * (log_p(s, i, j, others).exp() - w).clamp(min=0).detach() * s[i, j]
+    return mean_valid(losses, z.sum() * 0)
+
+
+def reg(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, alpha: float = 0.0) -> Tensor:
+    return wo_reg(z, y, c, temperature=temperature, alpha=alpha, stop=1.0)
+
+
+ORACLES = {f.__name__: f for f in (simclr, supcon, base, proto, mulsupcon, msc, wo_reg, reg)}
