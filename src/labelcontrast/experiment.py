@@ -139,13 +139,7 @@ def read_result(folder: Path) -> dict[str, Any]:
 def gather(settings: RunSettings, say: Say = lambda _: None) -> Material:
     """Read the files, make multi-hot labels, and prepare the inputs for an encoder of their kind."""
     splits = read_splits(settings)
-    sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.parts.items())
-    for sentence in (
-        splits.train.understood,
-        splits.how,
-        f"{sizes}; {len(splits.vocabulary)} labels",
-        *splits.warnings,
-    ):
+    for sentence in introduce(splits):
         say(sentence)
     encoder = build_encoder(settings, splits.train)
     prepared = {name: prepare(encoder, part, splits.vocabulary) for name, part in splits.parts.items()}
@@ -156,6 +150,12 @@ def read_splits(settings: RunSettings) -> Splits:
     """Read the files that the settings name as training, validation and test examples."""
     columns = settings.columns.model_dump()
     return load_splits(Path(settings.data), seed=settings.split_seed, fractions=settings.fractions, **columns)
+
+
+def introduce(splits: Splits) -> list[str]:
+    """Say what was understood of the data, how they are divided, how much there is, and what to beware of."""
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.parts.items())
+    return [splits.train.understood, splits.how, f"{sizes}; {len(splits.vocabulary)} labels", *splits.warnings]
 
 
 def build_encoder(settings: RunSettings, train: Examples) -> Encoder:

@@ -14,11 +14,13 @@ from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.evaluation.thresholds import Thresholds
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
 from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
-from labelcontrast.run_folder import MAP, PER_LABEL, THRESHOLDS, is_finished, load_settings, read_json
+from labelcontrast.run_folder import MAP, PER_LABEL, THRESHOLDS, flatten, is_finished, load_settings, read_json
 from labelcontrast.run_folder import METRICS as METRICS_FILE
 from labelcontrast.training.history import HISTORY, read_history
 
 REPORT, CARD, RESULTS = "report.html", "README.md", "results.json"
+VARIED = ("seed", "loss.name")
+"""What a comparison varies from run to run."""
 MAPPED_LABELS = 7
 """As many labels of the map have a colour as there are colours that everyone tells apart."""
 
@@ -60,7 +62,7 @@ def summarise_run(folder: Path) -> RunSummary:
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
         embedding=_read_map(folder / MAP) if (folder / MAP).exists() else None,
-        settings=settings.model_dump(mode="json"),
+        settings=flatten(settings.model_dump(mode="json", exclude_none=True)),
         warnings=result["warnings"],
         versions=result["versions"],
         duration=sum(result["seconds"].values()),
@@ -77,7 +79,7 @@ def summarise_comparison(folder: Path) -> ComparisonSummary:
         measures=list(METRICS.values()),
         losses=compared_losses(folder),
         facts=_facts(runs[0]) if runs else (),
-        settings=results["settings"],
+        settings={name: value for name, value in flatten(results["settings"]).items() if name not in VARIED},
         warnings=runs[0]["warnings"] if runs else (),
         versions=results["origin"]["versions"],
         duration=sum(sum(run["seconds"].values()) for run in runs),

@@ -165,6 +165,19 @@ def _what_it_is(folder: Path) -> str:
     )
 
 
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name every field by its dotted path.
+
+    Example:
+        >>> flatten({"seed": 0, "loss": {"name": "reg"}})
+        {'seed': 0, 'loss.name': 'reg'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
 def _plain(value: Any) -> Any:  # noqa: ANN401
     """Put null in the place of NaN and infinity, which JSON does not know."""
     if isinstance(value, dict):
@@ -181,18 +194,10 @@ def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
     """Compare what was with what is asked, field by field."""
-    old, new = (_flat(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
+    old, new = (flatten(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
     for name in [*new, *(name for name in old if name not in new)]:
         if old.get(name) != new.get(name):
             message = (
                 f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}; it cannot be resumed so."
             )
             raise ConfigError(message)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name every field by its dotted path."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

@@ -6,7 +6,7 @@ A comparison's folder holds ``compare.toml`` (what all runs share), ``runs/`` (a
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from labelcontrast.config import Loss, RunSettings, read_settings
 from labelcontrast.data.splits import Splits
 from labelcontrast.errors import ConfigError, LabelContrastError, RunError
 from labelcontrast.evaluation.metrics import METRICS
-from labelcontrast.experiment import Listeners, read_splits, run_experiment
+from labelcontrast.experiment import Listeners, introduce, read_splits, run_experiment
 from labelcontrast.files import write_text
 from labelcontrast.provenance import describe_origin
 from labelcontrast.reporting import RESULTS, compared_losses
@@ -72,6 +72,8 @@ def run_comparison(
     """
     splits = read_splits(settings)
     claim_comparison(folder, settings, resume=options.resume, force=options.force)
+    for sentence in introduce(splits):
+        listeners.say(sentence)
     baseline = _baseline(splits, folder / BASELINE) if options.baseline else None
     trials = build_grid(settings, list(losses), options.seeds)
     rows: dict[str, list[dict[str, Any]]] = {trial.name: [] for trial in trials}
@@ -79,7 +81,10 @@ def run_comparison(
         listeners.say(f"[{number}/{len(trials)}] {trial.name}, seed {trial.settings.seed}")
         rows[trial.name].append(_run(trial, folder / "runs" / trial.folder, options, listeners))
         results = {"baseline": baseline, "rows": rows, "origin": describe_origin()}
-        write_json(folder / RESULTS, {"data": settings.data, "settings": settings.model_dump(mode="json"), **results})
+        write_json(
+            folder / RESULTS,
+            {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True), **results},
+        )
         table = comparison_table(compared_losses(folder), list(METRICS.values()))
         write_text(folder / TABLE, as_markdown(table) + "\n")
     return table
@@ -109,7 +114,8 @@ def _run(trial: Trial, folder: Path, options: Options, listeners: Listeners) -> 
     """Run one trial, or read what it came to; a refusal is a result too."""
     done = is_finished(folder)
     try:
-        result = run_experiment(trial.settings, folder, resume=True, device=options.device, listeners=listeners)
+        quiet = replace(listeners, say=lambda _: None)
+        result = run_experiment(trial.settings, folder, resume=True, device=options.device, listeners=quiet)
     except LabelContrastError as error:
         listeners.say(f"failed: {error}")
         return {"seed": trial.settings.seed, "error": str(error)}

@@ -1,0 +1,38 @@
+"""The baseline: scikit-learn's own, label by label."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from labelcontrast.data.splits import load_splits
+from labelcontrast.studies.baseline import fit_baseline
+
+
+def test_it_is_one_svm_a_label(vectors: Path) -> None:
+    splits = load_splits(vectors, seed=0)
+    train, test = (splits.vocabulary.encode(part.label_sets).toarray() for part in (splits.train, splits.test))
+    scaler = StandardScaler().fit(splits.train.inputs)
+    rows, unseen = scaler.transform(splits.train.inputs), scaler.transform(splits.test.inputs)
+    predictions = np.stack([LinearSVC(random_state=0).fit(rows, column).predict(unseen) for column in train.T], axis=1)
+    baseline = fit_baseline(splits)
+    assert baseline["name"] == "linear SVM"
+    assert baseline["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(test, predictions, average="micro"))
+
+
+def test_labels_that_all_or_none_have_do_not_stop_it(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    labels = np.stack([np.ones(60), np.zeros(60), features[:, 0] > 0], axis=1).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", X=features, Y=labels)
+    metrics = fit_baseline(load_splits(tmp_path / "a.npz", seed=0))["metrics"]["test"]
+    assert metrics["micro_f1"] > 0.9
+
+
+@pytest.mark.slow
+def test_it_is_near_the_published_baseline_on_tweets(shared: Path) -> None:
+    metrics = fit_baseline(load_splits(shared / "data" / "semeval2018_ec", seed=0))["metrics"]["test"]
+    assert metrics["micro_f1"] == pytest.approx(0.574, abs=0.02)
+    assert metrics["macro_f1"] == pytest.approx(0.417, abs=0.03)

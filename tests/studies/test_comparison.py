@@ -1,0 +1,59 @@
+"""A comparison: one table, nothing done twice, failures shown, another protocol refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from labelcontrast.config import Loss, RunSettings
+from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.experiment import Listeners
+from labelcontrast.reports.tables import as_text
+from labelcontrast.studies.comparison import Options, run_comparison
+
+
+@pytest.fixture
+def settings(vectors: Path) -> RunSettings:
+    return RunSettings.build({"data": str(vectors), "training": {"epochs": 2, "batch_size": 64}})
+
+
+def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -> None:
+    losses = [Loss(name="bce"), Loss(name="reg")]
+    table = run_comparison(settings, losses, tmp_path / "out", Options(seeds=1))
+    assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "reg"]
+    assert (tmp_path / "out" / "table.md").read_text().count("\n") == 5
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
+    assert len(before) == 2
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+    heard: list[str] = []
+    more = run_comparison(
+        settings, losses, tmp_path / "out", Options(seeds=2, resume=True), listeners=Listeners(say=heard.append)
+    )
+    assert heard.count("done before") == 2
+    assert all(path.stat().st_mtime_ns == before[path] for path in before)
+    assert "±" in as_text(more)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [run["seed"] for run in results["rows"]["reg"]] == [0, 1]
+
+
+def test_a_failure_is_shown_and_the_others_go_on(settings: RunSettings, tmp_path: Path) -> None:
+    losses = [Loss(name="proto", temperature=1e-9), Loss(name="bce")]
+    table = run_comparison(settings, losses, tmp_path / "out", Options(seeds=1, baseline=False))
+    assert [row[-2].text for row in table.rows] == ["0 of 1", "1"]
+    run = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]["proto temperature=1e-09"][0]
+    assert "temperature must be" in run["error"]
+
+
+def test_another_protocol_is_refused_and_force_starts_anew(settings: RunSettings, tmp_path: Path) -> None:
+    losses, out = [Loss(name="bce")], tmp_path / "out"
+    run_comparison(settings, losses, out, Options(seeds=1, baseline=False))
+    with pytest.raises(RunError, match="holds a comparison; go on with --resume"):
+        run_comparison(settings, losses, out, Options(seeds=1))
+    other = settings.model_copy(update={"split_seed": 1})
+    with pytest.raises(ConfigError, match=r"has other settings than these; a comparison has one protocol\.$"):
+        run_comparison(other, losses, out, Options(seeds=1, resume=True))
+    run_comparison(other, losses, out, Options(seeds=1, baseline=False, force=True))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years")
+    with pytest.raises(RunError, match="is not empty and is not a comparison"):
+        run_comparison(settings, losses, tmp_path / "mine", Options(force=True))
