@@ -17,7 +17,7 @@ FLOORS = [
     ["studies", "estimator", "integrations"],
     ["experiment"],
     ["prediction", "reporting"],
-    ["run_folder", "provenance", "door"],
+    ["run_folder", "provenance", "door", "allocator"],
     ["training"],
     ["data"],
     ["contrast", "encoders", "evaluation", "labels", "reports", "config"],

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import pyarrow.parquet as pq
 import torch
 
+from labelcontrast.allocator import keep_freed_memory
 from labelcontrast.config import Loss, RunSettings
 from labelcontrast.contrast.catalogue import loss_catalogue
 from labelcontrast.data.describe import describe
@@ -120,8 +121,11 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def pick_device() -> str:
-    """Name the accelerator where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Name the accelerator where there is one; on a CPU, keep the memory that training frees and takes again."""
+    if torch.cuda.is_available():
+        return "cuda"
+    keep_freed_memory()
+    return "cpu"
 
 
 def say(sentence: str) -> None:
