@@ -7,20 +7,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from labelcontrast.config import RunSettings as RunSettings
     from labelcontrast.contrast.catalogue import check_loss as check_loss
     from labelcontrast.contrast.catalogue import loss_catalogue as loss_catalogue
     from labelcontrast.contrast.factory import make_loss as make_loss
     from labelcontrast.contrast.loss import ContrastiveLoss as ContrastiveLoss
+    from labelcontrast.data.describe import describe as describe
+    from labelcontrast.data.examples import Examples as Examples
+    from labelcontrast.data.readers.registry import read as read
+    from labelcontrast.data.splits import load_splits as load_splits
+    from labelcontrast.encoders.registry import make_encoder as make_encoder
     from labelcontrast.errors import LabelContrastError as LabelContrastError
+    from labelcontrast.experiment import run_experiment as run_experiment
+    from labelcontrast.labels.vocabulary import LabelVocabulary as LabelVocabulary
+    from labelcontrast.prediction import embed as embed
+    from labelcontrast.prediction import evaluate as evaluate
+    from labelcontrast.prediction import predict as predict
+    from labelcontrast.run_folder import load_model as load_model
 
 __version__ = "0.1.0"
 
 _HOME = {
     "ContrastiveLoss": "labelcontrast.contrast.loss",
-    "check_loss": "labelcontrast.contrast.catalogue",
-    "loss_catalogue": "labelcontrast.contrast.catalogue",
-    "make_loss": "labelcontrast.contrast.factory",
+    "Examples": "labelcontrast.data.examples",
     "LabelContrastError": "labelcontrast.errors",
+    "LabelVocabulary": "labelcontrast.labels.vocabulary",
+    "RunSettings": "labelcontrast.config",
+    "check_loss": "labelcontrast.contrast.catalogue",
+    "describe": "labelcontrast.data.describe",
+    "embed": "labelcontrast.prediction",
+    "evaluate": "labelcontrast.prediction",
+    "load_model": "labelcontrast.run_folder",
+    "load_splits": "labelcontrast.data.splits",
+    "loss_catalogue": "labelcontrast.contrast.catalogue",
+    "make_encoder": "labelcontrast.encoders.registry",
+    "make_loss": "labelcontrast.contrast.factory",
+    "predict": "labelcontrast.prediction",
+    "read": "labelcontrast.data.readers.registry",
+    "run_experiment": "labelcontrast.experiment",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605
