@@ -70,7 +70,9 @@ def test_what_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"plain", gzip.compress(LINE.encode() * 99)[:-20], gzip.compress(b"a" * 999)[:-9] + bytes(9)]
+    "content",
+    [b"plain", gzip.compress(LINE.encode() * 99)[:-20], gzip.compress(b"a" * 999)[:-9] + bytes(9)],
+    ids=["no gzip", "cut off", "wrong checksum"],
 )
 def test_a_damaged_compressed_file_is_refused(content: bytes, tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl.gz", content)
