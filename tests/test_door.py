@@ -2,10 +2,11 @@
 
 import pytest
 
+from labelcontrast import door
 from labelcontrast.config import RunSettings
 from labelcontrast.contrast.catalogue import loss_catalogue
 from labelcontrast.door import check_door
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, MissingExtraError
 
 
 @pytest.mark.parametrize("row", loss_catalogue(), ids=lambda row: row.name)
@@ -21,3 +22,15 @@ def test_one_example_at_a_time_is_enough_for_a_logit_loss_only() -> None:
     assert (
         str(refusal.value) == "training.batch_size must be at least 2: supcon compares the examples of a batch. Got 1."
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "extra"), [({"training": {"loggers": ["wandb"]}}, "wandb"), ({"evaluation": {"map": "umap"}}, "umap")]
+)
+def test_what_would_be_missed_only_after_training_is_refused_with_the_install_line(
+    values: dict, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError) as refusal:
+        check_door(RunSettings.build({"data": "a", **values}))
+    assert f"pip install 'labelcontrast[{extra}]'" in str(refusal.value)

@@ -7,10 +7,9 @@ import pytest
 
 from labelcontrast.config import Training
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.errors import MissingExtraError
-from labelcontrast.training import loggers
 from labelcontrast.training.fit import fit
 from labelcontrast.training.learner import Learner
+from labelcontrast.training.loggers import LOGGERS
 
 
 def test_tensorboard_gets_the_epochs(prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path) -> None:
@@ -23,7 +22,10 @@ def test_tensorboard_gets_the_epochs(prepared: Prepared, build_learner: Callable
     assert logged == pytest.approx([epoch.score for epoch in learner.history])
 
 
-def test_a_missing_one_is_refused_with_the_install_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'labelcontrast\[wandb\]'"):
-        loggers.build_loggers(("wandb",), tmp_path)
+def test_mlflow_writes_into_the_run_folder_unless_it_was_told_of_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert LOGGERS["mlflow"][1](tmp_path)["tracking_uri"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
+    assert "tracking_uri" not in LOGGERS["mlflow"][1](tmp_path)

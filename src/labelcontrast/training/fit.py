@@ -63,7 +63,6 @@ def fit(
 
     Raises:
         RunError: when the loss is not finite, or a checkpoint cannot be written.
-        MissingExtraError: when a logger is asked for that is not installed.
     """
 
     def note(history: list[Epoch]) -> None:
