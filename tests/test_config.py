@@ -1,10 +1,11 @@
 """Settings: what is refused and how, TOML there and back, single fields overridden."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import RunSettings, override, read_settings
+from labelcontrast.config import RunSettings, override, read_settings, settings_template
 from labelcontrast.errors import ConfigError
 
 
@@ -64,3 +65,13 @@ def test_the_learning_rate_suits_the_encoder() -> None:
     assert RunSettings.build({"data": "a"}).learning_rate == 1e-3
     assert RunSettings.build({"data": "a", "encoder": {"name": "roberta-base"}}).learning_rate == 5e-5
     assert RunSettings.build({"data": "a", "training": {"learning_rate": 0.1}}).learning_rate == 0.1
+
+
+def test_the_template_has_every_setting_and_is_the_defaults() -> None:
+    text = settings_template()
+    values = tomllib.loads(text) | {"data": "a.csv"}
+    assert RunSettings.build(values) == RunSettings(data="a.csv")
+    sections = RunSettings.model_fields["training"].annotation.model_fields
+    for name, field in sections.items():
+        assert field.description, name
+        assert f"# {field.description.replace('``', '')}\n" in text, name

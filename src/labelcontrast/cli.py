@@ -180,6 +180,14 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or 
 
 
 @app.command()
+def settings() -> None:
+    """Print every setting with its default, as a TOML file for --config."""
+    from labelcontrast.config import settings_template
+
+    typer.echo(settings_template())
+
+
+@app.command()
 def losses() -> None:
     """List the losses, with their equations, parameters and sources."""
     from labelcontrast.terminal import print_catalogue

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.files import write_text
@@ -17,7 +18,7 @@ EMBEDDED_ENCODERS = ("auto", "hashed", "convnet", "mlp")
 class Settings(BaseModel):
     """The base of all settings: frozen, and an unknown key is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Columns(Settings):
@@ -49,7 +50,7 @@ class Encoder(Settings):
 class Loss(BaseModel):
     """A loss by name, with its parameters beside it; the catalogue knows which there are."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
     __pydantic_extra__: dict[str, Scalar]
 
     name: str = "reg"
@@ -148,6 +149,21 @@ class RunSettings(Settings):
         write_text(path, tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
 
 
+def settings_template() -> str:
+    r"""Write every setting with its sentence and its default as TOML; what has no default is commented out.
+
+    Example:
+        >>> print(settings_template().partition("\n\n")[0])
+        # A file or a folder in any known format.
+        # data =
+    """
+    fields = {name: field for name, field in RunSettings.model_fields.items() if not _is_section(field)}
+    sections = {name: field.annotation for name, field in RunSettings.model_fields.items() if _is_section(field)}
+    parts = [_template(fields)]
+    parts += [f"[{name}]\n{_template(section.model_fields)}" for name, section in sections.items() if section]
+    return "\n".join(parts)
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Read a TOML file of settings, unchecked.
 
@@ -224,8 +240,22 @@ def _known_settings() -> list[str]:
     """List every field by its dotted name."""
     known = []
     for name, field in RunSettings.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            known += [f"{name}.{inner}" for inner in section.model_fields]
+        if field.annotation and _is_section(field):
+            known += [f"{name}.{inner}" for inner in field.annotation.model_fields]
         known.append(name)
     return known
+
+
+def _is_section(field: FieldInfo) -> bool:
+    """Say whether a field is a table of its own in the TOML file."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _template(fields: dict[str, FieldInfo]) -> str:
+    """Write fields as TOML, each below its sentence."""
+    lines = []
+    for name, field in fields.items():
+        optional = field.is_required() or field.default is None
+        value = f"# {name} =" if optional else tomli_w.dumps({name: field.default}).strip()
+        lines.append(f"# {(field.description or '').replace('``', '')}\n{value}\n")
+    return "\n".join(lines)
