@@ -9,7 +9,7 @@ from golden import CALLS, Golden, golden_files
 
 LOGIT = {"bce", "focal", "asl", "asl_paper", "lsep", "zlpr", "zlpr_paper_repo"}
 TRACE = "mulsupcon_queue_trace"
-ONE_STEP = sorted(set(CALLS) - {TRACE})
+ONE_STEP = sorted(set(CALLS) - {TRACE, "prr"})
 CONTRASTIVE = sorted(set(ONE_STEP) - LOGIT)
 
 
@@ -58,7 +58,7 @@ def test_losses_of_the_anchors(shared: Path, name: str) -> None:
 
 
 def test_every_golden_loss_is_claimed_or_belongs_elsewhere(shared: Path) -> None:
-    elsewhere = {"align", "uniform", "prr", "himulcon", "hicone", "himulcone"}
+    elsewhere = {"align", "uniform", "himulcon", "hicone", "himulcone"}
     found = {path.name.split("__")[0] for path in (shared / "golden").glob("*__*.json")}
     assert found - elsewhere - set(CALLS) == {"jscl"}
 
@@ -75,3 +75,10 @@ def test_a_queue_holds_only_what_has_entered(shared: Path) -> None:
         expected = torch.tensor(step["expected"]["value"], dtype=torch.float64)
         torch.testing.assert_close(value.detach(), expected, rtol=1e-10, atol=0)
         torch.testing.assert_close(grad, torch.tensor(step["expected"]["grad_embeddings"], dtype=torch.float64))
+
+
+def test_the_positives_that_are_pushed_away(shared: Path) -> None:
+    for golden in golden_files(shared / "golden", "prr"):
+        loss = golden.loss(diagnostics=True)
+        loss(golden.inputs, golden.labels)
+        assert loss.diagnostics["positives_pushed_away"].item() == pytest.approx(golden.file["value"], abs=1e-12)

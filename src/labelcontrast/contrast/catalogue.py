@@ -82,6 +82,7 @@ def _contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion:
         ),
         takes.whole_number("queue_size", 0, "how many earlier projections are candidates too", low=0),
         takes.flag("gather", "whether the projections of all processes are candidates", default=False),
+        takes.flag("diagnostics", "whether to count, on the way, what the training can be judged by", default=False),
         takes.whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
     )
 

@@ -151,4 +151,4 @@ def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anc
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """The quotient, with 0 / 0 counting as 0."""
-    return numerator / denominator.masked_fill(denominator == 0, 1)
+    return numerator * denominator.sign() / denominator.clamp(min=torch.finfo(denominator.dtype).tiny)
