@@ -9,6 +9,7 @@ from labelcontrast.contrast.affinity import (
     Affinity,
     any_shared,
     coverage,
+    everyone,
     exact_match,
     inverse_union,
     jaccard,
@@ -28,6 +29,7 @@ def of(affinity: Affinity, one: set[int], other: set[int]) -> float:
 def test_every_affinity_on_sets(one: set[int], other: set[int]) -> None:
     shared = bool(one & other)
     assert of(any_shared, one, other) == shared
+    assert of(everyone, one, other) == 1
     assert of(exact_match, one, other) == (shared and one == other)
     assert of(jaccard, one, other) == pytest.approx(len(one & other) / max(len(one | other), 1))
     assert of(inverse_union(0.5), one, other) == pytest.approx(shared * 0.5 / max(len(one | other), 1))

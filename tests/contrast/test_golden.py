@@ -23,7 +23,7 @@ def check(golden: Golden, **more: Any) -> None:
     for grad, field in [(inputs.grad, "grad_embeddings"), (inputs.grad, "grad_logits")] + [
         (parameter.grad, "grad_prototypes") for parameter in loss.parameters()
     ]:
-        if golden.file.get(field) is not None:
+        if golden.file.get(field) is not None and not golden.call.get("inexact"):
             torch.testing.assert_close(grad, golden.tensor(field), rtol=1e-6, atol=1e-6, msg=f"{golden.name} {field}")
 
 
@@ -44,8 +44,8 @@ def test_the_block_size_changes_nothing(shared: Path, name: str, block_size: int
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*CONTRASTIVE} - {"mulsupcon_official"})
-)  # whose files have them divided already
+    "name", sorted({*CONTRASTIVE} - {"mulsupcon_official", "jscl"})
+)  # that are divided, or have a floor
 def test_losses_of_the_anchors(shared: Path, name: str) -> None:
     """The losses before the mean, and the anchors that have a positive."""
     for golden in golden_files(shared / "golden", name):
@@ -60,7 +60,7 @@ def test_losses_of_the_anchors(shared: Path, name: str) -> None:
 def test_every_golden_loss_is_claimed_or_belongs_elsewhere(shared: Path) -> None:
     elsewhere = {"align", "uniform", "himulcon", "hicone", "himulcone"}
     found = {path.name.split("__")[0] for path in (shared / "golden").glob("*__*.json")}
-    assert found - elsewhere - set(CALLS) == {"jscl"}
+    assert found - elsewhere - set(CALLS) == set()
 
 
 def test_a_queue_holds_only_what_has_entered(shared: Path) -> None:

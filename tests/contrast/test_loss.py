@@ -21,6 +21,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("supcon", {}),
     ("supcon", {"positives": "exact"}),
     ("base", {}),
+    ("jscl", {}),
     ("proto", {}),
     ("mulsupcon", {}),
     ("msc", {"alpha": 2.0, "beta": 0.3}),

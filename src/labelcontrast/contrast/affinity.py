@@ -13,6 +13,11 @@ Counts: TypeAlias = Any  # a tensor of counts; torch is not imported here
 Affinity: TypeAlias = Callable[[Counts, Counts, Counts], Counts]
 
 
+def everyone(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
+    """1 for all pairs."""
+    return overlap.new_ones(overlap.shape)
+
+
 def any_shared(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
     """1 for pairs that share a label."""
     return overlap.sign()

@@ -52,6 +52,10 @@ class PairWeights(ABC):
         And, where ``mirrored``, those of anchors ``columns`` on candidates ``rows``, laid out as the first.
         """
 
+    def prior(self, rows: slice, columns: slice) -> Block | None:  # noqa: ARG002
+        """What the exponentials of pairs are multiplied with, symmetric in the two; by default nothing."""
+        return None
+
     @abstractmethod
     def scaled(self, factors: Float[Tensor, " anchors"]) -> "PairWeights":
         """The same weights, every anchor's times its factor."""
@@ -256,6 +260,9 @@ class _Sweep:
             return self.kept.pop((rows.start, columns.start))
         similarity = self.anchors[rows] @ self.candidates[columns].T
         exponential = similarity.exp()
+        of_pairs = self.weights.prior(rows, columns)
+        if of_pairs is not None:
+            exponential *= of_pairs
         if self.prior is not None:
             exponential *= self.prior[columns]
             if self.queries is None:

@@ -157,7 +157,7 @@ class ContrastiveLoss(nn.Module):
             parts, fresh = self._parts(projections, labels, weights, keys)
             gathering = Gathering.of(parts)
             affinity = contrast.affinity_for(settings)
-            pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity)
+            pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
             shared = share(pairs, contrast.sharing, block_size=settings["block_size"])
             candidates, queries = gathering.rows()
             softmax = partial(

@@ -34,12 +34,14 @@ class Pairs:
         candidates: theirs; the first are the anchors where ``symmetric``.
         affinities: each with the first candidate that it is for.
         symmetric: the anchors are candidates, each without itself.
+        prior: a symmetric affinity that pairs are multiplied with in the denominator.
     """
 
     anchors: LabelSets
     candidates: LabelSets
     affinities: tuple[tuple[int, Affinity], ...]
     symmetric: bool
+    prior: Affinity | None = None
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -93,6 +95,12 @@ class SharedWeights(PairWeights):
         """The same weights, every anchor's times its factor."""
         return replace(self, shares=self.shares * factors[:, None], totals=self.totals * factors)
 
+    def prior(self, rows: slice, columns: slice) -> Block | None:
+        """The prior of the pairs, where they have one."""
+        if self.pairs.prior is None:
+            return None
+        return replace(self.pairs, affinities=((0, self.pairs.prior),)).alike(rows, columns, mirrored=False)[0]
+
     def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
         """The weights of anchors ``rows`` on candidates ``columns``, and where mirrored those the other way round."""
         if self.sharing == "per anchor":
@@ -123,7 +131,10 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
         >>> share(pairs, "per label").block(everyone, everyone, mirrored=False)[0][0]
         tensor([0.0000, 0.5000, 0.2500, 0.2500])
     """
-    mass = _mass(pairs, sharing, block_size or BLOCK_SIZE)
+    size = block_size or BLOCK_SIZE
+    mass = _mass(pairs, sharing, size)
+    if pairs.prior is not None:  # an anchor without a candidate in its denominator gives nothing
+        mass *= _mass(replace(pairs, affinities=((0, pairs.prior),)), "per anchor", size).sign()
     if sharing == "per anchor":
         return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass), mass[:, 0].sign(), sharing)
     labels = _ratio(pairs.anchors.matrix, pairs.anchors.sizes[:, None])

@@ -67,7 +67,7 @@ class Gathering:
         queries = None if self.symmetric else torch.cat([part.rows for part in self.anchors])
         return torch.cat([part.rows for part in self.candidates]), queries
 
-    def pairs(self, affinity: Affinity, to_prototypes: Affinity) -> Pairs:
+    def pairs(self, affinity: Affinity, to_prototypes: Affinity, *, prior: Affinity | None = None) -> Pairs:
         """Who meets whom."""
         affinities: list[tuple[int, Affinity]] = []
         start = 0
@@ -81,7 +81,7 @@ class Gathering:
             anchors = candidates[: sum(len(part.rows) for part in self.anchors)]
         else:
             anchors = LabelSets.join([part.sets for part in self.anchors])
-        return Pairs(anchors, candidates, tuple(affinities), self.symmetric)
+        return Pairs(anchors, candidates, tuple(affinities), self.symmetric, prior)
 
     def prior(self, of_instances: float) -> Float[Tensor, " candidates"] | None:
         """What the candidates' exponentials are multiplied with; none where that is 1 for all."""
