@@ -1,15 +1,15 @@
 """How fast and how small the losses are: ratios to other ways of computing the same, taken in one process.
 
-    python benchmarks/losses.py            # some minutes; writes benchmarks/results/losses.json and losses.png
+    python benchmarks/losses.py             # one thread, processor time: holds on a machine that does other work too
+    python benchmarks/losses.py 2           # two threads, wall time: needs the machine for itself
 
-A ratio is the minimum time of one over the minimum of the other, the two run in turns; the best of both is what the
-machine can do when nothing else does. Memory is the growth of the peak of a process of its own.
+Both take some minutes and write into benchmarks/results. A ratio is the minimum time of one over the minimum of the
+other, the two run in turns. Memory is what the peak of a fresh process grows by.
 """
 
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -19,11 +19,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 import labelcontrast as lc
 
 RESULTS = Path(__file__).parent / "results"
+THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+clock = time.process_time if THREADS == 1 else time.perf_counter
 FLAT = ["simclr", "supcon", "base", "jscl", "proto", "mulsupcon", "msc", "wo_reg", "reg"]
 BARS = {
     "reg / three bare products": {"603": 1.8, "2139": 1.3, "8283": 1.0},
@@ -111,9 +113,9 @@ def in_turns(steps: dict[str, Callable[[], None]], times: int) -> dict[str, floa
     best = dict.fromkeys(steps, float("inf"))
     for _ in range(times):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start = clock()
             step()
-            best[name] = min(best[name], time.perf_counter() - start)
+            best[name] = min(best[name], clock() - start)
     return best
 
 
@@ -123,17 +125,22 @@ def ratio(one: Callable[[], None], other: Callable[[], None], times: int) -> flo
 
 
 def peak_memory(expression: str) -> float:
-    """MiB by which the peak of a fresh process grows when it takes one step."""
+    """MiB by which the peak of a fresh process grows when it takes one step; needs Linux to reset the peak."""
     program = f"""
-import resource, sys
+import sys
+from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 from losses import *
 ours("supcon", 8, 3)()
 step = {expression}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def status(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
 step()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((status("VmHWM") - before) / 1024)
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return round(float(run.stdout), 1)
@@ -142,7 +149,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 def measure() -> dict[str, object]:
     """Everything, in the order of the table of the issue."""
     found: dict[str, object] = {}
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     found["reg / three bare products"] = {
         str(size + 91): ratio(ours("reg", size, 91), bare_products(size + 91), times)
         for size, times in [(512, 100), (2048, 20), (8192, 5)]
@@ -182,7 +189,7 @@ def draw(found: dict[str, dict[str, float]], path: Path) -> None:
     axes.loglog(sizes, growth.values(), "o-", label="reg, forward and backward")
     last = growth[str(sizes[-1])]
     axes.loglog(sizes, [last * (size / sizes[-1]) ** 2 for size in sizes], "--", label="n squared")
-    axes.set(xlabel="examples in the batch", ylabel="seconds, two threads")
+    axes.set(xlabel="examples in the batch", ylabel=f"seconds, threads: {THREADS}")
     axes.legend()
     figure.savefig(path, dpi=120)
 
@@ -195,11 +202,11 @@ if __name__ == "__main__":
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cores": os.cpu_count(),
-        "load before": os.getloadavg()[2],
-        "peak MiB of this process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "load average": os.getloadavg()[2],
+        "threads": THREADS,
     }
-    (RESULTS / "losses.json").write_text(
+    (RESULTS / f"losses_{THREADS}.json").write_text(
         json.dumps({"machine": machine, "bars": BARS, "found": found}, indent=1) + "\n"
     )
-    draw(found, RESULTS / "losses.png")
+    draw(found, RESULTS / f"losses_{THREADS}.png")
     print(json.dumps(found, indent=1))

@@ -12,7 +12,7 @@ from labelcontrast.contrast.candidates.door import Labels, example_weights, labe
 from labelcontrast.contrast.candidates.gather import gather_rows, processes, rank, sum_over_processes
 from labelcontrast.contrast.candidates.parts import Gathering, Part
 from labelcontrast.contrast.candidates.queue import Queue
-from labelcontrast.contrast.kernel import Tally, weighted_softmax, working_precision
+from labelcontrast.contrast.kernel import Tally, grid, weighted_softmax, working_precision
 from labelcontrast.contrast.label_sets import LabelSets, SampleIds
 from labelcontrast.contrast.rows import Contrast
 from labelcontrast.contrast.sharing import share
@@ -131,6 +131,28 @@ class ContrastiveLoss(nn.Module):
     ) -> Tensor:
         """List what each anchor adds to the sum that is averaged: instances, view by view, and then prototypes."""
         return self._line_up(projections, labels, weights, keys).terms()
+
+    @torch.no_grad()
+    def pair_weights(self, labels: Tensor, *, views: int = 1) -> Tensor:
+        """Show the weights W of a small batch, [anchors, candidates]: how strongly each is pulled to each.
+
+        Example:
+            >>> from labelcontrast.contrast.factory import make_loss
+            >>> make_loss("base").pair_weights(torch.tensor([[1, 1], [1, 0], [0, 1], [1, 1]]))
+            tensor([[0.0000, 0.2500, 0.2500, 0.5000],
+                    [0.5000, 0.0000, 0.0000, 0.5000],
+                    [0.5000, 0.0000, 0.0000, 0.5000],
+                    [0.5000, 0.2500, 0.2500, 0.0000]])
+        """
+        weights = self._line_up(torch.ones(len(labels), views, self.dim or 1), labels, None, None).softmax.args[1]
+        pairs = weights.pairs
+        shape = len(pairs.anchors), len(pairs.candidates)
+        dense = torch.zeros(shape)
+        for rows, columns, mirrored in grid(*shape, size=max(shape), symmetric=pairs.symmetric, cuts=pairs.cuts):
+            dense[rows, columns], mirror = weights.block(rows, columns, mirrored=mirrored)
+            if mirror is not None:
+                dense[columns, rows] = mirror.T
+        return dense
 
     def _averaged(self, line_up: _LineUp) -> Tensor:
         """The average over the anchors of all processes."""
