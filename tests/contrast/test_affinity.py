@@ -36,6 +36,9 @@ def test_every_affinity_on_sets(one: set[int], other: set[int]) -> None:
     for alpha in (0.5, 1.0, 3.0):
         assert of(coverage(alpha), one, other) == pytest.approx((len(one & other) / max(len(other), 1)) ** alpha)
     assert of(coverage(-1.0), one, other) == (shared and other <= one)
+    for affinity in (everyone, any_shared, exact_match, jaccard, inverse_union(0.5)):
+        assert affinity.symmetric
+        assert of(affinity, one, other) == of(affinity, other, one)
 
 
 def test_soft_labels_are_expected_counts() -> None:

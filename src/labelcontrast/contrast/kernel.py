@@ -227,7 +227,9 @@ class _Sweep:
                     mirror_slope, mirror = self._meet(similarity, exponential * repulsion[columns], mirror)
                     losses[columns] -= torch.linalg.vecdot(mirror, similarity, dim=0)
                     slope += mirror_slope
-                if gradient:
+                if gradient and self.queries is None and rows == columns:  # the two products are of the same rows
+                    gradients[0][rows].addmm_(slope + slope.T, self.candidates[rows])
+                elif gradient:
                     gradients[-1][rows].addmm_(slope, self.candidates[columns])
                     gradients[0][columns].addmm_(slope.T, self.anchors[rows])
             return losses, *gradients

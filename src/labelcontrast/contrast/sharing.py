@@ -11,7 +11,7 @@ Neither needs an array of anchors x candidates x labels. Plainly, the second is
     W = F * ((Y[:anchors] / sizes / mass) @ Y.T)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelcontrast.contrast.affinity import Affinity, any_shared
-from labelcontrast.contrast.kernel import BLOCK_SIZE, Block, PairWeights, grid
+from labelcontrast.contrast.kernel import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, grid
 from labelcontrast.contrast.label_sets import LabelSets
 
 Sharing = Literal["per anchor", "per label"]
@@ -42,6 +42,7 @@ class Pairs:
     affinities: tuple[tuple[int, Affinity], ...]
     symmetric: bool
     prior: Affinity | None = None
+    kept: dict[tuple[int, int], tuple[Block, Block | None]] = field(default_factory=dict, init=False)
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -58,13 +59,29 @@ class Pairs:
         return next(affinity for start, affinity in reversed(self.affinities) if start <= candidates.start)
 
     def alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
-        """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round."""
+        """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round.
+
+        Of a small problem they are kept for the next time, which is the last: first they are summed, and then used.
+        """
+        place = rows.start, columns.start
+        if place in self.kept:
+            return self.kept.pop(place)
+        blocks = self._alike(rows, columns, mirrored=mirrored)
+        if len(self.anchors) * len(self.candidates) <= KEPT_PAIRS:
+            self.kept[place] = blocks
+        return blocks
+
+    def _alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The same, computed."""
         anchors, candidates = self.anchors[rows], self.candidates[columns]
         overlap = anchors.overlap(candidates)
         here, there = anchors.sizes_beside(candidates), candidates.sizes_beside(anchors).T
-        alike = self.affinity(columns)(overlap, here, there)
-        mirror = self.affinity(rows)(overlap, there, here) if mirrored else None
-        return self.without_self(alike, rows, columns), mirror
+        affinity, mirror_affinity = self.affinity(columns), self.affinity(rows)
+        alike = self.without_self(affinity(overlap, here, there), rows, columns)
+        if not mirrored:
+            return alike, None
+        same = affinity is mirror_affinity and getattr(affinity, "symmetric", False)
+        return alike, alike if same else mirror_affinity(overlap, there, here)
 
     def without_self(self, block: Block, rows: slice, columns: slice) -> Block:
         """The block with 0 for the pairs of an example with itself."""
