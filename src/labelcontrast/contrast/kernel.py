@@ -227,12 +227,17 @@ class _Sweep:
                     mirror_slope, mirror = self._meet(similarity, exponential * repulsion[columns], mirror)
                     losses[columns] -= torch.linalg.vecdot(mirror, similarity, dim=0)
                     slope += mirror_slope
-                if gradient and self.queries is None and rows == columns:  # the two products are of the same rows
-                    gradients[0][rows].addmm_(slope + slope.T, self.candidates[rows])
-                elif gradient:
-                    gradients[-1][rows].addmm_(slope, self.candidates[columns])
-                    gradients[0][columns].addmm_(slope.T, self.anchors[rows])
+                if gradient:
+                    self._descend(slope, rows, columns, gradients)
             return losses, *gradients
+
+    def _descend(self, slope: Tensor, rows: slice, columns: slice, gradients: list[Tensor]) -> None:
+        """Add what a block of slopes does to the rows of both its sides."""
+        if self.queries is None and rows == columns:  # both products are of the same rows
+            gradients[0][rows].addmm_(slope + slope.T, self.candidates[rows])
+        else:
+            gradients[-1][rows].addmm_(slope, self.candidates[columns])
+            gradients[0][columns].addmm_(slope.T, self.anchors[rows])
 
     def _meet(self, similarity: Tensor, push: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
         """The slope of the loss in each similarity; and the pull, the stopped part of a positive's repulsion in it."""

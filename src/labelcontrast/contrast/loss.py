@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,26 +14,38 @@ from labelcontrast.contrast.candidates.queue import Queue
 from labelcontrast.contrast.kernel import Tally, grid, weighted_softmax, working_precision
 from labelcontrast.contrast.label_sets import LabelSets, SampleIds
 from labelcontrast.contrast.rows import Contrast
-from labelcontrast.contrast.sharing import share
+from labelcontrast.contrast.sharing import SharedWeights, share
 
 
 @dataclass(frozen=True)
 class _LineUp:
-    """All that is ready before the kernel starts: the softmax, the factors of the anchors' losses, and what is new."""
+    """All that is ready before the kernel starts; ``factors`` weigh the anchors' losses, ``fresh`` is for the queue."""
 
-    softmax: partial[Tensor]
-    factors: Tensor
-    scale: float
     gathering: Gathering
+    weights: SharedWeights
+    factors: Tensor
+    settings: Mapping[str, Any]
+    instance_prior: float
     fresh: Part | None
 
-    def terms(self) -> Tensor:
-        """What each anchor adds to the sum."""
-        return self.softmax() * (self.scale * self.factors)
+    def softmax(self, average: Tensor | None = None, tally: Tally | None = None) -> Tensor:
+        """The losses of the anchors, or their weighted sum."""
+        candidates, queries = self.gathering.rows()
+        return weighted_softmax(
+            candidates,
+            self.weights,
+            queries=queries,
+            prior=self.gathering.prior(self.instance_prior),
+            temperature=self.settings["temperature"],
+            stop_repulsion=self.settings["stop_repulsion"],
+            block_size=self.settings["block_size"],
+            average=average,
+            tally=tally,
+        )
 
     def diagnostics(self, tally: Tally) -> dict[str, Tensor]:
         """What the sweep has shown, each a number on the device; NaN where there was nothing to average."""
-        totals, temperature = self.softmax.args[1].totals, self.softmax.keywords["temperature"]
+        totals, temperature = self.weights.totals, self.settings["temperature"]
         own = len(totals) / temperature if self.gathering.symmetric else 0.0  # of a row with itself
         negatives = tally.similarity_of_all - own - tally.similarity_of_positives
         return {
@@ -116,7 +127,7 @@ class ContrastiveLoss(nn.Module):
             TensorError: labels or weights out of their range.
         """
         line_up = self._line_up(projections, labels, weights, keys)
-        loss = line_up.terms() if self.settings["reduction"] == "none" else self._averaged(line_up)
+        loss = self._terms(line_up) if self.settings["reduction"] == "none" else self._averaged(line_up)
         if self.queue is not None and line_up.fresh is not None and self.training:
             self.queue.append(line_up.fresh.rows.detach(), line_up.fresh.sets.raw)
         return loss
@@ -130,7 +141,7 @@ class ContrastiveLoss(nn.Module):
         keys: Tensor | None = None,
     ) -> Tensor:
         """List what each anchor adds to the sum that is averaged: instances, view by view, and then prototypes."""
-        return self._line_up(projections, labels, weights, keys).terms()
+        return self._terms(self._line_up(projections, labels, weights, keys))
 
     @torch.no_grad()
     def pair_weights(self, labels: Tensor, *, views: int = 1) -> Tensor:
@@ -144,7 +155,7 @@ class ContrastiveLoss(nn.Module):
                     [0.5000, 0.0000, 0.0000, 0.5000],
                     [0.5000, 0.2500, 0.2500, 0.0000]])
         """
-        weights = self._line_up(torch.ones(len(labels), views, self.dim or 1), labels, None, None).softmax.args[1]
+        weights = self._line_up(torch.ones(len(labels), views, self.dim or 1), labels, None, None).weights
         pairs = weights.pairs
         shape = len(pairs.anchors), len(pairs.candidates)
         dense = torch.zeros(shape)
@@ -153,6 +164,16 @@ class ContrastiveLoss(nn.Module):
             if mirror is not None:
                 dense[columns, rows] = mirror.T
         return dense
+
+    @property
+    def _scale(self) -> float:
+        """Temperature over base temperature, where there is one."""
+        base = self.settings["base_temperature"]
+        return 1.0 if base is None else self.settings["temperature"] / base
+
+    def _terms(self, line_up: _LineUp) -> Tensor:
+        """What each anchor adds to the sum."""
+        return line_up.softmax() * (self._scale * line_up.factors)
 
     def _averaged(self, line_up: _LineUp) -> Tensor:
         """The average over the anchors of all processes."""
@@ -167,7 +188,7 @@ class ContrastiveLoss(nn.Module):
         # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
         factors = factors * (own * everywhere + 1 - own)
         tally = Tally() if self.settings["diagnostics"] else None
-        loss = line_up.softmax(average=line_up.scale * factors / total.masked_fill(total == 0, 1), tally=tally)
+        loss = line_up.softmax(average=self._scale * factors / total.masked_fill(total == 0, 1), tally=tally)
         if tally is not None:
             self.diagnostics = line_up.diagnostics(tally)
         return loss + (sum_over_processes(loss) / everywhere - loss).detach() if everywhere > 1 else loss
@@ -181,20 +202,9 @@ class ContrastiveLoss(nn.Module):
             affinity = contrast.affinity_for(settings)
             pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
             shared = share(pairs, contrast.sharing, block_size=settings["block_size"])
-            candidates, queries = gathering.rows()
-            softmax = partial(
-                weighted_softmax,
-                candidates,
-                shared,
-                queries=queries,
-                prior=gathering.prior(settings[contrast.instance_prior] if contrast.instance_prior else 1.0),
-                temperature=settings["temperature"],
-                stop_repulsion=settings["stop_repulsion"],
-                block_size=settings["block_size"],
-            )
             factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
-            base = settings["base_temperature"] or settings["temperature"]
-            return _LineUp(softmax, factors, settings["temperature"] / base, gathering, fresh)
+        prior = settings[contrast.instance_prior] if contrast.instance_prior else 1.0
+        return _LineUp(gathering, shared, factors, settings, prior, fresh)
 
     def _parts(
         self,
@@ -212,7 +222,7 @@ class ContrastiveLoss(nn.Module):
             Part(view, sets, anchor=every or not number, candidate=sampled and keys is None, weights=own)
             for number, view in enumerate(views.unbind(1))
         ]
-        offered = views if keys is None else self._unit(keys)
+        offered = views if keys is None else self._unit(keys.to(projections.dtype))
         if keys is not None:
             parts += [Part(view, sets) for view in offered.unbind(1)]
         if "prototypes" in self.contrast.candidates:
