@@ -90,18 +90,21 @@ class Pairs:
 
 @dataclass(frozen=True)
 class SharedWeights(PairWeights):
-    """The weights W as factors: an affinity, times what each anchor gives to each label, or to each positive.
+    """The weights W as a product: what each pair gets by itself, times a factor of its anchor.
 
     Attributes:
         pairs: who meets whom.
-        shares: what an anchor gives, [anchors, labels] or, per anchor, [anchors, 1].
+        factors: those of the anchors.
         totals: the sum of each anchor's weights; 0 for an anchor without positives.
+        shares: per label, what an anchor gives to each candidate with one of its labels, [anchors, labels].
+        equal_shares: whether all anchors with a label give the same; then the shares are symmetric.
     """
 
     pairs: Pairs
-    shares: Float[Tensor, "anchors shares"]
+    factors: Float[Tensor, " anchors"]
     totals: Float[Tensor, " anchors"]
-    sharing: Sharing
+    shares: Float[Tensor, "anchors labels"] | None = None
+    equal_shares: bool = False
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -110,7 +113,7 @@ class SharedWeights(PairWeights):
 
     def scaled(self, factors: Float[Tensor, " anchors"]) -> "SharedWeights":
         """The same weights, every anchor's times its factor."""
-        return replace(self, shares=self.shares * factors[:, None], totals=self.totals * factors)
+        return replace(self, factors=self.factors * factors, totals=self.totals * factors)
 
     def prior(self, rows: slice, columns: slice) -> Block | None:
         """The prior of the pairs, where they have one."""
@@ -120,16 +123,23 @@ class SharedWeights(PairWeights):
 
     def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
         """The weights of anchors ``rows`` on candidates ``columns``, and where mirrored those the other way round."""
-        if self.sharing == "per anchor":
-            alike, mirror = self.pairs.alike(rows, columns, mirrored=mirrored)
-            return alike * self.shares[rows], None if mirror is None else mirror * self.shares[columns, 0]
+        pull, mirror = self._spread(rows, columns, mirrored=mirrored)
+        if pull is None or not self.pairs.alike_where_shared:
+            alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
+            pull = alike if pull is None else pull * alike
+            mirror = mirror_alike if mirror is None or mirror_alike is None else mirror * mirror_alike
+        pull = self.pairs.without_self(pull, rows, columns)
+        return pull * self.factors[rows, None], None if mirror is None else mirror * self.factors[columns]
+
+    def _spread(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block | None, Block | None]:
+        """The shares, summed over the labels that two have in common; nothing where they are not per label."""
+        if self.shares is None:
+            return None, None
         labels = self.pairs.candidates.matrix
-        pull = self.shares[rows] @ labels[columns].T
-        mirror = labels[rows] @ self.shares[columns].T if mirrored else None
-        if self.pairs.alike_where_shared:
-            return self.pairs.without_self(pull, rows, columns), mirror
-        alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
-        return pull * alike, None if mirror is None or mirror_alike is None else mirror * mirror_alike
+        spread = self.shares[rows] @ labels[columns].T
+        if not mirrored:
+            return spread, None
+        return spread, spread if self.equal_shares else labels[rows] @ self.shares[columns].T
 
 
 def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
@@ -153,9 +163,16 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
     if pairs.prior is not None:  # an anchor without a candidate in its denominator gives nothing
         mass *= _mass(replace(pairs, affinities=((0, pairs.prior),)), "per anchor", size).sign()
     if sharing == "per anchor":
-        return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass), mass[:, 0].sign(), sharing)
-    labels = _ratio(pairs.anchors.matrix, pairs.anchors.sizes[:, None])
-    return SharedWeights(pairs, _ratio(labels, mass), (labels * mass.sign()).sum(1), sharing)
+        return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass)[:, 0], mass[:, 0].sign())
+    labels, sizes = pairs.anchors.matrix, pairs.anchors.sizes
+    per_label = _ratio(torch.ones_like(sizes), sizes)
+    return SharedWeights(
+        pairs,
+        factors=per_label,
+        totals=(labels * mass.sign()).sum(1) * per_label,
+        shares=_ratio(labels, mass),
+        equal_shares=pairs.alike_where_shared and torch.equal(labels, labels.sign()),
+    )
 
 
 def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
