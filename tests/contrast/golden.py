@@ -78,4 +78,5 @@ class Golden:
 def golden_files(folder: Path, *losses: str) -> list[Golden]:
     """All golden files of some losses that golden.toml knows; of all of them by default."""
     files = [json.loads(path.read_text()) for path in sorted(folder.glob("*__*.json"))]
-    return [Golden(file) for file in files if file["loss"] in CALLS and (not losses or file["loss"] in losses)]
+    found = [Golden(file) for file in files if file["loss"] in CALLS and (not losses or file["loss"] in losses)]
+    return [golden for golden in found if golden.call.get("only", {}).items() <= golden.file["params"].items()]

@@ -66,6 +66,18 @@ def base(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
     return mean_valid(losses, z.sum() * 0)
 
 
+def jscl(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """Section 3.8 of the specification, without the floor."""
+    s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        jaccard = {k: len(sets[i] & sets[k]) / len(sets[i] | sets[k]) for k in others if sets[i] & sets[k]}
+        if jaccard:
+            normaliser = torch.stack([s[i, k] + log(w) for k, w in jaccard.items()]).logsumexp(0)
+            losses[i] = -sum(s[i, j] - normaliser for j in others) / len(others)
+    return mean_valid(losses, z.sum() * 0)
+
+
 def proto(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
     """Eq. 2."""
     s, sets, losses = similarities(z, c, temperature), label_sets(y), {}
@@ -134,4 +146,4 @@ def reg(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, alpha: float = 0
     return wo_reg(z, y, c, temperature=temperature, alpha=alpha, stop=1.0)
 
 
-ORACLES = {f.__name__: f for f in (simclr, supcon, base, proto, mulsupcon, msc, wo_reg, reg)}
+ORACLES = {f.__name__: f for f in (simclr, supcon, base, jscl, proto, mulsupcon, msc, wo_reg, reg)}

@@ -9,6 +9,7 @@ from labelcontrast.contrast.affinity import (
     Affinity,
     any_shared,
     coverage,
+    everyone,
     exact_match,
     inverse_union,
     jaccard,
@@ -28,12 +29,16 @@ def of(affinity: Affinity, one: set[int], other: set[int]) -> float:
 def test_every_affinity_on_sets(one: set[int], other: set[int]) -> None:
     shared = bool(one & other)
     assert of(any_shared, one, other) == shared
+    assert of(everyone, one, other) == 1
     assert of(exact_match, one, other) == (shared and one == other)
     assert of(jaccard, one, other) == pytest.approx(len(one & other) / max(len(one | other), 1))
     assert of(inverse_union(0.5), one, other) == pytest.approx(shared * 0.5 / max(len(one | other), 1))
     for alpha in (0.5, 1.0, 3.0):
         assert of(coverage(alpha), one, other) == pytest.approx((len(one & other) / max(len(other), 1)) ** alpha)
     assert of(coverage(-1.0), one, other) == (shared and other <= one)
+    for affinity in (everyone, any_shared, exact_match, jaccard, inverse_union(0.5)):
+        assert affinity.symmetric
+        assert of(affinity, one, other) == of(affinity, other, one)
 
 
 def test_soft_labels_are_expected_counts() -> None:

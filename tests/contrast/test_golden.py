@@ -9,7 +9,7 @@ from golden import CALLS, Golden, golden_files
 
 LOGIT = {"bce", "focal", "asl", "asl_paper", "lsep", "zlpr", "zlpr_paper_repo"}
 TRACE = "mulsupcon_queue_trace"
-ONE_STEP = sorted(set(CALLS) - {TRACE})
+ONE_STEP = sorted(set(CALLS) - {TRACE, "prr"})
 CONTRASTIVE = sorted(set(ONE_STEP) - LOGIT)
 
 
@@ -23,7 +23,7 @@ def check(golden: Golden, **more: Any) -> None:
     for grad, field in [(inputs.grad, "grad_embeddings"), (inputs.grad, "grad_logits")] + [
         (parameter.grad, "grad_prototypes") for parameter in loss.parameters()
     ]:
-        if golden.file.get(field) is not None:
+        if golden.file.get(field) is not None and not golden.call.get("inexact"):
             torch.testing.assert_close(grad, golden.tensor(field), rtol=1e-6, atol=1e-6, msg=f"{golden.name} {field}")
 
 
@@ -44,8 +44,8 @@ def test_the_block_size_changes_nothing(shared: Path, name: str, block_size: int
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*CONTRASTIVE} - {"mulsupcon_official"})
-)  # whose files have them divided already
+    "name", sorted({*CONTRASTIVE} - {"mulsupcon_official", "jscl"})
+)  # that are divided, or have a floor
 def test_losses_of_the_anchors(shared: Path, name: str) -> None:
     """The losses before the mean, and the anchors that have a positive."""
     for golden in golden_files(shared / "golden", name):
@@ -58,9 +58,9 @@ def test_losses_of_the_anchors(shared: Path, name: str) -> None:
 
 
 def test_every_golden_loss_is_claimed_or_belongs_elsewhere(shared: Path) -> None:
-    elsewhere = {"align", "uniform", "prr", "himulcon", "hicone", "himulcone"}
+    elsewhere = {"align", "uniform", "himulcon", "hicone", "himulcone"}
     found = {path.name.split("__")[0] for path in (shared / "golden").glob("*__*.json")}
-    assert found - elsewhere - set(CALLS) == {"jscl"}
+    assert found - elsewhere - set(CALLS) == set()
 
 
 def test_a_queue_holds_only_what_has_entered(shared: Path) -> None:
@@ -75,3 +75,10 @@ def test_a_queue_holds_only_what_has_entered(shared: Path) -> None:
         expected = torch.tensor(step["expected"]["value"], dtype=torch.float64)
         torch.testing.assert_close(value.detach(), expected, rtol=1e-10, atol=0)
         torch.testing.assert_close(grad, torch.tensor(step["expected"]["grad_embeddings"], dtype=torch.float64))
+
+
+def test_the_positives_that_are_pushed_away(shared: Path) -> None:
+    for golden in golden_files(shared / "golden", "prr"):
+        loss = golden.loss(diagnostics=True)
+        loss(golden.inputs, golden.labels)
+        assert loss.diagnostics["positives_pushed_away"].item() == pytest.approx(golden.file["value"], abs=1e-12)

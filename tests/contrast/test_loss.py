@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import ORACLES
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from labelcontrast.contrast.candidates.door import label_sets
 from labelcontrast.contrast.factory import make_loss
@@ -20,6 +21,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("supcon", {}),
     ("supcon", {"positives": "exact"}),
     ("base", {}),
+    ("jscl", {}),
     ("proto", {}),
     ("mulsupcon", {}),
     ("msc", {"alpha": 2.0, "beta": 0.3}),
@@ -269,6 +271,26 @@ def test_a_nearly_certain_label_is_nearly_a_label(name: str) -> None:
     values = [loss(z, torch.tensor([[1.0, there], [1.0, 0.5], [0.0, 1.0]])) for there in (0.5, 1 - 1e-6, 1.0)]
     torch.testing.assert_close(values[1], values[2], rtol=1e-4, atol=1e-4)
     assert name == "supcon" or (values[0] - values[2]).abs() > 1e-3
+
+
+@quick
+@given(batch=batches(least_temperature=0.05), block_size=st.integers(1, 9))
+def test_diagnostics_are_means_over_pairs(batch: Batch, block_size: int) -> None:
+    z = F.normalize(batch.z, dim=1)
+    if not z.norm(dim=1).all():
+        return
+    loss = make_loss("supcon", temperature=batch.temperature, diagnostics=True, block_size=block_size)
+    loss(batch.z, batch.y)
+    pairs = [(i, j) for i in range(len(z)) for j in range(len(z)) if i != j]
+    alike = {(i, j): bool((batch.y[i] * batch.y[j]).sum()) for i, j in pairs}
+    means = [[float(z[i] @ z[j]) for i, j in pairs if alike[i, j] == positive] for positive in (True, False)]
+    alone = [not any(alike[i, j] for j in range(len(z)) if i != j) for i in range(len(z))]
+    assert loss.diagnostics["anchors_without_positives"].item() == pytest.approx(sum(alone) / len(z))
+    for name, values in zip(("similarity_of_positives", "similarity_of_negatives"), means, strict=True):
+        if values:
+            assert loss.diagnostics[name].item() == pytest.approx(sum(values) / len(values), abs=1e-9)
+        elif name == "similarity_of_positives":
+            assert loss.diagnostics[name].isnan()
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16])

@@ -13,16 +13,31 @@ Counts: TypeAlias = Any  # a tensor of counts; torch is not imported here
 Affinity: TypeAlias = Callable[[Counts, Counts, Counts], Counts]
 
 
+def symmetric(affinity: Affinity) -> Affinity:
+    """Mark an affinity that is the same both ways round: for a block and its mirror it is then computed once."""
+    vars(affinity)["symmetric"] = True
+    return affinity
+
+
+@symmetric
+def everyone(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
+    """1 for all pairs."""
+    return overlap.new_ones(overlap.shape)
+
+
+@symmetric
 def any_shared(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
     """1 for pairs that share a label."""
     return overlap.sign()
 
 
+@symmetric
 def exact_match(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
     """1 for pairs with the same label set; two empty sets do not match. A label below 1 is never matched exactly."""
     return ((overlap > 0) & (overlap == size_i) & (overlap == size_j)).to(overlap.dtype)
 
 
+@symmetric
 def jaccard(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
     """Share of the labels of either example that both have."""
     return overlap / _nonzero(size_i + size_j - overlap)
@@ -31,6 +46,7 @@ def jaccard(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
 def inverse_union(scale: float) -> Affinity:
     """One over the number of labels that either example has, times ``scale``, for pairs that share one."""
 
+    @symmetric
     def scaled_inverse_union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
         return any_shared(overlap, size_i, size_j) * scale / _nonzero(size_i + size_j - overlap)
 

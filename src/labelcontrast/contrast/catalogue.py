@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labelcontrast.contrast import rows as takes
-from labelcontrast.contrast.affinity import any_shared, coverage, inverse_union, jaccard, positives
+from labelcontrast.contrast.affinity import any_shared, coverage, everyone, inverse_union, jaccard, positives
 from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values
 from labelcontrast.errors import ConfigError, nearest
 
@@ -82,6 +82,7 @@ def _contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion:
         ),
         takes.whole_number("queue_size", 0, "how many earlier projections are candidates too", low=0),
         takes.flag("gather", "whether the projections of all processes are candidates", default=False),
+        takes.flag("diagnostics", "whether to count, on the way, what the training can be judged by", default=False),
         takes.whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
     )
 
@@ -183,6 +184,15 @@ _ROWS = (
         reference=f"{_STUDY}, Eq. 1",
         takes=_contrastive(),
         contrast=Contrast(affinity=jaccard),
+    ),
+    LossRow(
+        name="jscl",
+        kind="contrastive",
+        summary="As coded by CL-MTC, to compare with: all attract alike, Jaccard weighs the denominator. Prefer base.",
+        equation=r"-\frac{1}{B - 1} \sum_{j \ne i} \Bigl( s_{ij} - \log \sum_{k \ne i} J_{ik} e^{s_{ik}} \Bigr)",
+        reference="Lin et al., Effective Deployment of Contrastive Learning in Multi-label Text Classification, 2023",
+        takes=_contrastive(),
+        contrast=Contrast(affinity=everyone, pair_prior=jaccard),
     ),
     LossRow(
         name="proto",

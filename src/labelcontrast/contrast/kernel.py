@@ -18,7 +18,7 @@ below a temperature of 1/70, float64 is used. The pair of an example with itself
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import Any
 
@@ -28,7 +28,8 @@ from torch import Tensor
 
 from labelcontrast.errors import TensorError
 
-BLOCK_SIZE = 256  # a handful of blocks of this size stay in the cache
+BLOCK_SIZE = 384  # a handful of blocks of this size stay in the cache
+KEPT_PAIRS = 2**23  # up to so many pairs, the second sweep finds the blocks of the first
 LARGEST_EXPONENT = {torch.float32: 70.0, torch.float64: 650.0}
 
 Block = Float[Tensor, "rows columns"]
@@ -51,9 +52,31 @@ class PairWeights(ABC):
         And, where ``mirrored``, those of anchors ``columns`` on candidates ``rows``, laid out as the first.
         """
 
+    def prior(self, rows: slice, columns: slice) -> Block | None:  # noqa: ARG002
+        """What the exponentials of pairs are multiplied with, symmetric in the two; by default nothing."""
+        return None
+
     @abstractmethod
     def scaled(self, factors: Float[Tensor, " anchors"]) -> "PairWeights":
         """The same weights, every anchor's times its factor."""
+
+
+class Tally:
+    """Counts what the blocks show as they pass by: pairs, positives, and how similar they are."""
+
+    def __init__(self) -> None:
+        self.positives: Tensor | float = 0.0
+        self.stoppable: Tensor | float = 0.0
+        self.similarity_of_positives: Tensor | float = 0.0
+        self.similarity_of_all: Tensor | float = 0.0
+
+    def add(self, similarity: Block, push: Block, pull: Block) -> None:
+        """Count a block; a positive is stoppable where it is pushed more than it is pulled."""
+        positive = pull.sign()
+        self.positives = self.positives + positive.sum()
+        self.stoppable = self.stoppable + (push * positive > pull).sum()
+        self.similarity_of_positives = self.similarity_of_positives + (positive * similarity).sum()
+        self.similarity_of_all = self.similarity_of_all + similarity.sum()
 
 
 def weighted_softmax(
@@ -66,6 +89,7 @@ def weighted_softmax(
     stop_repulsion: float = 0.0,
     block_size: int | None = None,
     average: Float[Tensor, " anchors"] | None = None,
+    tally: Tally | None = None,
 ) -> Float[Tensor, "*anchors"]:
     r"""Pull every anchor to its positives and push it from all candidates, through a softmax over similarities.
 
@@ -86,16 +110,15 @@ def weighted_softmax(
         stop_repulsion: lambda; 0 stops nothing, 1 is the regulariser of L_REG.
         block_size: rows and columns of a block; it changes no result.
         average: factors from 0 upwards, for one sum of the losses.
+        tally: counts pairs on the way to the sum.
 
     Returns:
         The sum of ``average`` times the losses, its gradient made on the way; without ``average``, the losses.
 
     Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 6 to 14.
     """
-    rows = candidates * temperature**-0.5
-    anchors = None if queries is None else queries * temperature**-0.5
-    settings = (weights, prior, stop_repulsion, block_size or BLOCK_SIZE)
-    result: Tensor = _WeightedSoftmax.apply(rows, anchors, settings, average)
+    settings = (weights, prior, temperature, stop_repulsion, block_size or BLOCK_SIZE, tally)
+    result: Tensor = _WeightedSoftmax.apply(candidates, queries, settings, average)
     return result
 
 
@@ -140,13 +163,16 @@ class _WeightedSoftmax(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401
         candidates: Tensor,
         queries: Tensor | None,
-        settings: tuple[PairWeights, Tensor | None, float, int],
+        settings: tuple[PairWeights, Tensor | None, float, float, int, Tally | None],
         average: Tensor | None,
     ) -> Tensor:
-        sweep = _Sweep(candidates, queries, *settings)
-        ctx.sweep, ctx.summed = sweep, average is not None
+        weights, prior, temperature, stop_repulsion, block_size, tally = settings
+        ctx.scale = scale = temperature**-0.5  # of both factors of a similarity
+        rows, anchors = candidates * scale, None if queries is None else queries * scale
+        sweep = _Sweep(rows, anchors, weights, prior, stop_repulsion, block_size, tally)
+        ctx.sweep = sweep if average is None else None
         if average is None:
-            return sweep.run(torch.ones_like(sweep.weights.totals), gradient=False)[0]
+            return sweep.run(torch.ones_like(weights.totals), gradient=False)[0]
         losses, *gradients = sweep.run(average, gradient=any(ctx.needs_input_grad))
         ctx.save_for_backward(*gradients)
         return losses.sum()
@@ -155,14 +181,15 @@ class _WeightedSoftmax(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         if torch.is_grad_enabled():
             raise TensorError("a contrastive loss has no second derivatives. Call backward without create_graph.")
-        if ctx.summed:
-            to_candidates, to_anchors = (upstream * gradient for gradient in ctx.saved_tensors)
+        if ctx.sweep is None:
+            factor, gradients = upstream * ctx.scale, ctx.saved_tensors
         else:
             # a sweep takes factors from 0: one for the losses that are to fall, one for those that are to rise
             _, *fall = ctx.sweep.run(upstream.clamp(min=0), gradient=True)
             _, *rise = ctx.sweep.run(-upstream.clamp(max=0), gradient=True)
-            to_candidates, to_anchors = (down - up for down, up in zip(fall, rise, strict=True))
-        return to_candidates, None if ctx.sweep.queries is None else to_anchors, None, None
+            factor, gradients = ctx.scale, [down - up for down, up in zip(fall, rise, strict=True)]
+        to_candidates, *to_queries = (factor * gradient for gradient in gradients)
+        return to_candidates, to_queries[0] if to_queries else None, None, None
 
 
 @dataclass(frozen=True)
@@ -175,46 +202,59 @@ class _Sweep:
     prior: Tensor | None
     stop_repulsion: float
     block_size: int
+    tally: Tally | None
+    kept: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @property
     def anchors(self) -> Tensor:
         """The queries; or the first candidates."""
         return self.candidates[: len(self.weights.totals)] if self.queries is None else self.queries
 
-    def run(self, average: Tensor, *, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the losses times ``average``, and the gradient of their sum for the candidates and for the anchors."""
+    def run(self, average: Tensor, *, gradient: bool) -> tuple[Tensor, ...]:
+        """Return the losses times ``average``; then the gradient of their sum for the candidates, and for queries."""
         with torch.autocast(self.candidates.device.type, enabled=False):
             weights = self.weights.scaled(average)
             normaliser = self._normalisers()
             losses = weights.totals * self._without_own_prior(normaliser).log()
             repulsion = weights.totals / normaliser
-            to_candidates, to_anchors = self._gradients()
+            gradients = [torch.zeros_like(rows) for rows in (self.candidates, self.queries) if rows is not None]
             for rows, columns, mirrored in self._blocks():
                 similarity, exponential = self._similarities(rows, columns)
                 pull, mirror = weights.block(rows, columns, mirrored=mirrored)
-                slope, pull = self._meet(exponential * repulsion[rows, None], pull)
+                slope, pull = self._meet(similarity, exponential * repulsion[rows, None], pull)
                 losses[rows] -= torch.linalg.vecdot(pull, similarity)
                 if mirror is not None:
-                    mirror_slope, mirror = self._meet(exponential * repulsion[columns], mirror)
+                    mirror_slope, mirror = self._meet(similarity, exponential * repulsion[columns], mirror)
                     losses[columns] -= torch.linalg.vecdot(mirror, similarity, dim=0)
                     slope += mirror_slope
                 if gradient:
-                    to_anchors[rows].addmm_(slope, self.candidates[columns])
-                    to_candidates[columns].addmm_(slope.T, self.anchors[rows])
-            return losses, to_candidates, to_anchors
+                    self._descend(slope, rows, columns, gradients)
+            return losses, *gradients
 
-    def _meet(self, push: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
+    def _descend(self, slope: Tensor, rows: slice, columns: slice, gradients: list[Tensor]) -> None:
+        """Add what a block of slopes does to the rows of both its sides."""
+        if self.queries is None and rows == columns:  # both products are of the same rows
+            gradients[0][rows].addmm_(slope + slope.T, self.candidates[rows])
+        else:
+            gradients[-1][rows].addmm_(slope, self.candidates[columns])
+            gradients[0][columns].addmm_(slope.T, self.anchors[rows])
+
+    def _meet(self, similarity: Tensor, push: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
         """The slope of the loss in each similarity; and the pull, the stopped part of a positive's repulsion in it."""
+        if self.tally is not None:
+            self.tally.add(similarity, push, pull)
         if self.stop_repulsion:
-            excess = (push * pull.sign()).sub_(pull).relu_()  # max(0, push - pull) where pull > 0
-            pull = pull.add(excess, alpha=self.stop_repulsion)
+            held = (push * pull.sign()).maximum(pull)  # the push, where it is above a pull
+            pull = held if self.stop_repulsion == 1 else torch.lerp(pull, held, self.stop_repulsion)
         return push.sub_(pull), pull
 
     def _normalisers(self) -> Tensor:
         """Every anchor's sum of exponentials, both priors in it."""
         normaliser = torch.zeros_like(self.weights.totals)
         for rows, columns, mirrored in self._blocks():
-            _, exponential = self._similarities(rows, columns)
+            block = _, exponential = self._similarities(rows, columns)
+            if len(self.anchors) * len(self.candidates) <= KEPT_PAIRS:
+                self.kept[rows.start, columns.start] = block
             normaliser[rows] += exponential.sum(1)
             if mirrored:
                 normaliser[columns] += exponential.sum(0)
@@ -223,8 +263,13 @@ class _Sweep:
 
     def _similarities(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         """A block of similarities; and their exponentials times the priors of both, which keeps them symmetric."""
+        if (rows.start, columns.start) in self.kept:
+            return self.kept.pop((rows.start, columns.start))
         similarity = self.anchors[rows] @ self.candidates[columns].T
         exponential = similarity.exp()
+        of_pairs = self.weights.prior(rows, columns)
+        if of_pairs is not None:
+            exponential *= of_pairs
         if self.prior is not None:
             exponential *= self.prior[columns]
             if self.queries is None:
@@ -238,11 +283,6 @@ class _Sweep:
         if self.prior is None or self.queries is not None:
             return normaliser
         return normaliser / self.prior[: len(normaliser)]
-
-    def _gradients(self) -> tuple[Tensor, Tensor]:
-        """Room for the gradients of candidates and anchors; the same room where anchors are candidates."""
-        to_candidates = torch.zeros_like(self.candidates)
-        return to_candidates, to_candidates if self.queries is None else torch.zeros_like(self.queries)
 
     def _blocks(self) -> Iterator[tuple[slice, slice, bool]]:
         """The grid of this sweep."""

@@ -1,8 +1,7 @@
 """A contrastive loss as a module: it lines up who meets whom, and leaves the rest to pair weights and kernel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,26 +11,49 @@ from labelcontrast.contrast.candidates.door import Labels, example_weights, labe
 from labelcontrast.contrast.candidates.gather import gather_rows, processes, rank, sum_over_processes
 from labelcontrast.contrast.candidates.parts import Gathering, Part
 from labelcontrast.contrast.candidates.queue import Queue
-from labelcontrast.contrast.kernel import weighted_softmax, working_precision
+from labelcontrast.contrast.kernel import Tally, grid, weighted_softmax, working_precision
 from labelcontrast.contrast.label_sets import LabelSets, SampleIds
 from labelcontrast.contrast.rows import Contrast
-from labelcontrast.contrast.sharing import share
-from labelcontrast.errors import ConfigError
+from labelcontrast.contrast.sharing import SharedWeights, share
 
 
 @dataclass(frozen=True)
 class _LineUp:
-    """All that is ready before the kernel starts: the softmax, the factors of the anchors' losses, and what is new."""
+    """All that is ready before the kernel starts; ``factors`` weigh the anchors' losses, ``fresh`` is for the queue."""
 
-    softmax: Callable[..., Tensor]
+    gathering: Gathering
+    weights: SharedWeights
     factors: Tensor
-    scale: float
-    own: Tensor
-    fresh: Part
+    settings: Mapping[str, Any]
+    instance_prior: float
+    fresh: Part | None
 
-    def terms(self) -> Tensor:
-        """What each anchor adds to the sum."""
-        return self.softmax() * (self.scale * self.factors)
+    def softmax(self, average: Tensor | None = None, tally: Tally | None = None) -> Tensor:
+        """The losses of the anchors, or their weighted sum."""
+        candidates, queries = self.gathering.rows()
+        return weighted_softmax(
+            candidates,
+            self.weights,
+            queries=queries,
+            prior=self.gathering.prior(self.instance_prior),
+            temperature=self.settings["temperature"],
+            stop_repulsion=self.settings["stop_repulsion"],
+            block_size=self.settings["block_size"],
+            average=average,
+            tally=tally,
+        )
+
+    def diagnostics(self, tally: Tally) -> dict[str, Tensor]:
+        """What the sweep has shown, each a number on the device; NaN where there was nothing to average."""
+        totals, temperature = self.weights.totals, self.settings["temperature"]
+        own = len(totals) / temperature if self.gathering.symmetric else 0.0  # of a row with itself
+        negatives = tally.similarity_of_all - own - tally.similarity_of_positives
+        return {
+            "anchors_without_positives": 1 - totals.sign().mean(),
+            "similarity_of_positives": temperature * tally.similarity_of_positives / tally.positives,
+            "similarity_of_negatives": temperature * negatives / (self.gathering.pairs_met() - tally.positives),
+            "positives_pushed_away": tally.stoppable / tally.positives,
+        }
 
 
 class ContrastiveLoss(nn.Module):
@@ -47,6 +69,9 @@ class ContrastiveLoss(nn.Module):
         prototypes: a parameter [labels, dim], where the loss has prototypes.
         queue: the latest rows and their labels, where ``queue_size`` is not 0. In training a batch enters it after its
             loss; in evaluation it stays as it is.
+        diagnostics: with the parameter of this name, after every loss: the share of anchors without positives, the mean
+            cosine similarity of positives and of negatives, and the share of positives that are pushed more than they
+            are pulled (the positive regularisation ratio, A.2 of arXiv 2412.00101).
     """
 
     def __init__(
@@ -63,6 +88,7 @@ class ContrastiveLoss(nn.Module):
         self.settings = dict(settings)
         self.num_labels = num_labels
         self.dim = dim
+        self.diagnostics: dict[str, Tensor] = {}
         if "prototypes" in contrast.candidates:
             self.prototypes = nn.Parameter(torch.empty(num_labels or 0, dim or 0))
             nn.init.xavier_uniform_(self.prototypes, generator=generator)
@@ -101,8 +127,8 @@ class ContrastiveLoss(nn.Module):
             TensorError: labels or weights out of their range.
         """
         line_up = self._line_up(projections, labels, weights, keys)
-        loss = line_up.terms() if self.settings["reduction"] == "none" else self._averaged(line_up)
-        if self.queue is not None and self.training:
+        loss = self._terms(line_up) if self.settings["reduction"] == "none" else self._averaged(line_up)
+        if self.queue is not None and line_up.fresh is not None and self.training:
             self.queue.append(line_up.fresh.rows.detach(), line_up.fresh.sets.raw)
         return loss
 
@@ -115,11 +141,43 @@ class ContrastiveLoss(nn.Module):
         keys: Tensor | None = None,
     ) -> Tensor:
         """List what each anchor adds to the sum that is averaged: instances, view by view, and then prototypes."""
-        return self._line_up(projections, labels, weights, keys).terms()
+        return self._terms(self._line_up(projections, labels, weights, keys))
+
+    @torch.no_grad()
+    def pair_weights(self, labels: Tensor, *, views: int = 1) -> Tensor:
+        """Show the weights W of a small batch, [anchors, candidates]: how strongly each is pulled to each.
+
+        Example:
+            >>> from labelcontrast.contrast.factory import make_loss
+            >>> make_loss("base").pair_weights(torch.tensor([[1, 1], [1, 0], [0, 1], [1, 1]]))
+            tensor([[0.0000, 0.2500, 0.2500, 0.5000],
+                    [0.5000, 0.0000, 0.0000, 0.5000],
+                    [0.5000, 0.0000, 0.0000, 0.5000],
+                    [0.5000, 0.2500, 0.2500, 0.0000]])
+        """
+        weights = self._line_up(torch.ones(len(labels), views, self.dim or 1), labels, None, None).weights
+        pairs = weights.pairs
+        shape = len(pairs.anchors), len(pairs.candidates)
+        dense = torch.zeros(shape)
+        for rows, columns, mirrored in grid(*shape, size=max(shape), symmetric=pairs.symmetric, cuts=pairs.cuts):
+            dense[rows, columns], mirror = weights.block(rows, columns, mirrored=mirrored)
+            if mirror is not None:
+                dense[columns, rows] = mirror.T
+        return dense
+
+    @property
+    def _scale(self) -> float:
+        """Temperature over base temperature, where there is one."""
+        base = self.settings["base_temperature"]
+        return 1.0 if base is None else self.settings["temperature"] / base
+
+    def _terms(self, line_up: _LineUp) -> Tensor:
+        """What each anchor adds to the sum."""
+        return line_up.softmax() * (self._scale * line_up.factors)
 
     def _averaged(self, line_up: _LineUp) -> Tensor:
         """The average over the anchors of all processes."""
-        factors, own = line_up.factors, line_up.own
+        factors, own = line_up.factors, line_up.gathering.own()
         everywhere = processes() if self.settings["gather"] else 1
         total = factors.sum(0, keepdim=True)
         if everywhere > 1:
@@ -129,7 +187,10 @@ class ContrastiveLoss(nn.Module):
             total = torch.ones_like(total)
         # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
         factors = factors * (own * everywhere + 1 - own)
-        loss = line_up.softmax(average=line_up.scale * factors / total.masked_fill(total == 0, 1))
+        tally = Tally() if self.settings["diagnostics"] else None
+        loss = line_up.softmax(average=self._scale * factors / total.masked_fill(total == 0, 1), tally=tally)
+        if tally is not None:
+            self.diagnostics = line_up.diagnostics(tally)
         return loss + (sum_over_processes(loss) / everywhere - loss).detach() if everywhere > 1 else loss
 
     def _line_up(self, projections: Tensor, labels: Labels, weights: Tensor | None, keys: Tensor | None) -> _LineUp:
@@ -139,22 +200,11 @@ class ContrastiveLoss(nn.Module):
             parts, fresh = self._parts(projections, labels, weights, keys)
             gathering = Gathering.of(parts)
             affinity = contrast.affinity_for(settings)
-            pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity)
+            pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
             shared = share(pairs, contrast.sharing, block_size=settings["block_size"])
-            candidates, queries = gathering.rows()
-            softmax = partial(
-                weighted_softmax,
-                candidates,
-                shared,
-                queries=queries,
-                prior=gathering.prior(settings[contrast.instance_prior] if contrast.instance_prior else 1.0),
-                temperature=settings["temperature"],
-                stop_repulsion=settings["stop_repulsion"],
-                block_size=settings["block_size"],
-            )
             factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
-            base = settings["base_temperature"] or settings["temperature"]
-            return _LineUp(softmax, factors, settings["temperature"] / base, gathering.own(), fresh)
+        prior = settings[contrast.instance_prior] if contrast.instance_prior else 1.0
+        return _LineUp(gathering, shared, factors, settings, prior, fresh)
 
     def _parts(
         self,
@@ -162,8 +212,8 @@ class ContrastiveLoss(nn.Module):
         labels: Labels,
         weights: Tensor | None,
         keys: Tensor | None,
-    ) -> tuple[list[Part], Part]:
-        """All who take part, and of them those that are new."""
+    ) -> tuple[list[Part], Part | None]:
+        """All who take part; and those that are to enter the queue."""
         views = self._unit(projections)
         sets = self._sets(labels, views)
         own = example_weights(weights, views)
@@ -172,30 +222,28 @@ class ContrastiveLoss(nn.Module):
             Part(view, sets, anchor=every or not number, candidate=sampled and keys is None, weights=own)
             for number, view in enumerate(views.unbind(1))
         ]
-        offered = views if keys is None else self._unit(keys)
+        offered = views if keys is None else self._unit(keys.to(projections.dtype))
         if keys is not None:
             parts += [Part(view, sets) for view in offered.unbind(1)]
         if "prototypes" in self.contrast.candidates:
             parts.append(self._prototypes(views))
-        if len({part.candidate for part in parts if part.anchor}) == 2:
-            raise ConfigError("with keys, prototypes cannot be anchors too: it needs prototype_anchors=False.")
-        fresh = Part(offered.flatten(0, 1), self._foreign(sets.repeat(offered.shape[1]).raw))
-        others, fresh = self._others(fresh) if self.settings["gather"] and sampled else ([], fresh)
-        if self.queue is not None and sampled:
-            filled = self.queue.filled.to(views.dtype)
-            others.append(
-                Part(self.queue.rows.to(views.dtype), self._foreign(self.queue.labels.to(views.dtype)), filled=filled)
-            )
+        if not sampled or (self.queue is None and not self.settings["gather"]):
+            return parts, None
+        others, fresh = self._elsewhere(Part(offered.flatten(0, 1), self._foreign(sets.repeat(offered.shape[1]).raw)))
         return parts + others, fresh
 
-    def _others(self, fresh: Part) -> tuple[list[Part], Part]:
-        """The rows of all other processes; and what is new everywhere."""
-        if processes() == 1:
-            return [], fresh
-        rows, matrices = gather_rows(fresh.rows), gather_rows(fresh.sets.raw)
-        parts = [Part(part, self._foreign(matrix)) for part, matrix in zip(rows, matrices, strict=True)]
-        others = [part for number, part in enumerate(parts) if number != rank()]
-        return others, Part(torch.cat(rows), self._foreign(torch.cat(matrices)))
+    def _elsewhere(self, fresh: Part) -> tuple[list[Part], Part]:
+        """The candidates of other processes and of earlier batches; and what is new in all processes."""
+        others = []
+        if self.settings["gather"] and processes() > 1:
+            rows, matrices = gather_rows(fresh.rows), gather_rows(fresh.sets.raw)
+            parts = [Part(part, self._foreign(matrix)) for part, matrix in zip(rows, matrices, strict=True)]
+            others = [part for number, part in enumerate(parts) if number != rank()]
+            fresh = Part(torch.cat(rows), self._foreign(torch.cat(matrices)))
+        if self.queue is not None:
+            earlier, labels, filled = (held.to(fresh.rows.dtype) for held in self.queue.latest)
+            others.append(Part(earlier, self._foreign(labels), filled=filled))
+        return others, fresh
 
     def _prototypes(self, like: Tensor) -> Part:
         """The prototypes, each with its label."""

@@ -41,6 +41,8 @@ class Contrast:
         anchors: who is pulled.
         candidates: who pulls and pushes.
         prototype_affinity: another affinity, to prototypes.
+        pair_prior: what each pair is multiplied with in the denominator, symmetric in the two; an anchor that it leaves
+            without candidates has no loss.
         instance_prior: the name of the parameter that instances are multiplied with in the denominator.
         views_only: the positives of an example are its other views, whatever the labels.
     """
@@ -52,6 +54,7 @@ class Contrast:
     anchors: tuple[Rows, ...] = ("instances",)
     candidates: tuple[Rows, ...] = ("instances",)
     prototype_affinity: Affinity | None = None
+    pair_prior: Affinity | None = None
     instance_prior: str | None = None
     views_only: bool = False
 

@@ -11,7 +11,7 @@ Neither needs an array of anchors x candidates x labels. Plainly, the second is
     W = F * ((Y[:anchors] / sizes / mass) @ Y.T)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelcontrast.contrast.affinity import Affinity, any_shared
-from labelcontrast.contrast.kernel import BLOCK_SIZE, Block, PairWeights, grid
+from labelcontrast.contrast.kernel import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, grid
 from labelcontrast.contrast.label_sets import LabelSets
 
 Sharing = Literal["per anchor", "per label"]
@@ -34,12 +34,15 @@ class Pairs:
         candidates: theirs; the first are the anchors where ``symmetric``.
         affinities: each with the first candidate that it is for.
         symmetric: the anchors are candidates, each without itself.
+        prior: a symmetric affinity that pairs are multiplied with in the denominator.
     """
 
     anchors: LabelSets
     candidates: LabelSets
     affinities: tuple[tuple[int, Affinity], ...]
     symmetric: bool
+    prior: Affinity | None = None
+    kept: dict[tuple[int, int], tuple[Block, Block | None]] = field(default_factory=dict, init=False)
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -56,13 +59,29 @@ class Pairs:
         return next(affinity for start, affinity in reversed(self.affinities) if start <= candidates.start)
 
     def alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
-        """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round."""
+        """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round.
+
+        Of a small problem they are kept for the next time, which is the last: first they are summed, and then used.
+        """
+        place = rows.start, columns.start
+        if place in self.kept:
+            return self.kept.pop(place)
+        blocks = self._alike(rows, columns, mirrored=mirrored)
+        if len(self.anchors) * len(self.candidates) <= KEPT_PAIRS:
+            self.kept[place] = blocks
+        return blocks
+
+    def _alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The same, computed."""
         anchors, candidates = self.anchors[rows], self.candidates[columns]
         overlap = anchors.overlap(candidates)
         here, there = anchors.sizes_beside(candidates), candidates.sizes_beside(anchors).T
-        alike = self.affinity(columns)(overlap, here, there)
-        mirror = self.affinity(rows)(overlap, there, here) if mirrored else None
-        return self.without_self(alike, rows, columns), mirror
+        affinity, mirror_affinity = self.affinity(columns), self.affinity(rows)
+        alike = self.without_self(affinity(overlap, here, there), rows, columns)
+        if not mirrored:
+            return alike, None
+        same = affinity is mirror_affinity and getattr(affinity, "symmetric", False)
+        return alike, alike if same else mirror_affinity(overlap, there, here)
 
     def without_self(self, block: Block, rows: slice, columns: slice) -> Block:
         """The block with 0 for the pairs of an example with itself."""
@@ -71,18 +90,21 @@ class Pairs:
 
 @dataclass(frozen=True)
 class SharedWeights(PairWeights):
-    """The weights W as factors: an affinity, times what each anchor gives to each label, or to each positive.
+    """The weights W as a product: what each pair gets by itself, times a factor of its anchor.
 
     Attributes:
         pairs: who meets whom.
-        shares: what an anchor gives, [anchors, labels] or, per anchor, [anchors, 1].
+        factors: those of the anchors.
         totals: the sum of each anchor's weights; 0 for an anchor without positives.
+        shares: per label, what an anchor gives to each candidate with one of its labels, [anchors, labels].
+        equal_shares: whether all anchors with a label give the same; then the shares are symmetric.
     """
 
     pairs: Pairs
-    shares: Float[Tensor, "anchors shares"]
+    factors: Float[Tensor, " anchors"]
     totals: Float[Tensor, " anchors"]
-    sharing: Sharing
+    shares: Float[Tensor, "anchors labels"] | None = None
+    equal_shares: bool = False
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -91,20 +113,33 @@ class SharedWeights(PairWeights):
 
     def scaled(self, factors: Float[Tensor, " anchors"]) -> "SharedWeights":
         """The same weights, every anchor's times its factor."""
-        return replace(self, shares=self.shares * factors[:, None], totals=self.totals * factors)
+        return replace(self, factors=self.factors * factors, totals=self.totals * factors)
+
+    def prior(self, rows: slice, columns: slice) -> Block | None:
+        """The prior of the pairs, where they have one."""
+        if self.pairs.prior is None:
+            return None
+        return replace(self.pairs, affinities=((0, self.pairs.prior),)).alike(rows, columns, mirrored=False)[0]
 
     def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
         """The weights of anchors ``rows`` on candidates ``columns``, and where mirrored those the other way round."""
-        if self.sharing == "per anchor":
-            alike, mirror = self.pairs.alike(rows, columns, mirrored=mirrored)
-            return alike * self.shares[rows], None if mirror is None else mirror * self.shares[columns, 0]
+        pull, mirror = self._spread(rows, columns, mirrored=mirrored)
+        if pull is None or not self.pairs.alike_where_shared:
+            alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
+            pull = alike if pull is None else pull * alike
+            mirror = mirror_alike if mirror is None or mirror_alike is None else mirror * mirror_alike
+        pull = self.pairs.without_self(pull, rows, columns)
+        return pull * self.factors[rows, None], None if mirror is None else mirror * self.factors[columns]
+
+    def _spread(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block | None, Block | None]:
+        """The shares, summed over the labels that two have in common; nothing where they are not per label."""
+        if self.shares is None:
+            return None, None
         labels = self.pairs.candidates.matrix
-        pull = self.shares[rows] @ labels[columns].T
-        mirror = labels[rows] @ self.shares[columns].T if mirrored else None
-        if self.pairs.alike_where_shared:
-            return self.pairs.without_self(pull, rows, columns), mirror
-        alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
-        return pull * alike, None if mirror is None or mirror_alike is None else mirror * mirror_alike
+        spread = self.shares[rows] @ labels[columns].T
+        if not mirrored:
+            return spread, None
+        return spread, spread if self.equal_shares else labels[rows] @ self.shares[columns].T
 
 
 def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
@@ -123,11 +158,21 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
         >>> share(pairs, "per label").block(everyone, everyone, mirrored=False)[0][0]
         tensor([0.0000, 0.5000, 0.2500, 0.2500])
     """
-    mass = _mass(pairs, sharing, block_size or BLOCK_SIZE)
+    size = block_size or BLOCK_SIZE
+    mass = _mass(pairs, sharing, size)
+    if pairs.prior is not None:  # an anchor without a candidate in its denominator gives nothing
+        mass *= _mass(replace(pairs, affinities=((0, pairs.prior),)), "per anchor", size).sign()
     if sharing == "per anchor":
-        return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass), mass[:, 0].sign(), sharing)
-    labels = _ratio(pairs.anchors.matrix, pairs.anchors.sizes[:, None])
-    return SharedWeights(pairs, _ratio(labels, mass), (labels * mass.sign()).sum(1), sharing)
+        return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass)[:, 0], mass[:, 0].sign())
+    labels, sizes = pairs.anchors.matrix, pairs.anchors.sizes
+    per_label = _ratio(torch.ones_like(sizes), sizes)
+    return SharedWeights(
+        pairs,
+        factors=per_label,
+        totals=(labels * mass.sign()).sum(1) * per_label,
+        shares=_ratio(labels, mass),
+        equal_shares=pairs.alike_where_shared and torch.equal(labels, labels.sign()),
+    )
 
 
 def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
@@ -151,4 +196,4 @@ def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anc
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """The quotient, with 0 / 0 counting as 0."""
-    return numerator / denominator.masked_fill(denominator == 0, 1)
+    return numerator * denominator.sign() / denominator.clamp(min=torch.finfo(denominator.dtype).tiny)

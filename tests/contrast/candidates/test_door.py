@@ -62,6 +62,11 @@ def test_refused_weights(weights: Tensor, error: type[Exception], message: str) 
         example_weights(weights, Z)
 
 
+def test_a_wrong_label_is_refused_beside_an_unknown_one() -> None:
+    with pytest.raises(TensorError, match="labels must be from 0 to 1"):
+        label_sets(torch.tensor([[torch.nan], [2.0], [0.0]]), Z, dense=False)
+
+
 def test_refused_sparse_labels() -> None:
     with pytest.raises(TensorError, match="labels must be from 0 to 1"):
         label_sets((2 * Y).to_sparse(), Z, dense=False)

@@ -1,10 +1,12 @@
 """Parts come together: anchors first, each kind with its affinity and its prior."""
 
+import pytest
 import torch
 
 from labelcontrast.contrast.affinity import any_shared, jaccard
 from labelcontrast.contrast.candidates.parts import Gathering, Part
 from labelcontrast.contrast.label_sets import LabelSets
+from labelcontrast.errors import ConfigError
 
 
 def part(value: float, size: int, **more: object) -> Part:
@@ -38,3 +40,11 @@ def test_the_prior_is_of_instances_and_0_for_empty_places() -> None:
     parts = [part(1, 1, anchor=True), part(2, 1, kind="prototypes"), part(3, 2, filled=torch.tensor([1.0, 0.0]))]
     assert Gathering.of(parts).prior(0.5).tolist() == [0.5, 1.0, 0.5, 0.0]
     assert Gathering.of(parts[:2]).prior(1.0) is None
+
+
+def test_keys_and_prototype_anchors_do_not_go_together() -> None:
+    parts = [part(1, 1, anchor=True, candidate=False), part(2, 1, kind="prototypes", anchor=True)]
+    with pytest.raises(
+        ConfigError, match="with keys, prototypes cannot be anchors too: it needs prototype_anchors=False"
+    ):
+        Gathering.of(parts)

@@ -11,6 +11,7 @@ from labelcontrast.contrast.affinity import Affinity
 from labelcontrast.contrast.label_sets import LabelSets
 from labelcontrast.contrast.rows import Rows
 from labelcontrast.contrast.sharing import Pairs
+from labelcontrast.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,14 @@ class Gathering:
 
     @classmethod
     def of(cls, parts: Sequence[Part]) -> "Gathering":
-        """Tell anchors from candidates."""
+        """Tell anchors from candidates.
+
+        Raises:
+            ConfigError: some anchors are candidates, and some are not.
+        """
         anchors = [part for part in parts if part.anchor]
+        if len({part.candidate for part in anchors}) == 2:
+            raise ConfigError("with keys, prototypes cannot be anchors too: it needs prototype_anchors=False.")
         others = [part for part in parts if part.candidate and not part.anchor]
         return cls(anchors, [part for part in anchors if part.candidate] + others)
 
@@ -60,7 +67,7 @@ class Gathering:
         queries = None if self.symmetric else torch.cat([part.rows for part in self.anchors])
         return torch.cat([part.rows for part in self.candidates]), queries
 
-    def pairs(self, affinity: Affinity, to_prototypes: Affinity) -> Pairs:
+    def pairs(self, affinity: Affinity, to_prototypes: Affinity, *, prior: Affinity | None = None) -> Pairs:
         """Who meets whom."""
         affinities: list[tuple[int, Affinity]] = []
         start = 0
@@ -74,7 +81,7 @@ class Gathering:
             anchors = candidates[: sum(len(part.rows) for part in self.anchors)]
         else:
             anchors = LabelSets.join([part.sets for part in self.anchors])
-        return Pairs(anchors, candidates, tuple(affinities), self.symmetric)
+        return Pairs(anchors, candidates, tuple(affinities), self.symmetric, prior)
 
     def prior(self, of_instances: float) -> Float[Tensor, " candidates"] | None:
         """What the candidates' exponentials are multiplied with; none where that is 1 for all."""
@@ -85,6 +92,11 @@ class Gathering:
             filled = torch.ones_like(part.rows[:, 0]) if part.filled is None else part.filled
             prior.append(filled * (of_instances if part.kind == "instances" else 1.0))
         return torch.cat(prior)
+
+    def pairs_met(self) -> Tensor | int:
+        """How many pairs there are, without those of a row with itself."""
+        present = sum(len(part.rows) if part.filled is None else part.filled.sum() for part in self.candidates)
+        return sum(len(part.rows) for part in self.anchors) * (present - int(self.symmetric))
 
     def weights(self) -> Float[Tensor, " anchors"]:
         """What the losses of the anchors count."""

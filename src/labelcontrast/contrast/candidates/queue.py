@@ -32,6 +32,11 @@ class Queue(nn.Module):
         self.register_buffer("filled", torch.zeros(size))
         self.register_buffer("next", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def latest(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, labels, and which of them are filled."""
+        return self.rows, self.labels, self.filled
+
     @torch.no_grad()
     def append(self, rows: Float[Tensor, "batch dim"], labels: Float[Tensor, "batch labels"]) -> None:
         """Put the rows in place of the oldest; of more rows than there are places, the last stay."""

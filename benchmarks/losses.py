@@ -1,0 +1,212 @@
+"""How fast and how small the losses are: ratios to other ways of computing the same, taken in one process.
+
+    python benchmarks/losses.py             # one thread, processor time: holds on a machine that does other work too
+    python benchmarks/losses.py 2           # two threads, wall time: needs the machine for itself
+
+Both take some minutes and write into benchmarks/results. A ratio is the minimum time of one over the minimum of the
+other, the two run in turns. Memory is what the peak of a fresh process grows by.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+import labelcontrast as lc
+
+RESULTS = Path(__file__).parent / "results"
+THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+clock = time.process_time if THREADS == 1 else time.perf_counter
+FLAT = ["simclr", "supcon", "base", "jscl", "proto", "mulsupcon", "msc", "wo_reg", "reg"]
+BARS = {
+    "reg / three bare products": {"603": 1.8, "2139": 1.3, "8283": 1.0},
+    "published form / reg": {"256, 54": 20, "512, 91": 40, "1024, 146": 80, "256, 500": 150},
+    "pytorch-metric-learning / supcon": {"256": 1, "4096": 3},
+}
+
+
+def batch(size: int, labels: int) -> tuple[Tensor, Tensor]:
+    """Projections, and about three labels each."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(size, 256, generator=generator), (
+        torch.rand(size, labels, generator=generator) < 3 / labels
+    ).float()
+
+
+def ours(name: str, size: int, labels: int, **parameters: object) -> Callable[[], None]:
+    """One forward and backward pass."""
+    z, y = batch(size, labels)
+    z = (torch.stack([z, z.flip(0)], 1) if name == "simclr" else z).requires_grad_()
+    loss = lc.make_loss(name, num_labels=labels, dim=256, **parameters)
+
+    def step() -> None:
+        z.grad = None
+        loss.zero_grad()
+        loss(z, y).backward()
+
+    return step
+
+
+def bare_products(rows: int) -> Callable[[], None]:
+    """The three products that no exact form can do without."""
+    x = torch.randn(rows, 256)
+
+    def step() -> None:
+        s = x @ x.T
+        s @ x, s.T @ x
+
+    return step
+
+
+def published(size: int, labels: int) -> Callable[[], None]:
+    """L_REG as its equations stand: an array of rows x rows x labels."""
+    z, y = batch(size, labels)
+    z.requires_grad_()
+    prototypes = torch.randn(labels, 256, requires_grad=True)
+
+    def step() -> None:
+        rows = F.normalize(torch.cat([z, prototypes]))
+        sets = torch.cat([y, torch.eye(labels)])
+        away = 1 - torch.eye(len(rows))
+        s = rows @ rows.T / 0.1
+        log_p = s - (s.exp() * away).sum(1, keepdim=True).log()
+        shared = torch.einsum("ic,jc->ijc", sets, sets) * away[:, :, None]
+        weights = (shared / (shared.sum(1, keepdim=True) + 1e-8)).sum(2) / sets.sum(1, keepdim=True).clamp(min=1)
+        stopped = (log_p.exp() - weights).clamp(min=0).detach() * (weights > 0)
+        losses = -(weights * log_p).sum(1) - (stopped * s).sum(1)
+        (losses.sum() / (weights.sum(1) > 0).sum()).backward()
+
+    return step
+
+
+def metric_learning(size: int) -> Callable[[], None]:
+    """SupCon of pytorch-metric-learning, one class an example."""
+    from pytorch_metric_learning.losses import SupConLoss
+
+    z, _ = batch(size, 3)
+    z.requires_grad_()
+    classes, loss = torch.arange(size) % 50, SupConLoss(temperature=0.1)
+    return lambda: loss(z, classes).backward()
+
+
+def supcon_of_classes(size: int) -> Callable[[], None]:
+    """Ours, on the same."""
+    z, _ = batch(size, 3)
+    z.requires_grad_()
+    y, loss = F.one_hot(torch.arange(size) % 50), lc.make_loss("supcon")
+    return lambda: loss(z, y).backward()
+
+
+def in_turns(steps: dict[str, Callable[[], None]], times: int) -> dict[str, float]:
+    """The least time of each, in seconds."""
+    for step in steps.values():
+        step()
+    best = dict.fromkeys(steps, float("inf"))
+    for _ in range(times):
+        for name, step in steps.items():
+            start = clock()
+            step()
+            best[name] = min(best[name], clock() - start)
+    return best
+
+
+def ratio(one: Callable[[], None], other: Callable[[], None], times: int) -> float:
+    best = in_turns({"one": one, "other": other}, times)
+    return round(best["one"] / best["other"], 2)
+
+
+def peak_memory(expression: str) -> float:
+    """MiB by which the peak of a fresh process grows when it takes one step; needs Linux to reset the peak."""
+    program = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch
+from losses import *
+ours("supcon", 8, 3)()
+step = {expression}
+def status(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+step()
+print((status("VmHWM") - before) / 1024)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return round(float(run.stdout), 1)
+
+
+def measure() -> dict[str, object]:
+    """Everything, in the order of the table of the issue."""
+    found: dict[str, object] = {}
+    torch.set_num_threads(THREADS)
+    found["reg / three bare products"] = {
+        str(size + 91): ratio(ours("reg", size, 91), bare_products(size + 91), times)
+        for size, times in [(512, 100), (2048, 20), (8192, 5)]
+    }
+    seconds = in_turns({name: ours(name, 2048, 91) for name in FLAT}, 8)
+    found["seconds at 2,048 examples, 91 labels"] = {name: round(value, 4) for name, value in seconds.items()}
+    growth = {}
+    for size in (1024, 2048, 4096, 8192, 16384):
+        growth[str(size)] = round(in_turns({"reg": ours("reg", size, 91)}, 3)["reg"], 4)
+    found["seconds of reg, 91 labels"] = growth
+    torch.set_num_threads(1)
+    found["published form / reg"] = {
+        f"{size}, {labels}": ratio(published(size, labels), ours("reg", size, labels), 3)
+        for size, labels in [(256, 54), (512, 91), (1024, 146), (256, 500)]
+    }
+    found["pytorch-metric-learning / supcon"] = {
+        str(size): ratio(metric_learning(size), supcon_of_classes(size), 5) for size in (256, 4096)
+    }
+    found["MiB, reg, 91 labels"] = {str(size): peak_memory(f'ours("reg", {size}, 91)') for size in (1024, 4096, 16384)}
+    found["MiB at 4,096"] = {
+        "supcon": peak_memory("supcon_of_classes(4096)"),
+        "pytorch-metric-learning": peak_memory("metric_learning(4096)"),
+    }
+    return found
+
+
+def draw(found: dict[str, dict[str, float]], path: Path) -> None:
+    """Time over the number of examples, beside n squared."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    growth = found["seconds of reg, 91 labels"]
+    sizes = [int(size) for size in growth]
+    figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
+    axes.loglog(sizes, growth.values(), "o-", label="reg, forward and backward")
+    last = growth[str(sizes[-1])]
+    axes.loglog(sizes, [last * (size / sizes[-1]) ** 2 for size in sizes], "--", label="n squared")
+    axes.set(xlabel="examples in the batch", ylabel=f"seconds, threads: {THREADS}")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    RESULTS.mkdir(exist_ok=True)
+    found = measure()
+    machine = {
+        "date": date.today().isoformat(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "load average": os.getloadavg()[2],
+        "threads": THREADS,
+    }
+    (RESULTS / f"losses_{THREADS}.json").write_text(
+        json.dumps({"machine": machine, "bars": BARS, "found": found}, indent=1) + "\n"
+    )
+    draw(found, RESULTS / f"losses_{THREADS}.png")
+    print(json.dumps(found, indent=1))

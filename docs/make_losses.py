@@ -1,0 +1,92 @@
+"""Write docs/losses.md from the catalogue, with the pair weights of a toy batch for every contrastive loss.
+
+python docs/make_losses.py
+"""
+
+from pathlib import Path
+
+import torch
+
+import labelcontrast as lc
+from labelcontrast.contrast.rows import LossRow
+
+HERE = Path(__file__).parent
+TOY = {
+    "cat": [1, 0, 0],
+    "cat, dog": [1, 1, 0],
+    "dog": [0, 1, 0],
+    "cat, dog, owl": [1, 1, 1],
+    "owl": [0, 0, 1],
+    "none": [0, 0, 0],
+}
+HEAD = f"""# The losses
+
+Made from the catalogue by `docs/make_losses.py`; `labelcontrast losses` prints the same rows. Every loss is made by
+`lc.make_loss(name, ...)` and called as `loss(projections, labels)`, those on logits as `loss(logits, labels)`.
+
+In the equations $p_{{ij}}$ is the share of candidate j in the softmax of anchor i over all candidates but itself, of
+$s_{{ij}} = \\cos(z_i, z_j) / \\tau$. The figures show the weights W with which an anchor (row) is pulled to a candidate
+(column), in a batch of six with the label sets {", ".join(f"*{name}*" for name in TOY)}; where there are
+prototypes, they come after the examples.
+
+## Add your own
+
+A new weighting is a function of three counts: the labels two examples share, and how many each has.
+
+```python
+import labelcontrast as lc
+from labelcontrast.contrast.rows import Contrast
+
+
+def dice(overlap, size_i, size_j):
+    \"\"\"Twice the shared labels, over the labels of both.\"\"\"
+    return 2 * overlap / (size_i + size_j).clamp(min=1)
+
+
+loss = lc.ContrastiveLoss(Contrast(affinity=dice), lc.check_loss("base", {{"temperature": 0.1}}))
+```
+
+It has blocks, views, soft and unknown labels, and the regulariser of `reg` (`stop_repulsion`). To name it, put a row
+into `contrast/catalogue.py`, and its literal formula into `tests/contrast/oracle.py`.
+"""
+
+
+def section(row: LossRow) -> str:
+    """One loss: sentence, equation, reference, parameters, figure."""
+    lines = [f"## {row.name}", "", row.summary, "", f"$${row.equation}$$", "", f"Reference: {row.reference}.", ""]
+    lines += ["| parameter | default | meaning | accepts |", "|---|---|---|---|"]
+    lines += [f"| `{p.name}` | `{p.default}` | {p.meaning} | {p.expected} |" for p in row.takes]
+    if row.contrast is not None:
+        lines += ["", f"![pair weights of {row.name}](losses/{row.name}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *(section(row) for row in lc.loss_catalogue())])
+
+
+def draw(name: str, path: Path) -> None:
+    """The pair weights of the toy batch; white is none."""
+    from matplotlib import pyplot as plt
+
+    labels = torch.tensor(list(TOY.values()))
+    loss = lc.make_loss(name, num_labels=3, dim=2)
+    weights = loss.pair_weights(labels, views=2 if name == "simclr" else 1)
+    figure, axes = plt.subplots(figsize=(weights.shape[1] / 4, weights.shape[0] / 4), layout="constrained")
+    axes.imshow(weights.numpy(), cmap="Greens", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    (HERE / "losses").mkdir(exist_ok=True)
+    for row in lc.loss_catalogue():
+        if row.contrast is not None:
+            draw(row.name, HERE / "losses" / f"{row.name}.png")
+    (HERE / "losses.md").write_text(page())

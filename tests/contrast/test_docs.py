@@ -1,0 +1,52 @@
+"""The page of losses is what the catalogue says, and its example is a loss."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture
+def maker() -> ModuleType:
+    """The script that makes the page."""
+    spec = importlib.util.spec_from_file_location("make_losses", DOCS / "make_losses.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_up_to_date(maker: ModuleType) -> None:
+    assert (DOCS / "losses.md").read_text() == maker.page(), "run python docs/make_losses.py"
+    assert all((DOCS / name).is_file() for name in re.findall(r"\((losses/\w+\.png)\)", maker.page()))
+
+
+def test_your_own_loss_in_ten_lines() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "losses.md").read_text(), re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) <= 10
+    names: dict = {}
+    exec(code, names)
+    y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    z = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    s = F.normalize(z) @ F.normalize(z).T / 0.1
+    log_p = s - s.masked_fill(torch.eye(3, dtype=torch.bool), -torch.inf).logsumexp(1, keepdim=True)
+    # the first shares one label of three with each other; these share nothing with one another
+    expected = -(log_p[0, 1] + log_p[0, 2]) / 2 - log_p[1, 0] - log_p[2, 0]
+    torch.testing.assert_close(names["loss"](z, y), expected / 3)
+
+
+def test_pair_weights_of_the_figures(maker: ModuleType) -> None:
+    """The rows of examples with a positive sum to one, for every loss that shares out per anchor or per label."""
+    import labelcontrast as lc
+
+    labels = torch.tensor(list(maker.TOY.values()))
+    for row in lc.loss_catalogue():
+        if row.contrast is not None:
+            weights = lc.make_loss(row.name, num_labels=3, dim=2).pair_weights(labels, views=2)
+            assert ((weights.sum(1) - 1).abs() < 1e-6).logical_or(weights.sum(1) == 0).all()
+            assert weights.any()
