@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,12 +82,13 @@ def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None
     assert result == json.loads((folder / "metrics.json").read_text())
 
 
-def broken(text: str) -> Callable[[Path], Path]:
-    def write(folder: Path) -> Path:
-        (folder / "data.jsonl").write_text(text)
-        return folder / "data.jsonl"
-
-    return write
+def test_force_starts_anew_but_not_for_data_that_are_refused(vectors: Path, tmp_path: Path) -> None:
+    first = run_experiment(build(vectors), tmp_path / "run")
+    with pytest.raises(DataError):
+        run_experiment(build(vectors, data="nowhere.csv"), tmp_path / "run", force=True)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == first
+    anew = run_experiment(build(vectors, seed=5), tmp_path / "run", force=True)
+    assert anew["metrics"] != first["metrics"]
 
 
 @pytest.mark.parametrize(

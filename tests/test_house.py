@@ -18,6 +18,7 @@ FLOORS = [
     ["studies", "estimator", "integrations"],
     ["experiment"],
     ["prediction", "reporting"],
+    ["objective"],
     ["run_folder", "provenance", "door", "allocator"],
     ["training"],
     ["data"],

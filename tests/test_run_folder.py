@@ -9,7 +9,16 @@ import torch
 
 from labelcontrast.config import RunSettings
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.run_folder import claim, drop_weights, load_model, load_settings, read_json, save_model, write_json
+from labelcontrast.run_folder import (
+    claim,
+    drop_weights,
+    load_model,
+    load_settings,
+    make_room,
+    read_json,
+    save_model,
+    write_json,
+)
 
 Runs = dict[str, Path]
 
@@ -54,6 +63,9 @@ def test_a_run_that_is_there_is_kept(copied: Path) -> None:
     claim(copied, settings, resume=True, force=False)
     assert (copied / "metrics.json").exists()
     claim(copied, settings, resume=False, force=True)
+    make_room(copied, force=False)
+    assert (copied / "metrics.json").exists()
+    make_room(copied, force=True)
     assert not copied.exists()
 
 

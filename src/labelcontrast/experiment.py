@@ -7,25 +7,24 @@ thresholds, metrics, and the folder that holds all of it.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from labelcontrast.config import RunSettings
-from labelcontrast.contrast.factory import make_loss
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.door import Kind, check_door
 from labelcontrast.encoders.base import Encoder
-from labelcontrast.encoders.projector import Projector
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.objective import build_objective
 from labelcontrast.provenance import Clock, describe_origin, seeded
 from labelcontrast.reporting import REPORT, write_report
 from labelcontrast.reports.projection import project
@@ -37,6 +36,7 @@ from labelcontrast.run_folder import (
     TrainedModel,
     claim,
     is_finished,
+    make_room,
     read_json,
     save_model,
     write_json,
@@ -101,15 +101,17 @@ def run_experiment(
     """
     kind = check_door(settings)
     claim(folder, settings, resume=resume, force=force)
-    if is_finished(folder):
+    if is_finished(folder) and not force:
         return read_result(folder)
     clock = Clock()
     with seeded(settings.seed):
         material = gather(settings, listeners.say)
+        make_room(folder, force=force)
         settings.write(folder / CONFIG)
         clock.lap("reading")
         learner = learn(settings, material, kind, folder, listeners)
         clock.lap("training")
+        clock.laps["training"] = round(sum(epoch.seconds for epoch in learner.history), 3)  # a kill's share with it
         material.encoder.to(device)
         features = {name: compute_features(material.encoder, part).numpy() for name, part in material.prepared.items()}
         material.encoder.cpu()
@@ -181,48 +183,23 @@ def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | 
 
 
 def learn(settings: RunSettings, material: Material, kind: Kind, folder: Path, listeners: Listeners) -> "Learner":
-    """Train encoder and head under the loss: a linear head on logits, or a projector that is dropped afterwards."""
+    """Train encoder and head under the loss, from the start or from the last checkpoint; the best epoch is kept."""
     # Lightning takes seconds to import; bad data are refused before.
     from labelcontrast.training.fit import fit
     from labelcontrast.training.learner import Learner, Rates
-    from labelcontrast.training.validation import score_features, score_logits
 
-    training, width = settings.training, len(material.splits.vocabulary)
+    training, encoder = settings.training, material.encoder
     train, validation = material.prepared["train"], material.prepared["val"]
-    head: nn.Module
-    sizes: dict[str, int] = {}
-    fall: Literal["cosine", "linear"] = "linear"
-    if kind == "contrastive":
-        head = Projector(material.encoder.output_dim, output_dim=training.projection_dim)
-        sizes = {"num_labels": width, "dim": training.projection_dim}
-        fall = "cosine"
-        score = score_features(subset(train, training.selection_examples, settings.seed), validation)
-    else:
-        head = linear_head(material.encoder.output_dim, width)
-        score = score_logits(validation)
-    parameters: dict[str, Any] = {**sizes, **settings.loss.parameters}
-    loss = make_loss(settings.loss.name, **parameters)
-    schedule = fall if training.schedule == "auto" else training.schedule
+    sizes = {"width": encoder.output_dim, "num_labels": len(material.splits.vocabulary)}
+    objective = build_objective(settings, kind, **sizes, train=train, validation=validation)
+    schedule = objective.schedule if training.schedule == "auto" else training.schedule
     rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
-    learner = Learner(material.encoder, head, loss, score=score, settings=training, rates=rates)
-    smallest = 2 if kind == "contrastive" else 1
-    batches = training_batches(train, batch_size=training.batch_size, seed=settings.seed, smallest=smallest)
+    learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
+    batches = training_batches(
+        train, batch_size=training.batch_size, seed=settings.seed, smallest=objective.smallest_batch
+    )
     fit(learner, batches, folder=folder, settings=training, progress=listeners.bar, listen=listeners.epoch)
     return learner
-
-
-def linear_head(features: int, labels: int) -> nn.Linear:
-    """Make one logit a label: Xavier weights, no initial bias."""
-    head = nn.Linear(features, labels)
-    nn.init.xavier_uniform_(head.weight)
-    nn.init.zeros_(head.bias)
-    return head
-
-
-def subset(prepared: Prepared, size: int, seed: int) -> Prepared:
-    """Draw at most so many examples, without repetition."""
-    order = np.random.default_rng(seed).permutation(len(prepared))[:size]
-    return prepared.select(np.sort(order))
 
 
 def read_off(learner: "Learner", material: Material, features: Mapping[Part, np.ndarray], kind: Kind) -> nn.Linear:

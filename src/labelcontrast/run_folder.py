@@ -55,7 +55,7 @@ def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> 
         folder: the run folder to be.
         settings: of the run that asks.
         resume: go on with the same run where it is there.
-        force: remove another run that is there; never a folder that is not a run.
+        force: another run may be removed, which ``make_room`` does; never a folder that is not a run.
 
     Raises:
         RunError: when the folder holds something and neither switch allows it.
@@ -69,15 +69,19 @@ def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> 
     if not (folder / CONFIG).exists():
         message = f"{folder} is not empty and is not a run; choose another folder."
         raise RunError(message)
-    if force:
-        shutil.rmtree(folder)
-    elif resume:
+    if resume and not force:
         _refuse_other_settings(folder, settings)
-    else:
+    elif not force:
         message = (
             f"{folder} holds a run already; go on with --resume, start anew with --force, or choose another folder."
         )
         raise RunError(message)
+
+
+def make_room(folder: Path, *, force: bool) -> None:
+    """Remove the run that is there where that was asked for; called once nothing can be refused any more."""
+    if force and (folder / CONFIG).exists():
+        shutil.rmtree(folder)
 
 
 def is_finished(folder: Path) -> bool:
