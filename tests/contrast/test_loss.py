@@ -113,11 +113,17 @@ def test_order_scale_block_size_and_unused_labels_change_nothing(name: str, batc
 
 @pytest.mark.parametrize("name", [*NAMES, "simclr"])
 @quick
-@given(batch=batches(), dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))
-def test_everything_is_finite_at_low_precision(name: str, batch: Batch, dtype: torch.dtype) -> None:
+@given(
+    batch=batches(),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+    autocast=st.sampled_from([torch.bfloat16, torch.float16]),
+)
+def test_everything_is_finite_at_low_precision(
+    *, name: str, batch: Batch, dtype: torch.dtype, autocast: torch.dtype
+) -> None:
     loss = loss_on(batch, name).float()
     z = batch.z.to(dtype).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", autocast):
         value = loss(z, batch.y)
     value.backward()
     assert value.dtype in {torch.float32, torch.float64}
