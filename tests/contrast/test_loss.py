@@ -146,6 +146,17 @@ def test_losses_of_the_anchors_carry_their_own_gradients(name: str) -> None:
     assert torch.autograd.gradcheck(lambda z: loss(z, y), (z,))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_pair_weights_of_a_batch_of_several_blocks(name: str) -> None:
+    """The rows of examples with a label sum to one, the others to nothing, and nobody is pulled to itself."""
+    y = (torch.rand(500, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    weights = make_loss(name, num_labels=6, dim=2).pair_weights(y)
+    sums = weights.sum(1)
+    torch.testing.assert_close(sums[y.any(1).nonzero()[:, 0]], torch.ones(int(y.any(1).sum())))
+    assert not weights[:500][~y.any(1)].any()
+    assert not weights[:, :500][:500].diagonal().any() or name == "proto"
+
+
 def test_reductions() -> None:
     y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
     z = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
