@@ -113,11 +113,17 @@ def test_order_scale_block_size_and_unused_labels_change_nothing(name: str, batc
 
 @pytest.mark.parametrize("name", [*NAMES, "simclr"])
 @quick
-@given(batch=batches(), dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))
-def test_everything_is_finite_at_low_precision(name: str, batch: Batch, dtype: torch.dtype) -> None:
+@given(
+    batch=batches(),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+    autocast=st.sampled_from([torch.bfloat16, torch.float16]),
+)
+def test_everything_is_finite_at_low_precision(
+    *, name: str, batch: Batch, dtype: torch.dtype, autocast: torch.dtype
+) -> None:
     loss = loss_on(batch, name).float()
     z = batch.z.to(dtype).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", autocast):
         value = loss(z, batch.y)
     value.backward()
     assert value.dtype in {torch.float32, torch.float64}
@@ -138,6 +144,17 @@ def test_losses_of_the_anchors_carry_their_own_gradients(name: str) -> None:
     loss = make_loss(name, num_labels=4, dim=3, generator=generator, stop_repulsion=0.0).double()
     assert torch.autograd.gradcheck(lambda z: loss.per_anchor(z, y), (z,))
     assert torch.autograd.gradcheck(lambda z: loss(z, y), (z,))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pair_weights_of_a_batch_of_several_blocks(name: str) -> None:
+    """The rows of examples with a label sum to one, the others to nothing, and nobody is pulled to itself."""
+    y = (torch.rand(500, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    weights = make_loss(name, num_labels=6, dim=2).pair_weights(y)
+    sums = weights.sum(1)
+    torch.testing.assert_close(sums[y.any(1).nonzero()[:, 0]], torch.ones(int(y.any(1).sum())))
+    assert not weights[:500][~y.any(1)].any()
+    assert not weights[:, :500][:500].diagonal().any() or name == "proto"
 
 
 def test_reductions() -> None:

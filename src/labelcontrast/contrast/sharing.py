@@ -42,7 +42,7 @@ class Pairs:
     affinities: tuple[tuple[int, Affinity], ...]
     symmetric: bool
     prior: Affinity | None = None
-    kept: dict[tuple[int, int], tuple[Block, Block | None]] = field(default_factory=dict, init=False)
+    kept: dict[tuple[int, int, int, int], tuple[Block, Block | None]] = field(default_factory=dict, init=False)
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -63,7 +63,7 @@ class Pairs:
 
         Of a small problem they are kept for the next time, which is the last: first they are summed, and then used.
         """
-        place = rows.start, columns.start
+        place = rows.start, rows.stop, columns.start, columns.stop
         if place in self.kept:
             return self.kept.pop(place)
         blocks = self._alike(rows, columns, mirrored=mirrored)
