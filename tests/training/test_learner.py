@@ -11,7 +11,7 @@ from labelcontrast.config import Training
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.errors import RunError
 from labelcontrast.training.fit import fit
-from labelcontrast.training.learner import Learner
+from labelcontrast.training.learner import Learner, random_streams, set_random_streams
 
 
 class Nan(nn.Module):
@@ -29,3 +29,11 @@ def test_a_loss_that_is_no_number_is_refused(
     batches = training_batches(prepared, batch_size=8, seed=0)
     with pytest.raises(RunError, match=r"^the training loss became nan in epoch 1; try a smaller learning_rate\.$"):
         fit(learner, batches, folder=tmp_path, settings=settings)
+
+
+def test_the_random_streams_go_on_where_they_were() -> None:
+    streams = random_streams()
+    expected = torch.rand(3)
+    torch.manual_seed(99)
+    set_random_streams(streams)
+    assert torch.equal(torch.rand(3), expected)

@@ -30,7 +30,7 @@ class Rates:
 
 
 class Learner(pl.LightningModule):
-    """Encoder, head and loss under AdamW; the history and the random stream travel in the checkpoint.
+    """Encoder, head and loss under AdamW; the history and the random streams travel in the checkpoint.
 
     The head is a projector under a contrastive loss and a linear layer under a logit loss: here it is what makes the
     loss's first argument out of embeddings.
@@ -48,7 +48,7 @@ class Learner(pl.LightningModule):
         self._score = score
         self._settings = settings
         self._rates = rates
-        self._stream: Tensor | None = None
+        self._streams: list[Tensor] = []
 
     def training_step(self, batch: tuple[Mapping[str, Tensor], Tensor], _index: int) -> Tensor:
         """Compute the loss of one batch."""
@@ -58,14 +58,14 @@ class Learner(pl.LightningModule):
         return value
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:  # noqa: ARG002
-        """Begin an epoch with its first batch, with the random stream where a killed run left it."""
+        """Begin an epoch with its first batch, with the random streams where a killed run left it."""
         if batch_idx:
             return
         self._started = time.monotonic()
         self._losses: list[Tensor] = []
-        if self._stream is not None:
-            torch.random.set_rng_state(self._stream)
-            self._stream = None
+        if self._streams:
+            set_random_streams(self._streams)
+            self._streams = []
 
     def on_train_epoch_end(self) -> None:
         """Judge the epoch and write it into the history."""
@@ -95,11 +95,23 @@ class Learner(pl.LightningModule):
         nn.utils.clip_grad_norm_(self.parameters(), self._settings.clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Pack the history and the random stream."""
+        """Pack the history and the random streams."""
         checkpoint["history"] = [asdict(epoch) for epoch in self.history]
-        checkpoint["stream"] = torch.random.get_rng_state()
+        checkpoint["streams"] = random_streams()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Unpack them."""
         self.history = [Epoch(**epoch) for epoch in checkpoint["history"]]
-        self._stream = checkpoint["stream"]
+        self._streams = checkpoint["streams"]
+
+
+def random_streams() -> list[Tensor]:
+    """Read where torch's random streams are: the CPU's, then that of every accelerator."""
+    return [torch.random.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+
+
+def set_random_streams(streams: list[Tensor]) -> None:
+    """Put torch's random streams where they were; those of accelerators that are not here are left out."""
+    torch.random.set_rng_state(streams[0])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(streams[1 : 1 + torch.cuda.device_count()])
