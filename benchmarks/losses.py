@@ -80,6 +80,7 @@ def published(size: int, labels: int) -> Callable[[], None]:
         s = rows @ rows.T / 0.1
         log_p = s - (s.exp() * away).sum(1, keepdim=True).log()
         shared = torch.einsum("ic,jc->ijc", sets, sets) * away[:, :, None]
+        shared = shared * ((shared.sum(2) / sets.sum(1).clamp(min=1)) ** 0.0)[:, :, None]  # f of Eq. 17, alpha = 0
         weights = (shared / (shared.sum(1, keepdim=True) + 1e-8)).sum(2) / sets.sum(1, keepdim=True).clamp(min=1)
         stopped = (log_p.exp() - weights).clamp(min=0).detach() * (weights > 0)
         losses = -(weights * log_p).sum(1) - (stopped * s).sum(1)

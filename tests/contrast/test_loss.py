@@ -187,6 +187,27 @@ def test_a_stopped_repulsion_never_pushes_a_positive_away() -> None:
         assert bool(-grad[1, 1] > 0) == repelled
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
+def test_reg_descends_its_closed_form_in_which_positives_only_attract(alpha: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(6, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    c = torch.randn(4, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    batch = Batch(z.detach(), (torch.rand(6, 4, generator=generator) < 0.5).double(), c.detach(), 0.1)
+    loss = loss_on(batch, "reg", alpha=alpha)
+    w = loss.pair_weights(batch.y).double()
+    rows = F.normalize(torch.cat([z, c]))
+    s = rows @ rows.T / 0.1
+    p = s.detach().masked_fill(torch.eye(10, dtype=torch.bool), -torch.inf).softmax(1)
+    r = w.sum(1, keepdim=True)
+    slope = (r * p - w - (p - w).clamp(min=0) * (w > 0)) / (r > 0).sum()
+    assert (slope[w > 0] <= 1e-7).all()  # pair_weights shows float32
+    assert (slope[w == 0] >= 0).all()
+    expected = torch.autograd.grad(s, (z, c), slope)
+    _, by_angle_, prototypes = run(loss, batch.z, batch.y)
+    torch.testing.assert_close(by_angle_ / batch.z.norm(dim=1, keepdim=True), expected[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(prototypes, expected[1], rtol=1e-5, atol=1e-6)
+
+
 def test_reg_is_wo_reg_with_the_repulsion_stopped() -> None:
     generator = torch.Generator().manual_seed(1)
     batch = Batch(
