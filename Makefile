@@ -21,8 +21,8 @@ setup: $(READY)  ## Make the virtual environment (any other target does it too).
 demo: $(READY)  ## The main job on a built-in set: bce, zlpr and reg compared; ends with the report's address.
 	$(BIN)/labelcontrast demo --out demo --force
 
-test: $(READY)  ## The quick suite: under five minutes on two cores.
-	$(BIN)/pytest -n 2 -m "not slow"
+test: $(READY)  ## The quick suite, with what it covers: under five minutes on two cores.
+	$(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
 
 slow: $(READY)  ## The end-to-end runs of minutes.
 	$(BIN)/pytest -m slow
