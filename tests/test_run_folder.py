@@ -109,3 +109,15 @@ def test_weights_that_fit_other_labels_are_damage(copied: Path) -> None:
 def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"map": float("nan"), "rows": [1.5, float("inf")]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"map": None, "rows": [1.5, None]}
+
+
+def test_assets_that_cannot_be_written_are_one_line(finished_runs: Runs, tmp_path: Path, monkeypatch) -> None:
+    model = load_model(finished_runs["reg"])
+
+    def full(folder: Path) -> None:
+        raise OSError(28, "No space left on device", str(folder / "tokenizer.json"))
+
+    monkeypatch.setattr(model.encoder, "save_assets", full)
+    with pytest.raises(RunError, match=r"encoder could not be written: No space left on device\.$"):
+        save_model(tmp_path, model)
+    assert not (tmp_path / "model.safetensors").exists()

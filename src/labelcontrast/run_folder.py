@@ -93,7 +93,11 @@ def save_model(folder: Path, model: TrainedModel) -> None:
     """Write everything that prediction needs."""
     model.vocabulary.save(folder / LABELS)
     model.thresholds.save(folder / THRESHOLDS)
-    model.encoder.save_assets(folder / ENCODER)
+    try:
+        model.encoder.save_assets(folder / ENCODER)
+    except OSError as error:
+        message = f"{folder / ENCODER} could not be written: {error.strerror or error}."
+        raise RunError(message) from error
     write_json(folder / ENCODER / "settings.json", model.encoder.settings())
     weights = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
     weights |= {f"classifier.{name}": value for name, value in model.classifier.state_dict().items()}

@@ -45,11 +45,11 @@ def test_size_and_interpolation_are_the_models_own(shared: Path) -> None:
 
 def test_it_is_stored_without_its_source(shared: Path, tmp_path: Path) -> None:
     encoder = pretrained_timm(locate(str(shared / "encoders" / "tf_efficientnet_lite0")), image_size=64)
-    encoder.save_assets(tmp_path)
+    encoder.save_assets(tmp_path / "run")
     kept = {name: value for name, value in encoder.settings().items() if name != "family"}
-    again = stored_timm(tmp_path, kept)
+    again = stored_timm(tmp_path / "run", kept)
     again.load_state_dict(encoder.state_dict())
-    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["config.json"]
     assert torch.equal(embed(again), embed(encoder))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from labelcontrast.encoders.pictures import Look, PictureEncoder
 from labelcontrast.encoders.pretrained.sources import Source, quietly
 from labelcontrast.errors import MissingExtraError, nearest
+from labelcontrast.files import write_text
 
 PREFIX = "timm:"
 
@@ -37,7 +38,7 @@ class TimmVision(PictureEncoder):
         """Write the configuration in timm's own form."""
         own: Mapping[str, Any] = self.model.pretrained_cfg  # type: ignore[assignment]
         config = {"architecture": own["architecture"], "num_classes": 0, "pretrained_cfg": {**own, "num_classes": 0}}
-        (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+        write_text(folder / "config.json", json.dumps(config, indent=1))
 
 
 def pretrained_timm(source: Source, *, image_size: int | None = None, pretrained: bool = True) -> TimmVision:
