@@ -52,10 +52,35 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     with pytest.raises(Killed):
         run(build_learner, prepared, tmp_path / "killed", settings, listen=kill)
     torch.manual_seed(99)
-    resumed = run(build_learner, prepared, tmp_path / "killed", settings)
+    heard: list[Epoch] = []
+    resumed = run(build_learner, prepared, tmp_path / "killed", settings, listen=heard.append)
+    assert [epoch.epoch for epoch in heard] == list(range(killed_at, 6))  # the kill came before its checkpoint
     assert outcome(resumed.history) == outcome(whole.history)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_what_is_resumed_is_the_last_epoch_and_not_the_best(
+    prepared: Prepared, build_learner: Build, tmp_path: Path
+) -> None:
+    scores = [0.9, 0.5, 0.4, 0.3, 0.2]
+    for stop, expected in ((3, [1, 2, 3]), (5, [4, 5])):
+        learner = build_learner(settings := Training(epochs=5))
+        learner._score = lambda encoder, head, learner=learner: scores[learner.current_epoch]
+        heard: list[Epoch] = []
+
+        def kill(epoch: Epoch, stop: int = stop, heard: list[Epoch] = heard) -> None:
+            heard.append(epoch)
+            if epoch.epoch == stop + 1:
+                raise Killed
+
+        batches = training_batches(prepared, batch_size=8, seed=0)
+        try:
+            fit(learner, batches, folder=tmp_path, settings=settings, listen=kill)
+        except Killed:
+            heard.pop()
+        assert [epoch.epoch for epoch in heard] == expected
+    assert torch.load(tmp_path / LAST, weights_only=True)["epoch"] == 4
 
 
 def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:

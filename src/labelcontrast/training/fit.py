@@ -20,7 +20,7 @@ from labelcontrast.training.history import HISTORY, Epoch, write_history
 from labelcontrast.training.learner import Learner
 from labelcontrast.training.loggers import build_loggers
 
-BEST, LAST = "checkpoints/best.ckpt", "checkpoints/last.ckpt"
+BEST, LAST = Path("checkpoints/best.ckpt"), Path("checkpoints/last.ckpt")
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
@@ -76,7 +76,7 @@ def fit(
             max_epochs=settings.epochs,
             devices=1,
             precision=resolve_precision(settings.precision),
-            callbacks=_callbacks(folder / BEST, settings.patience),
+            callbacks=_callbacks(folder, settings.patience),
             plugins=[WholeCheckpoints()],
             logger=build_loggers(settings.loggers, folder) or False,
             enable_progress_bar=progress,
@@ -96,19 +96,14 @@ def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed", "16-mi
     return PRECISIONS[precision]
 
 
-def _callbacks(best: Path, patience: int | None) -> list[Callback]:
+def _callbacks(folder: Path, patience: int | None) -> list[Callback]:
     """Keep the best and the last epoch, and stop when patience ends."""
-    keep = ModelCheckpoint(
-        dirpath=best.parent,
-        filename=best.stem,
-        monitor="score",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    common: dict[str, Any] = {"dirpath": (folder / BEST).parent, "enable_version_counter": False}
+    best = ModelCheckpoint(**common, filename=BEST.stem, monitor="score", mode="max", save_on_train_epoch_end=True)
+    # Lightning's own save_last repeats the best one: it is written only in epochs that are better than all before.
+    last = ModelCheckpoint(**common, filename=LAST.stem, every_n_epochs=1, save_on_train_epoch_end=True)
     stop = EarlyStopping(monitor="score", mode="max", patience=patience or 1, check_on_train_epoch_end=True)
-    return [keep, stop] if patience else [keep]
+    return [best, last, stop] if patience else [best, last]
 
 
 @contextmanager
