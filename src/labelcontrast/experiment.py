@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from labelcontrast.config import RunSettings
-from labelcontrast.data.batches import Prepared, training_batches
+from labelcontrast.data.batches import Prepared, prepare, training_batches
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.door import Kind, check_door
@@ -23,8 +23,8 @@ from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
-from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.objective import build_objective
+from labelcontrast.prediction import probabilities
 from labelcontrast.provenance import Clock, describe_origin, seeded
 from labelcontrast.reporting import REPORT, write_report
 from labelcontrast.reports.projection import project
@@ -174,14 +174,6 @@ def build_encoder(settings: RunSettings, train: Examples) -> Encoder:
     )
 
 
-def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None) -> Prepared:
-    """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary."""
-    items = encoder.prepare(examples.inputs)
-    lengths = np.array([encoder.length(item) for item in items])
-    labels = None if vocabulary is None else vocabulary.encode(examples.label_sets or [])
-    return Prepared(items, lengths, encoder.collate, labels)
-
-
 def learn(settings: RunSettings, material: Material, kind: Kind, folder: Path, listeners: Listeners) -> "Learner":
     """Train encoder and head under the loss, from the start or from the last checkpoint; the best epoch is kept."""
     # Lightning takes seconds to import; bad data are refused before.
@@ -233,13 +225,6 @@ def judge(
     )
     model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds)
     return model, {"metrics": metrics, "per_label": [asdict(row) for row in table]}
-
-
-def probabilities(classifier: nn.Linear, features: np.ndarray) -> np.ndarray:
-    """Compute the probability of each label from frozen features."""
-    with torch.inference_mode():
-        rows: Tensor = classifier(torch.from_numpy(features)).sigmoid()
-    return rows.numpy()
 
 
 def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:

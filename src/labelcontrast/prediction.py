@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from labelcontrast.data.batches import Prepared
+from labelcontrast.data.batches import prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.errors import DataError
 from labelcontrast.evaluation.metrics import compute_metrics
@@ -27,19 +27,20 @@ def embed(model: TrainedModel, examples: Examples) -> np.ndarray:
     if examples.kind != model.encoder.kind:
         message = f"holds {examples.kind} inputs; this run was trained on {model.encoder.kind} inputs."
         raise DataError(message, path=examples.origin)
-    items = model.encoder.prepare(examples.inputs)
-    lengths = np.array([model.encoder.length(item) for item in items])
-    prepared = Prepared(items, lengths, model.encoder.collate)
-    features: np.ndarray = compute_features(model.encoder, prepared).numpy()
+    features: np.ndarray = compute_features(model.encoder, prepare(model.encoder, examples)).numpy()
     return features
 
 
 def compute_scores(model: TrainedModel, examples: Examples) -> np.ndarray:
     """Compute the probability of every label for every example, ``[examples, labels]``."""
-    features = torch.from_numpy(embed(model, examples))
+    return probabilities(model.classifier, embed(model, examples))
+
+
+def probabilities(classifier: nn.Linear, features: np.ndarray) -> np.ndarray:
+    """Compute the probability of every label from embeddings."""
     with torch.inference_mode():
-        scores: Tensor = model.classifier(features).sigmoid()
-    return scores.numpy()
+        rows: Tensor = classifier(torch.from_numpy(features)).sigmoid()
+    return rows.numpy()
 
 
 def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from labelcontrast.data.examples import Examples
+from labelcontrast.encoders.base import Encoder
+from labelcontrast.labels.vocabulary import LabelVocabulary
+
 POOL = 50
 """Batches whose examples are sorted by length together: wide enough to save padding, narrow enough to stay random."""
 
@@ -38,6 +42,14 @@ class Prepared:
         """Keep some of the examples, in the order given."""
         labels = None if self.labels is None else self.labels[indices]
         return Prepared([self.items[index] for index in indices], self.lengths[indices], self.collate, labels)
+
+
+def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None) -> Prepared:
+    """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary."""
+    items = encoder.prepare(examples.inputs)
+    lengths = np.array([encoder.length(item) for item in items])
+    labels = None if vocabulary is None else vocabulary.encode(examples.label_sets or [], where=examples.where)
+    return Prepared(items, lengths, encoder.collate, labels)
 
 
 class ShuffledBatches(Sampler[list[int]]):
