@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from labelcontrast.contrast.bags import Bags
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class LabelSets:
 
         Example:
             >>> sets = LabelSets.of(torch.tensor([[1.0, 1.0, 0.0], [1.0, torch.nan, 0.0]]))
-            >>> sets.sizes_beside(sets)  # the first has two labels, one of which the second may have too
+            >>> both = slice(0, 2)
+            >>> sets.sizes_beside(sets, both, both)  # the first has two labels, one of which the second may have too
             tensor([[2., 1.],
                     [1., 1.]])
         """
@@ -88,13 +92,25 @@ class LabelSets:
         known = None if self.known is None else self.known.repeat_interleave(times, 0)
         return replace(self, matrix=matrix, sizes=self.sizes.repeat_interleave(times), known=known)
 
-    def overlap(self, others: "LabelSets") -> Float[Tensor, "rows others"]:
-        """Count the labels that each set here has in common with each set there."""
-        return self.matrix @ others.matrix.T
+    @cached_property
+    def bags(self) -> Bags:
+        """The labels of every set, to multiply with."""
+        return Bags.of(self.matrix)
 
-    def sizes_beside(self, others: "LabelSets") -> Float[Tensor, "rows _"]:
-        """Count the labels of each set here that are known there: a column, or one for each set there."""
-        return self.sizes[:, None] if others.known is None else self.matrix @ others.known.T
+    @cached_property
+    def by_label(self) -> Float[Tensor, "labels rows"]:
+        """The matrix with a row a label."""
+        return self.matrix.T.contiguous()
+
+    def overlap(self, others: "LabelSets", rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:
+        """Count the labels that each set of ``rows`` has in common with each of the others' ``columns``."""
+        return self.bags.pool(rows, others.by_label[:, columns])
+
+    def sizes_beside(self, others: "LabelSets", rows: slice, columns: slice) -> Float[Tensor, "rows _"]:
+        """Count the labels of each set that are known there: a column, or one for each set there."""
+        if others.known is None:
+            return self.sizes[rows, None]
+        return self.bags.pool(rows, others.known[columns].T.contiguous())
 
 
 class SampleIds(LabelSets):
@@ -105,6 +121,7 @@ class SampleIds(LabelSets):
         """Take a column of numbers."""
         return cls(matrix, torch.ones_like(matrix[:, 0]))
 
-    def overlap(self, others: LabelSets) -> Float[Tensor, "rows others"]:
+    def overlap(self, others: LabelSets, rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:
         """1 for rows of one example; a negative number is nobody's."""
-        return ((self.matrix == others.matrix.T) & (self.matrix >= 0)).to(self.matrix.dtype)
+        here, there = self.matrix[rows], others.matrix[columns]
+        return ((here == there.T) & (here >= 0)).to(here.dtype)

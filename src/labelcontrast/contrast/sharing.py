@@ -9,6 +9,8 @@ Neither needs an array of anchors x candidates x labels. Plainly, the second is
 
     mass = F @ Y
     W = F * ((Y[:anchors] / sizes / mass) @ Y.T)
+
+and as a row of Y holds few labels, the products with it are sums of a few rows (:mod:`~labelcontrast.contrast.bags`).
 """
 
 from dataclasses import dataclass, field, replace
@@ -45,6 +47,11 @@ class Pairs:
     kept: dict[tuple[int, int, int, int], tuple[Block, Block | None]] = field(default_factory=dict, init=False)
 
     @property
+    def pulled(self) -> LabelSets:
+        """The label sets of the anchors, and where symmetric of who comes after them: one matrix for all products."""
+        return self.candidates if self.symmetric else self.anchors
+
+    @property
     def cuts(self) -> tuple[int, ...]:
         """The candidates at which another affinity begins."""
         return tuple(start for start, _ in self.affinities if start)
@@ -73,9 +80,9 @@ class Pairs:
 
     def _alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
         """The same, computed."""
-        anchors, candidates = self.anchors[rows], self.candidates[columns]
-        overlap = anchors.overlap(candidates)
-        here, there = anchors.sizes_beside(candidates), candidates.sizes_beside(anchors).T
+        here = self.pulled.sizes_beside(self.candidates, rows, columns)
+        there = self.candidates.sizes_beside(self.pulled, columns, rows).T
+        overlap = self.pulled.overlap(self.candidates, rows, columns)
         affinity, mirror_affinity = self.affinity(columns), self.affinity(rows)
         alike = self.without_self(affinity(overlap, here, there), rows, columns)
         if not mirrored:
@@ -96,14 +103,16 @@ class SharedWeights(PairWeights):
         pairs: who meets whom.
         factors: those of the anchors.
         totals: the sum of each anchor's weights; 0 for an anchor without positives.
-        shares: per label, what an anchor gives to each candidate with one of its labels, [anchors, labels].
+        shares: per label, what an anchor gives to each candidate with one of its labels; beside the bags of the labels.
+        shares_by_label: the same as a matrix.
         equal_shares: whether all anchors with a label give the same; then the shares are symmetric.
     """
 
     pairs: Pairs
     factors: Float[Tensor, " anchors"]
     totals: Float[Tensor, " anchors"]
-    shares: Float[Tensor, "anchors labels"] | None = None
+    shares: Float[Tensor, " entries"] | None = None
+    shares_by_label: Float[Tensor, "labels anchors"] | None = None
     equal_shares: bool = False
 
     @property
@@ -133,13 +142,13 @@ class SharedWeights(PairWeights):
 
     def _spread(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block | None, Block | None]:
         """The shares, summed over the labels that two have in common; nothing where they are not per label."""
-        if self.shares is None:
+        if self.shares is None or self.shares_by_label is None:
             return None, None
-        labels = self.pairs.candidates.matrix
-        spread = self.shares[rows] @ labels[columns].T
+        bags = self.pairs.pulled.bags
+        spread = bags.pool(rows, self.pairs.candidates.by_label[:, columns], self.shares)
         if not mirrored:
             return spread, None
-        return spread, spread if self.equal_shares else labels[rows] @ self.shares[columns].T
+        return spread, spread if self.equal_shares else bags.pool(rows, self.shares_by_label[:, columns])
 
 
 def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
@@ -164,34 +173,41 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
         mass *= _mass(replace(pairs, affinities=((0, pairs.prior),)), "per anchor", size).sign()
     if sharing == "per anchor":
         return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass)[:, 0], mass[:, 0].sign())
-    labels, sizes = pairs.anchors.matrix, pairs.anchors.sizes
+    labels, sizes, bags = pairs.anchors.matrix, pairs.anchors.sizes, pairs.pulled.bags
     per_label = _ratio(torch.ones_like(sizes), sizes)
+    shares = _ratio(labels, mass)
+    of_anchors = slice(bags.starts[len(labels)])
     return SharedWeights(
         pairs,
         factors=per_label,
         totals=(labels * mass.sign()).sum(1) * per_label,
-        shares=_ratio(labels, mass),
-        equal_shares=pairs.alike_where_shared and torch.equal(labels, labels.sign()),
+        shares=shares[bags.rows[of_anchors], bags.labels[of_anchors]],
+        shares_by_label=shares.T.contiguous(),
+        equal_shares=pairs.alike_where_shared and bags.values is None,
     )
 
 
 def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
     """What is shared out over: the sum of an anchor's affinities, of all candidates or of those with each label."""
-    labels = pairs.candidates.matrix if sharing == "per label" else torch.ones_like(pairs.candidates.sizes[:, None])
+    anchors, candidates = pairs.anchors, pairs.candidates
     if sharing == "per label" and pairs.alike_where_shared:  # then it is a count of candidates, less the anchor itself
-        own = pairs.anchors.matrix if pairs.symmetric else torch.zeros_like(pairs.anchors.matrix)
-        somebody = (labels.sign().sum(0) - own.sign()).sign()  # a difference of soft labels is not exactly 0
-        return (labels.sum(0) - own) * somebody
-    mass = labels.new_zeros(len(pairs.anchors), labels.shape[1])
-    blocks = grid(
-        len(pairs.anchors), len(pairs.candidates), size=block_size, symmetric=pairs.symmetric, cuts=pairs.cuts
-    )
+        own = anchors.matrix if pairs.symmetric else torch.zeros_like(anchors.matrix)
+        somebody = (candidates.matrix.sign().sum(0) - own.sign()).sign()  # a difference of soft labels is not exactly 0
+        return (candidates.matrix.sum(0) - own) * somebody
+    each = candidates.bags.pool_by_label if sharing == "per label" else _pool_all
+    mass = anchors.matrix.new_zeros(candidates.matrix.shape[1] if sharing == "per label" else 1, len(anchors))
+    blocks = grid(len(anchors), len(candidates), size=block_size, symmetric=pairs.symmetric, cuts=pairs.cuts)
     for rows, columns, mirrored in blocks:
         alike, mirror = pairs.alike(rows, columns, mirrored=mirrored)
-        mass[rows].addmm_(alike, labels[columns])
+        mass[:, rows] += each(columns, alike.T)
         if mirror is not None:
-            mass[columns].addmm_(mirror.T, labels[rows])
-    return mass
+            mass[:, columns] += each(rows, mirror)
+    return mass.T
+
+
+def _pool_all(_rows: slice, table: Float[Tensor, "rows width"]) -> Float[Tensor, "1 width"]:
+    """Sum all of the table's rows: as if every set had one label, the same."""
+    return table.sum(0, keepdim=True)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
