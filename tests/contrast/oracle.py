@@ -146,4 +146,45 @@ def reg(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, alpha: float = 0
     return wo_reg(z, y, c, temperature=temperature, alpha=alpha, stop=1.0)
 
 
-ORACLES = {f.__name__: f for f in (simclr, supcon, base, jscl, proto, mulsupcon, msc, wo_reg, reg)}
+def sincere(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, positives: str = "any") -> Tensor:
+    """Eq. 5 of arXiv 2309.14277, of the positives that supcon has."""
+    s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        alike = [j for j in others if sets[i] and (sets[i] & sets[j] if positives == "any" else sets[i] == sets[j])]
+        negatives = [k for k in others if k not in alike]
+        if alike:
+            losses[i] = -sum(log_p(s, i, j, [j, *negatives]) for j in alike) / len(alike)
+    return mean_valid(losses, z.sum() * 0)
+
+
+def similarity_dissimilarity(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """The two factors of arXiv 2410.13439, weighing the terms of supcon."""
+    s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        alike = [j for j in others if sets[i] & sets[j]]
+        if alike:
+            terms = [
+                len(sets[i] & sets[j]) / len(sets[i]) / (1 + len(sets[j] - sets[i])) * log_p(s, i, j, others)
+                for j in alike
+            ]
+            losses[i] = -sum(terms) / len(alike)
+    return mean_valid(losses, z.sum() * 0)
+
+
+def jaccard_sigmoid(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, bias: float = -10.0) -> Tensor:
+    """The sigmoid loss of SigLIP, the target of a pair being a Jaccard similarity as in arXiv 2602.10553."""
+    s, sets, total = similarities(z, z, temperature), label_sets(y), z.sum() * 0
+    for i in range(len(z)):
+        for j in range(len(z)):
+            if i != j:
+                target = len(sets[i] & sets[j]) / max(len(sets[i] | sets[j]), 1)
+                logit = s[i, j] + bias
+                total = total - target * F.logsigmoid(logit) - (1 - target) * F.logsigmoid(-logit)
+    return total / len(z)
+
+
+FLAT = (simclr, supcon, base, jscl, proto, mulsupcon, msc, wo_reg, reg)
+BEYOND = (sincere, similarity_dissimilarity, jaccard_sigmoid)
+ORACLES = {f.__name__: f for f in (*FLAT, *BEYOND)}

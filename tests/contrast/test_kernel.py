@@ -4,25 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_problems import Matrix, problems
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelcontrast.contrast.kernel import PairWeights, grid, weighted_softmax, working_precision
+from labelcontrast.contrast.kernel import weighted_softmax
 from labelcontrast.errors import TensorError
-
-
-class Matrix(PairWeights):
-    """Weights that are a matrix."""
-
-    def __init__(self, matrix: Tensor) -> None:
-        self.matrix = matrix
-        self.totals = matrix.sum(1)
-
-    def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Tensor, Tensor | None]:
-        return self.matrix[rows, columns], self.matrix[columns, rows].T if mirrored else None
-
-    def scaled(self, factors: Tensor) -> "Matrix":
-        return Matrix(self.matrix * factors[:, None])
 
 
 def plain(
@@ -39,30 +26,6 @@ def plain(
     m = w.sum(1)
     excess = ((m[:, None] * p - w).clamp(min=0) * (w > 0)).detach()
     return torch.where(m > 0, m * normaliser, 0) - ((w + stop_repulsion * excess) * s).sum(1)
-
-
-@st.composite
-def problems(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor | None, float, Tensor, float]:
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-
-    def rand(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, dtype=torch.float64)
-
-    m = draw(st.integers(2, 9))
-    n, apart = draw(st.integers(1, m)), draw(st.booleans())
-    w = rand(n, m) * (rand(n, m) < 0.4)
-    if not apart:
-        w.fill_diagonal_(0)
-    candidates = F.normalize(rand(m, 3) - 0.5, dim=1)
-    queries = F.normalize(rand(n, 3) - 0.5, dim=1) if apart else None
-    return (
-        candidates,
-        w,
-        queries,
-        draw(st.sampled_from([0.05, 0.5])),
-        rand(m) + 0.1,
-        draw(st.sampled_from([0.0, 0.5, 1.0])),
-    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -83,26 +46,6 @@ def test_equals_the_plain_code(problem: tuple, block_size: int) -> None:
     expected = torch.autograd.grad((signed * losses).sum(), inputs)
     again = weighted_softmax(candidates, Matrix(w), **options)
     torch.testing.assert_close(torch.autograd.grad((signed * again).sum(), inputs), expected)
-
-
-@settings(deadline=None)
-@given(anchors=st.integers(0, 9), more=st.integers(0, 5), size=st.integers(1, 6), cut=st.integers(0, 14))
-def test_the_grid_meets_every_pair_once(anchors: int, more: int, size: int, cut: int) -> None:
-    for symmetric in (True, False):
-        met = torch.zeros(anchors, anchors + more)
-        cuts = (cut,) if 0 < cut < anchors + more else ()
-        for rows, columns, mirrored in grid(anchors, anchors + more, size=size, symmetric=symmetric, cuts=cuts):
-            met[rows, columns] += 1
-            if mirrored:
-                met[columns, rows] += 1
-            assert all(not part.start < end < part.stop for part in (columns,) for end in cuts)
-        assert (met == 1).all()
-
-
-def test_precision_follows_the_temperature() -> None:
-    assert working_precision(torch.float16, 0.05) == torch.float32
-    assert working_precision(torch.float32, 1 / 71) == torch.float64
-    assert working_precision(torch.float64, 1.0) == torch.float64
 
 
 def test_there_are_no_second_derivatives() -> None:

@@ -6,12 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from labelcontrast.contrast.affinity import Affinity, any_shared, coverage, inverse_union, jaccard
-from labelcontrast.contrast.kernel import grid
+from labelcontrast.contrast.affinity import (
+    Affinity,
+    any_shared,
+    coverage,
+    inverse_union,
+    jaccard,
+    similarity_dissimilarity,
+)
+from labelcontrast.contrast.blocks import grid
 from labelcontrast.contrast.label_sets import LabelSets
-from labelcontrast.contrast.sharing import Pairs, SharedWeights, Sharing, share
+from labelcontrast.contrast.rows import Sharing
+from labelcontrast.contrast.sharing import Pairs, SharedWeights, share
 
-AFFINITIES = [any_shared, jaccard, inverse_union(2.0), coverage(1.5), coverage(-1.0)]
+AFFINITIES = [any_shared, jaccard, inverse_union(2.0), coverage(1.5), coverage(-1.0), similarity_dissimilarity]
 
 
 def literal(anchors: Tensor, candidates: Tensor, affinity: Affinity, sharing: Sharing, *, symmetric: bool) -> Tensor:
@@ -26,6 +34,10 @@ def literal(anchors: Tensor, candidates: Tensor, affinity: Affinity, sharing: Sh
     for i in range(n):
         if sharing == "per anchor" and f[i].sum() > 0:
             w[i] = f[i] / f[i].sum()
+        if sharing == "per positive" and (f[i] > 0).any():
+            w[i] = f[i] / (f[i] > 0).sum()
+        if sharing == "none":
+            w[i] = f[i]
         for label in range(anchors.shape[1]):
             mass = float((f[i] * candidates[:, label]).sum())
             if sharing == "per label" and anchors[i, label] > 0 and mass > 0:
@@ -53,7 +65,7 @@ def label_matrices(draw: st.DrawFn) -> Tensor:
     return labels * torch.rand(shape, generator=generator) if draw(st.booleans()) else labels
 
 
-@pytest.mark.parametrize("sharing", ["per anchor", "per label"])
+@pytest.mark.parametrize("sharing", ["per anchor", "per label", "per positive", "none"])
 @settings(deadline=None, max_examples=40)
 @given(
     labels=label_matrices(),

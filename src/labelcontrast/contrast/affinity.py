@@ -80,6 +80,16 @@ def coverage(alpha: float) -> Affinity:
     return covered
 
 
+def similarity_dissimilarity(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+    r"""Share of the anchor's labels that the candidate has, over one more than the labels that only the candidate has.
+
+    .. math:: \frac{|y_i \cap y_j|}{|y_i|} \cdot \frac{1}{1 + |y_j \setminus y_i|}
+
+    Reference: Huang et al., Similarity-Dissimilarity Loss for Multi-label Supervised Contrastive Learning, 2024.
+    """
+    return overlap / _nonzero(size_i) / (1 + size_j - overlap)
+
+
 def positives(which: str) -> Affinity:
     """Pairs that share ``"any"`` label, or pairs with ``"exact"``-ly the same label set."""
     return {"any": any_shared, "exact": exact_match}[which]

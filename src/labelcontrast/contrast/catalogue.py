@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from labelcontrast.contrast import rows as takes
-from labelcontrast.contrast.affinity import any_shared, coverage, everyone, inverse_union, jaccard, positives
+from labelcontrast.contrast.affinity import (
+    any_shared,
+    coverage,
+    everyone,
+    inverse_union,
+    jaccard,
+    positives,
+    similarity_dissimilarity,
+)
 from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values
 from labelcontrast.errors import ConfigError, nearest
 
@@ -90,6 +98,7 @@ def _contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion:
 _COVERAGE = takes.number(
     "alpha", 0.0, "power of the share of a candidate's labels that are the anchor's; below 0 a threshold"
 )
+_POSITIVES = takes.choice("positives", "any", "share any label, or exactly all", among=("any", "exact"))
 _ANCHORS = takes.flag("prototype_anchors", "whether prototypes are anchors too", default=True)
 _STUDY = "Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024 (arXiv 2412.00101)"
 _PER_LABEL = Contrast(
@@ -173,7 +182,7 @@ _ROWS = (
         summary="All that share a label, or the whole label set, attract alike.",
         equation=r"-\frac{1}{|P(i)|} \sum_{j \in P(i)} \log p_{ij}",
         reference="Khosla et al., Supervised Contrastive Learning, 2020 (arXiv 2004.11362)",
-        takes=_contrastive(takes.choice("positives", "any", "share any label, or exactly all", among=("any", "exact"))),
+        takes=_contrastive(_POSITIVES),
         contrast=Contrast(affinity=positives, tuned_by="positives"),
     ),
     LossRow(
@@ -248,5 +257,35 @@ _ROWS = (
         reference=f"{_STUDY}, Eq. 11 and 14 to 19",
         takes=_contrastive(_COVERAGE, _ANCHORS, stop_repulsion=1.0),
         contrast=_PER_LABEL,
+    ),
+    LossRow(
+        name="sincere",
+        kind="contrastive",
+        summary="As supcon, but each positive has only the negatives to win against, and pushes no other positive.",
+        equation=r"\frac{1}{|P(i)|} \sum_{j \in P(i)} \log (e^{s_{ij}} + \sum_{k \notin P(i)} e^{s_{ik}}) - s_{ij}",
+        reference="Feeney and Hughes, SINCERE: Supervised InfoNCE Revisited, 2023 (arXiv 2309.14277)",
+        takes=_contrastive(_POSITIVES),
+        contrast=Contrast(affinity=positives, tuned_by="positives", rivals="negatives"),
+    ),
+    LossRow(
+        name="similarity_dissimilarity",
+        kind="contrastive",
+        summary="Positives weigh by the share of the anchor's labels they have, and less for every label beyond them.",
+        equation=r"-\frac{1}{|P(i)|} \sum_j \frac{|y_i \cap y_j|}{|y_i| (1 + |y_j \setminus y_i|)} \log p_{ij}",
+        reference="Huang et al., Similarity-Dissimilarity Loss for Multi-label Contrast, 2024 (arXiv 2410.13439)",
+        takes=_contrastive(),
+        contrast=Contrast(affinity=similarity_dissimilarity, sharing="per positive"),
+    ),
+    LossRow(
+        name="jaccard_sigmoid",
+        kind="contrastive",
+        summary="Each pair by itself: its similarity is to tell the Jaccard similarity of the label sets; no softmax.",
+        equation=r"-\sum_{j \ne i} J_{ij} \log \sigma(s_{ij} + b) + (1 - J_{ij}) \log \sigma(-s_{ij} - b)",
+        reference="Takahashi et al., Multi Label ECG Classification with Jaccard Sigmoid Loss, 2026 (arXiv 2602.10553)",
+        takes=_contrastive(
+            takes.number("bias", -10.0, "where b, which is learned, begins; -10 is where SigLIP begins"),
+            averaging="mean_all",
+        ),
+        contrast=Contrast(affinity=jaccard, sharing="none", averaging="mean_all", rivals="none"),
     ),
 )

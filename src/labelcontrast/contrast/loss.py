@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from labelcontrast.contrast.blocks import Tally, grid, working_precision
 from labelcontrast.contrast.candidates.door import Labels, example_weights, label_sets, unit_vectors
 from labelcontrast.contrast.candidates.gather import gather_rows, processes, rank, sum_over_processes
 from labelcontrast.contrast.candidates.parts import Gathering, Part
 from labelcontrast.contrast.candidates.queue import Queue
-from labelcontrast.contrast.kernel import Tally, grid, weighted_softmax, working_precision
+from labelcontrast.contrast.competition import AllCandidates, Competition, EachPair, NegativesOnly
+from labelcontrast.contrast.kernel import weighted_softmax
 from labelcontrast.contrast.label_sets import LabelSets, SampleIds
 from labelcontrast.contrast.rows import Contrast
 from labelcontrast.contrast.sharing import SharedWeights, share
@@ -26,6 +28,7 @@ class _LineUp:
     factors: Tensor
     settings: Mapping[str, Any]
     instance_prior: float
+    competition: Competition
     fresh: Part | None
 
     def softmax(self, average: Tensor | None = None, tally: Tally | None = None) -> Tensor:
@@ -36,6 +39,7 @@ class _LineUp:
             self.weights,
             queries=queries,
             prior=self.gathering.prior(self.instance_prior),
+            competition=self.competition,
             temperature=self.settings["temperature"],
             stop_repulsion=self.settings["stop_repulsion"],
             block_size=self.settings["block_size"],
@@ -67,6 +71,7 @@ class ContrastiveLoss(nn.Module):
 
     Attributes:
         prototypes: a parameter [labels, dim], where the loss has prototypes.
+        bias: a parameter, the log-odds of a pair of similarity 0, where the loss judges each pair by itself.
         queue: the latest rows and their labels, where ``queue_size`` is not 0. In training a batch enters it after its
             loss; in evaluation it stays as it is.
         diagnostics: with the parameter of this name, after every loss: the share of anchors without positives, the mean
@@ -92,6 +97,8 @@ class ContrastiveLoss(nn.Module):
         if "prototypes" in contrast.candidates:
             self.prototypes = nn.Parameter(torch.empty(num_labels or 0, dim or 0))
             nn.init.xavier_uniform_(self.prototypes, generator=generator)
+        if contrast.rivals == "none":
+            self.bias = nn.Parameter(torch.tensor(float(settings["bias"])))
         self.queue: Queue | None = None
         if settings["queue_size"]:
             columns = 1 if contrast.views_only else num_labels or 0
@@ -204,7 +211,7 @@ class ContrastiveLoss(nn.Module):
             shared = share(pairs, contrast.sharing, block_size=settings["block_size"])
             factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
         prior = settings[contrast.instance_prior] if contrast.instance_prior else 1.0
-        return _LineUp(gathering, shared, factors, settings, prior, fresh)
+        return _LineUp(gathering, shared, factors, settings, prior, self._competition(), fresh)
 
     def _parts(
         self,
@@ -267,6 +274,12 @@ class ContrastiveLoss(nn.Module):
     def _foreign(self, matrix: Tensor) -> LabelSets:
         """The label sets of rows from elsewhere; where only views count, they are nobody's."""
         return SampleIds.of(torch.full_like(matrix[:, :1], -1)) if self.contrast.views_only else LabelSets.of(matrix)
+
+    def _competition(self) -> Competition:
+        """What a positive has to win against."""
+        if self.contrast.rivals == "none":
+            return EachPair(self.bias)
+        return NegativesOnly() if self.contrast.rivals == "negatives" else AllCandidates()
 
     def _factors(self, totals: Tensor, sizes: Tensor) -> Tensor:
         """What the anchors' losses are weighed with."""

@@ -9,6 +9,8 @@ from labelcontrast.contrast.affinity import Affinity
 from labelcontrast.errors import ConfigError, nearest
 
 Rows = Literal["instances", "prototypes"]
+Sharing = Literal["per anchor", "per label", "per positive", "none"]
+Rivals = Literal["all", "negatives", "none"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Contrast:
         tuned_by: the name of this parameter.
         sharing: how an anchor's attraction is split among its positives.
         averaging: what the losses of the anchors are weighed with.
+        rivals: what a positive has to win against: all candidates, the negatives, or nobody, each pair being judged by
+            itself.
         anchors: who is pulled.
         candidates: who pulls and pushes.
         prototype_affinity: another affinity, to prototypes.
@@ -49,8 +53,9 @@ class Contrast:
 
     affinity: Callable[..., Any]
     tuned_by: str | None = None
-    sharing: Literal["per anchor", "per label"] = "per anchor"
-    averaging: Literal["mean_valid", "label_count"] = "mean_valid"
+    sharing: Sharing = "per anchor"
+    averaging: Literal["mean_valid", "mean_all", "label_count"] = "mean_valid"
+    rivals: Rivals = "all"
     anchors: tuple[Rows, ...] = ("instances",)
     candidates: tuple[Rows, ...] = ("instances",)
     prototype_affinity: Affinity | None = None

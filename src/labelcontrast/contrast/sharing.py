@@ -3,7 +3,8 @@ r"""From label sets to pair weights: how an anchor's attraction is shared out am
 With :math:`F_{ij}` the affinity of two label sets, 0 for the pair of an example with itself, and 0 / 0 counting as 0,
 
 .. math:: W_{ij} = \frac{F_{ij}}{\sum_k F_{ik}} \text{ (per anchor)}, \qquad
-   W_{ij} = \frac{1}{|y_i|} \sum_c y_{ic} \frac{F_{ij}\, y_{jc}}{\sum_k F_{ik}\, y_{kc}} \text{ (per label)}.
+   W_{ij} = \frac{1}{|y_i|} \sum_c y_{ic} \frac{F_{ij}\, y_{jc}}{\sum_k F_{ik}\, y_{kc}} \text{ (per label)}, \qquad
+   W_{ij} = \frac{F_{ij}}{|\{k : F_{ik} > 0\}|} \text{ (per positive)}, \qquad W_{ij} = F_{ij} \text{ (none)}.
 
 Neither needs an array of anchors x candidates x labels. Plainly, the second is
 
@@ -14,17 +15,15 @@ and as a row of Y holds few labels, the products with it are sums of a few rows 
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelcontrast.contrast.affinity import Affinity, any_shared
-from labelcontrast.contrast.kernel import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, grid
+from labelcontrast.contrast.affinity import Affinity, Counts, any_shared, symmetric
+from labelcontrast.contrast.blocks import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, grid
 from labelcontrast.contrast.label_sets import LabelSets
-
-Sharing = Literal["per anchor", "per label"]
+from labelcontrast.contrast.rows import Sharing
 
 
 @dataclass(frozen=True)
@@ -152,12 +151,14 @@ class SharedWeights(PairWeights):
 
 
 def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
-    """Share out every anchor's attraction, per anchor or per label.
+    """Share out every anchor's attraction.
 
     Args:
         pairs: who meets whom, and how alike they are.
         sharing: ``"per anchor"``: in proportion to affinity. ``"per label"``: each label of the anchor gets the same,
             and gives it to its positives in proportion to affinity; a label that nobody else has gives nothing.
+            ``"per positive"``: the mean affinity of the positives is what an anchor gives in all. ``"none"``: a weight
+            is an affinity.
         block_size: rows and columns of a block; it changes no result.
 
     Example:
@@ -171,8 +172,8 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
     mass = _mass(pairs, sharing, size)
     if pairs.prior is not None:  # an anchor without a candidate in its denominator gives nothing
         mass *= _mass(replace(pairs, affinities=((0, pairs.prior),)), "per anchor", size).sign()
-    if sharing == "per anchor":
-        return SharedWeights(pairs, _ratio(torch.ones_like(mass), mass)[:, 0], mass[:, 0].sign())
+    if sharing != "per label":
+        return _shared_as_a_whole(pairs, sharing, mass[:, 0], size)
     labels, sizes, bags = pairs.anchors.matrix, pairs.anchors.sizes, pairs.pulled.bags
     per_label = _ratio(torch.ones_like(sizes), sizes)
     shares = _ratio(labels, mass)
@@ -185,6 +186,25 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
         shares_by_label=shares.T.contiguous(),
         equal_shares=pairs.alike_where_shared and bags.values is None,
     )
+
+
+def _shared_as_a_whole(pairs: Pairs, sharing: Sharing, mass: Float[Tensor, " anchors"], size: int) -> SharedWeights:
+    """Divide an anchor's affinities by their sum, by their number, or not at all."""
+    divisor = torch.ones_like(mass) if sharing == "none" else mass
+    if sharing == "per positive":
+        positive = tuple((start, _whether(affinity)) for start, affinity in pairs.affinities)
+        divisor = _mass(replace(pairs, affinities=positive), sharing, size)[:, 0]
+    factors = _ratio(torch.ones_like(mass), divisor)
+    return SharedWeights(pairs, factors, mass * factors if sharing != "per anchor" else mass.sign())
+
+
+def _whether(affinity: Affinity) -> Affinity:
+    """1 where there is an affinity."""
+
+    def present(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+        return affinity(overlap, size_i, size_j).sign()
+
+    return symmetric(present) if getattr(affinity, "symmetric", False) else present
 
 
 def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
