@@ -47,6 +47,7 @@ def build_objective(
         loss = make_loss(settings.loss.name, **parameters)
         return Objective(linear_head(width, num_labels), loss, score_logits(validation), "linear", 1)
     projector = Projector(width, output_dim=training.projection_dim)
+    parameters = {"diagnostics": True, **parameters}
     loss = make_loss(settings.loss.name, num_labels=num_labels, dim=training.projection_dim, **parameters)
     judged_on = subset(train, training.selection_examples, seed=settings.seed)
     return Objective(projector, loss, score_features(judged_on, validation), "cosine", 2)

@@ -99,7 +99,11 @@ def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
     history = read_history(folder / HISTORY)
     epochs = [float(epoch.epoch) for epoch in history]
     names = {"loss": "training loss", "score": "validation mAP", "learning_rate": "learning rate"}
-    return {title: (epochs, [asdict(epoch)[name] for epoch in history]) for name, title in names.items()}
+    curves = {title: (epochs, [asdict(epoch)[name] for epoch in history]) for name, title in names.items()}
+    counted = history[0].diagnostics if history else {}
+    return curves | {
+        name.replace("_", " "): (epochs, [epoch.diagnostics[name] for epoch in history]) for name in counted
+    }
 
 
 def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -> ComparedLoss:

@@ -37,3 +37,22 @@ def test_the_random_streams_go_on_where_they_were() -> None:
     torch.manual_seed(99)
     set_random_streams(streams)
     assert torch.equal(torch.rand(3), expected)
+
+
+class Counting(nn.BCEWithLogitsLoss):
+    """A loss that counts its steps."""
+
+    diagnostics: dict[str, Tensor] = {}
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002  the name of its base
+        self.diagnostics = {"steps": self.diagnostics.get("steps", torch.tensor(0.0)) + 1}
+        return super().forward(input, target)
+
+
+def test_what_the_loss_counts_is_averaged_over_the_steps_of_an_epoch(
+    prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    settings = Training(epochs=2)
+    batches = training_batches(prepared, batch_size=10, seed=0)  # 4 steps an epoch
+    history = fit(build_learner(settings, loss=Counting()), batches, folder=tmp_path, settings=settings)
+    assert [epoch.diagnostics for epoch in history] == [{"steps": 2.5}, {"steps": 6.5}]

@@ -2,12 +2,13 @@
 
 import csv
 import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from labelcontrast.files import write_text
 
 HISTORY = "history.csv"
+NUMBERS = ("epoch", "loss", "score", "learning_rate", "seconds")
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,33 @@ class Epoch:
     """The encoder's rate at the end."""
     seconds: float
     """Time of the epoch, with its validation."""
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    """What the loss counted of its pairs, mean over the steps; nothing where it counts none."""
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:
-    """Write the history as CSV, a row an epoch."""
+    """Write the history as CSV, a row an epoch; what was counted of pairs comes last."""
+    rows = [_flat(epoch) for epoch in history]
     text = io.StringIO()
-    table = csv.DictWriter(text, [field.name for field in fields(Epoch)])
+    table = csv.DictWriter(text, list(rows[0]) if rows else NUMBERS)
     table.writeheader()
-    table.writerows(asdict(epoch) for epoch in history)
+    table.writerows(rows)
     write_text(path, text.getvalue())
 
 
 def read_history(path: Path) -> list[Epoch]:
     """Read what ``write_history`` wrote."""
     with path.open(newline="") as file:
-        return [
-            Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+        return [_epoch({name: float(value) for name, value in row.items()}) for row in csv.DictReader(file)]
+
+
+def _flat(epoch: Epoch) -> dict[str, int | float]:
+    """Put an epoch's numbers beside one another."""
+    values = asdict(epoch)
+    return {name: values[name] for name in NUMBERS} | epoch.diagnostics
+
+
+def _epoch(values: dict[str, float]) -> Epoch:
+    """Read them back."""
+    epoch, loss, score, rate, seconds = (values.pop(name) for name in NUMBERS)
+    return Epoch(int(epoch), loss, score, rate, seconds, values)

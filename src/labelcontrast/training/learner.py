@@ -55,6 +55,7 @@ class Learner(pl.LightningModule):
         inputs, labels = batch
         value: Tensor = self.loss(self.head(self.encoder(inputs)).float(), labels)
         self._losses.append(value.detach())
+        self._counted.append(getattr(self.loss, "diagnostics", {}))
         return value
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:  # noqa: ARG002
@@ -63,6 +64,7 @@ class Learner(pl.LightningModule):
             return
         self._started = time.monotonic()
         self._losses: list[Tensor] = []
+        self._counted: list[Mapping[str, Tensor]] = []
         if self._streams:
             set_random_streams(self._streams)
             self._streams = []
@@ -76,9 +78,11 @@ class Learner(pl.LightningModule):
         with self.trainer.precision_plugin.forward_context():
             score = self._score(self.encoder, self.head)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        record = Epoch(self.current_epoch + 1, loss, score, rate, time.monotonic() - self._started)
+        names = self._counted[0]
+        counted = {name: float(torch.stack([step[name] for step in self._counted]).nanmean()) for name in names}
+        record = Epoch(self.current_epoch + 1, loss, score, rate, time.monotonic() - self._started, counted)
         self.history.append(record)
-        self.log_dict({"loss": loss, "score": score, "learning_rate": rate})
+        self.log_dict({"loss": loss, "score": score, "learning_rate": rate, **counted})
         self.note(self.history)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -18,6 +18,11 @@ CASES = {
     "reg views": {"name": "reg", "views": 2},
     "reg queue": {"name": "reg", "queue_size": 12, "views": 2},
     "supcon queue": {"name": "supcon", "queue_size": 7},
+    "msc queue": {"name": "msc", "queue_size": 5},
+    "jscl": {"name": "jscl"},
+    "sincere queue": {"name": "sincere", "queue_size": 7},
+    "similarity_dissimilarity": {"name": "similarity_dissimilarity"},
+    "jaccard_sigmoid queue": {"name": "jaccard_sigmoid", "bias": -1.0, "queue_size": 7},
     "simclr": {"name": "simclr", "views": 2},
     "simclr queue": {"name": "simclr", "views": 2, "queue_size": 9},
 }
@@ -31,7 +36,7 @@ def part(size: int, rank: int, world: int) -> slice:
 
 
 def compute(case: dict, rank: int = 0, world: int = 1) -> list[tuple[torch.Tensor, ...]]:
-    """Value, gradient of the own part of the batch, gradient of the prototypes; a step at a time."""
+    """Value, gradient of the own part of the batch, gradient of what is learned in the loss; a step at a time."""
     case = dict(case)
     views, name = case.pop("views", 1), case.pop("name")
     generator = torch.Generator().manual_seed(0)
@@ -46,8 +51,8 @@ def compute(case: dict, rank: int = 0, world: int = 1) -> list[tuple[torch.Tenso
         loss.zero_grad()
         value = loss(mine, y[own])
         value.backward()
-        prototypes = loss.prototypes.grad if hasattr(loss, "prototypes") else torch.zeros(1)
-        results.append((value.detach(), mine.grad, prototypes))
+        learned = [parameter.grad.flatten() for parameter in loss.parameters()]
+        results.append((value.detach(), mine.grad, torch.cat([torch.zeros(1), *learned])))
     return results
 
 
