@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def test_the_random_streams_go_on_where_they_were() -> None:
 class Counting(nn.BCEWithLogitsLoss):
     """A loss that counts its steps."""
 
-    diagnostics: dict[str, Tensor] = {}
+    diagnostics: ClassVar[dict[str, Tensor]] = {}
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002  the name of its base
         self.diagnostics = {"steps": self.diagnostics.get("steps", torch.tensor(0.0)) + 1}
