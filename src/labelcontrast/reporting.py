@@ -21,6 +21,13 @@ from labelcontrast.training.history import HISTORY, read_history
 REPORT, CARD, RESULTS = "report.html", "README.md", "results.json"
 VARIED = ("seed", "loss.name")
 """What a comparison varies from run to run."""
+COUNTED = {
+    "anchors_without_positives": "anchors without a positive",
+    "similarity_of_positives": "similarity of positives",
+    "similarity_of_negatives": "similarity of negatives",
+    "positives_pushed_away": "positives pushed more than pulled",
+}
+"""How the page names what a contrastive loss counts of its pairs."""
 MAPPED_LABELS = 7
 """As many labels of the map have a colour as there are colours that everyone tells apart."""
 
@@ -100,10 +107,9 @@ def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
     epochs = [float(epoch.epoch) for epoch in history]
     names = {"loss": "training loss", "score": "validation mAP", "learning_rate": "learning rate"}
     curves = {title: (epochs, [asdict(epoch)[name] for epoch in history]) for name, title in names.items()}
-    counted = history[0].diagnostics if history else {}
-    return curves | {
-        name.replace("_", " "): (epochs, [epoch.diagnostics[name] for epoch in history]) for name in counted
-    }
+    for name in history[0].diagnostics if history else ():
+        curves[COUNTED.get(name, name)] = (epochs, [epoch.diagnostics[name] for epoch in history])
+    return curves
 
 
 def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -> ComparedLoss:
