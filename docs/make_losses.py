@@ -3,14 +3,16 @@
 python docs/make_losses.py
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 import labelcontrast as lc
-from labelcontrast.contrast.rows import LossRow
+from labelcontrast.contrast.rows import LossRow, Parameter
 
 HERE = Path(__file__).parent
+LABELS = ("cat", "dog", "owl")
 TOY = {
     "cat": [1, 0, 0],
     "cat, dog": [1, 1, 0],
@@ -26,7 +28,7 @@ Made from the catalogue by `docs/make_losses.py`; `labelcontrast losses` prints 
 
 In the equations $p_{{ij}}$ is the share of candidate j in the softmax of anchor i over all candidates but itself, of
 $s_{{ij}} = \\cos(z_i, z_j) / \\tau$. The figures show the weights W with which an anchor (row) is pulled to a candidate
-(column), in a batch of six with the label sets {", ".join(f"*{name}*" for name in TOY)}; where there are
+(column), in hundredths, in a batch of six with the label sets {", ".join(f"*{name}*" for name in TOY)}; where there are
 prototypes, they come after the examples.
 
 ## Add your own
@@ -48,36 +50,63 @@ loss = lc.ContrastiveLoss(Contrast(affinity=dice), lc.check_loss("base", {{"temp
 
 It has blocks, views, soft and unknown labels, and the regulariser of `reg` (`stop_repulsion`). To name it, put a row
 into `contrast/catalogue.py`, and its literal formula into `tests/contrast/oracle.py`.
+
+## What all contrastive losses take
+
+A loss with another default says so in its own table.
 """
 
 
+def table(parameters: Iterable[Parameter]) -> list[str]:
+    """Parameters, a line each."""
+    lines = [f"| `{p.name}` | `{p.default}` | {p.meaning} | {p.expected} |" for p in parameters]
+    return ["| parameter | default | meaning | accepts |", "|---|---|---|---|", *lines, ""]
+
+
+def common() -> list[Parameter]:
+    """The parameters that all contrastive losses take, with the default of most."""
+    rows = [row for row in lc.loss_catalogue() if row.kind == "contrastive"]
+    return [p for p in rows[0].takes if all(p.name in row.parameters for row in rows)]
+
+
 def section(row: LossRow) -> str:
-    """One loss: sentence, equation, reference, parameters, figure."""
+    """One loss: sentence, equation, reference, the parameters that are its own, figure."""
     lines = [f"## {row.name}", "", row.summary, "", f"$${row.equation}$$", "", f"Reference: {row.reference}.", ""]
-    lines += ["| parameter | default | meaning | accepts |", "|---|---|---|---|"]
-    lines += [f"| `{p.name}` | `{p.default}` | {p.meaning} | {p.expected} |" for p in row.takes]
+    shared = {(p.name, p.default) for p in common()} if row.kind == "contrastive" else set()
+    own = [p for p in row.takes if (p.name, p.default) not in shared]
+    lines += table(own) if own else []
     if row.contrast is not None:
-        lines += ["", f"![pair weights of {row.name}](losses/{row.name}.png)"]
-    return "\n".join(lines) + "\n"
+        lines += [f"![pair weights of {row.name}](losses/{row.name}.png)", ""]
+    return "\n".join(lines)
 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *(section(row) for row in lc.loss_catalogue())])
+    return "\n".join([HEAD, *table(common()), *(section(row) for row in lc.loss_catalogue())])
 
 
 def draw(name: str, path: Path) -> None:
-    """The pair weights of the toy batch; white is none."""
+    """The pair weights of the toy batch, in hundredths; white is none."""
     from matplotlib import pyplot as plt
 
     labels = torch.tensor(list(TOY.values()))
     loss = lc.make_loss(name, num_labels=3, dim=2)
     weights = loss.pair_weights(labels, views=2 if name == "simclr" else 1)
-    figure, axes = plt.subplots(figsize=(weights.shape[1] / 4, weights.shape[0] / 4), layout="constrained")
+    names = [*TOY, *([f"{label} (2nd view)" for label in TOY] if name == "simclr" else [])]
+    prototypes = [f"prototype {label}" for label in LABELS]
+    columns = prototypes if name == "proto" else [*names, *prototypes][: weights.shape[1]]
+    figure, axes = plt.subplots(
+        figsize=(1.9 + 0.36 * weights.shape[1], 1.7 + 0.36 * weights.shape[0]), layout="constrained"
+    )
     axes.imshow(weights.numpy(), cmap="Greens", vmin=0, vmax=1)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    figure.savefig(path, dpi=80)
+    axes.set(xlabel="candidate", ylabel="anchor")
+    axes.set_xticks(range(weights.shape[1]), columns, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(weights.shape[0]), [*names, *prototypes][: weights.shape[0]])
+    for row, column in weights.nonzero().tolist():
+        weight = float(weights[row, column])
+        ink = "white" if weight > 0.6 else "black"
+        axes.text(column, row, f"{100 * weight:.0f}", ha="center", va="center", fontsize=7, color=ink)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
