@@ -150,6 +150,23 @@ print((status("VmHWM") - before) / 1024)
     return round(float(run.stdout), 1)
 
 
+def profile(size: int, labels: int) -> dict[str, object]:
+    """Why no exact form is much faster on a small batch: what the products alone take, and where a step spends."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as record
+
+    step = ours("reg", size, labels)
+    least = in_turns({"published form": published(size, labels), "reg": step, "bare": bare_products(size + labels)}, 30)
+    with record(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(50):
+            step()
+    spent = sorted(seen.key_averages(), key=lambda entry: -entry.self_cpu_time_total)
+    total = sum(entry.self_cpu_time_total for entry in spent)
+    milliseconds = {name: round(1e3 * value, 2) for name, value in least.items()}
+    shares = {entry.key: round(entry.self_cpu_time_total / total, 3) for entry in spent[:8]}
+    return {"milliseconds": milliseconds, "share of a step of reg by operation": shares}
+
+
 def measure() -> dict[str, object]:
     """Everything, in the order of the table of the issue."""
     found: dict[str, object] = {}
@@ -171,6 +188,7 @@ def measure() -> dict[str, object]:
         f"{size}, {labels}": ratio(published(size, labels), ours("reg", size, labels), 10)
         for size, labels in [(256, 54), (512, 91), (1024, 146), (256, 500)]
     }
+    found["profile of 256 examples, 54 labels"] = profile(256, 54)
     found["pytorch-metric-learning / supcon"] = {
         str(size): ratio(metric_learning(size), supcon_of_classes(size), 5) for size in (256, 4096)
     }
