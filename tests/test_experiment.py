@@ -57,6 +57,20 @@ def test_the_seed_fixes_everything(vectors: Path, tmp_path: Path) -> None:
     assert results[0] == results[1] != results[2]
 
 
+@pytest.mark.parametrize(("probe", "heads"), [("paper", 3), ("released", 5)])
+def test_a_published_probe_is_kept_as_it_was_measured(vectors: Path, tmp_path: Path, probe: str, heads: int) -> None:
+    said = run_experiment(build(vectors, evaluation={"probe": probe}), tmp_path / "run")["metrics"]["test"]
+    model, test = load_model(tmp_path / "run"), load_splits(vectors, seed=0).test
+    assert len(model.classifier.weight) == heads
+    scores = compute_scores(model, test)
+    labels = model.vocabulary.encode(test.label_sets or []).toarray()
+    assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-9)
+    assert said["micro_f1"] == pytest.approx(
+        f1_score(labels, scores > model.thresholds.values, average="micro"), abs=1e-12
+    )
+    assert said["map_macro"] > 0.75
+
+
 def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
     whole = run_experiment(build(vectors), tmp_path / "whole")
 

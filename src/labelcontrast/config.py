@@ -94,8 +94,10 @@ class Training(Settings):
 
 
 class Evaluation(Settings):
-    """How scores become label sets."""
+    """How embeddings become scores, and scores label sets."""
 
+    probe: Literal["newton", "paper", "released"] = "newton"
+    """How embeddings are read off: at the optimum a label; as published; or as the released code does it."""
     threshold: Literal["global", "fixed"] = "global"
     """``fixed`` is a probability of one half; ``global`` the one threshold with the best micro-F1 on validation."""
     map: Literal["pca", "umap"] = "pca"

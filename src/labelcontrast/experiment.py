@@ -20,8 +20,9 @@ from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.door import Kind, check_door
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
-from labelcontrast.evaluation.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
+from labelcontrast.evaluation.probes.averaged_heads import Classifier
+from labelcontrast.evaluation.probes.choice import fit_probe
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
 from labelcontrast.objective import build_objective
 from labelcontrast.prediction import probabilities
@@ -116,7 +117,7 @@ def run_experiment(
         features = {name: compute_features(material.encoder, part).numpy() for name, part in material.prepared.items()}
         material.encoder.cpu()
         clock.lap("features")
-        classifier = read_off(learner, material, features, kind)
+        classifier = read_off(settings, learner, material, features, kind)
         clock.lap("probe")
     model, judged = judge(settings, material, classifier, features)
     save_model(folder, model)
@@ -194,20 +195,20 @@ def learn(settings: RunSettings, material: Material, kind: Kind, folder: Path, l
     return learner
 
 
-def read_off(learner: "Learner", material: Material, features: Mapping[Part, np.ndarray], kind: Kind) -> nn.Linear:
+def read_off(
+    settings: RunSettings, learner: "Learner", material: Material, features: Mapping[Part, np.ndarray], kind: Kind
+) -> Classifier:
     """Take the trained linear head, or fit a linear probe a label on the frozen features."""
     if kind == "logit":
         assert isinstance(learner.head, nn.Linear)
         return learner.head.cpu()
-    labels = material.labels
-    probe = fit_linear_probe(features["train"], labels["train"], features["val"], labels["val"])
-    classifier = nn.Linear(probe.weight.shape[1], probe.weight.shape[0])
-    classifier.load_state_dict({"weight": torch.from_numpy(probe.weight), "bias": torch.from_numpy(probe.bias)})
-    return classifier
+    labels, generator = material.labels, torch.Generator().manual_seed(settings.seed)
+    parts = features["train"], labels["train"], features["val"], labels["val"]
+    return fit_probe(settings.evaluation.probe, *parts, generator=generator)
 
 
 def judge(
-    settings: RunSettings, material: Material, classifier: nn.Linear, features: Mapping[Part, np.ndarray]
+    settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[Part, np.ndarray]
 ) -> tuple[TrainedModel, dict[str, Any]]:
     """Choose thresholds on validation, then measure validation and test."""
     scores = {name: probabilities(classifier, rows) for name, rows in features.items()}

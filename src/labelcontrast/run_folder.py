@@ -4,6 +4,7 @@ config.toml         every setting, resolved
 labels.json         the vocabulary, in the order of the score columns
 encoder/            the encoder's own files (configuration, tokenizer) and settings.json
 model.safetensors   weights of the encoder and of the linear classifier on it
+features.safetensors the embeddings of all examples, for stages that are repeated
 thresholds.json     probability -> label
 metrics.json        metrics of validation and test, facts, versions, the command
 per_label.json      the per-label table of the test split
@@ -23,12 +24,13 @@ from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from labelcontrast.config import RunSettings, read_settings
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
 from labelcontrast.evaluation.thresholds import Thresholds
 from labelcontrast.files import whole_file, write_text
 from labelcontrast.labels.vocabulary import LabelVocabulary
@@ -43,7 +45,7 @@ class TrainedModel:
     """All that prediction needs."""
 
     encoder: Encoder
-    classifier: nn.Linear
+    classifier: Classifier
     vocabulary: LabelVocabulary
     thresholds: Thresholds
 
@@ -118,9 +120,7 @@ def load_model(folder: Path) -> TrainedModel:
         weights = safetensors.torch.load_file(folder / MODEL)
         encoder = load_encoder(folder / ENCODER, read_json(folder / ENCODER / "settings.json"))
         encoder.load_state_dict(_part(weights, "encoder."))
-        labels, width = weights["classifier.weight"].shape
-        classifier = nn.Linear(width, labels)
-        classifier.load_state_dict(_part(weights, "classifier."))
+        classifier = build_classifier(**_part(weights, "classifier."))
         vocabulary = LabelVocabulary.load(folder / LABELS)
         thresholds = Thresholds.load(folder / THRESHOLDS)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:

@@ -135,7 +135,8 @@ def unit_rows(features: Float[np.ndarray, "rows dim"]) -> Float[torch.Tensor, "r
     bad = int((~lengths.isfinite() | (lengths == 0)).sum())
     if bad:
         raise EmbeddingError(f"features must be finite and of a length above 0. Got {bad} rows that are not.")
-    return rows / lengths
+    directions: torch.Tensor = rows / lengths
+    return directions
 
 
 def _shares(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labelcontrast.evaluation.probe_sweep import Heads, draw_heads, train_heads
+from labelcontrast.evaluation.probes.sweep import Heads, draw_heads, train_heads
 
 GRID = [(1.0, 1.0), (1.0, 0.01), (0.1, 0.1), (0.1, 0.0)]
 

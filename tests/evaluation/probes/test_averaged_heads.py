@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from labelcontrast.evaluation.averaged_heads import AveragedHeads
+from labelcontrast.evaluation.probes.averaged_heads import AveragedHeads
 
 
 def test_the_probability_is_the_mean_of_the_heads_probabilities() -> None:

@@ -14,10 +14,10 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from labelcontrast.errors import ConfigError
-from labelcontrast.evaluation.averaged_heads import AveragedHeads
-from labelcontrast.evaluation.linear_probe import check_features
 from labelcontrast.evaluation.metrics import average_precisions
-from labelcontrast.evaluation.probe_sweep import draw_heads, train_heads
+from labelcontrast.evaluation.probes.averaged_heads import AveragedHeads
+from labelcontrast.evaluation.probes.linear_probe import check_features
+from labelcontrast.evaluation.probes.sweep import draw_heads, train_heads
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score
 
 from labelcontrast.errors import ConfigError, LabelShapeError
-from labelcontrast.evaluation.published_probe import PROTOCOLS, Protocol, choose, fit_published_probe
+from labelcontrast.evaluation.probes.published import PROTOCOLS, Protocol, choose, fit_published_probe
 
 QUICK = Protocol(epochs=8, batch_size=32)
 

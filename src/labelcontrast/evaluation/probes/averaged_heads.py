@@ -37,3 +37,16 @@ class AveragedHeads(nn.Module):
         logits = torch.einsum("nd,hld->hnl", features, self.weight) + self.bias.unsqueeze(1)
         # The logarithms of both sides, added up as they are: no probability is too near to 0 or 1.
         return F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)
+
+
+Classifier = nn.Linear | AveragedHeads
+"""What gives the logits of embeddings."""
+
+
+def build_classifier(weight: Float[Tensor, "*heads labels dim"], bias: Float[Tensor, "*heads labels"]) -> Classifier:
+    """Build the linear layer that these weights are of; with a first axis of heads, the average of several."""
+    if weight.ndim == 3:
+        return AveragedHeads(weight, bias)
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return layer
