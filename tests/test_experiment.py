@@ -97,6 +97,19 @@ def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None
     assert result == json.loads((folder / "metrics.json").read_text())
 
 
+def test_the_evaluation_is_repeated_alone_on_the_features_there_are(vectors: Path, tmp_path: Path) -> None:
+    first = run_experiment(build(vectors), tmp_path / "run")
+    files = [tmp_path / "run" / name for name in ("features.safetensors", "checkpoints/last.ckpt", "history.csv")]
+    written = [path.stat().st_mtime_ns for path in files]
+    other = build(vectors, evaluation={"probe": "paper", "threshold": "fixed"})
+    again = run_experiment(other, tmp_path / "run", resume=True)
+    assert [path.stat().st_mtime_ns for path in files] == written
+    assert again["metrics"] != first["metrics"]
+    assert again["metrics"] == run_experiment(other, tmp_path / "whole")["metrics"]
+    assert "paper" in (tmp_path / "run" / "config.toml").read_text()
+    assert (tmp_path / "run" / "report.html").stat().st_mtime_ns > max(written)
+
+
 def test_force_starts_anew_but_not_for_data_that_are_refused(vectors: Path, tmp_path: Path) -> None:
     first = run_experiment(build(vectors), tmp_path / "run")
     with pytest.raises(DataError):

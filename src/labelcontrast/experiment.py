@@ -27,22 +27,26 @@ from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, glo
 from labelcontrast.objective import build_objective
 from labelcontrast.prediction import probabilities
 from labelcontrast.provenance import Clock, describe_origin, seeded
-from labelcontrast.reporting import REPORT, write_report
+from labelcontrast.reporting import write_report
 from labelcontrast.reports.projection import project
 from labelcontrast.run_folder import (
     CONFIG,
+    FEATURES,
     MAP,
     METRICS,
     PER_LABEL,
+    REPORT,
     TrainedModel,
     claim,
     is_finished,
+    load_settings,
     make_room,
     read_json,
+    reopen,
     save_model,
     write_json,
 )
-from labelcontrast.training.features import compute_features
+from labelcontrast.training.feature_store import stored_features
 from labelcontrast.training.history import Epoch
 
 if TYPE_CHECKING:
@@ -89,7 +93,8 @@ def run_experiment(
     Args:
         settings: all of the run.
         folder: the run folder; it is made once the data have been read and found good.
-        resume: go on with the run that is there; a finished one is only read.
+        resume: go on with the run that is there; a finished one is only read, unless the settings of the evaluation
+            differ: then it is evaluated anew, on the features it has.
         force: remove a run that is there.
         device: where features are computed after training, such as ``cuda``.
         listeners: who hears of progress.
@@ -102,19 +107,20 @@ def run_experiment(
     """
     kind = check_door(settings)
     claim(folder, settings, resume=resume, force=force)
-    if is_finished(folder) and not force:
+    if is_finished(folder) and not force and load_settings(folder) == settings:
         return read_result(folder)
     clock = Clock()
     with seeded(settings.seed):
         material = gather(settings, listeners.say)
         make_room(folder, force=force)
+        reopen(folder)
         settings.write(folder / CONFIG)
         clock.lap("reading")
         learner = learn(settings, material, kind, folder, listeners)
         clock.lap("training")
         clock.laps["training"] = round(sum(epoch.seconds for epoch in learner.history), 3)  # a kill's share with it
         material.encoder.to(device)
-        features = {name: compute_features(material.encoder, part).numpy() for name, part in material.prepared.items()}
+        features = stored_features(folder / FEATURES, material.encoder, material.prepared)
         material.encoder.cpu()
         clock.lap("features")
         classifier = read_off(settings, learner, material, features, kind)

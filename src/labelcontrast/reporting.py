@@ -14,11 +14,20 @@ from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.evaluation.thresholds import Thresholds
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
 from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
-from labelcontrast.run_folder import MAP, PER_LABEL, THRESHOLDS, flatten, is_finished, load_settings, read_json
+from labelcontrast.run_folder import (
+    MAP,
+    PER_LABEL,
+    REPORT,
+    THRESHOLDS,
+    flatten,
+    is_finished,
+    load_settings,
+    read_json,
+)
 from labelcontrast.run_folder import METRICS as METRICS_FILE
 from labelcontrast.training.history import HISTORY, read_history
 
-REPORT, CARD, RESULTS = "report.html", "README.md", "results.json"
+CARD, RESULTS = "README.md", "results.json"
 VARIED = ("seed", "loss.name")
 """What a comparison varies from run to run."""
 COUNTED = {

@@ -37,7 +37,8 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 
 CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
 LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
-PER_LABEL, MAP = "per_label.json", "map.json"
+PER_LABEL, MAP, REPORT = "per_label.json", "map.json", "report.html"
+FEATURES = "features.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> 
 
     Raises:
         RunError: when the folder holds something and neither switch allows it.
-        ConfigError: when the run to be resumed had other settings; it names the first that differs.
+        ConfigError: when the run to be resumed had other settings, but for those of the evaluation, which can be
+            repeated; it names the first that differs.
     """
     if folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; expected a new or empty folder."
@@ -84,6 +86,12 @@ def make_room(folder: Path, *, force: bool) -> None:
     """Remove the run that is there where that was asked for; called once nothing can be refused any more."""
     if force and (folder / CONFIG).exists():
         shutil.rmtree(folder)
+
+
+def reopen(folder: Path) -> None:
+    """Take back what a run came to, where its last stages are to be repeated; what they start from stays."""
+    for name in (METRICS, REPORT):
+        (folder / name).unlink(missing_ok=True)
 
 
 def is_finished(folder: Path) -> bool:
@@ -134,8 +142,9 @@ def load_model(folder: Path) -> TrainedModel:
 
 
 def drop_weights(folder: Path) -> None:
-    """Keep the results of a finished run and remove what prediction needs, which is large."""
-    (folder / MODEL).unlink(missing_ok=True)
+    """Keep the results of a finished run and remove weights and features, which are large."""
+    for name in (MODEL, FEATURES):
+        (folder / name).unlink(missing_ok=True)
     for part in (ENCODER, CHECKPOINTS):
         shutil.rmtree(folder / part, ignore_errors=True)
 
@@ -201,10 +210,10 @@ def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
-    """Compare what was with what is asked, field by field."""
+    """Compare what was with what is asked, field by field, but for what comes after the features."""
     old, new = (flatten(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
     for name in [*new, *(name for name in old if name not in new)]:
-        if old.get(name) != new.get(name):
+        if old.get(name) != new.get(name) and not name.startswith("evaluation."):
             message = (
                 f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}; it cannot be resumed so."
             )

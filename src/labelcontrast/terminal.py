@@ -25,10 +25,10 @@ from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
 from labelcontrast.files import whole_file
 from labelcontrast.prediction import as_table, embed, evaluate, predict
-from labelcontrast.reporting import REPORT, write_report
+from labelcontrast.reporting import write_report
 from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
-from labelcontrast.run_folder import load_model, load_settings
+from labelcontrast.run_folder import REPORT, load_model, load_settings
 from labelcontrast.studies.comparison import Options, run_comparison
 from labelcontrast.studies.demo import EPOCHS as DEMO_EPOCHS
 from labelcontrast.studies.demo import run_demo
