@@ -7,24 +7,23 @@ thresholds, metrics, and the folder that holds all of it.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from labelcontrast.config import RunSettings
-from labelcontrast.data.batches import Prepared, prepare, training_batches
+from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.splits import Splits, load_splits
-from labelcontrast.door import Kind, check_door
+from labelcontrast.door import check_door
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
-from labelcontrast.objective import build_objective
+from labelcontrast.learning import Learned, Lesson, learn
 from labelcontrast.prediction import probabilities
 from labelcontrast.provenance import Clock, describe_origin, seeded
 from labelcontrast.reporting import write_report
@@ -49,9 +48,6 @@ from labelcontrast.run_folder import (
 from labelcontrast.training.feature_store import stored_features
 from labelcontrast.training.history import Epoch
 
-if TYPE_CHECKING:
-    from labelcontrast.training.learner import Learner
-
 Say = Callable[[str], None]
 
 
@@ -68,6 +64,17 @@ class Material:
     def labels(self) -> dict[Part, np.ndarray]:
         """The multi-hot labels by part, dense."""
         return {name: part.labels.toarray() for name, part in self.prepared.items() if part.labels is not None}
+
+    def lesson(self, listeners: "Listeners") -> Lesson:
+        """What the encoder is trained on, and who hears of it."""
+        return Lesson(
+            encoder=self.encoder,
+            train=self.prepared["train"],
+            validation=self.prepared["val"],
+            num_labels=len(self.splits.vocabulary),
+            listen=listeners.epoch,
+            bar=listeners.bar,
+        )
 
 
 @dataclass(frozen=True)
@@ -116,22 +123,21 @@ def run_experiment(
         reopen(folder)
         settings.write(folder / CONFIG)
         clock.lap("reading")
-        learner = learn(settings, material, kind, folder, listeners)
+        learned = learn(settings, kind, material.lesson(listeners), folder)
         clock.lap("training")
-        clock.laps["training"] = round(sum(epoch.seconds for epoch in learner.history), 3)  # a kill's share with it
+        clock.laps["training"] = round(sum(epoch.seconds for epoch in learned.history), 3)  # a kill's share with it
         material.encoder.to(device)
         features = stored_features(folder / FEATURES, material.encoder, material.prepared)
         material.encoder.cpu()
         clock.lap("features")
-        classifier = read_off(settings, learner, material, features, kind)
+        classifier = read_off(settings, learned, material.labels, features)
         clock.lap("probe")
     model, judged = judge(settings, material, classifier, features)
     save_model(folder, model)
     write_json(folder / PER_LABEL, judged["per_label"])
     write_json(folder / MAP, draw_map(settings, material, features["test"]))
     clock.lap("evaluation")
-    best = max(learner.history, key=lambda epoch: epoch.score)
-    result = {"metrics": judged["metrics"], "best_epoch": best.epoch, "validation_score": best.score}
+    result = {"metrics": judged["metrics"], "best_epoch": learned.best.epoch, "validation_score": learned.best.score}
     result |= {"seconds": clock.laps, **facts(material), **describe_origin()}
     write_json(folder / METRICS, result)
     return read_result(folder)
@@ -181,34 +187,13 @@ def build_encoder(settings: RunSettings, train: Examples) -> Encoder:
     )
 
 
-def learn(settings: RunSettings, material: Material, kind: Kind, folder: Path, listeners: Listeners) -> "Learner":
-    """Train encoder and head under the loss, from the start or from the last checkpoint; the best epoch is kept."""
-    # Lightning takes seconds to import; bad data are refused before.
-    from labelcontrast.training.fit import fit
-    from labelcontrast.training.learner import Learner, Rates
-
-    training, encoder = settings.training, material.encoder
-    train, validation = material.prepared["train"], material.prepared["val"]
-    sizes = {"width": encoder.output_dim, "num_labels": len(material.splits.vocabulary)}
-    objective = build_objective(settings, kind, **sizes, train=train, validation=validation)
-    schedule = objective.schedule if training.schedule == "auto" else training.schedule
-    rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
-    learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
-    batches = training_batches(
-        train, batch_size=training.batch_size, seed=settings.seed, smallest=objective.smallest_batch
-    )
-    fit(learner, batches, folder=folder, settings=training, progress=listeners.bar, listen=listeners.epoch)
-    return learner
-
-
 def read_off(
-    settings: RunSettings, learner: "Learner", material: Material, features: Mapping[Part, np.ndarray], kind: Kind
+    settings: RunSettings, learned: Learned, labels: Mapping[Part, np.ndarray], features: Mapping[Part, np.ndarray]
 ) -> Classifier:
-    """Take the trained linear head, or fit a linear probe a label on the frozen features."""
-    if kind == "logit":
-        assert isinstance(learner.head, nn.Linear)
-        return learner.head.cpu()
-    labels, generator = material.labels, torch.Generator().manual_seed(settings.seed)
+    """Take the linear head that was trained, or fit a linear probe on the frozen features."""
+    if learned.classifier is not None:
+        return learned.classifier
+    generator = torch.Generator().manual_seed(settings.seed)
     parts = features["train"], labels["train"], features["val"], labels["val"]
     return fit_probe(settings.evaluation.probe, *parts, generator=generator)
 

@@ -70,7 +70,7 @@ def summarise_run(folder: Path) -> RunSummary:
     """Gather the page of a run."""
     result, settings = read_json(folder / METRICS_FILE), load_settings(folder)
     return RunSummary(
-        title=f"{settings.loss.name} on {Path(settings.data).name}",
+        title=f"{settings.loss.title} on {Path(settings.data).name}",
         command=result["command"],
         measures=list(METRICS.values()),
         metrics=result["metrics"],

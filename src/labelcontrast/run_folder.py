@@ -13,6 +13,8 @@ map.json            the map of embeddings
 report.html         the page made of all these
 README.md           the model card
 checkpoints/        best and last, for resuming
+finetuning/         history and checkpoints of a second stage
+epochs-N/           those of each number of epochs, where several were tried
 """
 
 import json
@@ -145,8 +147,8 @@ def drop_weights(folder: Path) -> None:
     """Keep the results of a finished run and remove weights and features, which are large."""
     for name in (MODEL, FEATURES):
         (folder / name).unlink(missing_ok=True)
-    for part in (ENCODER, CHECKPOINTS):
-        shutil.rmtree(folder / part, ignore_errors=True)
+    for part in (folder / ENCODER, *folder.rglob(CHECKPOINTS)):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def load_settings(folder: Path) -> RunSettings:
