@@ -20,6 +20,7 @@ from labelcontrast.door import check_door
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
+from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
@@ -33,6 +34,7 @@ from labelcontrast.run_folder import (
     FEATURES,
     MAP,
     METRICS,
+    OUTPUTS,
     PER_LABEL,
     REPORT,
     TrainedModel,
@@ -132,8 +134,9 @@ def run_experiment(
         clock.lap("features")
         classifier = read_off(settings, learned, material.labels, features)
         clock.lap("probe")
-    model, judged = judge(settings, material, classifier, features)
+    model, outputs, judged = judge(settings, material, classifier, features)
     save_model(folder, model)
+    outputs.save(folder / OUTPUTS)
     write_json(folder / PER_LABEL, judged["per_label"])
     write_json(folder / MAP, draw_map(settings, material, features["test"]))
     clock.lap("evaluation")
@@ -200,8 +203,8 @@ def read_off(
 
 def judge(
     settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[Part, np.ndarray]
-) -> tuple[TrainedModel, dict[str, Any]]:
-    """Choose thresholds on validation, then measure validation and test."""
+) -> tuple[TrainedModel, Outputs, dict[str, Any]]:
+    """Choose thresholds on validation, then measure validation and test, and keep what is said of the test examples."""
     scores = {name: probabilities(classifier, rows) for name, rows in features.items()}
     labels = material.labels
     thresholds = choose_thresholds(settings, labels["val"], scores["val"])
@@ -216,7 +219,8 @@ def judge(
         thresholds=thresholds.values,
     )
     model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds)
-    return model, {"metrics": metrics, "per_label": [asdict(row) for row in table]}
+    outputs = Outputs(labels["test"], scores["test"], predictions["test"])
+    return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table]}
 
 
 def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:

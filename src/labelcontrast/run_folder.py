@@ -8,6 +8,7 @@ features.safetensors the embeddings of all examples, for stages that are repeate
 thresholds.json     probability -> label
 metrics.json        metrics of validation and test, facts, versions, the command
 per_label.json      the per-label table of the test split
+test.safetensors    scores, labels and predictions of every test example
 history.csv         loss, validation score and learning rate by epoch
 map.json            the map of embeddings
 report.html         the page made of all these
@@ -40,7 +41,7 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
 LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
 PER_LABEL, MAP, REPORT = "per_label.json", "map.json", "report.html"
-FEATURES = "features.safetensors"
+FEATURES, OUTPUTS = "features.safetensors", "test.safetensors"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.evaluation import resampling
-from labelcontrast.evaluation.metrics import METRICS, compute_metrics
-from labelcontrast.evaluation.resampling import draw_resamples, resampled_metrics
+from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
 
 
 @settings(deadline=None, max_examples=60)
@@ -19,7 +19,7 @@ def test_equal_to_the_measures_of_the_examples_drawn(seed: int, examples: int, l
     predicted = scores > 0.6
     counts = draw_resamples(examples, resamples=3, generator=generator)
     found = resampled_metrics(true, scores, predicted, counts)
-    assert set(found) == set(METRICS)
+    assert set(found) == set(RESAMPLED)
     for resample, count in enumerate(counts):
         rows = np.repeat(np.arange(examples), count)
         expected = compute_metrics(true[rows], scores[rows], predicted[rows])
@@ -48,6 +48,6 @@ def test_the_spread_is_that_of_new_samples() -> None:
     true, scores = sample()
     counts = draw_resamples(400, resamples=200, generator=generator)
     drawn = resampled_metrics(true, scores, scores > 0.5, counts)
-    for name in METRICS:
+    for name in RESAMPLED:
         ratio = drawn[name].std() / np.std([one[name] for one in afresh])
         assert 0.7 < ratio < 1.4, name

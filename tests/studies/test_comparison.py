@@ -24,7 +24,11 @@ def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -
     assert (tmp_path / "out" / "table.md").read_text().count("\n") == 5
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
     assert len(before) == 2
-    assert not list((tmp_path / "out").rglob("*.safetensors"))
+    kept = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.safetensors"))
+    assert [str(path) for path in kept] == [
+        "runs/bce-seed0/test.safetensors",
+        "runs/reg-seed0/test.safetensors",
+    ]
     heard: list[str] = []
     more = run_comparison(
         settings, losses, tmp_path / "out", Options(seeds=2, resume=True), listeners=Listeners(say=heard.append)

@@ -6,9 +6,10 @@ difference of their values is paired.
 
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
-from sklearn.metrics import label_ranking_average_precision_score
 
 Counts = Integer[np.ndarray, "resamples examples"]
+RESAMPLED = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
+"""The measures that are computed on resamples."""
 _AT_ONCE = 2**22  # numbers that are held for a label at a time
 
 
@@ -28,7 +29,7 @@ def resampled_metrics(
     predictions: Shaped[np.ndarray, "examples labels"],
     counts: Counts,
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
-    """Compute every measure of ``METRICS`` on every resample.
+    """Compute every measure of ``RESAMPLED`` on every resample.
 
     Args:
         labels: What is true, 0 or 1.
@@ -84,9 +85,15 @@ def _precisions(
 
 
 def _ranking_precisions(labels: np.ndarray, scores: np.ndarray) -> Float[np.ndarray, " examples"]:
-    """Label ranking average precision of each example by itself."""
-    pairs = zip(labels[:, None], scores[:, None], strict=True)
-    return np.array([label_ranking_average_precision_score(*pair) for pair in pairs])
+    """Label ranking average precision of each example by itself: scikit-learn has only the mean."""
+    order = np.argsort(-scores, axis=1)
+    ranked, true = np.take_along_axis(scores, order, 1), np.take_along_axis(labels > 0, order, 1)
+    ends_a_rank = np.append(np.diff(ranked, axis=1) != 0, np.ones((len(labels), 1), bool), axis=1)
+    ends = np.where(ends_a_rank, np.arange(labels.shape[1]), labels.shape[1])
+    end = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    precision = np.take_along_axis(true.cumsum(axis=1), end, 1) / (end + 1)
+    own, trivial = true.sum(axis=1), true.all(axis=1) | ~true.any(axis=1)
+    return np.where(trivial, 1.0, _ratio((precision * true).sum(axis=1), own))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray, *, empty: float = 0.0) -> np.ndarray:
