@@ -4,10 +4,10 @@
 
 For each data set (a folder with train, val and test of texts) the features of a frozen all-MiniLM-L6-v2, 128 tokens,
 are computed once and kept in the cache. Then: our probes, with three seeds where they draw, beside scikit-learn's
-one-vs-rest logistic regression (standardised, C = 1), at one half and at the one threshold that is best on validation;
-and the released protocol with and without its two untrained heads, on features of one, two and four times their length.
-Intervals are percentiles of 1,000 resamples of the test examples. One thread, seconds of processor time. Writes
-benchmarks/results/probe_quality.json and .md.
+one-vs-rest logistic regression (standardised, C = 1) and ten nearest neighbours, at one half and at the one threshold
+that is best on validation; and the released protocol with and without its two untrained heads, on features of one, two
+and four times their length. Intervals are percentiles of 1,000 resamples of the test examples. One thread, seconds of
+processor time. Writes benchmarks/results/probe_quality.json and .md.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from labelcontrast.data.batches import prepare
 from labelcontrast.data.splits import load_splits
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.evaluation.neighbours import neighbour_scores
 from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.probes.published import PROTOCOLS, Protocol, fit_published_probe
 from labelcontrast.evaluation.thresholds import global_threshold
@@ -81,11 +82,16 @@ def scikit_learn(features: Parts, labels: Parts, _seed: int) -> Probabilities:
     return probabilities
 
 
+def nearest(features: Parts, labels: Parts, _seed: int) -> Probabilities:
+    return lambda rows: neighbour_scores(features["train"], labels["train"], rows, neighbours=10)
+
+
 PROBES = {
     "newton": (newton, 1),
     "paper": (published(PROTOCOLS["paper"]), SEEDS),
     "released": (published(PROTOCOLS["released"]), SEEDS),
     "scikit-learn one-vs-rest": (scikit_learn, 1),
+    "10 nearest neighbours": (nearest, 1),
 }
 
 

@@ -98,7 +98,7 @@ def measure() -> dict[str, object]:
     )
     sweep = time.process_time() - begun
     seconds: dict[str, float] = {"the sweep": sweep}
-    difference, flipped = 0.0, 0
+    largest, mean, flipped = 0.0, 0.0, 0
     picked = [(place, place % PROTOCOL.heads) for place in range(0, len(PROTOCOL.grid), 3)]
     all_heads = len(PROTOCOL.grid) * PROTOCOL.heads
     for name, batches in {"indexed": same_batches(features), "loader": loaded_batches(features)}.items():
@@ -108,7 +108,8 @@ def measure() -> dict[str, object]:
             if name == "indexed":
                 ours = torch.sigmoid(features @ swept.weight[place, head].T + swept.bias[place, head])
                 theirs = layer(features).detach().sigmoid()
-                difference = max(difference, float((ours - theirs).abs().max()))
+                largest = max(largest, float((ours - theirs).abs().max()))
+                mean += float((ours - theirs).abs().mean()) / len(picked)
                 flipped += int(((ours > 0.5) != (theirs > 0.5)).sum())
         seconds[f"one head after the other, {name}"] = (time.process_time() - begun) / len(picked) * all_heads
     begun = time.process_time()
@@ -121,7 +122,7 @@ def measure() -> dict[str, object]:
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "times the sweep": {name: round(value / sweep, 1) for name, value in seconds.items() if value != sweep},
         "trainings measured of each": len(picked),
-        "largest difference of a probability": difference,
+        "difference of a probability": {"largest": round(largest, 4), "mean": float(f"{mean:.1e}")},
         "predictions that differ": f"{flipped} of {len(picked) * EXAMPLES * LABELS:,}",
     }
 
