@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -105,9 +105,10 @@ def summarise_comparison(folder: Path) -> ComparisonSummary:
 def compared_losses(folder: Path) -> list[ComparedLoss]:
     """Gather the rows of a comparison: the baseline, where there is one, then a row a loss."""
     results = read_json(folder / RESULTS)
-    baseline = results["baseline"]
+    baseline, tested = results["baseline"], results.get("significance", {})
     rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric([baseline["metrics"]["test"]]))] if baseline else []
-    return rows + [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
+    rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
+    return [replace(row, as_good=_as_good(tested.get(row.name, {}))) for row in rows]
 
 
 def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
@@ -139,6 +140,11 @@ def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -
 def _by_metric(measured: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     """Turn metrics by run into runs by metric; what could not be measured is left out."""
     return {name: [run[name] for run in measured if run[name] is not None] for name in METRICS}
+
+
+def _as_good(tested: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    """Say on which metrics a loss is the best or not significantly worse."""
+    return {metric: row["as_good"] for metric, row in tested.items()}
 
 
 def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, object]]:
