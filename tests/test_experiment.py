@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score, f1_score
+from sklearn.neighbors import KNeighborsClassifier
 
 from labelcontrast.config import RunSettings
 from labelcontrast.data.splits import load_splits
@@ -95,6 +97,25 @@ def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None
     result = run_experiment(settings, folder, resume=True, listeners=Listeners(say=heard.append))
     assert heard == []
     assert result == json.loads((folder / "metrics.json").read_text())
+
+
+def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run_experiment(build(vectors), folder)
+    plain = run_experiment(build(vectors), folder, resume=True)["representation"]
+    assert set(plain) == {"alignment", "uniformity", "uniformity_error", "effective_rank"}
+    asked = build(vectors, evaluation={"neighbours": 7})
+    found = run_experiment(asked, folder, resume=True)["representation"]
+    assert {name: found[name] for name in plain} == plain
+    splits = load_splits(vectors, seed=0)
+    features = load_file(folder / "features.safetensors")
+    labels = {name: splits.vocabulary.encode(part.label_sets or []).toarray() for name, part in splits.parts.items()}
+    model = KNeighborsClassifier(n_neighbors=7, metric="cosine").fit(features["train"], labels["train"])
+    scores = np.stack([one[:, 1] for one in model.predict_proba(features["test"])], axis=1)
+    expected = average_precision_score(labels["test"], scores, average="macro")
+    assert found["neighbours"]["map_macro"] == pytest.approx(expected, abs=0.01)
+    assert set(found["purity"]) == set(splits.vocabulary.names)
+    assert "mAP of nearest neighbours" in (folder / "report.html").read_text()
 
 
 def test_the_evaluation_is_repeated_alone_on_the_features_there_are(vectors: Path, tmp_path: Path) -> None:

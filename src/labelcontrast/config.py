@@ -137,6 +137,8 @@ class Evaluation(Settings):
     """How embeddings are read off: at the optimum a label; as published; or as the released code does it."""
     threshold: Literal["global", "fixed"] = "global"
     """``fixed`` is a probability of one half; ``global`` the one threshold with the best micro-F1 on validation."""
+    neighbours: int = Field(default=0, ge=0)
+    """Nearest neighbours, at most, that embeddings are judged by too; 0 is not to, since all examples are compared."""
     map: Literal["pca", "umap"] = "pca"
     """The projection of the report's map of embeddings; UMAP is an extra."""
 

@@ -20,9 +20,11 @@ from labelcontrast.door import check_door
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
+from labelcontrast.evaluation.neighbours import neighbour_scores, neighbourhood_purity
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
+from labelcontrast.evaluation.representation import describe_representation
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
 from labelcontrast.learning import Learned, Lesson, learn
 from labelcontrast.prediction import probabilities
@@ -141,6 +143,8 @@ def run_experiment(
     write_json(folder / MAP, draw_map(settings, material, features["test"]))
     clock.lap("evaluation")
     result = {"metrics": judged["metrics"], "best_epoch": learned.best.epoch, "validation_score": learned.best.score}
+    result |= {"representation": describe_embeddings(settings, material, features)}
+    clock.lap("representation")
     result |= {"seconds": clock.laps, **facts(material), **describe_origin()}
     write_json(folder / METRICS, result)
     return read_result(folder)
@@ -228,6 +232,27 @@ def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndar
     if settings.evaluation.threshold == "fixed":
         return fixed_threshold(labels.shape[1])
     return global_threshold(labels, scores)
+
+
+def describe_embeddings(
+    settings: RunSettings, material: Material, features: Mapping[Part, np.ndarray]
+) -> dict[str, Any]:
+    """Measure the test embeddings without a probe; and by nearest neighbours, where the settings ask for them."""
+    labels = material.labels
+    count = min(settings.evaluation.neighbours, len(labels["train"]), len(labels["test"]) - 1)
+    found: dict[str, Any] = describe_representation(
+        features["test"], labels["test"], generator=np.random.default_rng(settings.seed)
+    )
+    if count:
+        scores = {
+            name: neighbour_scores(features["train"], labels["train"], features[name], neighbours=count)
+            for name in ("val", "test")
+        }
+        predictions = choose_thresholds(settings, labels["val"], scores["val"]).predict(scores["test"])
+        purity = neighbourhood_purity(features["test"], labels["test"], neighbours=count)
+        found["neighbours"] = compute_metrics(labels["test"], scores["test"], predictions)
+        found["purity"] = dict(zip(material.splits.vocabulary.names, purity.tolist(), strict=True))
+    return found
 
 
 def draw_map(settings: RunSettings, material: Material, features: np.ndarray) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.evaluation.thresholds import Thresholds
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
 from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
+from labelcontrast.reports.tables import percent
 from labelcontrast.run_folder import (
     MAP,
     PER_LABEL,
@@ -74,7 +75,11 @@ def summarise_run(folder: Path) -> RunSummary:
         command=result["command"],
         measures=list(METRICS.values()),
         metrics=result["metrics"],
-        facts=[*_facts(result), ("best epoch", result["best_epoch"])],
+        facts=[
+            *_facts(result),
+            ("best epoch", result["best_epoch"]),
+            *_embedding_facts(result.get("representation", {})),
+        ],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
         embedding=_read_map(folder / MAP) if (folder / MAP).exists() else None,
@@ -153,6 +158,21 @@ def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[
         {"label": rows[0]["label"], "train_count": rows[0]["train_count"], "f1": fmean(row["f1"] for row in rows)}
         for rows in zip(*tables, strict=True)
     ]
+
+
+def _embedding_facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """List what was measured of the test embeddings without a probe."""
+    named = {
+        "alignment": "alignment of equal label sets, lower is better",
+        "uniformity": "uniformity, lower is more even",
+        "effective_rank": "effective rank",
+    }
+    facts: list[tuple[str, object]] = [
+        (said, f"{found[name]:.3g}") for name, said in named.items() if found.get(name) is not None
+    ]
+    if "neighbours" in found:
+        facts.append(("mAP of nearest neighbours", percent(found["neighbours"]["map_macro"])))
+    return facts
 
 
 def _read_map(path: Path) -> EmbeddingMap:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.errors import EmbeddingError, LabelShapeError
-from labelcontrast.evaluation.representation import alignment, effective_rank, uniformity
+from labelcontrast.evaluation.representation import alignment, describe_representation, effective_rank, uniformity
 
 
 def golden(folder: Path, name: str) -> list[dict]:
@@ -94,6 +94,18 @@ def test_effective_rank_at_its_ends() -> None:
     line = np.outer(np.arange(9.0), [1.0, 2.0, 3.0])
     assert effective_rank(line) == pytest.approx(1, abs=1e-6)
     assert effective_rank(np.ones((5, 3))) == 0
+
+
+def test_what_has_no_direction_is_left_out_of_what_needs_one() -> None:
+    generator = np.random.default_rng(0)
+    features, labels = generator.normal(size=(20, 4)), np.eye(2)[generator.integers(0, 2, 20)]
+    features[3] = 0
+    found = describe_representation(features, labels, generator=generator)
+    others = np.arange(20) != 3
+    assert found["alignment"] == alignment(features[others], labels[others])
+    assert found["uniformity"] == uniformity(features[others], generator=generator).value
+    assert found["uniformity_error"] == 0
+    assert found["effective_rank"] == effective_rank(features)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -142,6 +142,29 @@ def effective_rank(features: Float[np.ndarray, "examples dim"]) -> float:
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
+def describe_representation(
+    features: Float[np.ndarray, "examples dim"],
+    labels: Shaped[np.ndarray, "examples labels"],
+    *,
+    generator: np.random.Generator,
+) -> dict[str, float]:
+    """Give alignment, uniformity with its standard error, and effective rank, of the examples that have a direction.
+
+    Example:
+        >>> points = np.vstack([np.eye(2), -np.eye(2), np.zeros((1, 2))])
+        >>> describe_representation(points, np.ones((5, 1)), generator=np.random.default_rng(0))["effective_rank"]
+        2.0
+    """
+    directed = features.any(axis=1)
+    spread = uniformity(features[directed], generator=generator)
+    return {
+        "alignment": alignment(features[directed], labels[directed]),
+        "uniformity": spread.value,
+        "uniformity_error": spread.error,
+        "effective_rank": effective_rank(features),
+    }
+
+
 def _mean_potential(rows: Float[torch.Tensor, "examples dim"]) -> float:
     """Mean over all pairs, a block of rows against all rows from its own on: each pair once."""
     total, examples = 0.0, len(rows)
