@@ -185,6 +185,18 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or 
 
 
 @app.command()
+def rank(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Comparisons of the same losses.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("ranks.html"),
+) -> None:
+    """Rank the losses over several comparisons, and draw which of them differ by more than chance."""
+    from labelcontrast.terminal import print_ranks
+
+    print_ranks(folders, out)
+
+
+@app.command()
 def settings() -> None:
     """Print every setting with its default, as a TOML file for --config."""
     from labelcontrast.template import settings_template

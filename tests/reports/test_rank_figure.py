@@ -3,16 +3,22 @@
 import re
 
 from labelcontrast.reports.rank_figure import rank_figure
+from labelcontrast.reports.summary import RankedMetric
 
 RANKS = {"reg": 1.4, "msc": 2.1, "zlpr": 2.9, "bce": 3.6}
 
 
+def bars(drawn: str) -> int:
+    return len([stroke for stroke in re.findall(r"stroke-width: ([0-9.]+)", drawn) if float(stroke) == 4])
+
+
 def test_every_rank_is_said_and_a_bar_stands_for_each_group() -> None:
-    drawn = rank_figure(RANKS, critical_difference=1.2, alike=[("reg", "msc"), ("msc", "zlpr", "bce")])
+    groups = [("reg", "msc"), ("msc", "zlpr", "bce")]
+    metric = RankedMetric(name="macro_f1", ranks=RANKS, critical_difference=1.2, alike=groups, p=0.01)
+    drawn = rank_figure(metric)
     said = re.search(r'aria-label="([^"]*)"', drawn)
     assert said is not None
     assert said[1] == "Mean rank, 1 is best: reg 1.40, msc 2.10, zlpr 2.90, bce 3.60. Critical difference 1.20."
-    bars = [stroke for stroke in re.findall(r"stroke-width: ([0-9.]+)", drawn) if float(stroke) == 4]
-    assert len(bars) == 2
-    without = rank_figure(RANKS, critical_difference=1.2, alike=[])
-    assert not [stroke for stroke in re.findall(r"stroke-width: ([0-9.]+)", without) if float(stroke) == 4]
+    assert bars(drawn) == 2
+    alone = RankedMetric(name="macro_f1", ranks=RANKS, critical_difference=0.2, alike=[], p=0.01)
+    assert bars(rank_figure(alone)) == 0

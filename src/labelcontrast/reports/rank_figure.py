@@ -7,29 +7,27 @@ from typing import TYPE_CHECKING
 from labelcontrast.reports.canvas import FAINT, INK, as_svg, canvas
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from matplotlib.axes import Axes
+
+    from labelcontrast.reports.summary import RankedMetric
 
 _ROW, _TOP = 0.55, 1.0
 
 
-def rank_figure(
-    ranks: Mapping[str, float], *, critical_difference: float, alike: Sequence[Sequence[str]], title: str = ""
-) -> str:
+def rank_figure(metric: RankedMetric) -> str:
     """Draw mean ranks, the best on the left, and a bar under each group whose differences may be chance.
 
     Args:
-        ranks: The mean rank of each loss, the best first.
-        critical_difference: From which on two ranks differ by more than chance; drawn above the line.
-        alike: Groups of losses, neighbours in rank.
-        title: What was ranked.
+        metric: The mean rank of each loss, the best first, the critical difference, and the groups.
     """
+    ranks, alike, critical_difference = metric.ranks, metric.alike, metric.critical_difference
     lines = (len(ranks) + 1) // 2
     depth = _TOP + 0.28 * len(alike) + _ROW * lines
     with canvas(width=7.2, height=0.5 * depth + 1.0) as (figure, axes):
         low, high = 1, len(ranks)
-        axes.set(xlim=(low - 0.45 * (high - low), high + 0.45 * (high - low)), ylim=(-depth, 1.5), title=title)
+        axes.set(xlim=(low - 0.45 * (high - low), high + 0.45 * (high - low)), ylim=(-depth, 1.5))
         axes.set_axis_off()
         _draw_scale(axes, low, high)
         axes.plot([low, low + critical_difference], [1.0, 1.0], color=INK, linewidth=1.4, marker="|", markersize=7)

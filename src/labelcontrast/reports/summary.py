@@ -77,6 +77,31 @@ class ComparedLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankedMetric:
+    """How losses rank on a metric over many data sets; ``alike`` are groups that no more than chance keeps apart."""
+
+    name: str
+    ranks: Mapping[str, float]
+    critical_difference: float
+    alike: Sequence[Sequence[str]]
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankSummary:
+    """The same losses compared on many data sets, metric by metric."""
+
+    title: str
+    command: str
+    metrics: Sequence[RankedMetric]
+    facts: Sequence[tuple[str, object]] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComparisonSummary:
     """Several losses under one protocol on one data set, each with several seeds."""
 
