@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelcontrast.evaluation.metrics import METRICS, compute_metrics
+from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.evaluation.outputs import Outputs
-from labelcontrast.evaluation.resampling import RESAMPLED
+from labelcontrast.evaluation.resampling import RESAMPLED, resampled_metrics
 from labelcontrast.studies import significance
 from labelcontrast.studies.significance import Measured, find_best
 from labelcontrast.studies.statistics import permute_seeds
@@ -29,7 +29,9 @@ def make_runs(folder: Path, generator: np.random.Generator, noises: dict[str, fl
             outputs = Outputs(true, scores, scores > 0.5)
             path = folder / f"{name}-{seed}.safetensors"
             outputs.save(path)
-            losses[name][seed] = Measured(compute_metrics(true, scores, outputs.predictions), path)
+            everyone = np.ones((1, len(true)), int)
+            measured = resampled_metrics(true, scores, outputs.predictions, everyone)
+            losses[name][seed] = Measured({metric: value.item() for metric, value in measured.items()}, path)
     return losses
 
 
