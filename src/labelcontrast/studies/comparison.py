@@ -138,10 +138,10 @@ def _baseline(splits: Splits, path: Path) -> dict[str, Any] | None:
 
 def _finished(folder: Path, rows: dict[str, list[dict[str, Any]]], baseline: dict[str, Any] | None) -> Runs:
     """Gather the runs that can be compared; the baseline draws nothing, so it is the same under every seed."""
-    found = {
-        name: {run["seed"]: Measured(run["metrics"]["test"], folder / run["folder"] / OUTPUTS) for run in runs}
-        for name, runs in ((name, [run for run in runs if "metrics" in run]) for name, runs in rows.items())
-    }
+    found = {}
+    for name, runs in rows.items():
+        done = [run for run in runs if "metrics" in run]
+        found[name] = {run["seed"]: Measured(run["metrics"]["test"], folder / run["folder"] / OUTPUTS) for run in done}
     if baseline:
         seeds = {seed for runs in found.values() for seed in runs}
         measured = Measured(baseline["metrics"]["test"], (folder / BASELINE).with_suffix(".safetensors"))
