@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -293,3 +294,22 @@ def test_the_catalogue_is_printed(command: Run) -> None:
     printed = command("losses").stdout
     for name in ("bce", "zlpr", "supcon", "wo_reg", "reg"):
         assert f"\n{name}  (on" in f"\n{printed}"
+
+
+def test_ranks_need_comparisons(command: Run) -> None:
+    done = command("rank", "nowhere", "elsewhere")
+    assert done.returncode == 1
+    assert done.stderr == "labelcontrast: nowhere is not a comparison: it has no results.json.\n"
+
+
+def test_a_joint_loss_is_read_and_what_is_none_is_refused(command: Run, vectors: Path, tmp_path: Path) -> None:
+    done = command("train", vectors, "--loss", "zlpr+0.5*reg:alpha=1", "--epochs", "1", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    loss = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["loss"]
+    assert loss == {"name": "zlpr", "joint": {"name": "reg", "weight": 0.5, "alpha": 1}}
+    done = command("train", vectors, "--loss", "reg+0.5*zlpr", "--out", "other")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "labelcontrast: a joint loss is a logit loss and a contrastive one, as in zlpr+0.5*reg. Got reg+0.5*zlpr.\n"
+    )
+    assert not (tmp_path / "other").exists()

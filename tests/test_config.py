@@ -1,11 +1,10 @@
 """Settings: what is refused and how, TOML there and back, single fields overridden."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import RunSettings, override, read_settings, settings_template
+from labelcontrast.config import RunSettings, override, read_settings
 from labelcontrast.errors import ConfigError
 
 
@@ -67,11 +66,22 @@ def test_the_learning_rate_suits_the_encoder() -> None:
     assert RunSettings.build({"data": "a", "training": {"learning_rate": 0.1}}).learning_rate == 0.1
 
 
-def test_the_template_has_every_setting_and_is_the_defaults() -> None:
-    text = settings_template()
-    values = tomllib.loads(text) | {"data": "a.csv"}
-    assert RunSettings.build(values) == RunSettings(data="a.csv")
-    sections = RunSettings.model_fields["training"].annotation.model_fields
-    for name, field in sections.items():
-        assert field.description, name
-        assert f"# {field.description.replace('``', '')}\n" in text, name
+@pytest.mark.parametrize(
+    ("loss", "title"),
+    [
+        ({"name": "bce"}, "bce"),
+        ({"name": "reg", "alpha": 1}, "reg alpha=1"),
+        ({"name": "zlpr", "joint": {"name": "reg", "weight": 0.5, "alpha": 1}}, "zlpr+0.5*reg alpha=1"),
+        ({"name": "asl", "margin": 0.1, "joint": {"name": "reg"}}, "asl margin=0.1+1*reg"),
+    ],
+)
+def test_a_loss_is_named_by_all_that_was_set_on_it(loss: dict, title: str, tmp_path: Path) -> None:
+    settings = RunSettings.build({"data": "a", "loss": loss})
+    assert settings.loss.title == title
+    settings.write(tmp_path / "config.toml")
+    assert RunSettings.build(read_settings(tmp_path / "config.toml")) == settings
+
+
+def test_a_joint_loss_needs_a_weight_above_zero() -> None:
+    with pytest.raises(ConfigError, match=r"^loss\.joint\.weight must be greater than 0\. Got 0\.$"):
+        RunSettings.build({"data": "a", "loss": {"name": "bce", "joint": {"name": "reg", "weight": 0}}})

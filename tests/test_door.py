@@ -24,6 +24,37 @@ def test_one_example_at_a_time_is_enough_for_a_logit_loss_only() -> None:
     )
 
 
+def test_a_joint_loss_is_a_logit_loss_and_a_contrastive_one() -> None:
+    joint = {"data": "a", "loss": {"name": "zlpr", "joint": {"name": "reg", "alpha": 1}}}
+    assert check_door(RunSettings.build(joint)) == "logit"
+    with pytest.raises(ConfigError, match=r"^training\.batch_size must be at least 2: reg compares"):
+        check_door(RunSettings.build({**joint, "training": {"batch_size": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (
+            {"name": "reg", "joint": {"name": "zlpr"}},
+            "a joint loss is a logit loss and a contrastive one, as in zlpr+0.5*reg. Got reg+1*zlpr.",
+        ),
+        ({"name": "zlpr", "joint": {"name": "regg"}}, "there is no loss 'regg' (did you mean \"reg\"?)."),
+        ({"name": "zlpr", "joint": {"name": "reg", "beta": 1}}, "reg has no parameter 'beta'"),
+    ],
+)
+def test_what_is_no_joint_loss_is_refused(loss: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        check_door(RunSettings.build({"data": "a", "loss": loss}))
+    assert str(refusal.value).startswith(message)
+
+
+def test_finetuning_needs_a_logit_loss() -> None:
+    with pytest.raises(ConfigError, match=r'^finetuning\.loss must be a logit loss, .* Got "reg"\.$'):
+        check_door(RunSettings.build({"data": "a", "finetuning": {"loss": "reg"}}))
+    with pytest.raises(ConfigError, match=r"^there is no loss 'bcee'"):
+        check_door(RunSettings.build({"data": "a", "finetuning": {"loss": "bcee"}}))
+
+
 @pytest.mark.parametrize(
     ("values", "extra"), [({"training": {"loggers": ["wandb"]}}, "wandb"), ({"evaluation": {"map": "umap"}}, "umap")]
 )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score, f1_score
+from sklearn.neighbors import KNeighborsClassifier
 
 from labelcontrast.config import RunSettings
 from labelcontrast.data.splits import load_splits
@@ -57,6 +59,20 @@ def test_the_seed_fixes_everything(vectors: Path, tmp_path: Path) -> None:
     assert results[0] == results[1] != results[2]
 
 
+@pytest.mark.parametrize(("probe", "heads"), [("paper", 3), ("released", 5)])
+def test_a_published_probe_is_kept_as_it_was_measured(vectors: Path, tmp_path: Path, probe: str, heads: int) -> None:
+    said = run_experiment(build(vectors, evaluation={"probe": probe}), tmp_path / "run")["metrics"]["test"]
+    model, test = load_model(tmp_path / "run"), load_splits(vectors, seed=0).test
+    assert len(model.classifier.weight) == heads
+    scores = compute_scores(model, test)
+    labels = model.vocabulary.encode(test.label_sets or []).toarray()
+    assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-9)
+    assert said["micro_f1"] == pytest.approx(
+        f1_score(labels, scores > model.thresholds.values, average="micro"), abs=1e-12
+    )
+    assert said["map_macro"] > 0.75
+
+
 def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
     whole = run_experiment(build(vectors), tmp_path / "whole")
 
@@ -81,6 +97,38 @@ def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None
     result = run_experiment(settings, folder, resume=True, listeners=Listeners(say=heard.append))
     assert heard == []
     assert result == json.loads((folder / "metrics.json").read_text())
+
+
+def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run_experiment(build(vectors), folder)
+    plain = run_experiment(build(vectors), folder, resume=True)["representation"]
+    assert set(plain) == {"alignment", "uniformity", "uniformity_error", "effective_rank"}
+    asked = build(vectors, evaluation={"neighbours": 7})
+    found = run_experiment(asked, folder, resume=True)["representation"]
+    assert {name: found[name] for name in plain} == plain
+    splits = load_splits(vectors, seed=0)
+    features = load_file(folder / "features.safetensors")
+    labels = {name: splits.vocabulary.encode(part.label_sets or []).toarray() for name, part in splits.parts.items()}
+    model = KNeighborsClassifier(n_neighbors=7, metric="cosine").fit(features["train"], labels["train"])
+    scores = np.stack([one[:, 1] for one in model.predict_proba(features["test"])], axis=1)
+    expected = average_precision_score(labels["test"], scores, average="macro")
+    assert found["neighbours"]["map_macro"] == pytest.approx(expected, abs=0.01)
+    assert set(found["purity"]) == set(splits.vocabulary.names)
+    assert "mAP of nearest neighbours" in (folder / "report.html").read_text()
+
+
+def test_the_evaluation_is_repeated_alone_on_the_features_there_are(vectors: Path, tmp_path: Path) -> None:
+    first = run_experiment(build(vectors), tmp_path / "run")
+    files = [tmp_path / "run" / name for name in ("features.safetensors", "checkpoints/last.ckpt", "history.csv")]
+    written = [path.stat().st_mtime_ns for path in files]
+    other = build(vectors, evaluation={"probe": "paper", "threshold": "fixed"})
+    again = run_experiment(other, tmp_path / "run", resume=True)
+    assert [path.stat().st_mtime_ns for path in files] == written
+    assert again["metrics"] != first["metrics"]
+    assert again["metrics"] == run_experiment(other, tmp_path / "whole")["metrics"]
+    assert "paper" in (tmp_path / "run" / "config.toml").read_text()
+    assert (tmp_path / "run" / "report.html").stat().st_mtime_ns > max(written)
 
 
 def test_force_starts_anew_but_not_for_data_that_are_refused(vectors: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from labelcontrast.config import RunSettings
+from labelcontrast.contrast.factory import make_loss
 from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.projector import Projector
 from labelcontrast.objective import build_objective, linear_head, subset
@@ -25,6 +26,7 @@ def test_a_logit_loss_goes_with_a_linear_head(prepared: Prepared) -> None:
     assert isinstance(objective.head, nn.Linear)
     assert objective.head.weight.shape == (3, 7)
     assert (objective.schedule, objective.smallest_batch) == ("linear", 1)
+    assert objective.classifier is objective.head
 
 
 def test_a_contrastive_loss_goes_with_a_projector_and_prototypes(prepared: Prepared) -> None:
@@ -36,6 +38,44 @@ def test_a_contrastive_loss_goes_with_a_projector_and_prototypes(prepared: Prepa
     assert objective.loss.prototypes.shape == (3, 5)
     assert objective.loss.settings["temperature"] == 0.3
     assert (objective.schedule, objective.smallest_batch) == ("cosine", 2)
+    assert objective.classifier is None
+
+
+def test_a_joint_loss_is_the_sum_of_both_on_a_head_that_is_both(prepared: Prepared) -> None:
+    joint = {"name": "reg", "weight": 0.25, "temperature": 0.3}
+    values = {"data": "a", "loss": {"name": "zlpr", "joint": joint}, "training": {"projection_dim": 5}}
+    settings = RunSettings.build(values)
+    objective = build_objective(settings, "logit", width=7, num_labels=3, train=prepared, validation=prepared)
+    assert (objective.schedule, objective.smallest_batch) == ("linear", 2)
+    embeddings, labels = torch.randn(6, 7, generator=torch.Generator().manual_seed(0)), torch.eye(3).repeat(2, 1)
+    value = objective.loss(objective.head(embeddings), labels)
+    reg = make_loss("reg", num_labels=3, dim=5, temperature=0.3)
+    reg.load_state_dict(objective.loss.contrastive.state_dict())
+    expected = make_loss("zlpr")(objective.head.linear(embeddings), labels)
+    expected = expected + 0.25 * reg(objective.head.projector(embeddings), labels)
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in objective.head.parameters())
+    assert objective.loss.contrastive.prototypes.grad.abs().sum() > 0
+    assert objective.classifier is objective.head.linear
+
+
+def test_a_joint_head_is_judged_by_its_logits(prepared: Prepared) -> None:
+    class Pass(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.scale * inputs["rows"]
+
+    def score(loss: dict) -> float:
+        settings = RunSettings.build({"data": "a", "loss": loss})
+        objective = build_objective(settings, "logit", width=2, num_labels=3, train=prepared, validation=prepared)
+        objective.classifier.weight.data = torch.tensor([[-1.0, 0.5], [0.2, -0.1], [1.0, 1.0]])
+        return objective.score(Pass(), objective.head)
+
+    assert score({"name": "bce", "joint": {"name": "reg"}}) == score({"name": "bce"})
 
 
 def test_a_head_starts_without_bias_and_within_xaviers_bound() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from labelcontrast.config import RunSettings
 from labelcontrast.reports.tables import NOTHING, as_text
-from labelcontrast.terminal import metrics_table, print_training, write_predictions
+from labelcontrast.run_folder import write_json
+from labelcontrast.terminal import metrics_table, print_ranks, print_training, write_predictions
 
 
 def test_metrics_are_a_table_in_percent() -> None:
@@ -39,3 +40,24 @@ def test_predictions_to_a_file_are_whole_or_not_there(
     with pytest.raises(Exception, match="trained on vector inputs"):
         write_predictions(finished_runs["bce"], "-", tmp_path / "out.jsonl", top=None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ranks_are_printed_and_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = []
+    for number, values in enumerate([(0.1, 0.3, 0.2), (0.2, 0.6, 0.5)]):
+        folders.append(tmp_path / str(number))
+        metrics = [
+            {"metrics": {"test": dict.fromkeys(("micro_f1", "macro_f1", "map_macro"), value)}} for value in values
+        ]
+        folders[-1].mkdir()
+        write_json(
+            folders[-1] / "results.json",
+            {"rows": {n: [m] for n, m in zip(("bce", "reg", "msc"), metrics, strict=True)}},
+        )
+    print_ranks(folders, tmp_path / "ranks.html")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:4]] == [
+        [n, r, r, r] for n, r in [("reg", "1.00"), ("msc", "2.00"), ("bce", "3.00")]
+    ]
+    assert lines[-1] == f"critical difference 2.34; page in {tmp_path / 'ranks.html'}"
+    assert (tmp_path / "ranks.html").exists()

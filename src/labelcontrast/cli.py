@@ -25,7 +25,9 @@ Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder where the result goes.")]
 OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default standard output.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file of settings; what is given here goes before it.")]
-Loss = Annotated[str | None, typer.Option(help="A name of 'labelcontrast losses'.")]
+Loss = Annotated[
+    str | None, typer.Option(help="A name of 'labelcontrast losses'; with parameters, reg:alpha=1; two, zlpr+0.5*reg.")
+]
 Encoder = Annotated[
     str | None, typer.Option(help="auto, hashed, convnet, mlp; a hub id; a folder; pkg:package/folder; timm:name.")
 ]
@@ -89,7 +91,7 @@ def train(
 ) -> None:
     """Train one model on DATA and evaluate it."""
     given = _common(encoder, epochs, batch_size, learning_rate, precision)
-    given |= {"data": data, "seed": seed, "loss.name": loss}
+    given |= {"data": data, "seed": seed, "loss": _loss(loss)}
     given |= {"columns.text": text_column, "columns.image": image_column, "columns.labels": label_column}
     settings = _settings(config, given, assignments)
     from labelcontrast.door import check_door
@@ -106,7 +108,10 @@ def compare(
     *,
     out: Out,
     losses: Annotated[
-        str, typer.Option(help="Separated by commas; with parameters as in reg:alpha=1:temperature=0.2.")
+        str,
+        typer.Option(
+            help="Separated by commas; with parameters as in reg:alpha=1:temperature=0.2; two as in zlpr+0.5*reg."
+        ),
     ] = "bce,zlpr,reg",
     seeds: Annotated[int, typer.Option(min=1, help="Runs a loss; the seeds count from 0.")] = 3,
     baseline: Annotated[bool, typer.Option(help="Add a linear SVM on TF-IDF or on the vectors as they are.")] = True,
@@ -180,9 +185,21 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or 
 
 
 @app.command()
+def rank(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Comparisons of the same losses.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("ranks.html"),
+) -> None:
+    """Rank the losses over several comparisons, and draw which of them differ by more than chance."""
+    from labelcontrast.terminal import print_ranks
+
+    print_ranks(folders, out)
+
+
+@app.command()
 def settings() -> None:
     """Print every setting with its default, as a TOML file for --config."""
-    from labelcontrast.config import settings_template
+    from labelcontrast.template import settings_template
 
     typer.echo(settings_template())
 
@@ -222,6 +239,13 @@ def _common(
         "training.learning_rate": learning_rate,
         "training.precision": precision,
     }
+
+
+def _loss(entry: str | None) -> dict[str, Any] | None:
+    """Read the loss that was given, in place of all that a file says of it."""
+    from labelcontrast.studies.grid import parse_loss
+
+    return parse_loss(entry).model_dump(exclude_none=True) if entry else None
 
 
 def _settings(config: Path | None, given: dict[str, Any], assignments: list[str] | None = None) -> "RunSettings":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from pydantic.fields import FieldInfo
 
 from labelcontrast.errors import ConfigError, nearest
@@ -47,7 +47,7 @@ class Encoder(Settings):
     """Side of a picture in pixels; by default the model's own."""
 
 
-class Loss(BaseModel):
+class NamedLoss(BaseModel):
     """A loss by name, with its parameters beside it; the catalogue knows which there are."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
@@ -58,8 +58,32 @@ class Loss(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Scalar]:
-        """Everything but the name."""
+        """Everything that no field holds."""
         return dict(self.__pydantic_extra__)
+
+    @property
+    def title(self) -> str:
+        """The name, and what was set on it: ``reg alpha=1``."""
+        return " ".join([self.name, *(f"{name}={value}" for name, value in self.parameters.items())])
+
+
+class Joint(NamedLoss):
+    """A contrastive loss beside a logit loss, on the same encoder."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """What it is multiplied with before it is added."""
+
+
+class Loss(NamedLoss):
+    """What is descended: one loss, or a logit loss and a contrastive one beside it."""
+
+    joint: Joint | None = None
+    """A contrastive loss that is added to a logit loss: a table with its ``name``, ``weight`` and parameters."""
+
+    @property
+    def title(self) -> str:
+        """The name, and what was set on it: ``reg alpha=1``, ``zlpr+0.5*reg``."""
+        return f"{super().title}+{self.joint.weight:g}*{self.joint.title}" if self.joint else super().title
 
 
 class Training(Settings):
@@ -67,6 +91,8 @@ class Training(Settings):
 
     epochs: int = Field(default=10, ge=1)
     """Passes over the training examples, at most."""
+    epoch_grid: tuple[PositiveInt, ...] = ()
+    """Numbers of epochs to train a logit loss for, one after the other; the best on validation is kept."""
     batch_size: int = Field(default=64, ge=1)
     """Examples a step; a contrastive loss needs at least two, and likes many."""
     learning_rate: float | None = Field(default=None, gt=0)
@@ -93,11 +119,26 @@ class Training(Settings):
     """Further logs beside the CSV file; each is an extra."""
 
 
-class Evaluation(Settings):
-    """How scores become label sets."""
+class Finetuning(Settings):
+    """What follows the training of a contrastive loss: encoder and linear head under a logit loss."""
 
+    epochs: int = Field(default=0, ge=0)
+    """Passes over the training examples; with 0 the encoder stays as it is and a probe reads it off."""
+    loss: str = "bce"
+    """A logit loss, with the catalogue's parameters."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak rate; by default that of the training."""
+
+
+class Evaluation(Settings):
+    """How embeddings become scores, and scores label sets."""
+
+    probe: Literal["newton", "paper", "released"] = "newton"
+    """How embeddings are read off: at the optimum a label; as published; or as the released code does it."""
     threshold: Literal["global", "fixed"] = "global"
     """``fixed`` is a probability of one half; ``global`` the one threshold with the best micro-F1 on validation."""
+    neighbours: int = Field(default=0, ge=0)
+    """Nearest neighbours, at most, that embeddings are judged by too; 0 is not to, since all examples are compared."""
     map: Literal["pca", "umap"] = "pca"
     """The projection of the report's map of embeddings; UMAP is an extra."""
 
@@ -117,6 +158,7 @@ class RunSettings(Settings):
     encoder: Encoder = Encoder()
     loss: Loss = Loss()
     training: Training = Training()
+    finetuning: Finetuning = Finetuning()
     evaluation: Evaluation = Evaluation()
 
     @property
@@ -147,21 +189,6 @@ class RunSettings(Settings):
     def write(self, path: Path) -> None:
         """Write the settings as TOML, whole or not at all."""
         write_text(path, tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
-
-
-def settings_template() -> str:
-    r"""Write every setting with its sentence and its default as TOML; what has no default is commented out.
-
-    Example:
-        >>> print(settings_template().partition("\n\n")[0])
-        # A file or a folder in any known format.
-        # data =
-    """
-    fields = {name: field for name, field in RunSettings.model_fields.items() if not _is_section(field)}
-    sections = {name: field.annotation for name, field in RunSettings.model_fields.items() if _is_section(field)}
-    parts = [_template(fields)]
-    parts += [f"[{name}]\n{_template(section.model_fields)}" for name, section in sections.items() if section]
-    return "\n".join(parts)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -223,6 +250,11 @@ def read_value(text: str) -> Any:  # noqa: ANN401
         return text
 
 
+def is_section(field: FieldInfo) -> bool:
+    """Say whether a field is a table of its own in the TOML file."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
 def _first_line(error: ValidationError) -> str:
     """Say the first thing that is wrong in one line."""
     first = error.errors()[0]
@@ -240,22 +272,7 @@ def _known_settings() -> list[str]:
     """List every field by its dotted name."""
     known = []
     for name, field in RunSettings.model_fields.items():
-        if field.annotation and _is_section(field):
+        if field.annotation and is_section(field):
             known += [f"{name}.{inner}" for inner in field.annotation.model_fields]
         known.append(name)
     return known
-
-
-def _is_section(field: FieldInfo) -> bool:
-    """Say whether a field is a table of its own in the TOML file."""
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-
-
-def _template(fields: dict[str, FieldInfo]) -> str:
-    """Write fields as TOML, each below its sentence."""
-    lines = []
-    for name, field in fields.items():
-        optional = field.is_required() or field.default is None
-        value = f"# {name} =" if optional else tomli_w.dumps({name: field.default}).strip()
-        lines.append(f"# {(field.description or '').replace('``', '')}\n{value}\n")
-    return "\n".join(lines)

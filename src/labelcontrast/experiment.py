@@ -7,45 +7,50 @@ thresholds, metrics, and the folder that holds all of it.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from labelcontrast.config import RunSettings
-from labelcontrast.data.batches import Prepared, prepare, training_batches
+from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.splits import Splits, load_splits
-from labelcontrast.door import Kind, check_door
+from labelcontrast.door import check_door
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
-from labelcontrast.evaluation.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
+from labelcontrast.evaluation.neighbours import neighbour_scores, neighbourhood_purity
+from labelcontrast.evaluation.outputs import Outputs
+from labelcontrast.evaluation.probes.averaged_heads import Classifier
+from labelcontrast.evaluation.probes.choice import fit_probe
+from labelcontrast.evaluation.representation import describe_representation
 from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
-from labelcontrast.objective import build_objective
+from labelcontrast.learning import Learned, Lesson, learn
 from labelcontrast.prediction import probabilities
 from labelcontrast.provenance import Clock, describe_origin, seeded
-from labelcontrast.reporting import REPORT, write_report
+from labelcontrast.reporting import write_report
 from labelcontrast.reports.projection import project
 from labelcontrast.run_folder import (
     CONFIG,
+    FEATURES,
     MAP,
     METRICS,
+    OUTPUTS,
     PER_LABEL,
+    REPORT,
     TrainedModel,
     claim,
     is_finished,
+    load_settings,
     make_room,
     read_json,
+    reopen,
     save_model,
     write_json,
 )
-from labelcontrast.training.features import compute_features
+from labelcontrast.training.feature_store import stored_features
 from labelcontrast.training.history import Epoch
-
-if TYPE_CHECKING:
-    from labelcontrast.training.learner import Learner
 
 Say = Callable[[str], None]
 
@@ -63,6 +68,17 @@ class Material:
     def labels(self) -> dict[Part, np.ndarray]:
         """The multi-hot labels by part, dense."""
         return {name: part.labels.toarray() for name, part in self.prepared.items() if part.labels is not None}
+
+    def lesson(self, listeners: "Listeners") -> Lesson:
+        """What the encoder is trained on, and who hears of it."""
+        return Lesson(
+            encoder=self.encoder,
+            train=self.prepared["train"],
+            validation=self.prepared["val"],
+            num_labels=len(self.splits.vocabulary),
+            listen=listeners.epoch,
+            bar=listeners.bar,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,8 @@ def run_experiment(
     Args:
         settings: all of the run.
         folder: the run folder; it is made once the data have been read and found good.
-        resume: go on with the run that is there; a finished one is only read.
+        resume: go on with the run that is there; a finished one is only read, unless the settings of the evaluation
+            differ: then it is evaluated anew, on the features it has.
         force: remove a run that is there.
         device: where features are computed after training, such as ``cuda``.
         listeners: who hears of progress.
@@ -101,30 +118,33 @@ def run_experiment(
     """
     kind = check_door(settings)
     claim(folder, settings, resume=resume, force=force)
-    if is_finished(folder) and not force:
+    if is_finished(folder) and not force and load_settings(folder) == settings:
         return read_result(folder)
     clock = Clock()
     with seeded(settings.seed):
         material = gather(settings, listeners.say)
         make_room(folder, force=force)
+        reopen(folder)
         settings.write(folder / CONFIG)
         clock.lap("reading")
-        learner = learn(settings, material, kind, folder, listeners)
+        learned = learn(settings, kind, material.lesson(listeners), folder)
         clock.lap("training")
-        clock.laps["training"] = round(sum(epoch.seconds for epoch in learner.history), 3)  # a kill's share with it
+        clock.laps["training"] = round(sum(epoch.seconds for epoch in learned.history), 3)  # a kill's share with it
         material.encoder.to(device)
-        features = {name: compute_features(material.encoder, part).numpy() for name, part in material.prepared.items()}
+        features = stored_features(folder / FEATURES, material.encoder, material.prepared)
         material.encoder.cpu()
         clock.lap("features")
-        classifier = read_off(learner, material, features, kind)
+        classifier = read_off(settings, learned, material.labels, features)
         clock.lap("probe")
-    model, judged = judge(settings, material, classifier, features)
+    model, outputs, judged = judge(settings, material, classifier, features)
     save_model(folder, model)
+    outputs.save(folder / OUTPUTS)
     write_json(folder / PER_LABEL, judged["per_label"])
     write_json(folder / MAP, draw_map(settings, material, features["test"]))
     clock.lap("evaluation")
-    best = max(learner.history, key=lambda epoch: epoch.score)
-    result = {"metrics": judged["metrics"], "best_epoch": best.epoch, "validation_score": best.score}
+    result = {"metrics": judged["metrics"], "best_epoch": learned.best.epoch, "validation_score": learned.best.score}
+    result |= {"representation": describe_embeddings(settings, material, features)}
+    clock.lap("representation")
     result |= {"seconds": clock.laps, **facts(material), **describe_origin()}
     write_json(folder / METRICS, result)
     return read_result(folder)
@@ -174,42 +194,21 @@ def build_encoder(settings: RunSettings, train: Examples) -> Encoder:
     )
 
 
-def learn(settings: RunSettings, material: Material, kind: Kind, folder: Path, listeners: Listeners) -> "Learner":
-    """Train encoder and head under the loss, from the start or from the last checkpoint; the best epoch is kept."""
-    # Lightning takes seconds to import; bad data are refused before.
-    from labelcontrast.training.fit import fit
-    from labelcontrast.training.learner import Learner, Rates
-
-    training, encoder = settings.training, material.encoder
-    train, validation = material.prepared["train"], material.prepared["val"]
-    sizes = {"width": encoder.output_dim, "num_labels": len(material.splits.vocabulary)}
-    objective = build_objective(settings, kind, **sizes, train=train, validation=validation)
-    schedule = objective.schedule if training.schedule == "auto" else training.schedule
-    rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
-    learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
-    batches = training_batches(
-        train, batch_size=training.batch_size, seed=settings.seed, smallest=objective.smallest_batch
-    )
-    fit(learner, batches, folder=folder, settings=training, progress=listeners.bar, listen=listeners.epoch)
-    return learner
-
-
-def read_off(learner: "Learner", material: Material, features: Mapping[Part, np.ndarray], kind: Kind) -> nn.Linear:
-    """Take the trained linear head, or fit a linear probe a label on the frozen features."""
-    if kind == "logit":
-        assert isinstance(learner.head, nn.Linear)
-        return learner.head.cpu()
-    labels = material.labels
-    probe = fit_linear_probe(features["train"], labels["train"], features["val"], labels["val"])
-    classifier = nn.Linear(probe.weight.shape[1], probe.weight.shape[0])
-    classifier.load_state_dict({"weight": torch.from_numpy(probe.weight), "bias": torch.from_numpy(probe.bias)})
-    return classifier
+def read_off(
+    settings: RunSettings, learned: Learned, labels: Mapping[Part, np.ndarray], features: Mapping[Part, np.ndarray]
+) -> Classifier:
+    """Take the linear head that was trained, or fit a linear probe on the frozen features."""
+    if learned.classifier is not None:
+        return learned.classifier
+    generator = torch.Generator().manual_seed(settings.seed)
+    parts = features["train"], labels["train"], features["val"], labels["val"]
+    return fit_probe(settings.evaluation.probe, *parts, generator=generator)
 
 
 def judge(
-    settings: RunSettings, material: Material, classifier: nn.Linear, features: Mapping[Part, np.ndarray]
-) -> tuple[TrainedModel, dict[str, Any]]:
-    """Choose thresholds on validation, then measure validation and test."""
+    settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[Part, np.ndarray]
+) -> tuple[TrainedModel, Outputs, dict[str, Any]]:
+    """Choose thresholds on validation, then measure validation and test, and keep what is said of the test examples."""
     scores = {name: probabilities(classifier, rows) for name, rows in features.items()}
     labels = material.labels
     thresholds = choose_thresholds(settings, labels["val"], scores["val"])
@@ -224,7 +223,8 @@ def judge(
         thresholds=thresholds.values,
     )
     model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds)
-    return model, {"metrics": metrics, "per_label": [asdict(row) for row in table]}
+    outputs = Outputs(labels["test"], scores["test"], predictions["test"])
+    return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table]}
 
 
 def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
@@ -232,6 +232,27 @@ def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndar
     if settings.evaluation.threshold == "fixed":
         return fixed_threshold(labels.shape[1])
     return global_threshold(labels, scores)
+
+
+def describe_embeddings(
+    settings: RunSettings, material: Material, features: Mapping[Part, np.ndarray]
+) -> dict[str, Any]:
+    """Measure the test embeddings without a probe; and by nearest neighbours, where the settings ask for them."""
+    labels = material.labels
+    count = min(settings.evaluation.neighbours, len(labels["train"]), len(labels["test"]) - 1)
+    found: dict[str, Any] = describe_representation(
+        features["test"], labels["test"], generator=np.random.default_rng(settings.seed)
+    )
+    if count:
+        scores = {
+            name: neighbour_scores(features["train"], labels["train"], features[name], neighbours=count)
+            for name in ("val", "test")
+        }
+        predictions = choose_thresholds(settings, labels["val"], scores["val"]).predict(scores["test"])
+        purity = neighbourhood_purity(features["test"], labels["test"], neighbours=count)
+        found["neighbours"] = compute_metrics(labels["test"], scores["test"], predictions)
+        found["purity"] = dict(zip(material.splits.vocabulary.names, purity.tolist(), strict=True))
+    return found
 
 
 def draw_map(settings: RunSettings, material: Material, features: np.ndarray) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """What an encoder is trained for: a loss, the head that feeds it, how epochs are judged, and how the rate falls."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config import NamedLoss, RunSettings
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.data.batches import Prepared
 from labelcontrast.door import Kind
@@ -25,6 +28,8 @@ class Objective:
     schedule: Literal["cosine", "linear"]
     smallest_batch: int
     """A batch of fewer examples teaches nothing."""
+    classifier: nn.Linear | None = None
+    """What of the head gives logits, where something does."""
 
 
 def build_objective(
@@ -35,22 +40,65 @@ def build_objective(
     Args:
         settings: of the run.
         kind: of its loss. A logit loss trains a linear head that is kept; a contrastive loss trains a projector and,
-            where it has them, prototypes, which are dropped.
+            where it has them, prototypes, which are dropped. With one beside the other the head is both.
         width: of the embeddings.
         num_labels: how many labels there are.
         train: the training examples; a part of them serves to judge the epochs of a contrastive loss.
         validation: the examples that epochs are judged on.
     """
-    training = settings.training
-    parameters: dict[str, Any] = settings.loss.parameters
-    if kind == "logit":
-        loss = make_loss(settings.loss.name, **parameters)
-        return Objective(linear_head(width, num_labels), loss, score_logits(validation), "linear", 1)
-    projector = Projector(width, output_dim=training.projection_dim)
-    parameters = {"diagnostics": True, **parameters}
-    loss = make_loss(settings.loss.name, num_labels=num_labels, dim=training.projection_dim, **parameters)
-    judged_on = subset(train, training.selection_examples, seed=settings.seed)
-    return Objective(projector, loss, score_features(judged_on, validation), "cosine", 2)
+    training, joint = settings.training, settings.loss.joint
+    contrast = {"num_labels": num_labels, "dim": training.projection_dim, "diagnostics": True}
+    if kind == "contrastive":
+        judged_on = subset(train, training.selection_examples, seed=settings.seed)
+        projector, loss = Projector(width, output_dim=training.projection_dim), _loss(settings.loss, contrast)
+        return Objective(projector, loss, score_features(judged_on, validation), "cosine", 2)
+    linear, loss, score = linear_head(width, num_labels), _loss(settings.loss, {}), score_logits(validation)
+    if joint is None:
+        return Objective(linear, loss, score, "linear", 1, linear)
+    head = JointHead(linear, Projector(width, output_dim=training.projection_dim))
+    both = JointLoss(loss, _loss(joint, contrast), weight=joint.weight, num_labels=num_labels)
+    return Objective(head, both, lambda encoder, _: score(encoder, linear), "linear", 2, linear)
+
+
+class JointHead(nn.Module):
+    """Logits and projections of the same embeddings, side by side."""
+
+    def __init__(self, linear: nn.Linear, projector: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+        self.projector = projector
+
+    def forward(self, embeddings: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch both"]:
+        """Compute the logits, and behind them the projections."""
+        return torch.cat([self.linear(embeddings), self.projector(embeddings)], 1)
+
+
+class JointLoss(nn.Module):
+    """A logit loss on the first columns, and a weighted contrastive loss on the others."""
+
+    def __init__(self, logit: nn.Module, contrastive: nn.Module, *, weight: float, num_labels: int) -> None:
+        super().__init__()
+        self.logit = logit
+        self.contrastive = contrastive
+        self.weight = weight
+        self.num_labels = num_labels
+
+    @property
+    def diagnostics(self) -> Mapping[str, Tensor]:
+        """What the contrastive loss has counted of its pairs."""
+        counted: Mapping[str, Tensor] = getattr(self.contrastive, "diagnostics", {})
+        return counted
+
+    def forward(self, both: Float[Tensor, "batch both"], labels: Float[Tensor, "batch labels"]) -> Float[Tensor, ""]:
+        """Add the two up."""
+        logits, projections = both.tensor_split([self.num_labels], 1)
+        value: Tensor = self.logit(logits, labels) + self.weight * self.contrastive(projections, labels)
+        return value
+
+
+def _loss(named: NamedLoss, given: dict[str, Any]) -> nn.Module:
+    """Make a loss with its parameters, which go before what is given."""
+    return make_loss(named.name, **{**given, **named.parameters})
 
 
 def linear_head(width: int, num_labels: int) -> nn.Linear:

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from labelcontrast.data.batches import prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.errors import DataError
 from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.run_folder import TrainedModel
 from labelcontrast.training.features import compute_features
 
@@ -36,7 +37,7 @@ def compute_scores(model: TrainedModel, examples: Examples) -> np.ndarray:
     return probabilities(model.classifier, embed(model, examples))
 
 
-def probabilities(classifier: nn.Linear, features: np.ndarray) -> np.ndarray:
+def probabilities(classifier: Classifier, features: np.ndarray) -> np.ndarray:
     """Compute the probability of every label from embeddings."""
     with torch.inference_mode():
         rows: Tensor = classifier(torch.from_numpy(features)).sigmoid()

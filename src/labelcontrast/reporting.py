@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,11 +14,21 @@ from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.evaluation.thresholds import Thresholds
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
 from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
-from labelcontrast.run_folder import MAP, PER_LABEL, THRESHOLDS, flatten, is_finished, load_settings, read_json
+from labelcontrast.reports.tables import percent
+from labelcontrast.run_folder import (
+    MAP,
+    PER_LABEL,
+    REPORT,
+    THRESHOLDS,
+    flatten,
+    is_finished,
+    load_settings,
+    read_json,
+)
 from labelcontrast.run_folder import METRICS as METRICS_FILE
 from labelcontrast.training.history import HISTORY, read_history
 
-REPORT, CARD, RESULTS = "report.html", "README.md", "results.json"
+CARD, RESULTS = "README.md", "results.json"
 VARIED = ("seed", "loss.name")
 """What a comparison varies from run to run."""
 COUNTED = {
@@ -61,11 +71,15 @@ def summarise_run(folder: Path) -> RunSummary:
     """Gather the page of a run."""
     result, settings = read_json(folder / METRICS_FILE), load_settings(folder)
     return RunSummary(
-        title=f"{settings.loss.name} on {Path(settings.data).name}",
+        title=f"{settings.loss.title} on {Path(settings.data).name}",
         command=result["command"],
         measures=list(METRICS.values()),
         metrics=result["metrics"],
-        facts=[*_facts(result), ("best epoch", result["best_epoch"])],
+        facts=[
+            *_facts(result),
+            ("best epoch", result["best_epoch"]),
+            *_embedding_facts(result.get("representation", {})),
+        ],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
         embedding=_read_map(folder / MAP) if (folder / MAP).exists() else None,
@@ -96,9 +110,10 @@ def summarise_comparison(folder: Path) -> ComparisonSummary:
 def compared_losses(folder: Path) -> list[ComparedLoss]:
     """Gather the rows of a comparison: the baseline, where there is one, then a row a loss."""
     results = read_json(folder / RESULTS)
-    baseline = results["baseline"]
+    baseline, tested = results["baseline"], results.get("significance", {})
     rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric([baseline["metrics"]["test"]]))] if baseline else []
-    return rows + [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
+    rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
+    return [replace(row, as_good=_as_good(tested.get(row.name, {}))) for row in rows]
 
 
 def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
@@ -132,12 +147,32 @@ def _by_metric(measured: Sequence[Mapping[str, float]]) -> dict[str, list[float]
     return {name: [run[name] for run in measured if run[name] is not None] for name in METRICS}
 
 
+def _as_good(tested: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    """Say on which metrics a loss is the best or not significantly worse."""
+    return {metric: row["as_good"] for metric, row in tested.items()}
+
+
 def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, object]]:
     """Average the F1 of each label over the runs of a loss."""
     return [
         {"label": rows[0]["label"], "train_count": rows[0]["train_count"], "f1": fmean(row["f1"] for row in rows)}
         for rows in zip(*tables, strict=True)
     ]
+
+
+def _embedding_facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """List what was measured of the test embeddings without a probe."""
+    named = {
+        "alignment": "alignment of equal label sets, lower is better",
+        "uniformity": "uniformity, lower is more even",
+        "effective_rank": "effective rank",
+    }
+    facts: list[tuple[str, object]] = [
+        (said, f"{found[name]:.3g}") for name, said in named.items() if found.get(name) is not None
+    ]
+    if "neighbours" in found:
+        facts.append(("mAP of nearest neighbours", percent(found["neighbours"]["map_macro"])))
+    return facts
 
 
 def _read_map(path: Path) -> EmbeddingMap:

@@ -4,14 +4,18 @@ config.toml         every setting, resolved
 labels.json         the vocabulary, in the order of the score columns
 encoder/            the encoder's own files (configuration, tokenizer) and settings.json
 model.safetensors   weights of the encoder and of the linear classifier on it
+features.safetensors the embeddings of all examples, for stages that are repeated
 thresholds.json     probability -> label
 metrics.json        metrics of validation and test, facts, versions, the command
 per_label.json      the per-label table of the test split
+test.safetensors    scores, labels and predictions of every test example
 history.csv         loss, validation score and learning rate by epoch
 map.json            the map of embeddings
 report.html         the page made of all these
 README.md           the model card
 checkpoints/        best and last, for resuming
+finetuning/         history and checkpoints of a second stage
+epochs-N/           those of each number of epochs, where several were tried
 """
 
 import json
@@ -23,19 +27,21 @@ from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from labelcontrast.config import RunSettings, read_settings
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
 from labelcontrast.evaluation.thresholds import Thresholds
 from labelcontrast.files import whole_file, write_text
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
 LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
-PER_LABEL, MAP = "per_label.json", "map.json"
+PER_LABEL, MAP, REPORT = "per_label.json", "map.json", "report.html"
+FEATURES, OUTPUTS = "features.safetensors", "test.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class TrainedModel:
     """All that prediction needs."""
 
     encoder: Encoder
-    classifier: nn.Linear
+    classifier: Classifier
     vocabulary: LabelVocabulary
     thresholds: Thresholds
 
@@ -59,7 +65,8 @@ def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> 
 
     Raises:
         RunError: when the folder holds something and neither switch allows it.
-        ConfigError: when the run to be resumed had other settings; it names the first that differs.
+        ConfigError: when the run to be resumed had other settings, but for those of the evaluation, which can be
+            repeated; it names the first that differs.
     """
     if folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; expected a new or empty folder."
@@ -82,6 +89,12 @@ def make_room(folder: Path, *, force: bool) -> None:
     """Remove the run that is there where that was asked for; called once nothing can be refused any more."""
     if force and (folder / CONFIG).exists():
         shutil.rmtree(folder)
+
+
+def reopen(folder: Path) -> None:
+    """Take back what a run came to, where its last stages are to be repeated; what they start from stays."""
+    for name in (METRICS, REPORT):
+        (folder / name).unlink(missing_ok=True)
 
 
 def is_finished(folder: Path) -> bool:
@@ -118,9 +131,7 @@ def load_model(folder: Path) -> TrainedModel:
         weights = safetensors.torch.load_file(folder / MODEL)
         encoder = load_encoder(folder / ENCODER, read_json(folder / ENCODER / "settings.json"))
         encoder.load_state_dict(_part(weights, "encoder."))
-        labels, width = weights["classifier.weight"].shape
-        classifier = nn.Linear(width, labels)
-        classifier.load_state_dict(_part(weights, "classifier."))
+        classifier = build_classifier(**_part(weights, "classifier."))
         vocabulary = LabelVocabulary.load(folder / LABELS)
         thresholds = Thresholds.load(folder / THRESHOLDS)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
@@ -134,10 +145,11 @@ def load_model(folder: Path) -> TrainedModel:
 
 
 def drop_weights(folder: Path) -> None:
-    """Keep the results of a finished run and remove what prediction needs, which is large."""
-    (folder / MODEL).unlink(missing_ok=True)
-    for part in (ENCODER, CHECKPOINTS):
-        shutil.rmtree(folder / part, ignore_errors=True)
+    """Keep the results of a finished run and remove weights and features, which are large."""
+    for name in (MODEL, FEATURES):
+        (folder / name).unlink(missing_ok=True)
+    for part in (folder / ENCODER, *folder.rglob(CHECKPOINTS)):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def load_settings(folder: Path) -> RunSettings:
@@ -201,10 +213,10 @@ def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
-    """Compare what was with what is asked, field by field."""
+    """Compare what was with what is asked, field by field, but for what comes after the features."""
     old, new = (flatten(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
     for name in [*new, *(name for name in old if name not in new)]:
-        if old.get(name) != new.get(name):
+        if old.get(name) != new.get(name) and not name.startswith("evaluation."):
             message = (
                 f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}; it cannot be resumed so."
             )

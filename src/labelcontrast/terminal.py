@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +25,11 @@ from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
 from labelcontrast.files import whole_file
 from labelcontrast.prediction import as_table, embed, evaluate, predict
-from labelcontrast.reporting import REPORT, write_report
+from labelcontrast.reporting import write_report
 from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
-from labelcontrast.run_folder import load_model, load_settings
+from labelcontrast.run_folder import REPORT, load_model, load_settings
+from labelcontrast.studies.across import rank_comparisons
 from labelcontrast.studies.comparison import Options, run_comparison
 from labelcontrast.studies.demo import EPOCHS as DEMO_EPOCHS
 from labelcontrast.studies.demo import run_demo
@@ -50,6 +51,16 @@ def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, optio
     table = run_comparison(settings, losses, out, options, listeners=_listeners(settings.training.epochs))
     show("\n" + as_text(table))
     show(f"\npage in {write_report(out)}")
+
+
+def print_ranks(folders: Sequence[Path], out: Path) -> None:
+    """Rank losses over comparisons and print their mean ranks."""
+    rankings = rank_comparisons(folders, out)
+    names = list(next(iter(rankings.values())).ranks)
+    rows = [(Cell(name), *(Cell(f"{ranking.ranks[name]:.2f}") for ranking in rankings.values())) for name in names]
+    distance = next(iter(rankings.values())).critical_difference
+    show(as_text(Table(("mean rank", *map(title_of, rankings)), tuple(rows))))
+    show(f"\ncritical difference {distance:.2f}; page in {out}")
 
 
 def print_demo(out: Path, *, force: bool) -> None:

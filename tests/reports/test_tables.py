@@ -50,6 +50,17 @@ def test_what_looks_the_same_is_the_same_and_one_alone_is_not_best(comparison) -
     assert column(measure, [0.5], [math.nan], [0.4]) == [True, False, False]
 
 
+def test_what_is_not_significantly_worse_is_marked_with_the_best(comparison) -> None:
+    measure = comparison.measures[0]
+    losses = [
+        ComparedLoss(name="best", metrics={measure.name: [0.52, 0.5]}, as_good={measure.name: True}),
+        ComparedLoss(name="as good", metrics={measure.name: [0.5, 0.49]}, as_good={measure.name: True}),
+        ComparedLoss(name="worse", metrics={measure.name: [0.3, 0.31]}, as_good={measure.name: False}),
+        ComparedLoss(name="untested", metrics={measure.name: [0.4]}),
+    ]
+    assert [row[1].best for row in comparison_table(losses, [measure]).rows] == [True, True, False, False]
+
+
 def test_a_loss_whose_runs_all_failed_is_shown(comparison) -> None:
     broken = ComparedLoss(name="msc", metrics={}, failures=["seed 0: x", "seed 1: y"])
     row = comparison_table([*comparison.losses, broken], comparison.measures).rows[-1]

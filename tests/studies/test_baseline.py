@@ -9,16 +9,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from labelcontrast.data.splits import load_splits
+from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.studies.baseline import fit_baseline
 
 
-def test_it_is_one_svm_a_label(vectors: Path) -> None:
+def test_it_is_one_svm_a_label(vectors: Path, tmp_path: Path) -> None:
     splits = load_splits(vectors, seed=0)
     train, test = (splits.vocabulary.encode(part.label_sets).toarray() for part in (splits.train, splits.test))
     scaler = StandardScaler().fit(splits.train.inputs)
     rows, unseen = scaler.transform(splits.train.inputs), scaler.transform(splits.test.inputs)
     predictions = np.stack([LinearSVC(random_state=0).fit(rows, column).predict(unseen) for column in train.T], axis=1)
-    baseline = fit_baseline(splits)
+    baseline = fit_baseline(splits, keep=tmp_path / "baseline.safetensors")
+    np.testing.assert_array_equal(Outputs.load(tmp_path / "baseline.safetensors").predictions, predictions)
     assert baseline["name"] == "linear SVM"
     assert baseline["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(test, predictions, average="micro"))
 

@@ -7,7 +7,10 @@ import pytest
 
 from labelcontrast.config import Loss, RunSettings
 from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.resampling import RESAMPLED
 from labelcontrast.experiment import Listeners
+from labelcontrast.reporting import write_report
 from labelcontrast.reports.tables import as_text
 from labelcontrast.studies.comparison import Options, run_comparison
 
@@ -24,7 +27,12 @@ def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -
     assert (tmp_path / "out" / "table.md").read_text().count("\n") == 5
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
     assert len(before) == 2
-    assert not list((tmp_path / "out").rglob("*.safetensors"))
+    kept = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.safetensors"))
+    assert [str(path) for path in kept] == [
+        "baseline.safetensors",
+        "runs/bce-seed0/test.safetensors",
+        "runs/reg-seed0/test.safetensors",
+    ]
     heard: list[str] = []
     more = run_comparison(
         settings, losses, tmp_path / "out", Options(seeds=2, resume=True), listeners=Listeners(say=heard.append)
@@ -34,6 +42,23 @@ def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -
     assert "±" in as_text(more)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [run["seed"] for run in results["rows"]["reg"]] == [0, 1]
+
+
+def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) -> None:
+    losses = [Loss(name="bce"), Loss(name="reg"), Loss(name="zlpr")]
+    table = run_comparison(settings, losses, tmp_path / "out", Options(seeds=2))
+    tested = json.loads((tmp_path / "out" / "results.json").read_text())["significance"]
+    assert set(tested) == {"linear SVM", "bce", "reg", "zlpr"}
+    for row in table.rows:
+        marked = dict(zip(METRICS, [cell.best for cell in row[1:]], strict=False))
+        assert {name: marked[name] for name in RESAMPLED} == {
+            name: tested[row[0].text][name]["as_good"] for name in RESAMPLED
+        }
+    assert any(row[1].best for row in table.rows)
+    assert not all(row[1].best for row in table.rows)
+    page = tmp_path / "out" / "report.html"
+    write_report(tmp_path / "out")
+    assert "not significantly worse" in page.read_text()
 
 
 def test_a_failure_is_shown_and_the_others_go_on(settings: RunSettings, tmp_path: Path) -> None:

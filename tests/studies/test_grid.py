@@ -4,7 +4,7 @@ import pytest
 
 from labelcontrast.config import Loss, RunSettings
 from labelcontrast.errors import ConfigError
-from labelcontrast.studies.grid import build_grid, parse_losses
+from labelcontrast.studies.grid import build_grid, parse_loss, parse_losses
 
 
 def test_every_loss_with_every_seed_seed_by_seed() -> None:
@@ -22,11 +22,33 @@ def test_every_loss_with_every_seed_seed_by_seed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("entry", "title"),
+    [
+        ("reg", "reg"),
+        ("reg:alpha=1e+1", "reg alpha=10.0"),
+        ("zlpr+0.5*reg", "zlpr+0.5*reg"),
+        ("zlpr + .5 * reg:alpha=1", "zlpr+0.5*reg alpha=1"),
+        ("asl:margin=0.1+reg", "asl margin=0.1+1*reg"),
+        ("bce+1e-2*msc:beta=0.1:alpha=2", "bce+0.01*msc beta=0.1 alpha=2"),
+    ],
+)
+def test_a_loss_is_read_with_its_parameters_and_with_what_stands_beside_it(entry: str, title: str) -> None:
+    assert parse_loss(entry).title == title
+    assert parse_loss(title.replace(" ", ":")) == parse_loss(entry)
+
+
+def test_the_folder_of_a_joint_loss_is_a_plain_name() -> None:
+    trial = build_grid(RunSettings(data="a.csv"), [parse_loss("zlpr+0.5*reg:alpha=1")], seeds=1)[0]
+    assert trial.folder == "zlpr-0.5-reg-alpha-1-seed0"
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "the list of losses is empty."),
         (" , ", "the list of losses is empty."),
         ("bce,reg,bce", '"bce" stands twice in the list of losses.'),
+        ("bce+0*reg", "loss.joint.weight must be greater than 0. Got 0.0."),
         ("reg:alpha", '"alpha" in "reg:alpha" is not a parameter; expected name=value, as in reg:alpha=1.'),
     ],
 )

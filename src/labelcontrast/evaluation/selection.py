@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from labelcontrast.errors import ConfigError
-from labelcontrast.evaluation.linear_probe import check_features, standardise
 from labelcontrast.evaluation.metrics import mean_average_precision
+from labelcontrast.evaluation.probes.linear_probe import check_features, standardise
 
 
 def selection_score(

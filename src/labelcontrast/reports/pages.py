@@ -10,12 +10,13 @@ from markupsafe import Markup
 from labelcontrast.files import write_text
 from labelcontrast.reports.comparison_figures import dot_figures, learning_figures, tail_figure
 from labelcontrast.reports.figures import curve_figures, embedding_figure, frequency_figure
+from labelcontrast.reports.rank_figure import rank_figure
 from labelcontrast.reports.tables import NOTHING, comparison_table, duration, percent, title_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from labelcontrast.reports.summary import ComparisonSummary, RunSummary
+    from labelcontrast.reports.summary import ComparisonSummary, RankSummary, RunSummary
 
 HEADLINES = ("micro_f1", "macro_f1", "map_macro")
 
@@ -52,6 +53,16 @@ def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
     }
     table = comparison_table(summary.losses, summary.measures)
     _write(path, "comparison.html", figures, summary=summary, table=table)
+
+
+def write_rank_report(path: Path, summary: RankSummary) -> None:
+    """Write the page of losses ranked over many data sets.
+
+    Args:
+        path: The HTML file.
+        summary: What the page says.
+    """
+    _write(path, "ranks.html", {"ranks": [rank_figure(metric) for metric in summary.metrics]}, summary=summary)
 
 
 def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:

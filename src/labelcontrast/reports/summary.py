@@ -62,7 +62,8 @@ class ComparedLoss:
     """One row of a comparison: what each finished run of a loss measured, in the order of the seeds.
 
     ``runs`` are pairs of a name and a relative link; ``failures`` one line a run that did not finish; ``per_label``
-    holds ``label``, ``train_count`` and ``f1`` (averaged over seeds), ``curves`` are by epoch.
+    holds ``label``, ``train_count`` and ``f1`` (averaged over seeds), ``curves`` are by epoch; ``as_good`` says of a
+    metric whether the loss is the best or not significantly worse, where that was tested.
     """
 
     name: str
@@ -72,6 +73,32 @@ class ComparedLoss:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     runs: Sequence[tuple[str, str]] = ()
     failures: Sequence[str] = ()
+    as_good: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedMetric:
+    """How losses rank on a metric over many data sets; ``alike`` are groups that no more than chance keeps apart."""
+
+    name: str
+    ranks: Mapping[str, float]
+    critical_difference: float
+    alike: Sequence[Sequence[str]]
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankSummary:
+    """The same losses compared on many data sets, metric by metric."""
+
+    title: str
+    command: str
+    metrics: Sequence[RankedMetric]
+    facts: Sequence[tuple[str, object]] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    duration: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """The table of losses and metrics, as plain text for a terminal, as Markdown, and as the cells of a page.
 
 Numbers are percents with two decimals: the mean over seeds, and behind ± the standard deviation (n - 1) from two seeds
-on. The best mean of a column is marked; means that look the same to two decimals are the same.
+on. The best mean of a column is marked, and what is not significantly worse where that was tested; means that look the
+same to two decimals are the same.
 """
 
 from __future__ import annotations
@@ -122,13 +123,18 @@ def duration(seconds: float) -> str:
 
 
 def _metric_column(losses: Sequence[ComparedLoss], measure: Measure) -> list[Cell]:
-    """Mean and deviation of one metric for each loss, the best mean marked where there is a choice."""
+    """Mean and deviation of one metric for each loss, the best marked where there is a choice."""
     measured = [[value for value in loss.metrics.get(measure.name, ()) if isfinite(value)] for loss in losses]
     means = [round(100 * fmean(values), 2) for values in measured if values]
     best = None if len(means) < 2 else max(means) if measure.better == "higher" else min(means)
+
+    def is_marked(loss: ComparedLoss, values: Sequence[float]) -> bool:
+        looks_best = round(100 * fmean(values), 2) == best
+        return best is not None and (looks_best or loss.as_good.get(measure.name, False))
+
     return [
-        Cell(_mean_and_deviation(values), best=round(100 * fmean(values), 2) == best) if values else Cell(NOTHING)
-        for values in measured
+        Cell(_mean_and_deviation(values), best=is_marked(loss, values)) if values else Cell(NOTHING)
+        for loss, values in zip(losses, measured, strict=True)
     ]
 
 

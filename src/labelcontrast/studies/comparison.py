@@ -19,9 +19,10 @@ from labelcontrast.files import write_text
 from labelcontrast.provenance import describe_origin
 from labelcontrast.reporting import RESULTS, compared_losses
 from labelcontrast.reports.tables import Table, as_markdown, comparison_table
-from labelcontrast.run_folder import drop_weights, is_finished, read_json, write_json
+from labelcontrast.run_folder import OUTPUTS, drop_weights, is_finished, read_json, write_json
 from labelcontrast.studies.baseline import fit_baseline
 from labelcontrast.studies.grid import Trial, build_grid
+from labelcontrast.studies.significance import Measured, Runs, find_best
 
 SHARED, TABLE, BASELINE = "compare.toml", "table.md", "baseline.json"
 
@@ -81,6 +82,7 @@ def run_comparison(
         listeners.say(f"[{number}/{len(trials)}] {trial.name}, seed {trial.settings.seed}")
         rows[trial.name].append(_run(trial, folder / "runs" / trial.folder, options, listeners))
         results = {"baseline": baseline, "rows": rows, "origin": describe_origin()}
+        results["significance"] = find_best(_finished(folder, rows, baseline))
         write_json(
             folder / RESULTS,
             {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True), **results},
@@ -129,6 +131,20 @@ def _run(trial: Trial, folder: Path, options: Options, listeners: Listeners) -> 
 def _baseline(splits: Splits, path: Path) -> dict[str, Any] | None:
     """Fit the baseline, or read what it came to."""
     if not path.exists():
-        write_json(path, fit_baseline(splits))
+        write_json(path, fit_baseline(splits, keep=path.with_suffix(".safetensors")))
     result: dict[str, Any] | None = read_json(path)
     return result
+
+
+def _finished(folder: Path, rows: dict[str, list[dict[str, Any]]], baseline: dict[str, Any] | None) -> Runs:
+    """Gather the runs that can be compared; the baseline draws nothing, so it is the same under every seed."""
+    found = {}
+    for name, runs in rows.items():
+        done = [run for run in runs if "metrics" in run]
+        found[name] = {run["seed"]: Measured(run["metrics"]["test"], folder / run["folder"] / OUTPUTS) for run in done}
+    if baseline:
+        seeds = {seed for runs in found.values() for seed in runs}
+        measured = Measured(baseline["metrics"]["test"], (folder / BASELINE).with_suffix(".safetensors"))
+        found[baseline["name"]] = dict.fromkeys(seeds, measured)
+    kept = {name: {seed: run for seed, run in runs.items() if run.outputs.exists()} for name, runs in found.items()}
+    return {name: runs for name, runs in kept.items() if runs}

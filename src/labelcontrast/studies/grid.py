@@ -1,9 +1,14 @@
 """Which runs a comparison consists of: losses, with parameters, times seeds."""
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from labelcontrast.config import Loss, RunSettings, read_value
 from labelcontrast.errors import ConfigError
+
+# The second loss begins with a letter, as the exponent of 1e+5 does not.
+_JOINT = re.compile(r"(?P<first>.+?)\+((?P<weight>\d*\.?\d+(e-?\d+)?)\*)?(?P<second>[a-z]\w*(:.*)?)")
 
 
 @dataclass(frozen=True)
@@ -17,21 +22,21 @@ class Trial:
     @property
     def folder(self) -> str:
         """The run's folder below ``runs/``."""
-        return f"{self.name.replace(' ', '-').replace('=', '-')}-seed{self.settings.seed}"
+        return f"{re.sub('[ =+*]', '-', self.name)}-seed{self.settings.seed}"
 
 
 def parse_losses(text: str) -> list[Loss]:
-    """Read a list of losses, each a name with parameters behind colons.
+    """Read a list of losses, separated by commas, each as ``parse_loss`` reads it.
 
     Raises:
-        ConfigError: when a parameter has no ``=``, the list is empty, or an entry stands twice.
+        ConfigError: when one is no loss, the list is empty, or an entry stands twice.
 
     Example:
         >>> [(loss.name, loss.parameters) for loss in parse_losses("bce,reg:alpha=1:temperature=0.2")]
         [('bce', {}), ('reg', {'alpha': 1, 'temperature': 0.2})]
     """
-    losses = [_parse_loss(entry.strip()) for entry in text.split(",") if entry.strip()]
-    names = [row_name(loss) for loss in losses]
+    losses = [parse_loss(entry) for entry in text.split(",") if entry.strip()]
+    names = [loss.title for loss in losses]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not losses or twice:
         message = f'"{twice[0]}" stands twice in the list of losses.' if twice else "the list of losses is empty."
@@ -39,33 +44,44 @@ def parse_losses(text: str) -> list[Loss]:
     return losses
 
 
-def row_name(loss: Loss) -> str:
-    """Name a row of the table.
+def parse_loss(entry: str) -> Loss:
+    """Read a loss: a name with parameters behind colons, and with a plus a weighted contrastive loss beside it.
+
+    Raises:
+        ConfigError: when a parameter has no ``=``, or a weight is 0.
 
     Example:
-        >>> row_name(Loss(name="reg", alpha=1))
-        'reg alpha=1'
+        >>> loss = parse_loss("asl:margin=0.1+0.5*reg:alpha=1")
+        >>> loss.parameters, loss.joint.name, loss.joint.weight, loss.joint.parameters
+        ({'margin': 0.1}, 'reg', 0.5, {'alpha': 1})
     """
-    return " ".join([loss.name, *(f"{name}={value}" for name, value in loss.parameters.items())])
+    entry = entry.replace(" ", "")
+    match = _JOINT.fullmatch(entry)
+    if match is None:
+        values = _with_parameters(entry)
+    else:
+        joint = {**_with_parameters(match["second"]), "weight": float(match["weight"] or 1)}
+        values = {**_with_parameters(match["first"]), "joint": joint}
+    return RunSettings.build({"data": entry, "loss": values}).loss  # refused as in the settings of a run
 
 
 def build_grid(settings: RunSettings, losses: list[Loss], seeds: int) -> list[Trial]:
     """Build the runs: every loss with the first seed, then every loss with the second, so a table is there early."""
     return [
-        Trial(row_name(loss), settings.model_copy(update={"loss": loss, "seed": seed}))
+        Trial(loss.title, settings.model_copy(update={"loss": loss, "seed": seed}))
         for seed in range(seeds)
         for loss in losses
     ]
 
 
-def _parse_loss(entry: str) -> Loss:
-    """Read one entry."""
+def _with_parameters(entry: str) -> dict[str, Any]:
+    """Read a name with its parameters."""
     name, *assignments = entry.split(":")
-    parameters = {}
+    values: dict[str, Any] = {"name": name.strip()}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
             message = f'"{assignment}" in "{entry}" is not a parameter; expected name=value, as in reg:alpha=1.'
             raise ConfigError(message)
-        parameters[key.strip()] = read_value(value.strip())
-    return Loss.model_validate({"name": name.strip(), **parameters})
+        values[key.strip()] = read_value(value.strip())
+    return values

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from labelcontrast.evaluation.logistic import solve_logistic
+from labelcontrast.evaluation.probes.logistic import solve_logistic
 
 
 def with_ones(features: np.ndarray) -> np.ndarray:

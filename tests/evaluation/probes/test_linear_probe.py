@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.evaluation.linear_probe import STRENGTHS, _choose, fit_linear_probe, standardise
+from labelcontrast.evaluation.probes.linear_probe import STRENGTHS, _choose, fit_linear_probe, standardise
 
 
 def halves(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,142 @@
+"""How much faster the sweep of the published probe is than its trainings one after the other, and how equal.
+
+    python benchmarks/probe_speed.py
+
+Ten configurations, three heads, ninety labels on 7,000 features of width 384, forty epochs; one thread, processor time,
+which holds on a machine that does other work too. What goes one after the other is measured on some of its trainings,
+spread over the grid, and multiplied. Writes benchmarks/results/probe_speed.json.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.data import DataLoader, TensorDataset
+
+from labelcontrast.evaluation.probes.published import PROTOCOLS
+from labelcontrast.evaluation.probes.sweep import draw_heads, train_heads
+
+EXAMPLES, DIM, LABELS, SEED = 7000, 384, 90, 5
+PROTOCOL = PROTOCOLS["paper"]
+Batches = Callable[[int, Tensor], Iterator[tuple[Tensor, Tensor]]]
+
+
+def world() -> tuple[Tensor, Tensor]:
+    """Features of the size and labels of the frequencies that texts have: from a third of the examples to a few."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(EXAMPLES, DIM, generator=generator) / 4
+    margins = features @ torch.randn(DIM, LABELS, generator=generator) / 5 + torch.randn(
+        EXAMPLES, LABELS, generator=generator
+    )
+    shares = torch.logspace(-0.5, -3, LABELS)
+    cuts = torch.stack([margins[:, label].quantile(1 - share) for label, share in enumerate(shares)])
+    return features, (margins > cuts).float()
+
+
+def same_batches(features: Tensor) -> Batches:
+    """The batches of the sweep, taken from the features by index."""
+
+    def batches(head: int, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(SEED)
+        for _ in range(PROTOCOL.epochs):
+            orders = [torch.randperm(EXAMPLES, generator=generator) for _ in range(PROTOCOL.heads)]
+            for rows in orders[head].split(PROTOCOL.batch_size):
+                if len(rows) == PROTOCOL.batch_size:
+                    yield features[rows], labels[rows]
+
+    return batches
+
+
+def loaded_batches(features: Tensor) -> Batches:
+    """Batches from a loader, an example at a time, as the published code has them."""
+
+    def batches(_head: int, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        data = TensorDataset(features, labels)
+        for _ in range(PROTOCOL.epochs):
+            yield from DataLoader(data, batch_size=PROTOCOL.batch_size, shuffle=True, drop_last=True)
+
+    return batches
+
+
+def train_one(batches: Iterator[tuple[Tensor, Tensor]], weight: Tensor, rate: float, decay: float) -> nn.Linear:
+    """One head under one configuration, with autograd and torch's AdamW."""
+    layer = nn.Linear(DIM, len(weight))
+    layer.load_state_dict({"weight": weight.clone(), "bias": torch.zeros(len(weight))})
+    groups = [{"params": [layer.weight], "weight_decay": decay}, {"params": [layer.bias], "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=rate)
+    steps = PROTOCOL.epochs * (EXAMPLES // PROTOCOL.batch_size)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    for inputs, true in batches:
+        optimiser.zero_grad()
+        F.binary_cross_entropy_with_logits(layer(inputs), true).backward()
+        optimiser.step()
+        schedule.step()
+    return layer
+
+
+def measure() -> dict[str, object]:
+    """The sweep once; then, of each way to go one after the other, some trainings."""
+    torch.set_num_threads(1)
+    features, labels = world()
+    start = draw_heads(heads=PROTOCOL.heads, labels=LABELS, dim=DIM, generator=torch.Generator().manual_seed(1))
+    begun = time.process_time()
+    swept = train_heads(
+        features,
+        labels,
+        start,
+        grid=PROTOCOL.grid,
+        epochs=PROTOCOL.epochs,
+        batch_size=PROTOCOL.batch_size,
+        generator=torch.Generator().manual_seed(SEED),
+    )
+    sweep = time.process_time() - begun
+    seconds: dict[str, float] = {"the sweep": sweep}
+    largest, mean, flipped = 0.0, 0.0, 0
+    picked = [(place, place % PROTOCOL.heads) for place in range(0, len(PROTOCOL.grid), 3)]
+    all_heads = len(PROTOCOL.grid) * PROTOCOL.heads
+    for name, batches in {"indexed": same_batches(features), "loader": loaded_batches(features)}.items():
+        begun = time.process_time()
+        for place, head in picked:
+            layer = train_one(batches(head, labels), start.weight[head], *PROTOCOL.grid[place])
+            if name == "indexed":
+                ours = torch.sigmoid(features @ swept.weight[place, head].T + swept.bias[place, head])
+                theirs = layer(features).detach().sigmoid()
+                largest = max(largest, float((ours - theirs).abs().max()))
+                mean += float((ours - theirs).abs().mean()) / len(picked)
+                flipped += int(((ours > 0.5) != (theirs > 0.5)).sum())
+        seconds[f"one head after the other, {name}"] = (time.process_time() - begun) / len(picked) * all_heads
+    begun = time.process_time()
+    for place, head in picked:
+        label = 20 * place // 3
+        alone = labels[:, label : label + 1].contiguous()
+        train_one(same_batches(features)(head, alone), start.weight[head, label : label + 1], *PROTOCOL.grid[place])
+    seconds["one label after the other, indexed"] = (time.process_time() - begun) / len(picked) * all_heads * LABELS
+    return {
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "times the sweep": {name: round(value / sweep, 1) for name, value in seconds.items() if value != sweep},
+        "trainings measured of each": len(picked),
+        "difference of a probability": {"largest": round(largest, 4), "mean": float(f"{mean:.1e}")},
+        "predictions that differ": f"{flipped} of {len(picked) * EXAMPLES * LABELS:,}",
+    }
+
+
+if __name__ == "__main__":
+    found = measure()
+    machine = {
+        "date": date.today().isoformat(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "load average": round(os.getloadavg()[0], 2),
+        "threads": 1,
+    }
+    text = json.dumps({"machine": machine, "found": found}, indent=1)
+    (Path(__file__).parent / "results" / "probe_speed.json").write_text(text + "\n")
+    print(text)

@@ -1,0 +1,104 @@
+r"""Linear heads trained by AdamW, for all configurations, repetitions and labels in one sweep over the features.
+
+It equals, for every learning rate and weight decay and for every repetition, one after the other,
+
+    head = nn.Linear(dim, labels)                                  # Xavier weights, no initial bias
+    optimiser = AdamW([{weight, decay}, {bias, 0}], lr=rate)
+    for step in range(steps):                                      # epochs of shuffled batches without the last rest
+        optimiser.param_groups[...]["lr"] = rate * (1 - step / steps)
+        binary_cross_entropy_with_logits(head(features[batch]), labels[batch]).backward(); optimiser.step()
+
+where a repetition has the same initial weights and the same batches under every configuration: they are compared on
+equal terms, and a batch serves all of them in two matrix products a step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+_MOMENTUM, _MEMORY, _FLOOR = 0.9, 0.999, 1e-8  # AdamW's defaults
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Hyperplanes: the logits of a head are ``features @ weight.T + bias``."""
+
+    weight: Float[Tensor, "*grid heads labels dim"]
+    bias: Float[Tensor, "*grid heads labels"]
+
+
+def draw_heads(*, heads: int, labels: int, dim: int, generator: torch.Generator) -> Heads:
+    """Draw untrained heads: Xavier weights, no bias."""
+    bound = (6 / (labels + dim)) ** 0.5
+    weight = torch.rand(heads, labels, dim, generator=generator).mul_(2).sub_(1).mul_(bound)
+    return Heads(weight, torch.zeros(heads, labels))
+
+
+def train_heads(
+    features: Float[Tensor, "examples dim"],
+    labels: Shaped[Tensor, "examples labels"],
+    start: Heads,
+    *,
+    grid: Sequence[tuple[float, float]],
+    epochs: int,
+    batch_size: int,
+    generator: torch.Generator,
+) -> Heads:
+    """Train every head of ``start`` under every configuration.
+
+    Args:
+        features: In float32, or in float64 where rounding matters more than time.
+        labels: What is true, 0 or 1.
+        start: The heads to start from.
+        grid: Pairs of a peak learning rate and a weight decay.
+        epochs: Passes over the examples, while the rate falls to 0 on a straight line.
+        batch_size: Examples a step; the rest of an epoch is left out, and with fewer examples a batch is all of them.
+        generator: What the order of the examples is drawn with, for each head its own.
+
+    Returns:
+        The trained heads, ``[configurations, heads, ...]``.
+    """
+    design = torch.cat([features, features.new_ones(len(features), 1)], 1)
+    batch, together = min(batch_size, len(features)), (len(start.weight), -1, len(grid), labels.shape[1])
+    before = torch.cat([start.weight.mT, start.bias.unsqueeze(1)], 1).to(features.dtype)
+    # [heads, coefficients, configurations, labels]: what shares a batch lies side by side in one matrix.
+    solution = before.unsqueeze(2).repeat(1, 1, len(grid), 1)
+    optimiser = _AdamW(solution, grid)
+    steps = epochs * (len(features) // batch)
+    for step in range(steps):
+        at = step % (len(features) // batch) * batch
+        if at == 0:
+            orders = torch.stack([torch.randperm(len(features), generator=generator) for _ in solution])
+        rows = orders[:, at : at + batch]
+        inputs, true = design[rows], labels[rows].to(features.dtype).unsqueeze(2)
+        chance = (inputs @ solution.flatten(2)).sigmoid_().view(together)
+        slope = inputs.mT @ chance.sub_(true).div_(true[0].numel()).flatten(2)
+        optimiser.step(slope.view(together), factor=1 - step / steps)
+    trained = solution.permute(2, 0, 3, 1)
+    return Heads(trained[..., :-1].contiguous(), trained[..., -1].contiguous())
+
+
+class _AdamW:
+    """AdamW in place, with the rate and the decay of each configuration; the last coefficient, the bias, is spared."""
+
+    def __init__(self, solution: Tensor, grid: Sequence[tuple[float, float]]) -> None:
+        self._solution = solution
+        self._mean, self._square = torch.zeros_like(solution), torch.zeros_like(solution)
+        rates, decays = solution.new_tensor(grid).T.unsqueeze(2)  # [configurations, 1], beside the labels
+        self._rates = rates
+        self._shrinkage = (rates * decays).expand(solution.shape[1], -1, -1).clone()
+        self._shrinkage[-1] = 0
+        self._steps = 0
+
+    def step(self, slope: Tensor, *, factor: float) -> None:
+        """Move against the slope, with this factor on every rate."""
+        self._steps += 1
+        self._mean.lerp_(slope, 1 - _MOMENTUM)
+        self._square.mul_(_MEMORY).addcmul_(slope, slope, value=1 - _MEMORY)
+        spread = self._square.sqrt().div_((1 - _MEMORY**self._steps) ** 0.5).add_(_FLOOR)
+        move = self._mean / spread
+        self._solution.mul_(1 - factor * self._shrinkage)
+        self._solution.sub_(move.mul_(self._rates * (factor / (1 - _MOMENTUM**self._steps))))

@@ -1,0 +1,112 @@
+"""How an encoder is trained: under one loss, for the best of several lengths, or in two stages.
+
+Each training has a folder of its own with its history and checkpoints, and goes on from what it finds there.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from labelcontrast.config import Loss, RunSettings
+from labelcontrast.data.batches import Prepared, training_batches
+from labelcontrast.door import Kind
+from labelcontrast.encoders.base import Encoder
+from labelcontrast.objective import build_objective
+from labelcontrast.provenance import seeded
+from labelcontrast.training.history import HISTORY, Epoch, write_history
+
+FINETUNING = "finetuning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What an encoder is trained on, and who hears of it."""
+
+    encoder: Encoder
+    train: Prepared
+    validation: Prepared
+    num_labels: int
+    listen: Callable[[Epoch], None]
+    bar: bool
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training leaves beside the encoder's weights: the best epoch's head, and the history."""
+
+    classifier: nn.Linear | None
+    """A linear head that was trained with the encoder; none under a contrastive loss alone."""
+    history: list[Epoch]
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights are kept."""
+        return max(self.history, key=lambda epoch: epoch.score)
+
+
+def learn(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Learned:
+    """Train the encoder as the settings say, from the start or from the last checkpoints.
+
+    Args:
+        settings: of the run.
+        kind: of its loss.
+        lesson: the encoder, which has the best epoch's weights afterwards, and what it is trained on.
+        folder: where histories and checkpoints go.
+    """
+    if kind == "logit" and settings.training.epoch_grid:
+        return _best_length(settings, lesson, folder)
+    learned = train(settings, kind, lesson, folder)
+    if kind == "logit" or not settings.finetuning.epochs:
+        return learned
+    with seeded(settings.seed):  # a run that is resumed in the second stage draws nothing in the first
+        return train(second_stage(settings), "logit", lesson, folder / FINETUNING)
+
+
+def second_stage(settings: RunSettings) -> RunSettings:
+    """Make the settings of the fine-tuning those of a training of its own."""
+    finetuning = settings.finetuning
+    rate = {"learning_rate": finetuning.learning_rate} if finetuning.learning_rate else {}
+    training = settings.training.model_copy(update={"epochs": finetuning.epochs, **rate})
+    return settings.model_copy(update={"loss": Loss(name=finetuning.loss), "training": training})
+
+
+def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Learned:
+    """Train encoder and head once, from the start or from the last checkpoint; the best epoch is kept."""
+    # Lightning takes seconds to import; bad data are refused before.
+    from labelcontrast.training.fit import fit
+    from labelcontrast.training.learner import Learner, Rates
+
+    training, encoder = settings.training, lesson.encoder
+    sizes = {"width": encoder.output_dim, "num_labels": lesson.num_labels}
+    objective = build_objective(settings, kind, **sizes, train=lesson.train, validation=lesson.validation)
+    schedule = objective.schedule if training.schedule == "auto" else training.schedule
+    rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
+    learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
+    batches = training_batches(
+        lesson.train, batch_size=training.batch_size, seed=settings.seed, smallest=objective.smallest_batch
+    )
+    history = fit(learner, batches, folder=folder, settings=training, progress=lesson.bar, listen=lesson.listen)
+    learner.cpu()
+    return Learned(objective.classifier, history)
+
+
+def _best_length(settings: RunSettings, lesson: Lesson, folder: Path) -> Learned:
+    """Train for each number of epochs from the same start, and keep the training with the best validation score."""
+    start = deepcopy(lesson.encoder.state_dict())
+
+    def train_for(epochs: int) -> Learned:
+        lesson.encoder.load_state_dict(start)
+        training = settings.training.model_copy(update={"epochs": epochs})
+        with seeded(settings.seed):
+            return train(
+                settings.model_copy(update={"training": training}), "logit", lesson, folder / f"epochs-{epochs}"
+            )
+
+    scores = {epochs: train_for(epochs).best.score for epochs in settings.training.epoch_grid}
+    # The training that is there ends at once, with the weights of its best epoch.
+    learned = train_for(max(scores, key=scores.__getitem__))
+    write_history(folder / HISTORY, learned.history)
+    return learned

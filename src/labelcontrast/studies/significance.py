@@ -1,0 +1,136 @@
+"""Which losses of a comparison are the best, or not significantly worse: from what each run said of every test example.
+
+All pairs of losses are compared on each metric, over seeds and test examples together, and the p-values of a metric are
+adjusted by Holm's procedure over all pairs: so it does not matter that the best is picked after the fact.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.outputs import Outputs
+from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
+from labelcontrast.studies.statistics import Difference, compare, holm, permute_examples, permute_seeds
+
+LEVEL = 0.05
+RESAMPLES = 200
+"""Enough for a standard error to within a twentieth."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: its metrics on the test examples, and the file of what it said of them."""
+
+    metrics: Mapping[str, Any]
+    """Numbers by name; None where a metric could not be measured."""
+    outputs: Path
+
+
+Runs = Mapping[str, Mapping[int, Measured]]
+"""By loss, by seed."""
+
+
+def find_best(losses: Runs) -> dict[str, dict[str, dict[str, Any]]]:
+    """Compare every loss with the best one, metric by metric.
+
+    Args:
+        losses: The finished runs, all on the same test examples. A loss without a seed in common with another is not
+            compared with it.
+
+    Returns:
+        By loss and metric, but for a metric that a run could not measure: ``best`` names the loss with the best mean;
+        ``difference`` from it and its ``interval``; ``p`` over seeds and examples, adjusted; ``p_seeds`` and
+        ``p_examples`` of the permutation tests, on these examples and with these seeds alone; ``as_good`` says whether
+        it is the best or not significantly worse.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in losses}
+    every = [run for runs in losses.values() for run in runs.values()]
+    for metric in (METRICS[name] for name in RESAMPLED):
+        if not every or any(run.metrics[metric.name] is None for run in every):
+            continue
+        means = {name: np.mean([run.metrics[metric.name] for run in runs.values()]) for name, runs in losses.items()}
+        best = (min if metric.better == "lower" else max)(means, key=means.__getitem__)
+        pairs = [pair for pair in combinations(losses, 2) if _common(losses, *pair)]
+        p_values = np.array([_compare(losses, *pair, metric.name).p for pair in pairs])
+        adjusted = dict(zip(map(frozenset, pairs), holm(p_values), strict=True))
+        for name in losses:
+            row: dict[str, Any] = {"best": best, "as_good": name == best}
+            if (p := adjusted.get(frozenset((name, best)))) is not None:
+                difference = _compare(losses, name, best, metric.name)
+                row |= {"difference": difference.mean, "interval": [difference.low, difference.high], "p": float(p)}
+                row |= {"as_good": bool(p >= LEVEL), **_permuted(losses, name, best, metric.name)}
+            found[name][metric.name] = row
+    return found
+
+
+def _compare(losses: Runs, one: str, other: str, metric: str) -> Difference:
+    """Compare two losses over the seeds they have in common and over the test examples."""
+    runs = [_common(losses, one, other), _common(losses, other, one)]
+    values = [np.array([run.metrics[metric] for run in each]) for each in runs]
+    resampled = [
+        np.stack([_resampled(run.outputs, run.outputs.stat().st_mtime_ns)[metric] for run in each]) for each in runs
+    ]
+    return compare(*values, *resampled)
+
+
+def _permuted(losses: Runs, one: str, other: str, metric: str) -> dict[str, float]:
+    """Swap the values of seeds; and, for a metric of sums over examples, what was said of examples."""
+    runs = [_common(losses, one, other), _common(losses, other, one)]
+    found = {"p_seeds": permute_seeds(*(np.array([run.metrics[metric] for run in each]) for each in runs))}
+    if metric in _SUMS:
+        ours, theirs = (
+            np.stack([np.hstack(_SUMS[metric](Outputs.load(run.outputs))) for run in each]) for each in runs
+        )
+        found["p_examples"] = permute_examples(ours, theirs, _mean_ratio, generator=np.random.default_rng(0))
+    return found
+
+
+def _common(losses: Runs, one: str, other: str) -> list[Measured]:
+    """The runs of a loss with a seed that the other has too, in the order of the seeds."""
+    return [losses[one][seed] for seed in sorted(losses[one].keys() & losses[other].keys())]
+
+
+@lru_cache(maxsize=512)
+def _resampled(path: Path, _written: int) -> dict[str, np.ndarray]:
+    """Measure a run on resamples, the same for all runs; anew only where the file has been written anew."""
+    outputs = Outputs.load(path)
+    counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(0))
+    return resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts)
+
+
+def _mean_ratio(sums: np.ndarray) -> np.ndarray:
+    """Mean of the ratios of the first half to the second; 0 where the second is 0."""
+    above, below = np.split(sums, 2, axis=-1)
+    return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0).mean(axis=-1))
+
+
+def _f1_parts(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
+    """What stands above and below the line of F1, for each example and label."""
+    true, predicted = outputs.labels.astype(np.float64), outputs.predictions.astype(np.float64)
+    return 2 * true * predicted, true + predicted
+
+
+def _over_labels(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
+    """The same, summed over the labels of each example."""
+    above, below = _f1_parts(outputs)
+    return above.sum(axis=1, keepdims=True), below.sum(axis=1, keepdims=True)
+
+
+def _of_examples(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A mean over examples, as a ratio."""
+    return values[:, None], np.ones((len(values), 1))
+
+
+# What each example adds above and below the line, by label where the metric is a mean over labels.
+_SUMS: dict[str, Callable[[Outputs], tuple[np.ndarray, np.ndarray]]] = {
+    "micro_f1": _over_labels,
+    "macro_f1": _f1_parts,
+    "sample_f1": lambda outputs: _of_examples(_mean_ratio(np.hstack(_over_labels(outputs)))),
+    "hamming_loss": lambda outputs: _of_examples((outputs.labels != outputs.predictions).mean(axis=1)),
+}

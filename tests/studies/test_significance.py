@@ -1,0 +1,100 @@
+"""What is bold: the best, and what is not significantly worse, from the kept outputs of made-up runs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.outputs import Outputs
+from labelcontrast.evaluation.resampling import RESAMPLED, resampled_metrics
+from labelcontrast.studies import significance
+from labelcontrast.studies.significance import Measured, find_best
+from labelcontrast.studies.statistics import permute_seeds
+
+
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(significance, "RESAMPLES", 60)
+
+
+def make_runs(folder: Path, generator: np.random.Generator, noises: dict[str, float], seeds: int = 3):
+    """Runs of losses on the same 120 examples and 4 labels; the noisier a loss, the worse."""
+    true = (generator.random((120, 4)) < 0.4).astype(np.uint8)
+    losses: dict[str, dict[int, Measured]] = {name: {} for name in noises}
+    for name, noise in noises.items():
+        for seed in range(seeds):
+            scores = 1 / (1 + np.exp(-(4.0 * true - 2 + noise * generator.normal(size=true.shape))))
+            outputs = Outputs(true, scores, scores > 0.5)
+            path = folder / f"{name}-{seed}.safetensors"
+            outputs.save(path)
+            everyone = np.ones((1, len(true)), int)
+            measured = resampled_metrics(true, scores, outputs.predictions, everyone)
+            losses[name][seed] = Measured({metric: value.item() for metric, value in measured.items()}, path)
+    return losses
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_the_best_and_what_is_as_good(tmp_path: Path) -> None:
+    losses = make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 1.5, "far worse": 6.0})
+    found = find_best(losses)
+    for metric in (METRICS[name] for name in RESAMPLED):
+        means = {name: np.mean([run.metrics[metric.name] for run in runs.values()]) for name, runs in losses.items()}
+        best = (min if metric.better == "lower" else max)(means, key=means.get)
+        rows = {name: found[name][metric.name] for name in losses}
+        assert {name: row["as_good"] for name, row in rows.items()} == {"a": True, "b": True, "far worse": False}
+        assert {row["best"] for row in rows.values()} == {best}
+        assert rows["far worse"]["difference"] == pytest.approx(means["far worse"] - means[best])
+        low, high = rows["far worse"]["interval"]
+        assert low < rows["far worse"]["difference"] < high
+        assert (low > 0) == (metric.better == "lower")
+        assert rows["far worse"]["p"] < 0.05
+        values = [np.array([run.metrics[metric.name] for run in losses[name].values()]) for name in ("far worse", best)]
+        assert rows["far worse"]["p_seeds"] == permute_seeds(*values)
+    assert found["far worse"]["micro_f1"]["p_examples"] < 0.01
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_losses_that_are_alike_are_seldom_called_worse(tmp_path: Path) -> None:
+    generator, wrong = np.random.default_rng(1), []
+    for trial in range(25):
+        (tmp_path / str(trial)).mkdir()
+        found = find_best(make_runs(tmp_path / str(trial), generator, {"a": 3.0, "b": 3.0, "c": 3.0}))
+        wrong.append([not all(found[name][metric]["as_good"] for name in found) for metric in RESAMPLED])
+    # at 5 percent a metric has more than 5 wrong of 25 once in a thousand times
+    assert np.sum(wrong, axis=0).max() <= 5
+    assert np.mean(wrong) < 0.08
+
+
+def test_the_sums_of_all_examples_give_the_metric(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, np.random.default_rng(2), {"a": 3.0}, seeds=1)["a"]
+    for metric, parts in significance._SUMS.items():
+        sums = np.hstack(parts(Outputs.load(runs[0].outputs))).sum(axis=0)
+        assert significance._mean_ratio(sums) == pytest.approx(runs[0].metrics[metric], abs=1e-12)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_without_a_seed_in_common_the_best_stands_alone(tmp_path: Path) -> None:
+    losses = make_runs(tmp_path, np.random.default_rng(3), {"a": 1.0, "b": 1.1}, seeds=1)
+    losses["b"] = {7: losses["b"][0]}
+    row = {name: find_best(losses)[name]["map_macro"] for name in losses}
+    assert row["a"]["as_good"] != row["b"]["as_good"]
+    assert "p" not in row["a"]
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_what_could_not_be_measured_is_left_out(tmp_path: Path) -> None:
+    losses = make_runs(tmp_path, np.random.default_rng(3), {"a": 1.0, "b": 1.1}, seeds=1)
+    losses["b"] = {0: replace(losses["b"][0], metrics={**losses["b"][0].metrics, "map_macro": None})}
+    assert set(find_best(losses)["a"]) == set(RESAMPLED) - {"map_macro"}
+    assert find_best({}) == {}
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
+    first = find_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 6.0}))
+    second = find_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 6.0, "b": 1.5}))
+    assert first["b"]["macro_f1"]["best"] == "a"
+    assert second["a"]["macro_f1"]["best"] == "b"
+    assert second["a"]["macro_f1"]["p"] < 0.05

@@ -1,0 +1,105 @@
+"""Trainings: two stages, the best of several lengths, and that each goes on from where it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labelcontrast.config import RunSettings
+from labelcontrast.data.splits import load_splits
+from labelcontrast.experiment import Listeners, run_experiment
+from labelcontrast.learning import second_stage
+from labelcontrast.prediction import evaluate
+from labelcontrast.run_folder import load_model
+from labelcontrast.training.history import Epoch, read_history
+
+
+def build(vectors: Path, **values: Any) -> RunSettings:
+    training = {"epochs": 2, "batch_size": 32, **values.pop("training", {})}
+    return RunSettings.build({"data": str(vectors), "training": training, **values})
+
+
+def test_a_joint_run_keeps_the_linear_head(vectors: Path, tmp_path: Path) -> None:
+    joint = {"name": "zlpr", "joint": {"name": "reg", "weight": 0.5}}
+    result = run_experiment(build(vectors, loss=joint, training={"epochs": 4}), tmp_path / "run")
+    model = load_model(tmp_path / "run")
+    assert isinstance(model.classifier, torch.nn.Linear)
+    assert evaluate(model, load_splits(vectors, seed=0).test) == pytest.approx(result["metrics"]["test"])
+    assert result["metrics"]["test"]["map_macro"] > 0.75
+    alone = run_experiment(build(vectors, loss={"name": "zlpr"}, training={"epochs": 4}), tmp_path / "alone")
+    assert alone["metrics"] != result["metrics"]
+
+
+def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path) -> None:
+    finetuning = {"epochs": 3, "loss": "zlpr", "learning_rate": 5e-4}
+    result = run_experiment(build(vectors, finetuning=finetuning), tmp_path / "run")
+    first, second = (read_history(tmp_path / "run" / place / "history.csv") for place in ("", "finetuning"))
+    assert (len(first), len(second)) == (2, 3)
+    assert result["validation_score"] == max(epoch.score for epoch in second)
+    model = load_model(tmp_path / "run")
+    assert isinstance(model.classifier, torch.nn.Linear)
+    assert evaluate(model, load_splits(vectors, seed=0).test) == pytest.approx(result["metrics"]["test"])
+    read_off = run_experiment(build(vectors), tmp_path / "read off")
+    assert read_off["metrics"] != result["metrics"]
+
+
+def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
+    settings = build(vectors, finetuning={"epochs": 3})
+    whole = run_experiment(settings, tmp_path / "whole")
+    heard: list[int] = []
+
+    def kill(epoch: Epoch) -> None:
+        heard.append(epoch.epoch)
+        if len(heard) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run_experiment(settings, tmp_path / "killed", listeners=Listeners(epoch=kill))
+    again: list[int] = []
+    listeners = Listeners(epoch=lambda epoch: again.append(epoch.epoch))
+    resumed = run_experiment(settings, tmp_path / "killed", resume=True, listeners=listeners)
+    assert again == [2, 3]
+    assert resumed["metrics"] == whole["metrics"]
+
+
+def test_the_second_stage_is_a_training_of_its_own() -> None:
+    values = {"data": "a", "loss": {"name": "reg", "alpha": 1}, "training": {"epochs": 9, "learning_rate": 0.1}}
+    settings = second_stage(RunSettings.build({**values, "finetuning": {"epochs": 3, "loss": "zlpr"}}))
+    assert (settings.loss.title, settings.training.epochs, settings.learning_rate) == ("zlpr", 3, 0.1)
+    slower = second_stage(RunSettings.build({**values, "finetuning": {"epochs": 3, "learning_rate": 0.01}}))
+    assert (slower.loss.title, slower.learning_rate) == ("bce", 0.01)
+
+
+def test_the_best_length_is_kept(vectors: Path, tmp_path: Path) -> None:
+    settings = build(vectors, loss={"name": "bce"}, training={"epoch_grid": [1, 4, 2]})
+    result = run_experiment(settings, tmp_path / "run")
+    histories = {epochs: read_history(tmp_path / "run" / f"epochs-{epochs}" / "history.csv") for epochs in (1, 4, 2)}
+    assert {epochs: len(history) for epochs, history in histories.items()} == {1: 1, 4: 4, 2: 2}
+    scores = {epochs: max(epoch.score for epoch in history) for epochs, history in histories.items()}
+    assert len(set(scores.values())) == 3
+    best = max(scores, key=scores.__getitem__)
+    assert result["validation_score"] == scores[best]
+    assert read_history(tmp_path / "run" / "history.csv") == histories[best]
+    model = load_model(tmp_path / "run")
+    assert evaluate(model, load_splits(vectors, seed=0).test) == pytest.approx(result["metrics"]["test"])
+
+
+def test_each_length_starts_from_the_same_weights(vectors: Path, tmp_path: Path) -> None:
+    scores = []
+    for name, grid in (("one", [2, 3]), ("other", [3, 2])):
+        settings = build(vectors, loss={"name": "bce"}, training={"epoch_grid": grid})
+        scores.append(run_experiment(settings, tmp_path / name)["metrics"])
+    assert scores[0] == scores[1]
+
+
+def test_what_a_loss_has_no_use_for_is_left_aside(vectors: Path, tmp_path: Path) -> None:
+    """A comparison has one protocol: stage two is for contrastive losses, the lengths are for logit losses."""
+    settings = build(vectors, loss={"name": "bce"}, finetuning={"epochs": 2})
+    run_experiment(settings, tmp_path / "logit")
+    assert not (tmp_path / "logit" / "finetuning").exists()
+    settings = build(vectors, loss={"name": "reg"}, training={"epoch_grid": [1]})
+    run_experiment(settings, tmp_path / "contrastive")
+    assert len(json.loads((tmp_path / "contrastive" / "metrics.json").read_text())) > 0
+    assert len(read_history(tmp_path / "contrastive" / "history.csv")) == 2

@@ -1,0 +1,75 @@
+"""Kept features: the same as computed anew, computed once, and never those of another encoder or other inputs."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from labelcontrast.data.batches import Prepared
+from labelcontrast.encoders.vectors import VectorEncoder
+from labelcontrast.training.feature_store import features_key, stored_features
+from labelcontrast.training.features import compute_features
+
+Parts = dict[str, Prepared]
+
+
+class Counted(VectorEncoder):
+    """An encoder that counts how often it is asked; it has dropout."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(input_dim=6, width=8, dropout=0.5, generator=torch.Generator().manual_seed(seed))
+        self.asked = 0
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        self.asked += 1
+        return super().forward(inputs)
+
+
+@pytest.fixture
+def parts() -> Callable[[float], Parts]:
+    def build(shift: float) -> Parts:
+        rows = (np.random.default_rng(0).normal(size=(30, 6)) + shift).astype(np.float32)
+        prepared = Prepared(rows, np.ones(30, int), VectorEncoder(input_dim=6).collate)
+        return {"train": prepared.select(np.arange(20)), "test": prepared.select(np.arange(20, 30))}
+
+    return build
+
+
+def test_computed_once_in_evaluation_mode_and_then_read(parts: Callable[[float], Parts], tmp_path: Path) -> None:
+    encoder, path = Counted().train(), tmp_path / "features.safetensors"
+    first = stored_features(path, encoder, parts(0.0))
+    assert encoder.asked == 2
+    assert encoder.training
+    again = stored_features(path, encoder, parts(0.0))
+    assert encoder.asked == 2
+    for name, part in parts(0.0).items():
+        np.testing.assert_array_equal(first[name], again[name])
+        np.testing.assert_array_equal(first[name], compute_features(encoder, part).numpy())
+
+
+@pytest.mark.parametrize("change", ["weights", "inputs", "settings", "damage"])
+def test_what_would_change_the_features_computes_them_anew(
+    parts: Callable[[float], Parts], tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "features.safetensors"
+    old = stored_features(path, Counted(), parts(0.0))
+    encoder, now = Counted(seed=int(change == "weights")), parts(float(change == "inputs"))
+    if change == "settings":
+        encoder.dropout = 0.4
+    if change == "damage":
+        path.write_bytes(path.read_bytes()[:50])
+    new = stored_features(path, encoder, now)
+    assert encoder.asked == 2
+    assert (change in ("settings", "damage")) == np.array_equal(old["train"], new["train"])
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_key_says_what_they_are_features_of(parts: Callable[[float], Parts]) -> None:
+    key = json.loads(features_key(Counted(), parts(0.0)))
+    assert key["encoder"] == {"family": "mlp", "input_dim": 6, "width": 8, "dropout": 0.5}
+    assert set(key["inputs"]) == {"train", "test"}
+    assert len({key["weights"], *key["inputs"].values()}) == 3
