@@ -38,7 +38,7 @@ def test_no_label_is_above_its_parents_and_consistent_scores_stay(graph: Graph, 
         assert all((found[:, child] <= found[:, parent]).all() for parent in above)
     assert ((found >= 0) & (found <= 1)).all()
     if how != "product":
-        np.testing.assert_allclose(consistent(found, graph.parents, how), found, atol=1e-9)
+        np.testing.assert_allclose(consistent(found, graph.parents, how), found, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=15)
@@ -60,7 +60,7 @@ def test_on_a_chain_the_projection_is_isotonic_regression() -> None:
     expected = np.stack([isotonic_regression(row, increasing=False) for row in scores])
     found = consistent(scores, chain, "projection")
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @quick

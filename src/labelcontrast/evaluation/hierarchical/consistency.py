@@ -90,7 +90,7 @@ def _projection(scores: Scores, parents: csr_array) -> Scores:
     by_label = np.ascontiguousarray(scores.T, dtype=np.float64)
     taken = np.zeros((len(pairs), len(scores)))
     change = np.inf
-    while change > 1e-12:
+    while change > 1e-7:
         change = 0.0
         for number, (child, parent) in enumerate(pairs):
             gap = by_label[child] - by_label[parent] + 2 * taken[number]
