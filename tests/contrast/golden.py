@@ -16,6 +16,23 @@ OFF = "off"  # TOML has no None
 
 
 @dataclass(frozen=True)
+class Paths:
+    """The nodes of paths: every beginning but the whole, whose end is the example."""
+
+    labels: Tensor
+    ancestors: Tensor
+    depths: Tensor
+
+    @classmethod
+    def of(cls, rows: list[list[int]]) -> "Paths":
+        nodes = sorted({tuple(row[:length]) for row in rows for length in range(1, len(row))})
+        labels = [[float(tuple(row[:-1]) == node) for node in nodes] for row in rows]
+        ancestors = [[float(node[: len(other)] == other) for other in nodes] for node in nodes]
+        depths = torch.tensor([len(node) - 1 for node in nodes])
+        return cls(torch.tensor(labels, dtype=torch.float64), torch.tensor(ancestors), depths)
+
+
+@dataclass(frozen=True)
 class Golden:
     """One file: what was computed, on what."""
 
@@ -36,8 +53,15 @@ class Golden:
         return None if content is None else torch.tensor(content, dtype=torch.float64)
 
     @property
+    def paths(self) -> Paths | None:
+        """The hierarchy, where the file has one."""
+        return None if self.file.get("hierarchy") is None else Paths.of(self.file["hierarchy"])
+
+    @property
     def labels(self) -> Tensor | None:
-        """The labels; of class ids, one each."""
+        """The labels; of class ids, one each; of paths, their ends."""
+        if self.paths is not None:
+            return self.paths.labels
         if self.file.get("class_ids") is None:
             return self.tensor("labels")
         return nn.functional.one_hot(torch.tensor(self.file["class_ids"])).double()
@@ -56,6 +80,8 @@ class Golden:
             value = self.file["params"][theirs]
             word = self.call.get("words", {}).get(ours, {}).get(str(value), value)
             settings[ours] = None if word == OFF else word
+        if self.paths is not None:
+            settings["hierarchy"] = self.paths
         prototypes, queue = self.tensor("prototypes"), self.tensor("queue")
         if queue is not None:
             settings["queue_size"] = len(queue)

@@ -10,7 +10,20 @@ from labelcontrast.contrast.catalogue import check_loss, loss_catalogue, loss_ro
 from labelcontrast.errors import ConfigError
 
 LOGIT = {"bce", "focal", "asl", "lsep", "zlpr"}
-CONTRASTIVE = {"simclr", "supcon", "base", "jscl", "proto", "mulsupcon", "msc", "wo_reg", "reg"}
+CONTRASTIVE = {
+    "himulcon",
+    "hicone",
+    "himulcone",
+    "simclr",
+    "supcon",
+    "base",
+    "jscl",
+    "proto",
+    "mulsupcon",
+    "msc",
+    "wo_reg",
+    "reg",
+}
 
 
 def test_every_row_says_what_it_is() -> None:

@@ -1,6 +1,7 @@
 """The factory makes every loss of the catalogue, and refuses at the door."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,14 +10,15 @@ from labelcontrast.contrast.catalogue import loss_catalogue
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.errors import ConfigError
 
+CHAIN = SimpleNamespace(ancestors=torch.ones(4, 4).tril(), depths=torch.arange(4))
+
 
 @pytest.mark.parametrize("name", [row.name for row in loss_catalogue()])
 def test_every_loss_can_be_descended(name: str) -> None:
     """A few steps down its gradient lower it (reg descends another value than it prints: its repulsion is checked)."""
     generator = torch.Generator().manual_seed(0)
-    loss = make_loss(
-        name, num_labels=4, dim=4, generator=generator, **({"stop_repulsion": 0.0} if name == "reg" else {})
-    )
+    more = {"stop_repulsion": 0.0} if name == "reg" else {"hierarchy": CHAIN} if name.startswith("hi") else {}
+    loss = make_loss(name, num_labels=4, dim=4, generator=generator, **more)
     shape = (8, 2, 4) if name == "simclr" else (8, 4)
     x = torch.randn(shape, generator=generator).requires_grad_()
     y = (torch.rand(8, 4, generator=generator) < 0.4).float()

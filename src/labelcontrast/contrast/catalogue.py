@@ -17,7 +17,8 @@ from labelcontrast.contrast.affinity import (
     positives,
     similarity_dissimilarity,
 )
-from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values
+from labelcontrast.contrast.hierarchical.rows import HIERARCHICAL_ROWS
+from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values, contrastive
 from labelcontrast.errors import ConfigError, nearest
 
 
@@ -68,31 +69,6 @@ def check_loss(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _reduction(default: str) -> Parameter:
     """How the losses of the rows or labels become one number, for the losses on logits."""
     return takes.choice("reduction", default, "mean, sum, or none of both", among=("mean", "sum", "none"))
-
-
-def _contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: float = 0.0) -> tuple[Parameter, ...]:
-    """The parameters of one contrastive loss, and those of all."""
-    return (
-        takes.number("temperature", 0.1, "the similarities are divided by it", low=0.002),
-        *own,
-        takes.number(
-            "stop_repulsion", stop_repulsion, "share of a positive's repulsion that is stopped; 1 is L_REG", low=0.0
-        ),
-        takes.choice(
-            "reduction",
-            averaging,
-            "mean over anchors with a positive, over all, or by their number of labels; sum; or a term an anchor",
-            among=("mean_valid", "mean_all", "label_count", "sum", "none"),
-        ),
-        takes.optional_number("base_temperature", "multiplies the loss by temperature / base_temperature"),
-        takes.choice(
-            "anchor_views", "all", "with several views, whether all are anchors or the first", among=("all", "first")
-        ),
-        takes.whole_number("queue_size", 0, "how many earlier projections are candidates too", low=0),
-        takes.flag("gather", "whether the projections of all processes are candidates", default=False),
-        takes.flag("diagnostics", "whether to count, on the way, what the training can be judged by", default=False),
-        takes.whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
-    )
 
 
 _COVERAGE = takes.number(
@@ -173,7 +149,7 @@ _ROWS = (
         summary="Augmented views of one example attract; labels are not looked at.",
         equation=r"-\frac{1}{|V(i)|} \sum_{j \in V(i)} \log p_{ij}",
         reference="Chen et al., A Simple Framework for Contrastive Learning, 2020 (arXiv 2002.05709)",
-        takes=_contrastive(),
+        takes=contrastive(),
         contrast=Contrast(affinity=any_shared, views_only=True),
     ),
     LossRow(
@@ -182,7 +158,7 @@ _ROWS = (
         summary="All that share a label, or the whole label set, attract alike.",
         equation=r"-\frac{1}{|P(i)|} \sum_{j \in P(i)} \log p_{ij}",
         reference="Khosla et al., Supervised Contrastive Learning, 2020 (arXiv 2004.11362)",
-        takes=_contrastive(_POSITIVES),
+        takes=contrastive(_POSITIVES),
         contrast=Contrast(affinity=positives, tuned_by="positives"),
     ),
     LossRow(
@@ -191,7 +167,7 @@ _ROWS = (
         summary="The larger the Jaccard similarity of two label sets, the more they attract.",
         equation=r"-\frac{1}{\sum_k J_{ik}} \sum_j J_{ij} \log p_{ij}, J_{ij} = |y_i \cap y_j| / |y_i \cup y_j|",
         reference=f"{_STUDY}, Eq. 1",
-        takes=_contrastive(),
+        takes=contrastive(),
         contrast=Contrast(affinity=jaccard),
     ),
     LossRow(
@@ -200,7 +176,7 @@ _ROWS = (
         summary="As coded by CL-MTC, to compare with: all attract alike, Jaccard weighs the denominator. Prefer base.",
         equation=r"-\frac{1}{B - 1} \sum_{j \ne i} \Bigl( s_{ij} - \log \sum_{k \ne i} J_{ik} e^{s_{ik}} \Bigr)",
         reference="Lin et al., Effective Deployment of Contrastive Learning in Multi-label Text Classification, 2023",
-        takes=_contrastive(),
+        takes=contrastive(),
         contrast=Contrast(affinity=everyone, pair_prior=jaccard),
     ),
     LossRow(
@@ -209,7 +185,7 @@ _ROWS = (
         summary="An example is attracted by the prototypes of its labels, and pushed from all prototypes.",
         equation=r"-\frac{1}{|y_i|} \sum_{c \in y_i} \log p_{ic}",
         reference=f"{_STUDY}, Eq. 2",
-        takes=_contrastive(),
+        takes=contrastive(),
         contrast=Contrast(affinity=any_shared, sharing="per label", candidates=("prototypes",)),
     ),
     LossRow(
@@ -218,7 +194,7 @@ _ROWS = (
         summary="Every label of an example is an anchor of its own; many labels, much weight.",
         equation=r"-\sum_{c \in y_i} \frac{1}{|P(c,i)|} \sum_{j \in P(c,i)} \log p_{ij} \;\Big/\; \sum_k |y_k|",
         reference="Zhang and Wu, Multi-Label Supervised Contrastive Learning, 2024 (arXiv 2402.01613)",
-        takes=_contrastive(averaging="label_count"),
+        takes=contrastive(averaging="label_count"),
         contrast=Contrast(affinity=any_shared, sharing="per label", averaging="label_count"),
     ),
     LossRow(
@@ -227,7 +203,7 @@ _ROWS = (
         summary="Each label attracts alike, rare or frequent; prototypes help the rare, beta tames the repulsion.",
         equation=_PULL + r" \frac{\alpha}{|y_i \cup y_j|} \log p_{ij}, \; g = \beta \text{ on instances}",
         reference="Audibert et al., Exploring Contrastive Learning for Long-Tailed Text Classification, 2024",
-        takes=_contrastive(
+        takes=contrastive(
             takes.number("alpha", 1.0, "weight of instances beside prototypes among the positives", low=0.0),
             takes.number("beta", 0.1, "weight of instances beside prototypes in the denominator", low=0.0, above=True),
         ),
@@ -246,7 +222,7 @@ _ROWS = (
         summary="Each label of an example attracts alike, among instances and prototypes.",
         equation=_PULL + r" f_{ij} \log p_{ij}, \; f_{ij} = (|y_i \cap y_j| / |y_j|)^\alpha",
         reference=f"{_STUDY}, Eq. 16 to 19 without Eq. 11",
-        takes=_contrastive(_COVERAGE, _ANCHORS),
+        takes=contrastive(_COVERAGE, _ANCHORS),
         contrast=_PER_LABEL,
     ),
     LossRow(
@@ -255,7 +231,7 @@ _ROWS = (
         summary="As wo_reg, and no positive is ever pushed away.",
         equation=_PULL + r" f_{ij} \log p_{ij} - \sum_{j \in P(i)} \max(0, p_{ij} - W_{ij}) s_{ij}",
         reference=f"{_STUDY}, Eq. 11 and 14 to 19",
-        takes=_contrastive(_COVERAGE, _ANCHORS, stop_repulsion=1.0),
+        takes=contrastive(_COVERAGE, _ANCHORS, stop_repulsion=1.0),
         contrast=_PER_LABEL,
     ),
     LossRow(
@@ -264,7 +240,7 @@ _ROWS = (
         summary="As supcon, but each positive has only the negatives to win against, and pushes no other positive.",
         equation=r"\frac{1}{|P(i)|} \sum_{j \in P(i)} \log (e^{s_{ij}} + \sum_{k \notin P(i)} e^{s_{ik}}) - s_{ij}",
         reference="Feeney and Hughes, SINCERE: Supervised InfoNCE Revisited, 2023 (arXiv 2309.14277)",
-        takes=_contrastive(_POSITIVES),
+        takes=contrastive(_POSITIVES),
         contrast=Contrast(affinity=positives, tuned_by="positives", rivals="negatives"),
     ),
     LossRow(
@@ -273,7 +249,7 @@ _ROWS = (
         summary="Positives weigh by the share of the anchor's labels they have, and less for every label beyond them.",
         equation=r"-\frac{1}{|P(i)|} \sum_j \frac{|y_i \cap y_j|}{|y_i| (1 + |y_j \setminus y_i|)} \log p_{ij}",
         reference="Huang et al., Similarity-Dissimilarity Loss for Multi-label Contrast, 2024 (arXiv 2410.13439)",
-        takes=_contrastive(),
+        takes=contrastive(),
         contrast=Contrast(affinity=similarity_dissimilarity, sharing="per positive"),
     ),
     LossRow(
@@ -282,10 +258,11 @@ _ROWS = (
         summary="Each pair by itself: its similarity is to tell the Jaccard similarity of the label sets; no softmax.",
         equation=r"-\sum_{j \ne i} J_{ij} \log \sigma(s_{ij} + b) + (1 - J_{ij}) \log \sigma(-s_{ij} - b)",
         reference="Takahashi et al., Multi Label ECG Classification with Jaccard Sigmoid Loss, 2026 (arXiv 2602.10553)",
-        takes=_contrastive(
+        takes=contrastive(
             takes.number("bias", -10.0, "where b, which is learned, begins; -10 is where SigLIP begins"),
             averaging="mean_all",
         ),
         contrast=Contrast(affinity=jaccard, sharing="none", averaging="mean_all", rivals="none"),
     ),
+    *HIERARCHICAL_ROWS,
 )

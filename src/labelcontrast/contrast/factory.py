@@ -5,6 +5,8 @@ from torch import nn
 
 from labelcontrast import logit_losses
 from labelcontrast.contrast.catalogue import check_loss, loss_row
+from labelcontrast.contrast.hierarchical.closure import Closure, HierarchyArrays
+from labelcontrast.contrast.hierarchical.level_by_level import LevelByLevel, by_levels
 from labelcontrast.contrast.loss import ContrastiveLoss
 from labelcontrast.errors import ConfigError
 
@@ -15,6 +17,7 @@ def make_loss(
     num_labels: int | None = None,
     dim: int | None = None,
     generator: torch.Generator | None = None,
+    hierarchy: HierarchyArrays | None = None,
     **parameters: object,
 ) -> nn.Module:
     """Make a loss; it is called with (projections or logits, labels) and returns a scalar.
@@ -24,6 +27,8 @@ def make_loss(
         num_labels: how many labels there are; needed where every label has a prototype, elsewhere a check.
         dim: width of the projections; needed where every label has a prototype, elsewhere a check.
         generator: what the prototypes are drawn with; by default torch's own.
+        hierarchy: of the labels, in the order of their columns; a contrastive loss then takes each label for all that
+            are above it too. Needed by those whose name begins with hi.
         **parameters: those of the loss, with defaults in the catalogue.
 
     Raises:
@@ -35,17 +40,27 @@ def make_loss(
         tensor(0.6931)
     """
     settings = check_loss(name, parameters)
+    closure = None if hierarchy is None else Closure(hierarchy)
+    if closure is not None and num_labels not in {None, len(closure)}:
+        raise ConfigError(f"num_labels must be that of the hierarchy, {len(closure)}. Got {num_labels!r}.")
+    num_labels = num_labels if closure is None else len(closure)
     for what, size in {"num_labels": num_labels, "dim": dim}.items():
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ConfigError(f"{what} must be a whole number from 1. Got {size!r}.")
     contrast = loss_row(name).contrast
     if contrast is None:
+        if closure is not None:
+            raise ConfigError(f"{name} takes no hierarchy.")
         settings.pop("preset", None)
         return logit_losses.LogitLoss(getattr(logit_losses, name), settings, num_labels=num_labels)
+    if contrast.sharing == "per level" and closure is None:
+        raise ConfigError(f"{name} needs a hierarchy of the labels.")
     if "prototypes" in contrast.candidates and (num_labels is None or dim is None):
         raise ConfigError(
             f"{name} has a prototype for every label: it needs num_labels and dim. Got {num_labels} and {dim}."
         )
     if settings["queue_size"] and (dim is None or (num_labels is None and not contrast.views_only)):
         raise ConfigError(f"a queue keeps rows and labels: it needs num_labels and dim. Got {num_labels} and {dim}.")
-    return ContrastiveLoss(contrast, settings, num_labels=num_labels, dim=dim, generator=generator)
+    if closure is not None and by_levels(settings):
+        return LevelByLevel(name, contrast, settings, closure, dim=dim)
+    return ContrastiveLoss(contrast, settings, num_labels=num_labels, dim=dim, generator=generator, closure=closure)

@@ -1,7 +1,6 @@
 """A contrastive loss as a module: it lines up who meets whom, and leaves the rest to pair weights and kernel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,55 +12,16 @@ from labelcontrast.contrast.candidates.gather import gather_rows, processes, ran
 from labelcontrast.contrast.candidates.parts import Gathering, Part
 from labelcontrast.contrast.candidates.queue import Queue
 from labelcontrast.contrast.competition import AllCandidates, Competition, EachPair, NegativesOnly
-from labelcontrast.contrast.kernel import weighted_softmax
+from labelcontrast.contrast.hierarchical.closure import Closure
+from labelcontrast.contrast.hierarchical.level_weights import LevelWeights, share_by_level
 from labelcontrast.contrast.label_sets import LabelSets, SampleIds
+from labelcontrast.contrast.line_up import LineUp
 from labelcontrast.contrast.rows import Contrast
-from labelcontrast.contrast.sharing import SharedWeights, share
-
-
-@dataclass(frozen=True)
-class _LineUp:
-    """All that is ready before the kernel starts; ``factors`` weigh the anchors' losses, ``fresh`` is for the queue."""
-
-    gathering: Gathering
-    weights: SharedWeights
-    factors: Tensor
-    settings: Mapping[str, Any]
-    instance_prior: float
-    competition: Competition
-    fresh: Part | None
-
-    def softmax(self, average: Tensor | None = None, tally: Tally | None = None) -> Tensor:
-        """The losses of the anchors, or their weighted sum."""
-        candidates, queries = self.gathering.rows()
-        return weighted_softmax(
-            candidates,
-            self.weights,
-            queries=queries,
-            prior=self.gathering.prior(self.instance_prior),
-            competition=self.competition,
-            temperature=self.settings["temperature"],
-            stop_repulsion=self.settings["stop_repulsion"],
-            block_size=self.settings["block_size"],
-            average=average,
-            tally=tally,
-        )
-
-    def diagnostics(self, tally: Tally) -> dict[str, Tensor]:
-        """What the sweep has shown, each a number on the device; NaN where there was nothing to average."""
-        totals, temperature = self.weights.totals, self.settings["temperature"]
-        own = len(totals) / temperature if self.gathering.symmetric else 0.0  # of a row with itself
-        negatives = tally.similarity_of_all - own - tally.similarity_of_positives
-        return {
-            "anchors_without_positives": 1 - totals.sign().mean(),
-            "similarity_of_positives": temperature * tally.similarity_of_positives / tally.positives,
-            "similarity_of_negatives": temperature * negatives / (self.gathering.pairs_met() - tally.positives),
-            "positives_pushed_away": tally.stoppable / tally.positives,
-        }
+from labelcontrast.contrast.sharing import Pairs, SharedWeights, share
 
 
 class ContrastiveLoss(nn.Module):
-    r"""Any flat contrastive loss: what its row of the catalogue says, with its settings.
+    r"""Any contrastive loss: what its row of the catalogue says, with its settings; with a closure, on closed labels.
 
     .. math:: \frac{\sum_i a_i \ell_i}{\sum_i a_i}, \qquad
        \ell_i = m_i \log \sum_{j \ne i} g_j e^{s_{ij}} - \sum_j W_{ij} s_{ij}, \qquad
@@ -87,9 +47,11 @@ class ContrastiveLoss(nn.Module):
         num_labels: int | None = None,
         dim: int | None = None,
         generator: torch.Generator | None = None,
+        closure: Closure | None = None,
     ) -> None:
         super().__init__()
         self.contrast = contrast
+        self.closure = closure
         self.settings = dict(settings)
         self.num_labels = num_labels
         self.dim = dim
@@ -178,11 +140,11 @@ class ContrastiveLoss(nn.Module):
         base = self.settings["base_temperature"]
         return 1.0 if base is None else self.settings["temperature"] / base
 
-    def _terms(self, line_up: _LineUp) -> Tensor:
+    def _terms(self, line_up: LineUp) -> Tensor:
         """What each anchor adds to the sum."""
         return line_up.softmax() * (self._scale * line_up.factors)
 
-    def _averaged(self, line_up: _LineUp) -> Tensor:
+    def _averaged(self, line_up: LineUp) -> Tensor:
         """The average over the anchors of all processes."""
         factors, own = line_up.factors, line_up.gathering.own()
         everywhere = processes() if self.settings["gather"] else 1
@@ -200,7 +162,7 @@ class ContrastiveLoss(nn.Module):
             self.diagnostics = line_up.diagnostics(tally)
         return loss + (sum_over_processes(loss) / everywhere - loss).detach() if everywhere > 1 else loss
 
-    def _line_up(self, projections: Tensor, labels: Labels, weights: Tensor | None, keys: Tensor | None) -> _LineUp:
+    def _line_up(self, projections: Tensor, labels: Labels, weights: Tensor | None, keys: Tensor | None) -> LineUp:
         """Bring together all who take part."""
         settings, contrast = self.settings, self.contrast
         with torch.autocast(projections.device.type, enabled=False):
@@ -208,10 +170,20 @@ class ContrastiveLoss(nn.Module):
             gathering = Gathering.of(parts)
             affinity = contrast.affinity_for(settings)
             pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
-            shared = share(pairs, contrast.sharing, block_size=settings["block_size"])
+            shared = self._share(pairs)
             factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
         prior = settings[contrast.instance_prior] if contrast.instance_prior else 1.0
-        return _LineUp(gathering, shared, factors, settings, prior, self._competition(), fresh)
+        competition, constrained = self._competition(), contrast.constrained
+        return LineUp(gathering, shared, factors, settings, prior, competition, constrained, fresh)
+
+    def _share(self, pairs: Pairs) -> SharedWeights | LevelWeights:
+        """Share out every anchor's attraction."""
+        sharing, size = self.contrast.sharing, self.settings["block_size"]
+        if sharing != "per level" or self.closure is None:
+            return share(pairs, sharing, block_size=size)
+        penalty = self.settings.get("layer_penalty", "uniform")
+        levels = self.closure.level_weights(penalty, pairs.anchors.sizes.dtype)
+        return share_by_level(pairs, self.closure.depths, levels, block_size=size)
 
     def _parts(
         self,
@@ -268,8 +240,9 @@ class ContrastiveLoss(nn.Module):
         """The label sets of a batch; where only views count, each example is its own label."""
         if self.contrast.views_only:
             return SampleIds.of(torch.arange(len(views), dtype=views.dtype, device=views.device)[:, None])
-        dense = "prototypes" in self.contrast.candidates or self.queue is not None or self.settings["gather"]
-        return label_sets(labels, views, num_labels=self.num_labels, dense=dense)
+        by_column = "prototypes" in self.contrast.candidates or self.contrast.sharing == "per level"
+        dense = by_column or self.queue is not None or self.settings["gather"]
+        return label_sets(labels, views, num_labels=self.num_labels, dense=dense, close=self.closure)
 
     def _foreign(self, matrix: Tensor) -> LabelSets:
         """The label sets of rows from elsewhere; where only views count, they are nobody's."""

@@ -9,7 +9,7 @@ from labelcontrast.contrast.affinity import Affinity
 from labelcontrast.errors import ConfigError, nearest
 
 Rows = Literal["instances", "prototypes"]
-Sharing = Literal["per anchor", "per label", "per positive", "none"]
+Sharing = Literal["per anchor", "per label", "per level", "per positive", "none"]
 Rivals = Literal["all", "negatives", "none"]
 
 
@@ -38,8 +38,9 @@ class Contrast:
     Attributes:
         affinity: how alike two label sets are; or, with ``tuned_by``, what makes that out of one parameter.
         tuned_by: the name of this parameter.
-        sharing: how an anchor's attraction is split among its positives.
+        sharing: how an anchor's attraction is split among its positives; per level it needs a hierarchy.
         averaging: what the losses of the anchors are weighed with.
+        constrained: no pair that shares a label costs less than one that shares a label of a finer level.
         rivals: what a positive has to win against: all candidates, the negatives, or nobody, each pair being judged by
             itself.
         anchors: who is pulled.
@@ -55,6 +56,7 @@ class Contrast:
     tuned_by: str | None = None
     sharing: Sharing = "per anchor"
     averaging: Literal["mean_valid", "mean_all", "label_count"] = "mean_valid"
+    constrained: bool = False
     rivals: Rivals = "all"
     anchors: tuple[Rows, ...] = ("instances",)
     candidates: tuple[Rows, ...] = ("instances",)
@@ -154,6 +156,31 @@ def choice(name: str, default: str, meaning: str, *, among: Iterable[str]) -> Pa
 def flag(name: str, meaning: str, *, default: bool) -> Parameter:
     """True or False."""
     return Parameter(name, default, meaning, "True or False", lambda value: isinstance(value, bool))
+
+
+def contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: float = 0.0) -> tuple[Parameter, ...]:
+    """The parameters of one contrastive loss, and those of all."""
+    return (
+        number("temperature", 0.1, "the similarities are divided by it", low=0.002),
+        *own,
+        number(
+            "stop_repulsion", stop_repulsion, "share of a positive's repulsion that is stopped; 1 is L_REG", low=0.0
+        ),
+        choice(
+            "reduction",
+            averaging,
+            "mean over anchors with a positive, over all, or by their number of labels; sum; or a term an anchor",
+            among=("mean_valid", "mean_all", "label_count", "sum", "none"),
+        ),
+        optional_number("base_temperature", "multiplies the loss by temperature / base_temperature"),
+        choice(
+            "anchor_views", "all", "with several views, whether all are anchors or the first", among=("all", "first")
+        ),
+        whole_number("queue_size", 0, "how many earlier projections are candidates too", low=0),
+        flag("gather", "whether the projections of all processes are candidates", default=False),
+        flag("diagnostics", "whether to count, on the way, what the training can be judged by", default=False),
+        whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
+    )
 
 
 def _is_number(value: object, low: float = -inf, high: float = inf) -> bool:

@@ -1,5 +1,6 @@
 """The door of a loss: projections become unit vectors, labels label sets, and what does not fit is refused by name."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
@@ -40,6 +41,7 @@ def label_sets(
     *,
     num_labels: int | None = None,
     dense: bool,
+    close: Callable[[Tensor], Tensor] | None = None,
 ) -> LabelSets:
     """Read the labels of a batch: a tensor [batch, labels] of any type, dense or sparse, or a SciPy sparse matrix.
 
@@ -48,6 +50,7 @@ def label_sets(
         like: the projections that they belong to.
         num_labels: their number, where it is fixed.
         dense: whether every label has to have a column, even where the matrix is sparse.
+        close: adds to the matrix, dense or sparse, what else is there where these labels are.
 
     Raises:
         LabelShapeError: no matrix of this size.
@@ -64,12 +67,13 @@ def label_sets(
     if labels.layout != torch.strided:
         labels = labels.to(like.device).to_sparse_coo().coalesce()
         _check_range(labels.values())
+        labels = labels if close is None else close(labels.to(like.dtype))
         if not dense:
             return LabelSets.of_sparse(labels, like.dtype)
         labels = labels.to_dense()
     labels = labels.to(device=like.device, dtype=like.dtype)
     _check_range(labels)
-    return LabelSets.of(labels)
+    return LabelSets.of(labels if close is None else close(labels))
 
 
 def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim"]) -> Float[Tensor, " batch"]:

@@ -1,0 +1,117 @@
+"""The losses of the hierarchical rows against literal loops, on drawn graphs and label sets."""
+
+from typing import Any
+
+import pytest
+import torch
+from batches import Batch, batches
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle_of_levels import paper, released
+from torch import Tensor, nn
+from trees import Tree, trees
+
+from labelcontrast.contrast.factory import make_loss
+
+quick = settings(deadline=None, max_examples=15)
+NAMES = ["himulcon", "hicone", "himulcone"]
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("himulcon", {"layer_penalty": "uniform"}),
+    ("himulcon", {}),
+    ("hicone", {}),
+    ("himulcone", {"layer_penalty": "pow"}),
+]
+
+
+def run(loss: nn.Module, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Value, and gradient times length."""
+    z = z.detach().clone().requires_grad_()
+    value = loss(z, y)
+    value.backward()
+    return value.detach(), z.grad * z.detach().norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def assert_same(got: tuple[Tensor, ...], expected: tuple[Tensor, ...], rtol: float = 1e-9) -> None:
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * max(1.0, float(other.abs().max())))
+
+
+def generic(batch: Batch) -> Tensor:
+    """Projections without two equal pairs, between which the gradient of a maximum would have to choose."""
+    noise = torch.randn(batch.z.shape, generator=torch.Generator().manual_seed(1), dtype=batch.z.dtype)
+    return batch.z + 0.1 * noise
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+@pytest.mark.parametrize("oracle", [paper, released])
+@quick
+@given(batch=batches(least_temperature=0.05), data=st.data())
+def test_equals_the_paper_and_the_released_code(
+    name: str, parameters: dict[str, Any], oracle: Any, batch: Batch, data: st.DataObject
+) -> None:
+    tree = data.draw(trees(size=batch.y.shape[1]))
+    z = generic(batch).requires_grad_()
+    penalty = parameters.get("layer_penalty", "uniform" if name == "hicone" else "exp")
+    more = {"penalty": penalty, "constrained": name != "himulcon", "temperature": batch.temperature}
+    expected = oracle(z, tree.close(batch.y), tree.depths.tolist(), **more)
+    expected.backward()
+    loss = make_loss(name, hierarchy=tree, temperature=batch.temperature, variant=oracle.__name__, **parameters)
+    assert_same(run(loss, z, batch.y), (expected.detach(), z.grad * z.detach().norm(dim=-1, keepdim=True)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@quick
+@given(batch=batches(views=True, least_temperature=0.05), block_size=st.integers(1, 9), data=st.data())
+def test_order_scale_block_size_and_closing_before_change_nothing(
+    name: str, batch: Batch, block_size: int, data: st.DataObject
+) -> None:
+    tree, z = data.draw(trees(size=batch.y.shape[1])), generic(batch)
+    loss = make_loss(name, hierarchy=tree, temperature=batch.temperature)
+    value, grad = run(loss, z, batch.y)
+    in_blocks = make_loss(name, hierarchy=tree, temperature=batch.temperature, block_size=block_size)
+    assert_same(run(in_blocks, z, batch.y), (value, grad))
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(block_size))
+    assert_same(run(loss, z[order], batch.y[order]), (value, grad[order]))
+    assert_same(run(loss, 1e3 * z, tree.close(batch.y)), (value, grad))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@quick
+@given(batch=batches(least_temperature=0.05), data=st.data())
+def test_losses_of_the_anchors_add_up_and_carry_the_gradient(name: str, batch: Batch, data: st.DataObject) -> None:
+    tree, z = data.draw(trees(size=batch.y.shape[1])), generic(batch).requires_grad_()
+    losses = make_loss(name, hierarchy=tree, temperature=batch.temperature).per_anchor(z, batch.y)
+    summed = make_loss(name, hierarchy=tree, temperature=batch.temperature, reduction="sum")(z, batch.y)
+    assert_same((losses.sum().detach(),), (summed.detach(),))
+    assert_same(torch.autograd.grad(losses.sum(), z), torch.autograd.grad(summed, z))
+
+
+@quick
+@given(batch=batches(least_temperature=0.05))
+def test_on_one_level_it_is_half_of_supcon_a_label(batch: Batch) -> None:
+    """The other half is the level of the examples themselves, which has no loss."""
+    flat = Tree(torch.eye(batch.y.shape[1]), torch.zeros(batch.y.shape[1], dtype=torch.long))
+    per_label = make_loss("wo_reg", num_labels=batch.y.shape[1], dim=batch.z.shape[1])
+    weights = per_label.pair_weights(batch.y)[: len(batch.y), : len(batch.y)]
+    uniform = make_loss("himulcon", hierarchy=flat, layer_penalty="uniform")
+    ours = uniform.pair_weights(batch.y)
+    assert torch.equal(ours > 0, weights > 0)
+    shares = torch.tensor([len([c for c in row if c]) for row in batch.y.tolist()])
+    alone = (batch.y * (batch.y.sum(0) == 1)).sum(1)
+    torch.testing.assert_close(ours.sum(1), ((shares - alone) / shares.clamp(min=1) / 2).float())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_queue_and_the_weights_of_examples(name: str) -> None:
+    tree = Tree(torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([0, 1]))
+    z = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.tensor([[0, 1], [0, 1], [1, 0], [1, 0], [0, 0], [0, 1]])
+    loss = make_loss(name, hierarchy=tree, dim=3, queue_size=4).double()
+    loss(z[:3], y[:3])
+    both = make_loss(name, hierarchy=tree).double()
+    queued = loss.per_anchor(z[3:], y[3:])
+    if name == "himulcon":  # without a floor, which the anchors of the queue would raise
+        torch.testing.assert_close(queued, both.per_anchor(torch.cat([z[3:], z[:3]]), torch.cat([y[3:], y[:3]]))[:3])
+    assert queued.tolist()[1] == 0
+    weights = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+    torch.testing.assert_close(both(z, y, weights=weights), (both.per_anchor(z, y) * weights).sum() / 4)
