@@ -113,6 +113,10 @@ class RunSettings(Settings):
     """Seed of the split where the data come as one file; runs with other seeds are measured on the same examples."""
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
     """Shares of training, validation and test where the data come as one file."""
+    protocol: Literal["official", "paper", "paper-small"] = "official"
+    """The split of an official distribution: its own; the paper's halves; or those with a fifth of train."""
+    difficult: Literal["count", "leave_out"] = "count"
+    """Whether objects that PASCAL VOC marks difficult give a picture their label."""
     columns: Columns = Columns()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()

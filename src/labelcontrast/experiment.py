@@ -151,7 +151,14 @@ def gather(settings: RunSettings, say: Say = lambda _: None) -> Material:
 def read_splits(settings: RunSettings) -> Splits:
     """Read the files that the settings name as training, validation and test examples."""
     columns = settings.columns.model_dump()
-    return load_splits(Path(settings.data), seed=settings.split_seed, fractions=settings.fractions, **columns)
+    return load_splits(
+        Path(settings.data),
+        seed=settings.split_seed,
+        fractions=settings.fractions,
+        protocol=settings.protocol,
+        difficult=settings.difficult,
+        **columns,
+    )
 
 
 def introduce(splits: Splits) -> list[str]:

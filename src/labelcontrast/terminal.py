@@ -19,7 +19,6 @@ from labelcontrast.data.describe_text import render
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
-from labelcontrast.data.splits import load_splits
 from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
@@ -153,10 +152,9 @@ def _listeners(epochs: int) -> Listeners:
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
     """Read examples with labels: one part, where the data have parts."""
     path = Path(data)
-    columns = settings.columns.model_dump()
     if path.is_dir():
-        return load_splits(path, seed=settings.split_seed, fractions=settings.fractions, **columns).parts[split]
-    return read(path, **columns)
+        return read_splits(settings.model_copy(update={"data": data})).parts[split]
+    return read(path, **settings.columns.model_dump())
 
 
 def _unlabelled(source: str, settings: RunSettings) -> Examples:

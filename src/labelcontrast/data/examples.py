@@ -1,6 +1,6 @@
 """Examples: inputs of one kind, each with a set of labels, and where they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, TypeVar, cast
@@ -47,6 +47,10 @@ class Examples:
     """The part of the split that each example belongs to, where the file says so."""
     counted: str = "line"
     """What ``lines`` counts: a line, or a row where the file has no lines."""
+    dataset: str | None = None
+    """The known data set that these are of, as ``aapd``, where the folder shows it."""
+    parents: Mapping[str, tuple[str, ...]] | None = None
+    """The labels directly above a label, where the data have a hierarchy; a label at the top is not named."""
 
     def __len__(self) -> int:
         return len(self.ids)

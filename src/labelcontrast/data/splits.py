@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.published.protocols import divide
 from labelcontrast.data.readers.assembly import PART_NAMES
+from labelcontrast.data.readers.official.recognition import read_official
 from labelcontrast.data.readers.registry import data_files, format_of, read_as
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.stratification import checked_fractions, iterative_stratification
@@ -47,6 +50,8 @@ def load_splits(
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
+    difficult: Literal["count", "leave_out"] = "count",
+    protocol: str = "official",
 ) -> Splits:
     r"""Read data and their parts: those that are there are kept, those that are missing are taken from train.
 
@@ -59,6 +64,8 @@ def load_splits(
         image: the column of the pictures' paths.
         labels: the column of label sets, or the columns of 0 and 1.
         separator: what stands between the labels of a cell.
+        difficult: whether objects that PASCAL VOC marks difficult count.
+        protocol: the split of an official distribution: its own, ``paper`` or ``paper-small``.
 
     Raises:
         DataError: when data cannot be read, have no labels, or are too few for three parts.
@@ -74,8 +81,8 @@ def load_splits(
         ([14, 2, 4], ('food', 'price'))
     """
     checked_fractions(fractions)
-    wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator)
-    found, source = _found_parts(Path(path), wanted)
+    wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator, difficult=difficult)
+    found, source = _found_parts(Path(path), wanted, protocol, seed)
     for examples in found.values():
         _check_part(examples, found["train"])
     vocabulary = _vocabulary(found)
@@ -93,8 +100,15 @@ def load_splits(
     )
 
 
-def _found_parts(path: Path, wanted: ColumnNames) -> tuple[dict[Part, Examples], str]:
+def _found_parts(path: Path, wanted: ColumnNames, protocol: str, seed: int) -> tuple[dict[Part, Examples], str]:
     """Read the parts that the data have, train at least; and say where they come from."""
+    if path.is_dir() and (official := read_official(path, wanted)):
+        found = divide(official, protocol, seed=seed)
+        which = "of the distribution" if protocol == "official" else f'by the protocol "{protocol}"'
+        return found, f"{_joined(found)} {which}"
+    if protocol != "official":
+        message = f'the protocol "{protocol}" is for official distributions; this is none that is known.'
+        raise DataError(message, path=path)
     if path.is_dir() and (files := _part_files(path)):
         found = {part: read_as(files[part], wanted) for part in PARTS if part in files}
         return found, f"{_joined(found)} as in the folder" if len(found) > 1 else ""

@@ -7,6 +7,8 @@ from pathlib import Path
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.lines import read_json_lines, read_plain_text
 from labelcontrast.data.readers.npz import read_npz
+from labelcontrast.data.readers.official.arff import read_arff
+from labelcontrast.data.readers.official.recognition import read_official
 from labelcontrast.data.readers.pictures import pictures_in, read_picture_folder
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.readers.tables import read_parquet, read_separated
@@ -21,6 +23,7 @@ READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
     ".tsv": read_separated,
     ".parquet": read_parquet,
     ".npz": read_npz,
+    ".arff": read_arff,
     ".txt": read_plain_text,
 }
 COMPRESSED = (".jsonl.gz", ".ndjson.gz", ".json.gz", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -66,9 +69,7 @@ def read_as(path: Path, wanted: ColumnNames) -> Examples:
         return _read_folder(path, wanted)
     reader = READERS.get(format_of(path))
     if reader is None:
-        message = (
-            f'unknown format "{path.suffix}". Known are {", ".join(READERS)}, and .gz behind all but .parquet and .npz.'
-        )
+        message = f'unknown format "{path.suffix}". Known are {", ".join(READERS)}, and .gz behind the texts.'
         raise DataError(message, path=path)
     if path.stat().st_size == 0:
         message = "the file is empty."
@@ -94,6 +95,12 @@ def data_files(folder: Path) -> list[Path]:
 
 def _read_folder(folder: Path, wanted: ColumnNames) -> Examples:
     """Read the one data file of a folder; where there is none, its pictures."""
+    if official := read_official(folder, wanted):
+        if len(official) == 1:
+            return next(iter(official.values()))
+        title = next(iter(official.values())).dataset
+        message = f"this is {title} with the parts {listed(list(official))}; expected the file or folder of one."
+        raise DataError(message, path=folder)
     files = data_files(folder)
     if len(files) == 1:
         return read_as(files[0], wanted)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Literal
 
 from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import ConfigError, DataError, nearest
@@ -53,6 +54,8 @@ class ColumnNames:
     """One column of label sets; or several columns of 0 and 1, as a sequence or joined by commas."""
     separator: str | None = None
     """What stands between the labels of a cell."""
+    difficult: Literal["count", "leave_out"] = "count"
+    """Whether objects that PASCAL VOC marks difficult give a picture their label."""
 
     def __post_init__(self) -> None:
         """Refuse an example that would be two inputs."""
