@@ -85,6 +85,10 @@ class Training(Settings):
     """Arithmetic of the encoder; ``auto`` is bf16 on an accelerator that has it, else 32 bits; a loss is always 32."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation score; by default never."""
+    sampler: Literal["shuffled", "multilabel"] = "shuffled"
+    """``multilabel`` gives every label of a batch partners, rare ones too; every example still comes once an epoch."""
+    per_label: int = Field(default=2, ge=2)
+    """Examples of each label that a batch is about, under the sampler ``multilabel``."""
     projection_dim: int = Field(default=256, ge=1)
     """Width of the projections that a contrastive loss sees."""
     selection_examples: int = Field(default=2000, ge=1)

@@ -195,7 +195,11 @@ def learn(settings: RunSettings, material: Material, kind: Kind, folder: Path, l
     rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
     learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
     batches = training_batches(
-        train, batch_size=training.batch_size, seed=settings.seed, smallest=objective.smallest_batch
+        train,
+        batch_size=training.batch_size,
+        seed=settings.seed,
+        smallest=objective.smallest_batch,
+        per_label=training.per_label if training.sampler == "multilabel" else None,
     )
     fit(learner, batches, folder=folder, settings=training, progress=listeners.bar, listen=listeners.epoch)
     return learner

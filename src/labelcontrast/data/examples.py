@@ -49,6 +49,10 @@ class Examples:
     """What ``lines`` counts: a line, or a row where the file has no lines."""
     dataset: str | None = None
     """The known data set that these are of, as ``aapd``, where the folder shows it."""
+    values: list[dict[str, float]] | None = None
+    """Of each example, the labels whose value is neither 0 nor 1: a number between, or NaN where it is unknown."""
+    annotated: list[tuple[str, ...]] | None = None
+    """Of each example, the labels that somebody looked for: any other that it does not have is unknown."""
     parents: Mapping[str, tuple[str, ...]] | None = None
     """The labels directly above a label, where the data have a hierarchy; a label at the top is not named."""
 
@@ -69,6 +73,8 @@ class Examples:
             ids=at(self.ids),
             lines=at(self.lines),
             parts=None if self.parts is None else at(self.parts),
+            values=None if self.values is None else at(self.values),
+            annotated=None if self.annotated is None else at(self.annotated),
         )
 
     def where(self, index: int) -> str:

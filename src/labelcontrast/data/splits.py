@@ -1,6 +1,6 @@
 """Train, validation and test: as the data have them, or by iterative stratification with a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -96,7 +96,7 @@ def load_splits(
         **parts,
         how="; ".join(sentence for sentence in (source, drawn) if sentence),
         vocabulary=vocabulary,
-        warnings=_warnings(parts["train"], vocabulary),
+        warnings=(*_warnings(parts["train"], vocabulary), *_about_values(parts.values())),
     )
 
 
@@ -165,9 +165,10 @@ def _vocabulary(found: dict[Part, Examples]) -> LabelVocabulary:
     given = dict.fromkeys(chain.from_iterable(examples.label_names or () for examples in found.values()))
     if given:
         return LabelVocabulary(tuple(given))
-    return LabelVocabulary.from_label_sets(
-        chain.from_iterable(examples.label_sets or [] for examples in found.values())
-    )
+    named = [
+        (examples.label_sets or [], examples.values or [], examples.annotated or []) for examples in found.values()
+    ]
+    return LabelVocabulary.from_label_sets(chain.from_iterable(chain.from_iterable(named)))
 
 
 def _complete(
@@ -203,6 +204,13 @@ def _warnings(train: Examples, vocabulary: LabelVocabulary) -> tuple[str, ...]:
         return ()
     which = f"{len(absent)} of {len(vocabulary)} labels: {listed(absent, most=5)}"
     return (f"no training example has {which}. They stay in the vocabulary, but cannot be learned.",)
+
+
+def _about_values(parts: Iterable[Examples]) -> tuple[str, ...]:
+    """Say what becomes of soft and unknown labels."""
+    if all(examples.values is None and examples.annotated is None for examples in parts):
+        return ()
+    return ("some labels are soft or unknown: training takes them so; figures and metrics count from 0.5 as present.",)
 
 
 def _joined(names: Sequence[str] | dict[Part, Examples]) -> str:

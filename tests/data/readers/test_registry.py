@@ -167,3 +167,18 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
     )
     (tmp_path / "b.csv").touch()
     assert refusal_of(tmp_path) == f'{here}: there are 2 data files: "b.csv", "reviews.jsonl". Name one of them.'
+
+
+def test_numbers_are_places_in_the_list_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "labels": [2, 0]}\n{"text": "y", "labels": []}\n')
+    assert read(path).label_sets == [("2", "0"), ()]
+    (tmp_path / "labels.json").write_text('["law", "fish", "milk"]')
+    assert read(path).label_sets == [("milk", "law"), ()]
+    assert read(path).understood.endswith("; numbers are places in labels.json")
+    (tmp_path / "labels.json").write_text('["0", "2"]')
+    assert read(path).label_sets == [("2", "0"), ()]
+    (tmp_path / "labels.json").write_text('["law", "fish"]')
+    with pytest.raises(LabelError) as refusal:
+        read(path)
+    assert str(refusal.value) == f"{path}, line 1: the label 2 is no place in labels.json; expected 0 to 1."

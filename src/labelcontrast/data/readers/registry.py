@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from labelcontrast.data.examples import Examples
@@ -12,7 +13,7 @@ from labelcontrast.data.readers.official.recognition import read_official
 from labelcontrast.data.readers.pictures import pictures_in, read_picture_folder
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.readers.tables import read_parquet, read_separated
-from labelcontrast.errors import DataError, nearest
+from labelcontrast.errors import DataError, LabelError, nearest
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
@@ -120,7 +121,23 @@ def _in_given_order(examples: Examples, path: Path) -> Examples:
     beside = path.parent / LABEL_ORDER
     if examples.label_sets is None or examples.label_names is not None or beside == path or not beside.exists():
         return examples
-    return replace(examples, label_names=LabelVocabulary.load(beside).names)
+    names = LabelVocabulary.load(beside).names
+    return _numbers_named(replace(examples, label_names=names), names)
+
+
+def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
+    """Take labels that are all whole numbers, and none of them a name, as places in the list of names from 0."""
+    assert examples.label_sets is not None
+    held = set(chain.from_iterable(examples.label_sets))
+    if not held or not all(label.isdecimal() for label in held) or held & set(names):
+        return examples
+    for row, labels in enumerate(examples.label_sets):
+        for label in labels:
+            if int(label) >= len(names):
+                message = f"the label {label} is no place in {LABEL_ORDER}; expected 0 to {len(names) - 1}."
+                raise LabelError(message, path=examples.where(row))
+    named = [tuple(names[int(label)] for label in labels) for labels in examples.label_sets]
+    return replace(examples, label_sets=named, understood=f"{examples.understood}; numbers are places in {LABEL_ORDER}")
 
 
 def _near(path: Path) -> str:

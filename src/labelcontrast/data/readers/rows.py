@@ -77,9 +77,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def where(self, row: int) -> str:
-        """Say where a row stands, as ``reviews.jsonl, line 17``."""
-        return f"{self.origin}, {self.counted} {self.lines[row]}"
+    def where(self, row: int, column: str | None = None) -> str:
+        """Say where a row stands, as ``reviews.jsonl, line 17``; of a cell, with its column."""
+        place = f"{self.origin}, {self.counted} {self.lines[row]}"
+        return place if column is None else f'{place}, column "{column}"'
 
     def named(self, names: Sequence[str]) -> str | None:
         """Find the first column that has one of these names, whatever its case."""
@@ -151,8 +152,9 @@ def listed(names: Sequence[str] | dict[str, list[object]], most: int = 8) -> str
 
 
 def _is_binary(cells: Sequence[object]) -> bool:
-    """Say whether every cell is 0 or 1."""
-    return all(isinstance(cell, str | int | float) and cell in ONE_OR_ZERO for cell in cells)
+    """Say whether every cell is 0, 1, or empty or -1 where it is unknown."""
+    known = [cell for cell in cells if cell not in (None, "", "-1", -1)]
+    return bool(known) and all(isinstance(cell, str | int | float) and cell in ONE_OR_ZERO for cell in known)
 
 
 def _names_a_picture(cell: object) -> bool:
