@@ -65,7 +65,7 @@ def main() -> None:
             }
             for name, sampler in samplers.items():
                 anchors, rare, seconds = shares(sampler, labels)
-                rare_text = "–" if np.isnan(rare) else f"{rare:.1f}"
+                rare_text = "-" if np.isnan(rare) else f"{rare:.1f}"
                 print(f"| {folder.stem} | {batch} | {name} | {anchors:.2f} | {rare_text} | {seconds:.3f} |")
 
 

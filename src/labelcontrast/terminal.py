@@ -14,11 +14,15 @@ import torch
 from labelcontrast.allocator import keep_freed_memory
 from labelcontrast.config import Loss, RunSettings
 from labelcontrast.contrast.catalogue import loss_catalogue
-from labelcontrast.data.describe import describe
+from labelcontrast.data.describe import Description, describe
 from labelcontrast.data.describe_text import render
+from labelcontrast.data.doctor.checkup import check, render_findings
+from labelcontrast.data.doctor.findings import without_unreadable
+from labelcontrast.data.doctor.fixing import write_fixed
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
+from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
@@ -61,20 +65,20 @@ def print_demo(out: Path, *, force: bool) -> None:
 
 def print_description(settings: RunSettings, plot: Path | None) -> None:
     """Describe data, with what the encoder would cut of its texts."""
-    splits = read_splits(settings)
-    lengths = limit = None
-    if splits.train.kind == "text":
-        encoder = build_encoder(settings, splits.train)
-        assert isinstance(encoder, TextEncoder)
-        lengths = {
-            name: encoder.token_lengths(list(map(str, part.inputs))).tolist() for name, part in splits.parts.items()
-        }
-        limit = encoder.max_length
-    description = describe(splits, token_lengths=lengths, max_length=limit)
-    show(render(description))
-    if plot is not None:
-        with whole_file(plot) as file:
-            file.write(label_histogram({label.name: label.train for label in description.labels}))
+    _show_description(_described(settings, read_splits(settings)), plot)
+
+
+def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None) -> None:
+    """Describe data, and look for what is wrong with them; with a folder to fix them into, write them put right."""
+    splits, unreadable = without_unreadable(read_splits(settings, check_pictures=False))
+    description = _described(settings, splits)
+    _show_description(description, plot)
+    checkup = check(splits, description, cleanlab=cleanlab)
+    show("\n" + render_findings([*unreadable, *checkup.findings]))
+    if fix is not None:
+        left_out = write_fixed(splits, checkup.suspects, fix)
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items()) or "nothing"
+        show(f"\nPut right in {fix}; left out: {reasons}")
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
@@ -135,6 +139,27 @@ def say(sentence: str) -> None:
 def show(text: str) -> None:
     """Print a result."""
     print(text, flush=True)  # noqa: T201
+
+
+def _described(settings: RunSettings, splits: Splits) -> Description:
+    """Describe splits, with what the encoder would cut of texts."""
+    lengths = limit = None
+    if splits.train.kind == "text":
+        encoder = build_encoder(settings, splits.train)
+        assert isinstance(encoder, TextEncoder)
+        lengths = {
+            name: encoder.token_lengths(list(map(str, part.inputs))).tolist() for name, part in splits.parts.items()
+        }
+        limit = encoder.max_length
+    return describe(splits, token_lengths=lengths, max_length=limit)
+
+
+def _show_description(description: Description, plot: Path | None) -> None:
+    """Print a description, and draw its histogram where a file for it is named."""
+    show(render(description))
+    if plot is not None:
+        with whole_file(plot) as file:
+            file.write(label_histogram({label.name: label.train for label in description.labels}))
 
 
 def _listeners(epochs: int) -> Listeners:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from labelcontrast.data.describe import Description, Imbalance, LabelCount, Pair, PartFigures, Truncation, describe
 from labelcontrast.data.describe_text import bar, render
-from labelcontrast.data.duplicates import Repeat
+from labelcontrast.data.doctor.duplicates import Repeat
 from labelcontrast.data.published.statistics import Comparison, Figure
 from labelcontrast.data.splits import load_splits
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, triu
 
-from labelcontrast.data.duplicates import Repeat, duplicates
+from labelcontrast.data.doctor.duplicates import Repeat, duplicates
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.published.statistics import Comparison, compare_published
 from labelcontrast.data.splits import Splits

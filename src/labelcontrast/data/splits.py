@@ -50,6 +50,7 @@ def load_splits(
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
+    check_pictures: bool = True,
     difficult: Literal["count", "leave_out"] = "count",
     protocol: str = "official",
 ) -> Splits:
@@ -64,6 +65,7 @@ def load_splits(
         image: the column of the pictures' paths.
         labels: the column of label sets, or the columns of 0 and 1.
         separator: what stands between the labels of a cell.
+        check_pictures: whether a picture of a table that cannot be read is refused.
         difficult: whether objects that PASCAL VOC marks difficult count.
         protocol: the split of an official distribution: its own, ``paper`` or ``paper-small``.
 
@@ -81,7 +83,9 @@ def load_splits(
         ([14, 2, 4], ('food', 'price'))
     """
     checked_fractions(fractions)
-    wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator, difficult=difficult)
+    wanted = ColumnNames(
+        text=text, image=image, labels=labels, separator=separator, difficult=difficult, check_pictures=check_pictures
+    )
     found, source = _found_parts(Path(path), wanted, protocol, seed)
     for examples in found.values():
         _check_part(examples, found["train"])

@@ -45,8 +45,9 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
         said.append(f'labels that are not in "{ANNOTATED}" are unknown')
     if unused := [name for name in rows.columns if name not in used]:
         said.append(f"not used: {listed(unused)}")
+    inputs = _texts(rows, column) if kind == "text" else pictures_of(rows, column, folder, check=wanted.check_pictures)
     return Examples(
-        inputs=_texts(rows, column) if kind == "text" else pictures_of(rows, column, folder),
+        inputs=inputs,
         label_sets=None if labels is None else read.sets,
         kind=kind,
         ids=_ids(rows, ids),

@@ -54,6 +54,8 @@ class ColumnNames:
     """One column of label sets; or several columns of 0 and 1, as a sequence or joined by commas."""
     separator: str | None = None
     """What stands between the labels of a cell."""
+    check_pictures: bool = True
+    """Whether a picture that cannot be read is refused; else it is kept, for the doctor to see."""
     difficult: Literal["count", "leave_out"] = "count"
     """Whether objects that PASCAL VOC marks difficult give a picture their label."""
 
