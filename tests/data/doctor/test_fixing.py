@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from labelcontrast.data.doctor.duplicates import duplicates
 from labelcontrast.data.doctor.fixing import write_fixed
 from labelcontrast.data.doctor.suspects import Suspect
 from labelcontrast.data.splits import load_splits
+from labelcontrast.errors import DataError
 
 ROWS = {
     "train": [
@@ -78,3 +80,14 @@ def test_pictures_and_values_keep_their_place(tmp_path: Path) -> None:
     assert [path.name for path in fixed.val.inputs] == ["2.png", "3.png"]  # type: ignore[union-attr]
     assert repr(fixed.val.values) == repr(splits.val.values)
     assert fixed.val.annotated == splits.val.annotated
+
+
+def test_a_part_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        (tmp_path / f"{part}.jsonl").write_text('{"text": "the same", "labels": ["a"]}\n')
+    with pytest.raises(DataError) as refusal:
+        write_fixed(load_splits(tmp_path, seed=0), (), tmp_path / "fixed")
+    assert str(refusal.value) == (
+        f"{tmp_path / 'train.jsonl'}: nothing of train is left without repeats and empty texts; divide the data anew."
+    )
+    assert not (tmp_path / "fixed").exists()

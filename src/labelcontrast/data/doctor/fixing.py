@@ -13,6 +13,7 @@ from labelcontrast.data.doctor.suspects import Suspect
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.npz import PARTS
 from labelcontrast.data.splits import Splits
+from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file, write_text
 
 
@@ -30,9 +31,16 @@ def write_fixed(splits: Splits, found: tuple[Suspect, ...], folder: Path) -> dic
 
     Returns:
         How many examples were left out for what.
+
+    Raises:
+        DataError: when nothing of a part would be left.
     """
     left_out: Counter[str] = Counter()
     kept = {part: _kept(part, splits, left_out) for part in splits.parts}
+    for part, rows in kept.items():
+        if not rows:
+            message = f"nothing of {part} is left without repeats and empty texts; divide the data anew."
+            raise DataError(message, path=splits.parts[part].origin)
     write_text(folder / "labels.json", json.dumps(splits.vocabulary.names, ensure_ascii=False, indent=0) + "\n")
     if splits.train.kind == "vector":
         _write_archive(splits, kept, folder / "data.npz")
