@@ -11,8 +11,7 @@ import numpy as np
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.published.protocols import divide
 from labelcontrast.data.readers.assembly import PART_NAMES
-from labelcontrast.data.readers.official.recognition import read_official
-from labelcontrast.data.readers.registry import data_files, format_of, read_as
+from labelcontrast.data.readers.registry import data_files, format_of, read_as, read_parts
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.stratification import checked_fractions, iterative_stratification
 from labelcontrast.errors import DataError
@@ -106,8 +105,8 @@ def load_splits(
 
 def _found_parts(path: Path, wanted: ColumnNames, protocol: str, seed: int) -> tuple[dict[Part, Examples], str]:
     """Read the parts that the data have, train at least; and say where they come from."""
-    if path.is_dir() and (official := read_official(path, wanted)):
-        found = divide(official, protocol, seed=seed)
+    if known := read_parts(path, wanted):
+        found = divide(known, protocol, seed=seed)
         which = "of the distribution" if protocol == "official" else f'by the protocol "{protocol}"'
         return found, f"{_joined(found)} {which}"
     if protocol != "official":

@@ -5,7 +5,8 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from labelcontrast.data.examples import Examples
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.hub import is_hub, read_hub
 from labelcontrast.data.readers.lines import read_json_lines, read_plain_text
 from labelcontrast.data.readers.npz import read_npz
 from labelcontrast.data.readers.official.arff import read_arff
@@ -61,8 +62,20 @@ def read(
     return read_as(Path(path), wanted)
 
 
+def read_parts(path: Path, wanted: ColumnNames) -> dict[Part, Examples] | None:
+    """Read what is known to come in parts of its own: a data set of the hub, or an official distribution; else None."""
+    if is_hub(path):
+        return read_hub(path, wanted)
+    return read_official(path, wanted) if path.is_dir() else None
+
+
 def read_as(path: Path, wanted: ColumnNames) -> Examples:
     """Read a file or a folder with the columns that the user named."""
+    if parts := read_parts(path, wanted):
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        message = f"it has the parts {listed(list(parts))}; expected the file or folder of one."
+        raise DataError(message, path=path)
     if not path.exists():
         message = f"there is no such file or folder{_near(path)}."
         raise DataError(message, path=path)
@@ -96,12 +109,6 @@ def data_files(folder: Path) -> list[Path]:
 
 def _read_folder(folder: Path, wanted: ColumnNames) -> Examples:
     """Read the one data file of a folder; where there is none, its pictures."""
-    if official := read_official(folder, wanted):
-        if len(official) == 1:
-            return next(iter(official.values()))
-        title = next(iter(official.values())).dataset
-        message = f"this is {title} with the parts {listed(list(official))}; expected the file or folder of one."
-        raise DataError(message, path=folder)
     files = data_files(folder)
     if len(files) == 1:
         return read_as(files[0], wanted)

@@ -32,9 +32,7 @@ def test_the_parts_of_a_distribution_are_kept_and_the_missing_one_is_drawn(tmp_p
     assert splits.vocabulary.names == ("joy", "fear")
     with pytest.raises(DataError) as refusal:
         read(tmp_path)
-    assert str(refusal.value) == (
-        f'{tmp_path}: this is goemotions with the parts "train", "test"; expected the file or folder of one.'
-    )
+    assert str(refusal.value) == (f'{tmp_path}: it has the parts "train", "test"; expected the file or folder of one.')
 
 
 def test_one_part_is_examples(tmp_path: Path) -> None:
