@@ -85,6 +85,10 @@ class Training(Settings):
     """Arithmetic of the encoder; ``auto`` is bf16 on an accelerator that has it, else 32 bits; a loss is always 32."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation score; by default never."""
+    views: int = Field(default=1, ge=1)
+    """Views of each example that a contrastive loss sees: they differ by the encoder's dropout and by ``augment``."""
+    augment: Literal["none", "randaugment"] = "none"
+    """How a view of a picture is altered: two operations of strength 9, by kornia, which is an extra."""
     sampler: Literal["shuffled", "multilabel"] = "shuffled"
     """``multilabel`` gives every label of a batch partners, rare ones too; every example still comes once an epoch."""
     per_label: int = Field(default=2, ge=2)
