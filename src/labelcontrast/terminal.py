@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -147,11 +148,16 @@ def _described(settings: RunSettings, splits: Splits) -> Description:
     if splits.train.kind == "text":
         encoder = build_encoder(settings, splits.train)
         assert isinstance(encoder, TextEncoder)
-        lengths = {
-            name: encoder.token_lengths(list(map(str, part.inputs))).tolist() for name, part in splits.parts.items()
-        }
+        lengths = {name: _token_lengths(encoder, part) for name, part in splits.parts.items()}
         limit = encoder.max_length
     return describe(splits, token_lengths=lengths, max_length=limit)
+
+
+def _token_lengths(encoder: TextEncoder, examples: Examples) -> list[int]:
+    """Count the tokens of every text, some thousands at a time."""
+    texts = map(str, examples.inputs)
+    chunks = iter(lambda: list(islice(texts, 10_000)), [])
+    return [length for chunk in chunks for length in encoder.token_lengths(chunk).tolist()]
 
 
 def _show_description(description: Description, plot: Path | None) -> None:

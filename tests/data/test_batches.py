@@ -1,10 +1,17 @@
 """Batches: inputs and labels together, by either sampler, and results back in order."""
 
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 import torch
 
-from labelcontrast.data.batches import Prepared, ordered_batches, training_batches
+from labelcontrast.data.batches import Prepared, ordered_batches, prepare, training_batches
+from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.encoders.hashed import HashedEncoder
+from labelcontrast.labels.vocabulary import LabelVocabulary
 
 
 def prepared(count: int = 10) -> Prepared:
@@ -67,3 +74,21 @@ def test_a_loss_sees_soft_and_unknown_labels() -> None:
     seen = soft.select(np.array([1, 0])).batch([0, 1])[1]
     assert torch.equal(seen.nan_to_num(9), torch.tensor([[0, 1], [0.25, 9]]))
     assert soft.labels is not None
+
+
+def test_texts_in_a_file_are_made_ready_when_they_are_asked_for() -> None:
+    texts = [f"{'word ' * (row % 7)}text {row}" for row in range(30)]
+    label_sets = [("even",) if row % 2 else () for row in range(30)]
+    given: dict[str, Any] = {"kind": "text", "ids": texts, "lines": range(30), "origin": "a", "understood": ""}
+    vocabulary, encoder = LabelVocabulary(("even",)), HashedEncoder(width=8)
+    listed, mapped = (
+        prepare(encoder, Examples(inputs=inputs, label_sets=label_sets, **given), vocabulary)
+        for inputs in (texts, ArrowColumn(pa.chunked_array([texts[:11], texts[11:]])))
+    )
+    assert np.array_equal(mapped.lengths, listed.lengths)
+    chosen = np.array([29, 3, 8])
+    for one, other in ((listed, mapped), (listed.select(chosen), mapped.select(chosen))):
+        (inputs, labels), (same, equal) = one.batch([2, 0]), other.batch([2, 0])
+        assert all(torch.equal(inputs[name], same[name]) for name in inputs)
+        assert torch.equal(labels, equal)
+        assert len(one) == len(other)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,41 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.cells.arrow_column import CHUNK, ArrowColumn
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
-from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.base import Encoder, Items
 from labelcontrast.labels.vocabulary import LabelVocabulary
+
+
+class LazyItems(Sequence[Any]):
+    """Items that are made ready when a batch asks for them, and not kept: for texts that stay in their file."""
+
+    def __init__(self, encoder: Encoder, texts: ArrowColumn) -> None:
+        self._encoder = encoder
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
+        """Make one item ready, or a list of them."""
+        if isinstance(index, slice):
+            return self._encoder.prepare(self._texts[index])
+        return self.take([index])[0]
+
+    def take(self, indices: Sequence[int]) -> Items:
+        """Make the items at these positions ready together."""
+        return self._encoder.prepare(self._texts.take(indices))
+
+    def select(self, indices: np.ndarray) -> "LazyItems":
+        """Keep the items at these positions."""
+        return LazyItems(self._encoder, self._texts.select(indices))
+
+    def lengths(self) -> np.ndarray:
+        """Measure every item, some thousands at a time."""
+        starts = range(0, len(self), CHUNK)
+        parts = [[self._encoder.length(item) for item in self[start : start + CHUNK]] for start in starts]
+        return np.array(list(chain.from_iterable(parts)), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -33,7 +66,7 @@ class Prepared:
 
     def batch(self, indices: Sequence[int]) -> tuple[Mapping[str, Tensor], Tensor]:
         """Collate the inputs and densify the labels of some examples; without labels, a matrix of width 0."""
-        inputs = self.collate([self.items[index] for index in indices])
+        inputs = self.collate(self._items_at(indices))
         if self.labels is None:
             return inputs, torch.zeros(len(indices), 0)
         seen = self.labels if self.targets is None else self.targets
@@ -43,13 +76,26 @@ class Prepared:
         """Keep some of the examples, in the order given."""
         labels = None if self.labels is None else self.labels[indices]
         targets = None if self.targets is None else self.targets[indices]
-        return Prepared([self.items[index] for index in indices], self.lengths[indices], self.collate, labels, targets)
+        lazy = self.items.select(indices) if isinstance(self.items, LazyItems) else None
+        items = [self.items[index] for index in indices] if lazy is None else lazy
+        return Prepared(items, self.lengths[indices], self.collate, labels, targets)
+
+    def _items_at(self, indices: Sequence[int]) -> Any:  # noqa: ANN401
+        """Take the items of a batch, or make them ready now."""
+        if isinstance(self.items, LazyItems):
+            return self.items.take(indices)
+        return [self.items[index] for index in indices]
 
 
 def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None) -> Prepared:
     """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary."""
-    items = encoder.prepare(examples.inputs)
-    lengths = np.array([encoder.length(item) for item in items])
+    items: Any
+    if isinstance(examples.inputs, ArrowColumn):
+        items = LazyItems(encoder, examples.inputs)
+        lengths = items.lengths()
+    else:
+        items = encoder.prepare(examples.inputs)
+        lengths = np.array([encoder.length(item) for item in items])
     if vocabulary is None:
         return Prepared(items, lengths, encoder.collate)
     label_sets, where = examples.label_sets or [], examples.where

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.readers.hub import is_hub, read_hub
 from labelcontrast.data.readers.rows import ColumnNames
 from labelcontrast.data.splits import load_splits
@@ -42,7 +43,8 @@ def test_a_saved_folder_is_read_without_datasets(tmp_path: Path) -> None:
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "validation", "test", "unsupervised"]}')
     splits = load_splits(tmp_path, seed=0)
     for part in splits.parts.values():
-        assert part.inputs == ["a", "b", "c"]
+        assert isinstance(part.inputs, ArrowColumn)
+        assert list(part.inputs) == ["a", "b", "c"]
         assert part.label_sets == [("joy", "fear"), (), ("fear",)]
     assert splits.val.where(2) == f"{tmp_path}/validation, row 3"
 

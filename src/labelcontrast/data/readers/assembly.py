@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.examples import Examples, Inputs, Part
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.readers.cells.label_cells import Labels, labels_of
 from labelcontrast.data.readers.pictures import pictures_of
 from labelcontrast.data.readers.rows import ID_NAMES, ColumnNames, Rows, input_column, label_columns, listed
@@ -45,6 +46,7 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
         said.append(f'labels that are not in "{ANNOTATED}" are unknown')
     if unused := [name for name in rows.columns if name not in used]:
         said.append(f"not used: {listed(unused)}")
+    inputs: Inputs
     inputs = _texts(rows, column) if kind == "text" else pictures_of(rows, column, folder, check=wanted.check_pictures)
     return Examples(
         inputs=inputs,
@@ -63,9 +65,12 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
     )
 
 
-def _texts(rows: Rows, column: str) -> list[str]:
-    """Return the texts of a column, or refuse the first row that has none."""
+def _texts(rows: Rows, column: str) -> list[str] | ArrowColumn:
+    """Return the texts of a column, or refuse the first row that has none; texts in a file stay there."""
     texts = []
+    cells = rows.columns[column]
+    if isinstance(cells, ArrowColumn):
+        return cells
     for row, cell in enumerate(rows.columns[column]):
         if cell is None:
             message = f'there is no "{column}"; expected a text.'

@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub: a folder that ``datasets`` saved, read without it; or a name, read by it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.assembly import PART_NAMES, examples_of
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.readers.rows import ColumnNames, Rows, listed
 from labelcontrast.errors import DataError, MissingExtraError
 
@@ -91,8 +92,10 @@ def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
     return {split: (part.data.table, part.features.to_dict()) for split, part in found.items()}
 
 
-def _cells(column: pa.ChunkedArray, feature: Any) -> list[object]:  # noqa: ANN401
-    """Return the cells of a column, class labels by their names; of a picture, its path."""
+def _cells(column: pa.ChunkedArray, feature: Any) -> Sequence[object]:  # noqa: ANN401
+    """Return the cells of a column, class labels by their names; of a picture, its path; texts stay in their file."""
+    if pa.types.is_string(column.type) and not column.null_count:
+        return ArrowColumn(column)
     cells: list[object] = column.to_pylist()
     if isinstance(feature, Mapping) and feature.get("_type") == "Image":
         return [cell.get("path") if isinstance(cell, dict) else None for cell in cells]

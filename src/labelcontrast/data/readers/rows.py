@@ -1,6 +1,6 @@
 """A file as columns, and which column is what: before this a file has columns, after it an input and labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
@@ -72,7 +72,7 @@ class Rows:
     """What a file of rows holds; a cell that a row does not have is None."""
 
     origin: str
-    columns: dict[str, list[object]]
+    columns: Mapping[str, Sequence[object]]
     lines: Sequence[int]
     counted: str = "line"
 
@@ -86,7 +86,7 @@ class Rows:
 
     def named(self, names: Sequence[str]) -> str | None:
         """Find the first column that has one of these names, whatever its case."""
-        known = {column.lower(): column for column in reversed(self.columns)}
+        known = {column.lower(): column for column in reversed(list(self.columns))}
         return next((known[name] for name in names if name in known), None)
 
     def required(self, name: str) -> str:
@@ -142,7 +142,7 @@ def input_column(rows: Rows, wanted: ColumnNames, labels: str | tuple[str, ...] 
     return "text", max(lengths, key=lambda name: lengths[name])
 
 
-def listed(names: Sequence[str] | dict[str, list[object]], most: int = 8) -> str:
+def listed(names: Sequence[str] | Mapping[str, object], most: int = 8) -> str:
     """Write names in quotes, the first few of many.
 
     Example:
