@@ -38,7 +38,7 @@ def separable(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_labels_that_were_turned_over_are_found() -> None:
     features, labels = separable()
-    turned = {(row, row % 3) for row in range(0, 400, 40) if abs(features[row, row % 3]) > 0.3}
+    turned = {(row, row % 3) for row in range(0, 400, 5) if abs(features[row, row % 3]) > 1.5}
     for row, label in turned:
         labels[row, label] ^= 1
     found = suspects(out_of_fold(features, csr_array(labels)), csr_array(labels))
