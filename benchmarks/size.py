@@ -5,8 +5,8 @@
     python benchmarks/size.py epoch FOLDER
     python benchmarks/size.py read FOLDER           # rows a second: ours, and that of `datasets` where it is installed
 
-Each prints one line of JSON: seconds, and the peak of resident memory in GiB. Of it, pages of the mapped file that are in
-memory can be given back at any time; ``anonymous`` is what cannot.
+Each prints one line of JSON: seconds, and the peak of resident memory in GiB. Pages of the mapped file count there, but
+can be given back at any time; ``anonymous`` is what cannot, at the end.
 """
 
 import json
