@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches, owned_examples
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 700), batch_size=st.integers(1, 9), seed=st.integers(0, 5), smallest=st.integers(1, 2))
 def test_every_example_once_but_a_last_one_alone(count: int, batch_size: int, seed: int, smallest: int) -> None:
     smallest = min(smallest, batch_size)

@@ -112,6 +112,7 @@ VALUES = st.dictionaries(st.sampled_from("abcd"), st.floats(0, 1, width=32) | st
 SETS = st.lists(st.sampled_from("abcd"), unique=True, max_size=4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(SETS, VALUES, SETS), min_size=1, max_size=6), st.booleans())
 def test_values_are_what_a_loop_over_cells_says(
     rows: list[tuple[list[str], dict[str, float], list[str]]], listed: bool

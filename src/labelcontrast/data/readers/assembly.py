@@ -41,11 +41,7 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
     ids, parts = rows.named(ID_NAMES), _parts(rows)
     used = {column, ids, *([labels] if isinstance(labels, str) else labels or ())}
     used |= {name for name, there in ((ANNOTATED, annotated), ("split", parts)) if there is not None}
-    said = [f'{kind} in "{column}"', read.sentence]
-    if annotated is not None:
-        said.append(f'labels that are not in "{ANNOTATED}" are unknown')
-    if unused := [name for name in rows.columns if name not in used]:
-        said.append(f"not used: {listed(unused)}")
+    said = [f'{kind} in "{column}"', read.sentence, *_about_columns(rows, used, annotated=annotated is not None)]
     inputs: Inputs
     inputs = _texts(rows, column) if kind == "text" else pictures_of(rows, column, folder, check=wanted.check_pictures)
     return Examples(
@@ -63,6 +59,13 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
         annotated=None if annotated is None else annotated.sets,
         parents=read.parents,
     )
+
+
+def _about_columns(rows: Rows, used: set[str | None], *, annotated: bool) -> list[str]:
+    """Say what becomes of the columns beside input and labels."""
+    said = [f'labels that are not in "{ANNOTATED}" are unknown'] if annotated else []
+    unused = [name for name in rows.columns if name not in used]
+    return [*said, f"not used: {listed(unused)}"] if unused else said
 
 
 def _texts(rows: Rows, column: str) -> list[str] | ArrowColumn:

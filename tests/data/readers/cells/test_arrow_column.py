@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
@@ -12,6 +12,7 @@ CELLS = [f"text {number}" for number in range(37)]
 COLUMN = ArrowColumn(pa.chunked_array([CELLS[:5], CELLS[5:6], CELLS[6:]]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 36)), st.slices(37), st.integers(-37, 36))
 def test_it_reads_like_a_list(rows: list[int], part: slice, row: int) -> None:
     assert list(COLUMN) == CELLS

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.data.readers.cells.label_values import divided, parents_of, value_of, with_ancestors
@@ -21,11 +21,13 @@ def test_what_is_no_value_is_none(cell: object) -> None:
     assert value_of(cell) is None
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1))
 def test_a_number_between_is_itself(value: float) -> None:
     assert value_of(value) == value_of(repr(value)) == value
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1) | st.just(math.nan)), max_size=5))
 def test_sets_and_values_say_together_what_was_said(rows: list[dict[str, float]]) -> None:
     sets, values = divided(rows)

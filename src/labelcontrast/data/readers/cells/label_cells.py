@@ -186,20 +186,21 @@ def _multi_hot_width(cells: Sequence[object]) -> int:
 
 
 def _values_of_list(cell: object, rows: Rows, row: int, name: str) -> dict[str, float]:
-    """Read one value a label, whose names are their places."""
+    """Read one value a label, whose names are their places; zeros are left out, here and below."""
     assert isinstance(cell, list)
-    return {f"label_{place}": _value(value, f"label_{place}", rows, row, name) for place, value in enumerate(cell)}
+    named = [(f"label_{place}", value) for place, value in enumerate(cell)]
+    return {label: found for label, value in named if (found := _value(value, label, rows, row, name))}
 
 
 def _values_of_object(cell: object, rows: Rows, row: int, name: str) -> dict[str, float]:
     """Read an object of names with values."""
     assert isinstance(cell, dict)
-    return {str(label): _value(value, str(label), rows, row, name) for label, value in cell.items()}
+    return {str(label): found for label, value in cell.items() if (found := _value(value, str(label), rows, row, name))}
 
 
 def _values_of_columns(rows: Rows, names: tuple[str, ...], row: int) -> dict[str, float]:
     """Read one column a label."""
-    return {name: _value(rows.columns[name][row], name, rows, row, name) for name in names}
+    return {name: found for name in names if (found := _value(rows.columns[name][row], name, rows, row, name))}
 
 
 def _value(cell: object, label: str, rows: Rows, row: int, column: str) -> float:

@@ -22,14 +22,15 @@ def value_of(cell: object) -> float | None:
         >>> value_of("0.25"), value_of(True), value_of(-1), value_of("maybe")
         (0.25, 1.0, nan, None)
     """
-    if isinstance(cell, str | int | float | None) and str("" if cell is None else cell).strip().lower() in UNKNOWN:
-        return math.nan
     if isinstance(cell, list | dict):
         return None
     if cell in ONE_OR_ZERO:
         return float(ONE_OR_ZERO[cell])
+    written = "" if cell is None else str(cell).strip()
+    if written.lower() in UNKNOWN:
+        return math.nan
     try:
-        value = float(str(cell))
+        value = float(written)
     except ValueError:
         return None
     return value if 0 <= value <= 1 else None
