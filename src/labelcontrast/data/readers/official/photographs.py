@@ -19,6 +19,7 @@ VOC_PARTS: dict[str, tuple[tuple[Part, str], ...]] = {
     "with test": (("train", "trainval"), ("test", "test")),
     "without test": (("train", "train"), ("val", "val")),
 }
+NUSWIDE_PARTS: tuple[tuple[Part, str], ...] = (("train", "Train"), ("test", "Test"))
 
 
 def find_voc(folder: Path) -> Path | None:
@@ -74,11 +75,8 @@ def read_coco(folder: Path, _wanted: ColumnNames) -> Parts:
     train = find_coco(folder)
     assert train is not None
     year = train.stem[-4:]
-    parts: Parts = {}
-    for part, path in (("train", train), ("val", train.with_name(f"instances_val{year}.json"))):
-        if path.exists():
-            parts["train" if part == "train" else "val"] = _coco_part(path, year)
-    return parts
+    files: dict[Part, Path] = {"train": train, "val": train.with_name(f"instances_val{year}.json")}
+    return {part: _coco_part(path, year) for part, path in files.items() if path.exists()}
 
 
 def find_nuswide(folder: Path) -> Path | None:
@@ -96,7 +94,7 @@ def read_nuswide(folder: Path, _wanted: ColumnNames) -> Parts:
     names = words_of(concepts)
     root = find(folder, "Flickr", "images", "Images") or folder
     parts: Parts = {}
-    for part, stem in (("train", "Train"), ("test", "Test")):
+    for part, stem in NUSWIDE_PARTS:
         path = required(folder, f"{stem}Imagelist.txt", of="NUS-WIDE")
         pictures = [PureWindowsPath(name) for name in words_of(path)]
         labels: list[list[str]] = [[] for _ in pictures]
@@ -109,7 +107,7 @@ def read_nuswide(folder: Path, _wanted: ColumnNames) -> Parts:
             for number, (picture, held) in enumerate(zip(pictures, labels, strict=True), 1)
         ]
         origin = Origin(dataset="nuswide", title="NUS-WIDE", path=path, names=names)
-        parts["train" if part == "train" else "test"] = examples_of_rows(rows, origin)
+        parts[part] = examples_of_rows(rows, origin)
     return parts
 
 

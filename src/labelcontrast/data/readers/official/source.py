@@ -1,7 +1,7 @@
 """What the official readers share: files found in a distribution, and rows made into the parts of a data set."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,11 +38,6 @@ class Origin:
     """What was decided on the way: said to the user."""
     parents: Parents | None = None
     counted: str = "line"
-    known: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Make the labels ready for look-up."""
-        object.__setattr__(self, "known", frozenset(self.names))
 
     def where(self, line: int) -> str:
         """Say where a row stands."""
@@ -59,8 +54,9 @@ def examples_of_rows(rows: Sequence[Row], origin: Origin) -> Examples:
     if not rows:
         message = f"there is no example of {origin.title} in it."
         raise DataError(message, path=origin.path)
+    known = set(origin.names)
     for row in rows:
-        if unknown := [label for label in row.labels if label not in origin.known]:
+        if unknown := [label for label in row.labels if label not in known]:
             message = f'label "{unknown[0]}" is not one of the {len(origin.names)} of {origin.title}.'
             raise LabelError(message, path=origin.where(row.line))
         if isinstance(row.content, Path) and (problem := picture_problem(row.content)):
