@@ -290,6 +290,16 @@ def test_describe_prints_and_draws(command: Run, tmp_path: Path) -> None:
         assert picture.width > 100
 
 
+def test_the_doctor_looks_and_puts_right(command: Run, tmp_path: Path) -> None:
+    rows = [{"text": f"text number {row % 30}", "labels": ["abc"[row % 3]]} for row in range(31)]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    printed = command("describe", "data.jsonl", "--fix", "fixed").stdout
+    assert "\nDoctor\n  - " in printed
+    assert "\nPut right in fixed; left out: " in printed
+    assert command("describe", "data.jsonl", "--doctor").stdout in printed
+    assert "Labels: 3" in command("describe", "fixed").stdout
+
+
 def test_the_catalogue_is_printed(command: Run) -> None:
     printed = command("losses").stdout
     for name in ("bce", "zlpr", "supcon", "wo_reg", "reg"):

@@ -55,8 +55,21 @@ def test_finetuning_needs_a_logit_loss() -> None:
         check_door(RunSettings.build({"data": "a", "finetuning": {"loss": "bcee"}}))
 
 
+def test_a_logit_loss_sees_an_example_once() -> None:
+    values = {"data": "a", "training": {"views": 2}}
+    assert check_door(RunSettings.build({**values, "loss": {"name": "simclr"}})) == "contrastive"
+    with pytest.raises(ConfigError) as refusal:
+        check_door(RunSettings.build({**values, "loss": {"name": "bce"}}))
+    assert str(refusal.value) == "training.views must be 1 under bce, which sees an example once. Got 2."
+
+
 @pytest.mark.parametrize(
-    ("values", "extra"), [({"training": {"loggers": ["wandb"]}}, "wandb"), ({"evaluation": {"map": "umap"}}, "umap")]
+    ("values", "extra"),
+    [
+        ({"training": {"loggers": ["wandb"]}}, "wandb"),
+        ({"evaluation": {"map": "umap"}}, "umap"),
+        ({"training": {"augment": "randaugment"}}, "kornia"),
+    ],
 )
 def test_what_would_be_missed_only_after_training_is_refused_with_the_install_line(
     values: dict, extra: str, monkeypatch: pytest.MonkeyPatch

@@ -60,13 +60,19 @@ def describe(
     image_column: ImageColumn = None,
     label_column: LabelColumn = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the label histogram into this PNG file too.")] = None,
+    doctor: Annotated[bool, typer.Option("--doctor", help="Look for what is wrong too; takes longer.")] = False,
+    cleanlab: Annotated[bool, typer.Option("--cleanlab", help="Let cleanlab suspect labels too (extra).")] = False,
+    fix: Annotated[Path | None, typer.Option(help="Write the data put right into this folder.")] = None,
 ) -> None:
     """Say what is in DATA: label statistics, imbalance, co-occurrence, and problems found."""
     columns = {"columns.text": text_column, "columns.image": image_column, "columns.labels": label_column}
     settings = _settings(None, {"data": data, "encoder.name": encoder, **columns})
-    from labelcontrast.terminal import print_description
+    from labelcontrast.terminal import print_description, print_doctor
 
-    print_description(settings, plot)
+    if doctor or cleanlab or fix:
+        print_doctor(settings, plot, cleanlab=cleanlab, fix=fix)
+    else:
+        print_description(settings, plot)
 
 
 @app.command()

@@ -111,6 +111,14 @@ class Training(Settings):
     """Arithmetic of the encoder; ``auto`` is bf16 on an accelerator that has it, else 32 bits; a loss is always 32."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation score; by default never."""
+    views: int = Field(default=1, ge=1)
+    """Views of each example that a contrastive loss sees: they differ by the encoder's dropout and by ``augment``."""
+    augment: Literal["none", "randaugment"] = "none"
+    """How a view of a picture is altered: two operations of strength 9, by kornia, which is an extra."""
+    sampler: Literal["shuffled", "multilabel"] = "shuffled"
+    """``multilabel`` gives every label of a batch partners, rare ones too; every example still comes once an epoch."""
+    per_label: int = Field(default=2, ge=2)
+    """Examples of each label that a batch is about, under the sampler ``multilabel``."""
     projection_dim: int = Field(default=256, ge=1)
     """Width of the projections that a contrastive loss sees."""
     selection_examples: int = Field(default=2000, ge=1)
@@ -154,6 +162,10 @@ class RunSettings(Settings):
     """Seed of the split where the data come as one file; runs with other seeds are measured on the same examples."""
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
     """Shares of training, validation and test where the data come as one file."""
+    protocol: Literal["official", "paper", "paper-small"] = "official"
+    """The split of an official distribution: its own; the paper's halves; or those with a fifth of train."""
+    difficult: Literal["count", "leave_out"] = "count"
+    """Whether objects that PASCAL VOC marks difficult give a picture their label."""
     columns: Columns = Columns()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()

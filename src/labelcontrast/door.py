@@ -16,11 +16,12 @@ def check_door(settings: RunSettings) -> Kind:
     With a contrastive loss beside a logit loss that is the logit loss's: its head is what the run comes to.
 
     Raises:
-        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, or a
-            contrastive loss would see one example at a time.
-        MissingExtraError: a logger or the projection of the map is asked for that is not installed.
+        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, a
+            contrastive loss would see one example at a time, or a logit loss an example in several views.
+        MissingExtraError: a logger, the projection of the map or the augmentation is asked for that is not installed.
     """
-    loss, size = settings.loss, settings.training.batch_size
+    _check_extras(settings)
+    loss, size, views = settings.loss, settings.training.batch_size, settings.training.views
     named = [loss, *([loss.joint] if loss.joint else [])]
     for one in named:
         check_loss(one.name, one.parameters)
@@ -38,8 +39,16 @@ def check_door(settings: RunSettings) -> Kind:
             f'finetuning.loss must be a logit loss, since it trains a linear head. Got "{settings.finetuning.loss}".'
         )
         raise ConfigError(message)
-    extras = (*settings.training.loggers, *(["umap"] if settings.evaluation.map == "umap" else []))
+    if kinds[0] == "logit" and views > 1:
+        raise ConfigError(f"training.views must be 1 under {loss.name}, which sees an example once. Got {views}.")
+    return kinds[0]
+
+
+def _check_extras(settings: RunSettings) -> None:
+    """Refuse what needs a library that is not installed."""
+    extras: list[str] = [*settings.training.loggers]
+    extras += ["umap"] if settings.evaluation.map == "umap" else []
+    extras += ["kornia"] if settings.training.augment == "randaugment" else []
     for extra in extras:
         if find_spec(extra) is None:
             raise MissingExtraError(f'"{extra}"', extra)
-    return kinds[0]

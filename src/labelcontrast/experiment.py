@@ -168,10 +168,18 @@ def gather(settings: RunSettings, say: Say = lambda _: None) -> Material:
     return Material(splits, encoder, prepared)
 
 
-def read_splits(settings: RunSettings) -> Splits:
+def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
     """Read the files that the settings name as training, validation and test examples."""
     columns = settings.columns.model_dump()
-    return load_splits(Path(settings.data), seed=settings.split_seed, fractions=settings.fractions, **columns)
+    return load_splits(
+        Path(settings.data),
+        seed=settings.split_seed,
+        fractions=settings.fractions,
+        protocol=settings.protocol,
+        check_pictures=check_pictures,
+        difficult=settings.difficult,
+        **columns,
+    )
 
 
 def introduce(splits: Splits) -> list[str]:

@@ -69,7 +69,7 @@ def second_stage(settings: RunSettings) -> RunSettings:
     """Make the settings of the fine-tuning those of a training of its own."""
     finetuning = settings.finetuning
     rate = {"learning_rate": finetuning.learning_rate} if finetuning.learning_rate else {}
-    training = settings.training.model_copy(update={"epochs": finetuning.epochs, **rate})
+    training = settings.training.model_copy(update={"epochs": finetuning.epochs, "views": 1, **rate})
     return settings.model_copy(update={"loss": Loss(name=finetuning.loss), "training": training})
 
 
@@ -86,7 +86,11 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
     rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
     learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
     batches = training_batches(
-        lesson.train, batch_size=training.batch_size, seed=settings.seed, smallest=objective.smallest_batch
+        lesson.train,
+        batch_size=training.batch_size,
+        seed=settings.seed,
+        smallest=objective.smallest_batch,
+        per_label=training.per_label if training.sampler == "multilabel" else None,
     )
     history = fit(learner, batches, folder=folder, settings=training, progress=lesson.bar, listen=lesson.listen)
     learner.cpu()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,12 +15,15 @@ import torch
 from labelcontrast.allocator import keep_freed_memory
 from labelcontrast.config import Loss, RunSettings
 from labelcontrast.contrast.catalogue import loss_catalogue
-from labelcontrast.data.describe import describe
+from labelcontrast.data.describe import Description, describe
 from labelcontrast.data.describe_text import render
+from labelcontrast.data.doctor.checkup import check, render_findings
+from labelcontrast.data.doctor.findings import without_unreadable
+from labelcontrast.data.doctor.fixing import write_fixed
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.evaluation.metrics import METRICS
 from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
@@ -73,20 +77,20 @@ def print_demo(out: Path, *, force: bool) -> None:
 
 def print_description(settings: RunSettings, plot: Path | None) -> None:
     """Describe data, with what the encoder would cut of its texts."""
-    splits = read_splits(settings)
-    lengths = limit = None
-    if splits.train.kind == "text":
-        encoder = build_encoder(settings, splits.train)
-        assert isinstance(encoder, TextEncoder)
-        lengths = {
-            name: encoder.token_lengths(list(map(str, part.inputs))).tolist() for name, part in splits.parts.items()
-        }
-        limit = encoder.max_length
-    description = describe(splits, token_lengths=lengths, max_length=limit)
-    show(render(description))
-    if plot is not None:
-        with whole_file(plot) as file:
-            file.write(label_histogram({label.name: label.train for label in description.labels}))
+    _show_description(_described(settings, read_splits(settings)), plot)
+
+
+def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None) -> None:
+    """Describe data, and look for what is wrong with them; with a folder to fix them into, write them put right."""
+    splits, unreadable = without_unreadable(read_splits(settings, check_pictures=False))
+    description = _described(settings, splits)
+    _show_description(description, plot)
+    checkup = check(splits, description, cleanlab=cleanlab)
+    show("\n" + render_findings([*unreadable, *checkup.findings]))
+    if fix is not None:
+        left_out = write_fixed(splits, checkup.suspects, fix)
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items()) or "nothing"
+        show(f"\nPut right in {fix}; left out: {reasons}")
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
@@ -149,6 +153,32 @@ def show(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
+def _described(settings: RunSettings, splits: Splits) -> Description:
+    """Describe splits, with what the encoder would cut of texts."""
+    lengths = limit = None
+    if splits.train.kind == "text":
+        encoder = build_encoder(settings, splits.train)
+        assert isinstance(encoder, TextEncoder)
+        lengths = {name: _token_lengths(encoder, part) for name, part in splits.parts.items()}
+        limit = encoder.max_length
+    return describe(splits, token_lengths=lengths, max_length=limit)
+
+
+def _token_lengths(encoder: TextEncoder, examples: Examples) -> list[int]:
+    """Count the tokens of every text, some thousands at a time."""
+    texts = map(str, examples.inputs)
+    chunks = iter(lambda: list(islice(texts, 10_000)), [])
+    return [length for chunk in chunks for length in encoder.token_lengths(chunk).tolist()]
+
+
+def _show_description(description: Description, plot: Path | None) -> None:
+    """Print a description, and draw its histogram where a file for it is named."""
+    show(render(description))
+    if plot is not None:
+        with whole_file(plot) as file:
+            file.write(label_histogram({label.name: label.train for label in description.labels}))
+
+
 def _listeners(epochs: int) -> Listeners:
     """Print a line an epoch, and show a bar within it where somebody is watching."""
 
@@ -164,10 +194,9 @@ def _listeners(epochs: int) -> Listeners:
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
     """Read examples with labels: one part, where the data have parts."""
     path = Path(data)
-    columns = settings.columns.model_dump()
     if path.is_dir():
-        return load_splits(path, seed=settings.split_seed, fractions=settings.fractions, **columns).parts[split]
-    return read(path, **columns)
+        return read_splits(settings.model_copy(update={"data": data})).parts[split]
+    return read(path, **settings.columns.model_dump())
 
 
 def _unlabelled(source: str, settings: RunSettings) -> Examples:

@@ -1,12 +1,17 @@
-"""Batches: every example once, the same again from seed and epoch, of like length."""
+"""Batches: inputs and labels together, by either sampler, and results back in order."""
+
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from labelcontrast.data.batches import Prepared, ShuffledBatches, ordered_batches, training_batches
+from labelcontrast.data.batches import Prepared, ordered_batches, prepare, training_batches
+from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.encoders.hashed import HashedEncoder
+from labelcontrast.labels.vocabulary import LabelVocabulary
 
 
 def prepared(count: int = 10) -> Prepared:
@@ -16,41 +21,20 @@ def prepared(count: int = 10) -> Prepared:
     return Prepared(rows, lengths, lambda items: {"first": torch.tensor([item[0] for item in items])}, labels)
 
 
-@given(count=st.integers(1, 700), batch_size=st.integers(1, 9), seed=st.integers(0, 5), smallest=st.integers(1, 2))
-def test_every_example_once_but_a_last_one_alone(count: int, batch_size: int, seed: int, smallest: int) -> None:
-    smallest = min(smallest, batch_size)
-    batches = ShuffledBatches(np.arange(count) % 7, batch_size=batch_size, seed=seed, smallest=smallest)
-    drawn = list(batches)
-    flat = [index for batch in drawn for index in batch]
-    assert len(drawn) == len(batches)
-    assert len(flat) == len(set(flat)) >= count - (smallest - 1)
-    assert all(smallest <= len(batch) <= batch_size for batch in drawn)
-
-
-def test_the_order_is_a_function_of_seed_and_epoch() -> None:
-    lengths = np.arange(100)
-
-    def draw(seed: int, epoch: int) -> list[list[int]]:
-        batches = ShuffledBatches(lengths, batch_size=8, seed=seed)
-        batches.set_epoch(epoch)
-        return list(batches)
-
-    assert draw(1, 3) == draw(1, 3)
-    assert draw(1, 3) != draw(1, 4)
-    assert draw(1, 3) != draw(2, 3)
-
-
-def test_like_lengths_share_a_batch() -> None:
-    lengths = np.random.default_rng(0).integers(1, 100, 1000)
-    spread = [np.ptp(lengths[batch]) for batch in ShuffledBatches(lengths, batch_size=10, seed=0)]
-    assert np.mean(spread) < 10
-
-
 def test_inputs_and_labels_stay_together() -> None:
     loader = training_batches(prepared(), batch_size=3, seed=0, smallest=2)
     for inputs, labels in loader:
         assert torch.equal(labels.argmax(1), inputs["first"])
         assert labels.dtype == torch.float32
+
+
+def test_the_sampler_can_give_partners() -> None:
+    data = prepared(4)
+    labels = sp.csr_array(np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=np.uint8))
+    data = Prepared(data.items, data.lengths, data.collate, labels)
+    for _ in range(3):
+        for _, seen in training_batches(data, batch_size=2, seed=0, per_label=2):
+            assert torch.equal(seen[0], seen[1])
 
 
 def test_loading_leaves_the_global_random_stream_alone() -> None:
@@ -81,3 +65,30 @@ def test_a_selection_keeps_order_and_labels() -> None:
 def test_without_labels_the_matrix_has_no_columns() -> None:
     data = prepared()
     assert Prepared(data.items, data.lengths, data.collate).batch([1, 2])[1].shape == (2, 0)
+
+
+def test_a_loss_sees_soft_and_unknown_labels() -> None:
+    data = prepared(2)
+    targets = sp.csr_array(np.array([[0.25, np.nan], [0, 1]], dtype=np.float32))
+    soft = Prepared(data.items, data.lengths, data.collate, data.labels, targets)
+    seen = soft.select(np.array([1, 0])).batch([0, 1])[1]
+    assert torch.equal(seen.nan_to_num(9), torch.tensor([[0, 1], [0.25, 9]]))
+    assert soft.labels is not None
+
+
+def test_texts_in_a_file_are_made_ready_when_they_are_asked_for() -> None:
+    texts = [f"{'word ' * (row % 7)}text {row}" for row in range(30)]
+    label_sets = [("even",) if row % 2 else () for row in range(30)]
+    given: dict[str, Any] = {"kind": "text", "ids": texts, "lines": range(30), "origin": "a", "understood": ""}
+    vocabulary, encoder = LabelVocabulary(("even",)), HashedEncoder(width=8)
+    listed, mapped = (
+        prepare(encoder, Examples(inputs=inputs, label_sets=label_sets, **given), vocabulary)
+        for inputs in (texts, ArrowColumn(pa.chunked_array([texts[:11], texts[11:]])))
+    )
+    assert np.array_equal(mapped.lengths, listed.lengths)
+    chosen = np.array([29, 3, 8])
+    for one, other in ((listed, mapped), (listed.select(chosen), mapped.select(chosen))):
+        (inputs, labels), (same, equal) = one.batch([2, 0]), other.batch([2, 0])
+        assert all(torch.equal(inputs[name], same[name]) for name in inputs)
+        assert torch.equal(labels, equal)
+        assert len(one) == len(other)

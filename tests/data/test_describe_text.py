@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from labelcontrast.data.describe import Description, Imbalance, LabelCount, Pair, PartFigures, Truncation, describe
 from labelcontrast.data.describe_text import bar, render
-from labelcontrast.data.duplicates import Repeat
+from labelcontrast.data.doctor.duplicates import Repeat
+from labelcontrast.data.published.statistics import Comparison, Figure
 from labelcontrast.data.splits import load_splits
 
 FIGURES = PartFigures(examples=1200, labels_mean=1.5, labels_min=0, labels_max=3, unlabelled=4, label_sets=5, absent=1)
@@ -64,6 +65,21 @@ Labels by their number of training examples
       100 to 299       0
       300 to 999       0
   1,000 to 2,999       1  ████████████████████████████████"""
+    )
+
+
+def test_published_figures_stand_beside_those_found() -> None:
+    figures = (Figure("train", 7769, 7770), Figure("labels", 90, 90), Figure("labels each", 2.41, 2.408))
+    text = render(described(published=Comparison("Reuters-21578", "Yang and Liu, 1999", figures)))
+    assert (
+        """
+Reuters-21578, published by Yang and Liu, 1999
+               published  found
+  train            7,769  7,770  differs
+  labels              90     90
+  labels each       2.41   2.41
+"""
+        in text
     )
 
 

@@ -192,3 +192,11 @@ def test_real_data_are_divided_as_their_notes_say(name: str, expected: list[int]
     assert sizes(splits) == pytest.approx(expected, abs=20 if name.endswith("npz") else 0)
     train = splits.vocabulary.encode(splits.train.label_sets or [])
     assert int((train.sum(0) == 0).sum()) == absent
+
+
+def test_soft_and_unknown_labels_are_said(tmp_path: Path) -> None:
+    rows = [{"text": f"text {row}", "labels": {"a": row % 2, "b": 0.25, "c": None}} for row in range(20)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    splits = load_splits(tmp_path, seed=0)
+    assert splits.vocabulary.names == ("a", "b", "c")
+    assert splits.warnings[-1].startswith("some labels are soft or unknown: training takes them so;")

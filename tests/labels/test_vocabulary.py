@@ -1,5 +1,6 @@
 """Labels in a fixed order: the matrix is what the label sets say, and back again; strangers are named."""
 
+import math
 from pathlib import Path
 from time import perf_counter
 
@@ -105,3 +106,32 @@ def test_a_hundred_thousand_label_sets_take_less_than_a_second() -> None:
     matrix = vocabulary.encode(label_sets)
     assert perf_counter() - start < 1
     assert matrix.sum() == sum(len(set(labels)) for labels in label_sets)
+
+
+VALUES = st.dictionaries(st.sampled_from("abcd"), st.floats(0, 1, width=32) | st.just(math.nan), max_size=4)
+SETS = st.lists(st.sampled_from("abcd"), unique=True, max_size=4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(SETS, VALUES, SETS), min_size=1, max_size=6), st.booleans())
+def test_values_are_what_a_loop_over_cells_says(
+    rows: list[tuple[list[str], dict[str, float], list[str]]], listed: bool
+) -> None:
+    vocabulary = LabelVocabulary(("a", "b", "c", "d"))
+    label_sets, values, annotated = (list(column) for column in zip(*rows, strict=True))
+    matrix = vocabulary.encode_values(label_sets, values, annotated if listed else None).toarray()
+    for row, (held, odd, seen) in enumerate(rows):
+        for column, name in enumerate(vocabulary.names):
+            unknown = listed and name not in seen and name not in held
+            expected = odd.get(name, math.nan if unknown else float(name in held))
+            assert matrix[row, column] == expected or (math.isnan(expected) and np.isnan(matrix[row, column]))
+
+
+def test_an_unknown_name_among_values_is_refused_with_its_place() -> None:
+    vocabulary = LabelVocabulary(("sports", "health"))
+    for values, annotated in (([{}, {"sprots": 0.5}], None), (None, [(), ("sprots",)])):
+        with pytest.raises(LabelError) as refusal:
+            vocabulary.encode_values([(), ()], values, annotated, where=lambda row: f"a.jsonl, line {row + 1}")
+        assert str(refusal.value) == (
+            'a.jsonl, line 2: label "sprots" is not in the vocabulary (did you mean "sports"?).'
+        )

@@ -57,3 +57,30 @@ def test_what_the_loss_counts_is_averaged_over_the_steps_of_an_epoch(
     batches = training_batches(prepared, batch_size=10, seed=0)  # 4 steps an epoch
     history = fit(build_learner(settings, loss=Counting()), batches, folder=tmp_path, settings=settings)
     assert [epoch.diagnostics for epoch in history] == [{"steps": 2.5}, {"steps": 6.5}]
+
+
+class Views(nn.BCEWithLogitsLoss):
+    """A loss that keeps what it saw."""
+
+    seen: Tensor
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002  the name of its base
+        self.seen = input.detach()
+        return super().forward(input, target[:, None].expand_as(input))
+
+
+def test_views_of_an_example_differ_by_the_dropout_alone(
+    prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    settings = Training(epochs=1, views=2)
+    loss = Views()
+    fit(
+        build_learner(settings, loss=loss),
+        training_batches(prepared, batch_size=37, seed=0),
+        folder=tmp_path,
+        settings=settings,
+    )
+    assert loss.seen.shape == (37, 2, 3)
+    first, second = loss.seen.unbind(1)
+    assert not torch.equal(first, second)
+    assert torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1] > 0.3

@@ -1,21 +1,52 @@
-"""Prepared items and their labels in batches: seeded by epoch, and of like length where length costs."""
+"""Prepared items and their labels, and batches of both."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from labelcontrast.data.examples import Examples
-from labelcontrast.encoders.base import Encoder
+from labelcontrast.data.readers.cells.arrow_column import CHUNK, ArrowColumn
+from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
+from labelcontrast.encoders.base import Encoder, Items
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
-POOL = 50
-"""Batches whose examples are sorted by length together: wide enough to save padding, narrow enough to stay random."""
+
+class LazyItems(Sequence[Any]):
+    """Items that are made ready when a batch asks for them, and not kept: for texts that stay in their file."""
+
+    def __init__(self, encoder: Encoder, texts: ArrowColumn) -> None:
+        self._encoder = encoder
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
+        """Make one item ready, or a list of them."""
+        if isinstance(index, slice):
+            return self._encoder.prepare(self._texts[index])
+        return self.take([index])[0]
+
+    def take(self, indices: Sequence[int]) -> Items:
+        """Make the items at these positions ready together."""
+        return self._encoder.prepare(self._texts.take(indices))
+
+    def select(self, indices: np.ndarray) -> "LazyItems":
+        """Keep the items at these positions."""
+        return LazyItems(self._encoder, self._texts.select(indices))
+
+    def lengths(self) -> np.ndarray:
+        """Measure every item, some thousands at a time."""
+        starts = range(0, len(self), CHUNK)
+        parts = [[self._encoder.length(item) for item in self[start : start + CHUNK]] for start in starts]
+        return np.array(list(chain.from_iterable(parts)), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -26,6 +57,8 @@ class Prepared:
     lengths: np.ndarray
     collate: Callable[[Sequence[Any]], Mapping[str, Tensor]]
     labels: sp.csr_array | None = None
+    targets: sp.csr_array | None = None
+    """What a loss sees in place of the labels, where some are soft, or unknown (NaN)."""
 
     def __len__(self) -> int:
         """Count the examples."""
@@ -33,76 +66,62 @@ class Prepared:
 
     def batch(self, indices: Sequence[int]) -> tuple[Mapping[str, Tensor], Tensor]:
         """Collate the inputs and densify the labels of some examples; without labels, a matrix of width 0."""
-        inputs = self.collate([self.items[index] for index in indices])
+        inputs = self.collate(self._items_at(indices))
         if self.labels is None:
             return inputs, torch.zeros(len(indices), 0)
-        return inputs, torch.from_numpy(self.labels[list(indices)].toarray()).float()
+        seen = self.labels if self.targets is None else self.targets
+        return inputs, torch.from_numpy(seen[list(indices)].toarray()).float()
 
     def select(self, indices: np.ndarray) -> "Prepared":
         """Keep some of the examples, in the order given."""
         labels = None if self.labels is None else self.labels[indices]
-        return Prepared([self.items[index] for index in indices], self.lengths[indices], self.collate, labels)
+        targets = None if self.targets is None else self.targets[indices]
+        lazy = self.items.select(indices) if isinstance(self.items, LazyItems) else None
+        items = [self.items[index] for index in indices] if lazy is None else lazy
+        return Prepared(items, self.lengths[indices], self.collate, labels, targets)
+
+    def _items_at(self, indices: Sequence[int]) -> Any:  # noqa: ANN401
+        """Take the items of a batch, or make them ready now."""
+        if isinstance(self.items, LazyItems):
+            return self.items.take(indices)
+        return [self.items[index] for index in indices]
 
 
 def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None) -> Prepared:
     """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary."""
-    items = encoder.prepare(examples.inputs)
-    lengths = np.array([encoder.length(item) for item in items])
-    labels = None if vocabulary is None else vocabulary.encode(examples.label_sets or [], where=examples.where)
-    return Prepared(items, lengths, encoder.collate, labels)
-
-
-class ShuffledBatches(Sampler[list[int]]):
-    """Batches of indices in an order that is a function of seed and epoch alone, so a resumed run sees the same.
-
-    Examples of like length share a batch: shuffle, cut into pools of 50 batches, sort each pool by length, cut into
-    batches, shuffle the batches. A last batch of fewer than ``smallest`` examples is left out, since an anchor alone
-    has nothing to be contrasted with.
-
-    Example:
-        >>> batches = ShuffledBatches(np.array([3, 1, 2, 1, 3]), batch_size=2, seed=0, smallest=2)
-        >>> len(batches), sorted(len(batch) for batch in batches)
-        (2, [2, 2])
-    """
-
-    def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int, smallest: int = 1) -> None:
-        self._lengths = lengths
-        self._batch_size = batch_size
-        self._seed = seed
-        self._smallest = smallest
-        self._epoch = 0
-        # Lightning calls set_epoch on ``batch_sampler.sampler``.
-        self.sampler = self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch's order comes next, counted from 0."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        """Count the batches of an epoch."""
-        whole, rest = divmod(len(self._lengths), self._batch_size)
-        return whole + (rest >= self._smallest and rest > 0)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches of the present epoch."""
-        random = np.random.default_rng([self._seed, self._epoch])
-        order = random.permutation(len(self._lengths))
-        pool = POOL * self._batch_size
-        batches = []
-        for start in range(0, len(order), pool):
-            chunk = order[start : start + pool]
-            chunk = chunk[np.argsort(self._lengths[chunk], kind="stable")]
-            batches += [chunk[at : at + self._batch_size] for at in range(0, len(chunk), self._batch_size)]
-        batches = [batch for batch in batches if len(batch) >= self._smallest]
-        for index in random.permutation(len(batches)):
-            yield batches[index].tolist()
+    items: Any
+    if isinstance(examples.inputs, ArrowColumn):
+        items = LazyItems(encoder, examples.inputs)
+        lengths = items.lengths()
+    else:
+        items = encoder.prepare(examples.inputs)
+        lengths = np.array([encoder.length(item) for item in items])
+    if vocabulary is None:
+        return Prepared(items, lengths, encoder.collate)
+    label_sets, where = examples.label_sets or [], examples.where
+    targets = None
+    if examples.values is not None or examples.annotated is not None:
+        targets = vocabulary.encode_values(label_sets, examples.values, examples.annotated, where=where)
+    return Prepared(items, lengths, encoder.collate, vocabulary.encode(label_sets, where=where), targets)
 
 
 def training_batches(
-    prepared: Prepared, *, batch_size: int, seed: int, smallest: int = 1
+    prepared: Prepared, *, batch_size: int, seed: int, smallest: int = 1, per_label: int | None = None
 ) -> "DataLoader[tuple[Mapping[str, Tensor], Tensor]]":
-    """Load shuffled batches of inputs and labels."""
-    sampler = ShuffledBatches(prepared.lengths, batch_size=batch_size, seed=seed, smallest=smallest)
+    """Load batches of inputs and labels: shuffled, or with so many examples of each label that a batch is about."""
+    sampler: SeededBatches
+    if per_label is None:
+        sampler = ShuffledBatches(prepared.lengths, batch_size=batch_size, seed=seed, smallest=smallest)
+    else:
+        assert prepared.labels is not None
+        sampler = MultiLabelBatches(
+            prepared.labels,
+            prepared.lengths,
+            batch_size=batch_size,
+            per_label=per_label,
+            seed=seed,
+            smallest=smallest,
+        )
     # The loader draws a base seed for workers; from a generator of its own, the stream of the dropout is not touched.
     generator = torch.Generator().manual_seed(seed)
     indices: Any = range(len(prepared))

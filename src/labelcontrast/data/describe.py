@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, triu
 
-from labelcontrast.data.duplicates import Repeat, duplicates
+from labelcontrast.data.doctor.duplicates import Repeat, duplicates
 from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.published.statistics import Comparison, compare_published
 from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.vocabulary import LabelVocabulary
@@ -98,6 +99,8 @@ class Description:
     truncations: tuple[Truncation, ...]
     """Empty where no text is cut, or the lengths were not given."""
     max_length: int | None
+    published: Comparison | None = None
+    """The published figures beside those found, for a known data set."""
 
     @property
     def rare(self) -> tuple[LabelCount, ...]:
@@ -139,6 +142,7 @@ def describe(
         repeats=duplicates(splits),
         truncations=_truncations(token_lengths or {}, max_length),
         max_length=max_length,
+        published=compare_published(splits),
     )
 
 

@@ -23,6 +23,7 @@ def render(description: Description) -> str:
     sections = [
         _source(description),
         _parts(description),
+        _published(description),
         _labels(description),
         _histogram(description),
         _pairs(description),
@@ -62,6 +63,18 @@ def _figures(part: PartFigures) -> tuple[str, ...]:
     """Write the figures of a part."""
     mean, *counts = part.labels_mean, part.labels_min, part.labels_max, part.unlabelled, part.label_sets, part.absent
     return f"{part.examples:,}", f"{mean:.2f}", *(f"{count:,}" for count in counts)
+
+
+def _published(description: Description) -> list[str]:
+    """Put the published figures beside those found, and mark where they differ."""
+    if description.published is None:
+        return []
+    rows = [
+        (it.name, f"{it.published:,.6g}", f"{it.found:,.2f}".removesuffix(".00"), "" if it.agrees else "differs")
+        for it in description.published.figures
+    ]
+    head = f"{description.published.title}, published by {description.published.source}"
+    return [*wrap(head, WIDTH), *_table([("", "published", "found", ""), *rows], left=(0, 3))]
 
 
 def _labels(description: Description) -> list[str]:

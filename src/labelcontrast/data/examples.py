@@ -1,6 +1,6 @@
 """Examples: inputs of one kind, each with a set of labels, and where they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, TypeVar, cast
@@ -8,11 +8,12 @@ from typing import Literal, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.encoders.base import Kind
 
 T = TypeVar("T")
 Part = Literal["train", "val", "test"]
-Inputs = list[str] | list[Path] | NDArray[np.float32]
+Inputs = list[str] | list[Path] | ArrowColumn | NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Examples:
     """
 
     inputs: Inputs
-    """Texts, paths of pictures, or an array [examples, features] of 32-bit numbers."""
+    """Texts, in memory or in their file; paths of pictures; or an array [examples, features] of 32-bit numbers."""
     label_sets: list[tuple[str, ...]] | None
     """The labels of each example; None where the file has no labels at all, as the input of a prediction."""
     kind: Kind
@@ -47,6 +48,14 @@ class Examples:
     """The part of the split that each example belongs to, where the file says so."""
     counted: str = "line"
     """What ``lines`` counts: a line, or a row where the file has no lines."""
+    dataset: str | None = None
+    """The known data set that these are of, as ``aapd``, where the folder shows it."""
+    values: list[dict[str, float]] | None = None
+    """Of each example, the labels whose value is neither 0 nor 1: a number between, or NaN where it is unknown."""
+    annotated: list[tuple[str, ...]] | None = None
+    """Of each example, the labels that somebody looked for: any other that it does not have is unknown."""
+    parents: Mapping[str, tuple[str, ...]] | None = None
+    """The labels directly above a label, where the data have a hierarchy; a label at the top is not named."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,12 +69,22 @@ class Examples:
 
         return replace(
             self,
-            inputs=self.inputs[rows] if isinstance(self.inputs, np.ndarray) else cast("Inputs", at(self.inputs)),
+            inputs=self._inputs_at(rows),
             label_sets=None if self.label_sets is None else at(self.label_sets),
             ids=at(self.ids),
             lines=at(self.lines),
             parts=None if self.parts is None else at(self.parts),
+            values=None if self.values is None else at(self.values),
+            annotated=None if self.annotated is None else at(self.annotated),
         )
+
+    def _inputs_at(self, rows: NDArray[np.int64]) -> Inputs:
+        """Take the inputs at these positions, each kind in its own way."""
+        if isinstance(self.inputs, np.ndarray):
+            return self.inputs[rows]
+        if isinstance(self.inputs, ArrowColumn):
+            return self.inputs.select(rows)
+        return cast("Inputs", [self.inputs[row] for row in rows.tolist()])
 
     def where(self, index: int) -> str:
         """Say where the example at a position comes from, as ``reviews.jsonl, line 17``."""

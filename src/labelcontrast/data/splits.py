@@ -1,15 +1,17 @@
 """Train, validation and test: as the data have them, or by iterative stratification with a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.published.protocols import divide
 from labelcontrast.data.readers.assembly import PART_NAMES
-from labelcontrast.data.readers.registry import data_files, format_of, read_as
+from labelcontrast.data.readers.registry import data_files, format_of, read_as, read_parts
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.stratification import checked_fractions, iterative_stratification
 from labelcontrast.errors import DataError
@@ -47,6 +49,9 @@ def load_splits(
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
+    check_pictures: bool = True,
+    difficult: Literal["count", "leave_out"] = "count",
+    protocol: str = "official",
 ) -> Splits:
     r"""Read data and their parts: those that are there are kept, those that are missing are taken from train.
 
@@ -59,6 +64,9 @@ def load_splits(
         image: the column of the pictures' paths.
         labels: the column of label sets, or the columns of 0 and 1.
         separator: what stands between the labels of a cell.
+        check_pictures: whether a picture of a table that cannot be read is refused.
+        difficult: whether objects that PASCAL VOC marks difficult count.
+        protocol: the split of an official distribution: its own, ``paper`` or ``paper-small``.
 
     Raises:
         DataError: when data cannot be read, have no labels, or are too few for three parts.
@@ -74,8 +82,10 @@ def load_splits(
         ([14, 2, 4], ('food', 'price'))
     """
     checked_fractions(fractions)
-    wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator)
-    found, source = _found_parts(Path(path), wanted)
+    wanted = ColumnNames(
+        text=text, image=image, labels=labels, separator=separator, difficult=difficult, check_pictures=check_pictures
+    )
+    found, source = _found_parts(Path(path), wanted, protocol, seed)
     for examples in found.values():
         _check_part(examples, found["train"])
     vocabulary = _vocabulary(found)
@@ -89,12 +99,19 @@ def load_splits(
         **parts,
         how="; ".join(sentence for sentence in (source, drawn) if sentence),
         vocabulary=vocabulary,
-        warnings=_warnings(parts["train"], vocabulary),
+        warnings=(*_warnings(parts["train"], vocabulary), *_about_values(parts.values())),
     )
 
 
-def _found_parts(path: Path, wanted: ColumnNames) -> tuple[dict[Part, Examples], str]:
+def _found_parts(path: Path, wanted: ColumnNames, protocol: str, seed: int) -> tuple[dict[Part, Examples], str]:
     """Read the parts that the data have, train at least; and say where they come from."""
+    if known := read_parts(path, wanted):
+        found = divide(known, protocol, seed=seed)
+        which = "of the distribution" if protocol == "official" else f'by the protocol "{protocol}"'
+        return found, f"{_joined(found)} {which}"
+    if protocol != "official":
+        message = f'the protocol "{protocol}" is for official distributions; this is none that is known.'
+        raise DataError(message, path=path)
     if path.is_dir() and (files := _part_files(path)):
         found = {part: read_as(files[part], wanted) for part in PARTS if part in files}
         return found, f"{_joined(found)} as in the folder" if len(found) > 1 else ""
@@ -151,9 +168,10 @@ def _vocabulary(found: dict[Part, Examples]) -> LabelVocabulary:
     given = dict.fromkeys(chain.from_iterable(examples.label_names or () for examples in found.values()))
     if given:
         return LabelVocabulary(tuple(given))
-    return LabelVocabulary.from_label_sets(
-        chain.from_iterable(examples.label_sets or [] for examples in found.values())
-    )
+    named = [
+        (examples.label_sets or [], examples.values or [], examples.annotated or []) for examples in found.values()
+    ]
+    return LabelVocabulary.from_label_sets(chain.from_iterable(chain.from_iterable(named)))
 
 
 def _complete(
@@ -189,6 +207,13 @@ def _warnings(train: Examples, vocabulary: LabelVocabulary) -> tuple[str, ...]:
         return ()
     which = f"{len(absent)} of {len(vocabulary)} labels: {listed(absent, most=5)}"
     return (f"no training example has {which}. They stay in the vocabulary, but cannot be learned.",)
+
+
+def _about_values(parts: Iterable[Examples]) -> tuple[str, ...]:
+    """Say what becomes of soft and unknown labels."""
+    if all(examples.values is None and examples.annotated is None for examples in parts):
+        return ()
+    return ("some labels are soft or unknown: training takes them so; figures and metrics count from 0.5 as present.",)
 
 
 def _joined(names: Sequence[str] | dict[Part, Examples]) -> str:

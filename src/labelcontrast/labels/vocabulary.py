@@ -1,10 +1,11 @@
 """The labels in a fixed order: from label sets to a sparse multi-hot matrix, and back."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, pairwise, repeat
+from math import nan
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,6 +92,49 @@ class LabelVocabulary:
         matrix.data[:] = 1
         return matrix
 
+    def encode_values(
+        self,
+        label_sets: Sequence[Sequence[str]],
+        values: Sequence[Mapping[str, float]] | None = None,
+        annotated: Sequence[Sequence[str]] | None = None,
+        *,
+        where: Callable[[int], str] | None = None,
+    ) -> csr_array[Any, tuple[int, int]]:
+        """Write label sets with soft and unknown labels as a matrix, a row an example.
+
+        Args:
+            label_sets: the labels of each example.
+            values: of each example, labels whose value is another than the set says: a number from 0 to 1, or NaN.
+            annotated: of each example, the labels that somebody looked for; another one that is neither in its set nor
+                among its values is unknown.
+            where: says where the example at a position comes from.
+
+        Returns:
+            A matrix [examples, labels] in 32 bits, sparse: a number from 0 to 1, or NaN where a label is unknown. With
+            ``annotated`` it has an entry for every unknown label.
+
+        Raises:
+            LabelError: when a label is not in the vocabulary.
+
+        Example:
+            >>> vocabulary = LabelVocabulary(("a", "b", "c"))
+            >>> vocabulary.encode_values([("a", "b")], [{"b": 0.7}], [("a", "b")]).toarray().tolist()
+            [[1.0, 0.699999988079071, nan]]
+        """
+        matrix = self.encode(label_sets, where=where).astype(np.float32)
+        rows = []
+        for row in range(len(label_sets)):
+            held = values[row] if values else {}
+            place = None if where is None else partial(_at, where, row)
+            own = self.encode([tuple(held)], where=place).indices.tolist()
+            changed = {column: held[self.names[column]] for column in own}
+            if annotated is not None:
+                looked_for = self.encode([annotated[row]], where=place).indices.tolist()
+                seen = {*looked_for, *changed, *matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist()}
+                changed |= {column: nan for column in range(len(self)) if column not in seen}
+            rows.append(changed)
+        return _overridden(matrix, rows)
+
     def decode(self, matrix: object) -> list[tuple[str, ...]]:
         """Read a multi-hot matrix, dense or sparse, as label sets; each in the order of the vocabulary."""
         sparse = csr_array(matrix)
@@ -130,3 +174,23 @@ class LabelVocabulary:
         """Refuse a label that is not known, with the nearest that is."""
         message = f'label "{label}" is not in the vocabulary{nearest(str(label), self.names)}.'
         raise LabelError(message, path=place)
+
+
+def _at(where: Callable[[int], str], row: int, _: int) -> str:
+    """Say where a row comes from, to what asks for the first of one."""
+    return where(row)
+
+
+def _overridden(matrix: csr_array, rows: Sequence[Mapping[int, float]]) -> csr_array[Any, tuple[int, int]]:
+    """Put values in the place of what a matrix has there."""
+    at = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    columns = np.fromiter(chain.from_iterable(rows), np.int64, count=len(at))
+    values = np.fromiter(chain.from_iterable(row.values() for row in rows), np.float32, count=len(at))
+    before = matrix.tocoo()
+    width = matrix.shape[1]
+    kept = ~np.isin(before.row.astype(np.int64) * width + before.col, at * width + columns)
+    entries = np.concatenate([before.data[kept], values])
+    places = np.concatenate([before.row[kept], at]), np.concatenate([before.col[kept], columns])
+    result = csr_array((entries, places), shape=matrix.shape)
+    result.sort_indices()
+    return result

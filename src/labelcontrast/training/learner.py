@@ -18,6 +18,7 @@ from labelcontrast.errors import RunError
 from labelcontrast.training.history import Epoch
 from labelcontrast.training.optimiser import build_adamw, rate_factor
 from labelcontrast.training.validation import Score
+from labelcontrast.training.views import make_views
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,13 @@ class Learner(pl.LightningModule):
         self._settings = settings
         self._rates = rates
         self._streams: list[Tensor] = []
+        self._views = make_views(settings)
 
     def training_step(self, batch: tuple[Mapping[str, Tensor], Tensor], _index: int) -> Tensor:
         """Compute the loss of one batch."""
         inputs, labels = batch
-        value: Tensor = self.loss(self.head(self.encoder(inputs)).float(), labels)
+        views = [self.head(self.encoder(view)).float() for view in self._views(inputs)]
+        value: Tensor = self.loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels)
         self._losses.append(value.detach())
         self._counted.append(getattr(self.loss, "diagnostics", {}))
         return value

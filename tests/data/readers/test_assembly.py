@@ -58,3 +58,11 @@ def test_a_row_without_text_is_refused(table: Rows, message: str) -> None:
     with pytest.raises(DataError) as refusal:
         examples_of(table, ColumnNames(), Path())
     assert str(refusal.value) == message
+
+
+def test_labels_that_nobody_looked_for_are_unknown(tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {"text": ["a", "b"], "labels": [["x"], []], "annotated": [["x", "y"], ["z"]]}
+    examples = examples_of(Rows(origin="a.jsonl", columns=columns, lines=[1, 2]), ColumnNames(), tmp_path)
+    assert examples.annotated == [("x", "y"), ("z",)]
+    assert examples.understood.endswith('; labels that are not in "annotated" are unknown')
+    assert examples.select([1]).annotated == [("z",)]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.sparse import csr_array
 
 from labelcontrast.data.readers.npz import read_npz
 from labelcontrast.data.readers.rows import ColumnNames
@@ -82,7 +83,7 @@ def broken(value: float) -> np.ndarray:
         ({"X": X.astype(str), "Y": Y}, "X must be numbers [examples, features]. Got <U32 [3, 2]."),
         ({"X": X[:0], "Y": Y[:0]}, "X must be numbers [examples, features]. Got float32 [0, 2]."),
         ({"X": X, "Y": Y[:2]}, "Y must be 0 and 1 [3 examples, labels]. Got uint8 [2, 2]."),
-        ({"X": X, "Y": Y * 2}, "Y[0, 0] must be 0 or 1. Got 2."),
+        ({"X": X, "Y": Y * 2}, "Y[0, 0] must be 0, 1, a number between, or NaN or -1 where it is unknown. Got 2."),
         ({"X": X, "Y": Y, "label_names": ["a"]}, "there are 1 label_names, but Y has 2 columns."),
         ({"X": X, "Y": Y, "label_names": ["a", "a"]}, 'label "a" stands twice in the vocabulary.'),
         ({"X": X, "Y": Y, "split": [0, 1, 3]}, "split must be 3 numbers, each 0 (train), 1 (test) or 2 (val)."),
@@ -103,3 +104,23 @@ def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(DataError) as refusal:
         read_npz(path, ColumnNames())
     assert str(refusal.value) == f"{path}: not a NumPy archive that can be read."
+
+
+def test_labels_may_be_soft_or_unknown(tmp_path: Path) -> None:
+    soft = np.array([[1, 0.25], [np.nan, 0.75], [-1, 0]])
+    examples = read_npz(saved(tmp_path / "a.npz", X=X, Y=soft), ColumnNames())
+    assert examples.label_sets == [("label_0",), ("label_1",), ()]
+    assert repr(examples.values) == "[{'label_1': 0.25}, {'label_0': nan, 'label_1': 0.75}, {'label_0': nan}]"
+
+
+def test_labels_may_be_sparse(tmp_path: Path) -> None:
+    matrix = csr_array(Y)
+    parts = {"Y_data": matrix.data, "Y_indices": matrix.indices, "Y_indptr": matrix.indptr, "Y_shape": matrix.shape}
+    sparse = read_npz(saved(tmp_path / "a.npz", X=X, **parts), ColumnNames())
+    dense = read_npz(saved(tmp_path / "b.npz", X=X, Y=Y), ColumnNames())
+    assert sparse.label_sets == dense.label_sets
+    assert sparse.label_names == dense.label_names
+    with pytest.raises(DataError, match="expected a CSR matrix in"):
+        read_npz(saved(tmp_path / "c.npz", X=X, Y_data=matrix.data), ColumnNames())
+    with pytest.raises(DataError, match="Y has 3 rows, but there are 2 examples"):
+        read_npz(saved(tmp_path / "d.npz", X=X[:2], **parts), ColumnNames())

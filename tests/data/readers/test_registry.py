@@ -135,7 +135,8 @@ def test_a_folder_is_its_one_data_file_or_its_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("a.jsonl.gz", ".jsonl"), ("a.CSV", ".csv"), ("a.npz.gz", ""), ("a.arff", ""), ("gz", "")]
+    ("name", "expected"),
+    [("a.jsonl.gz", ".jsonl"), ("a.CSV", ".csv"), ("a.npz.gz", ""), ("a.ARFF", ".arff"), ("gz", "")],
 )
 def test_the_end_of_the_name_chooses(name: str, expected: str) -> None:
     assert format_of(Path(name)) == expected
@@ -149,7 +150,7 @@ def refusal_of(path: Path) -> str:
 
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
     here = str(tmp_path)
-    known = ".jsonl, .ndjson, .json, .csv, .tsv, .parquet, .npz, .txt"
+    known = ".jsonl, .ndjson, .json, .csv, .tsv, .parquet, .npz, .arff, .txt"
     assert (
         refusal_of(tmp_path)
         == f"{here}: there is no data file and no picture in the folder. Known formats are {known}."
@@ -160,9 +161,24 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
         f'{here}/review.jsonl: there is no such file or folder (did you mean "reviews.jsonl"?).'
     )
     assert refusal_of(tmp_path / "x" / "y") == f"{here}/x/y: there is no such file or folder."
-    (tmp_path / "a.arff").write_text("@relation")
-    assert refusal_of(tmp_path / "a.arff") == (
-        f'{here}/a.arff: unknown format ".arff". Known are {known}, and .gz behind all but .parquet and .npz.'
+    (tmp_path / "a.xls").write_text("x")
+    assert refusal_of(tmp_path / "a.xls") == (
+        f'{here}/a.xls: unknown format ".xls". Known are {known}, and .gz behind the texts.'
     )
     (tmp_path / "b.csv").touch()
     assert refusal_of(tmp_path) == f'{here}: there are 2 data files: "b.csv", "reviews.jsonl". Name one of them.'
+
+
+def test_numbers_are_places_in_the_list_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "labels": [2, 0]}\n{"text": "y", "labels": []}\n')
+    assert read(path).label_sets == [("2", "0"), ()]
+    (tmp_path / "labels.json").write_text('["law", "fish", "milk"]')
+    assert read(path).label_sets == [("milk", "law"), ()]
+    assert read(path).understood.endswith("; numbers are places in labels.json")
+    (tmp_path / "labels.json").write_text('["0", "2"]')
+    assert read(path).label_sets == [("2", "0"), ()]
+    (tmp_path / "labels.json").write_text('["law", "fish"]')
+    with pytest.raises(LabelError) as refusal:
+        read(path)
+    assert str(refusal.value) == f"{path}, line 1: the label 2 is no place in labels.json; expected 0 to 1."

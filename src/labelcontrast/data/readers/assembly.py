@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.readers.label_cells import label_sets_of
+from labelcontrast.data.examples import Examples, Inputs, Part
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.data.readers.cells.label_cells import Labels, labels_of
 from labelcontrast.data.readers.pictures import pictures_of
 from labelcontrast.data.readers.rows import ID_NAMES, ColumnNames, Rows, input_column, label_columns, listed
 from labelcontrast.errors import DataError
 
+ANNOTATED = "annotated"
+"""The column of the labels that somebody looked for; the others of an example are unknown."""
 PART_NAMES: dict[str, Part] = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -31,31 +34,46 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
         raise DataError(message, path=rows.origin)
     labels = label_columns(rows, wanted)
     kind, column = input_column(rows, wanted, labels)
-    label_sets, labels_sentence = (
-        (None, "no labels") if labels is None else label_sets_of(rows, labels, wanted.separator)
+    read = Labels([], "no labels") if labels is None else labels_of(rows, labels, wanted.separator)
+    annotated = (
+        None if labels is None or ANNOTATED not in rows.columns else labels_of(rows, ANNOTATED, wanted.separator)
     )
-    ids = rows.named(ID_NAMES)
+    ids, parts = rows.named(ID_NAMES), _parts(rows)
     used = {column, ids, *([labels] if isinstance(labels, str) else labels or ())}
-    parts = _parts(rows)
-    unused = [name for name in rows.columns if name not in used and not (parts and name == "split")]
-    sentence = f'{rows.origin}: {len(rows):,} rows; {kind} in "{column}"; {labels_sentence}'
+    used |= {name for name, there in ((ANNOTATED, annotated), ("split", parts)) if there is not None}
+    said = [f'{kind} in "{column}"', read.sentence, *_about_columns(rows, used, annotated=annotated is not None)]
+    inputs: Inputs
+    inputs = _texts(rows, column) if kind == "text" else pictures_of(rows, column, folder, check=wanted.check_pictures)
     return Examples(
-        inputs=_texts(rows, column) if kind == "text" else pictures_of(rows, column, folder),
-        label_sets=label_sets,
+        inputs=inputs,
+        label_sets=None if labels is None else read.sets,
         kind=kind,
         ids=_ids(rows, ids),
         lines=rows.lines,
         origin=rows.origin,
-        understood=f"{sentence}; not used: {listed(unused)}" if unused else sentence,
+        understood=f"{rows.origin}: {len(rows):,} rows; {'; '.join(said)}",
         label_names=labels if isinstance(labels, tuple) else None,
         parts=parts,
         counted=rows.counted,
+        values=read.values,
+        annotated=None if annotated is None else annotated.sets,
+        parents=read.parents,
     )
 
 
-def _texts(rows: Rows, column: str) -> list[str]:
-    """Return the texts of a column, or refuse the first row that has none."""
+def _about_columns(rows: Rows, used: set[str | None], *, annotated: bool) -> list[str]:
+    """Say what becomes of the columns beside input and labels."""
+    said = [f'labels that are not in "{ANNOTATED}" are unknown'] if annotated else []
+    unused = [name for name in rows.columns if name not in used]
+    return [*said, f"not used: {listed(unused)}"] if unused else said
+
+
+def _texts(rows: Rows, column: str) -> list[str] | ArrowColumn:
+    """Return the texts of a column, or refuse the first row that has none; texts in a file stay there."""
     texts = []
+    cells = rows.columns[column]
+    if isinstance(cells, ArrowColumn):
+        return cells
     for row, cell in enumerate(rows.columns[column]):
         if cell is None:
             message = f'there is no "{column}"; expected a text.'

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.cells.label_values import PRESENT, Values
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.errors import DataError, LabelError
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 PARTS: tuple[Part, ...] = ("train", "test", "val")
-KNOWN = ("X", "features", "Y", "labels", "label_names", "split")
+SPARSE = ("Y_data", "Y_indices", "Y_indptr", "Y_shape")
+KNOWN = ("X", "features", "Y", "labels", *SPARSE, "label_names", "split")
 Array = NDArray[Any]
 
 
@@ -23,15 +26,16 @@ def read_npz(path: Path, _wanted: ColumnNames) -> Examples:
     """Read an archive of feature vectors.
 
     It holds ``X`` or ``features`` [examples, features]; where there are labels, ``Y`` or ``labels`` [examples, labels]
-    of 0 and 1 with ``label_names`` (else label_0, label_1, ...); and ``split`` (0 train, 1 test, 2 val). No pickle is
-    read.
+    of 0 and 1 with ``label_names`` (else label_0, label_1, ...); and ``split`` (0 train, 1 test, 2 val). A label may be
+    soft, a number between, or unknown, NaN or -1; and Y may be sparse: ``Y_data``, ``Y_indices``, ``Y_indptr`` and
+    ``Y_shape``, as a CSR matrix of SciPy has them. No pickle is read.
 
     Raises:
         DataError: when an array is missing, ragged or of another length, or a feature is not finite; with the place.
     """
     arrays = _arrays(path)
     features = _features(arrays, path)
-    label_sets, names = _labels(arrays, len(features), path)
+    label_sets, names, values = _labels(arrays, len(features), path)
     parts = _parts(arrays, len(features), path)
     labels = "no labels" if names is None else f"{len(names)} labels"
     return Examples(
@@ -45,6 +49,7 @@ def read_npz(path: Path, _wanted: ColumnNames) -> Examples:
         label_names=names,
         parts=parts,
         counted="row",
+        values=values,
     )
 
 
@@ -93,20 +98,23 @@ def _features(arrays: dict[str, Array], path: Path) -> NDArray[np.float32]:
 
 def _labels(
     arrays: dict[str, Array], rows: int, path: Path
-) -> tuple[list[tuple[str, ...]] | None, tuple[str, ...] | None]:
-    """Return the label sets and the names of the labels, or None for both."""
-    name = next((name for name in ("Y", "labels") if name in arrays), None)
+) -> tuple[list[tuple[str, ...]] | None, tuple[str, ...] | None, Values | None]:
+    """Return the label sets, the names of the labels, and soft and unknown labels; or None."""
+    name = next((name for name in ("Y", "labels", SPARSE[0]) if name in arrays), None)
     if name is None:
-        return None, None
-    hot = arrays[name]
-    if hot.ndim != 2 or hot.dtype.kind not in "biuf" or len(hot) != rows:
-        message = f"{name} must be 0 and 1 [{rows} examples, labels]. Got {hot.dtype} {list(hot.shape)}."
+        return None, None, None
+    hot = (
+        _sparse_labels(arrays, path) if name == SPARSE[0] else csr_array(_dense_labels(arrays[name], name, rows, path))
+    )
+    if hot.shape[0] != rows:
+        message = f"Y has {hot.shape[0]} rows, but there are {rows} examples."
         raise DataError(message, path=path)
-    wrong = np.argwhere((hot != 0) & (hot != 1))
+    known = ~np.isnan(hot.data) & (hot.data != -1)
+    wrong = np.flatnonzero(known & ((hot.data < 0) | (hot.data > 1)))
     if len(wrong):
-        row, column = wrong[0].tolist()
-        message = f"{name}[{row}, {column}] must be 0 or 1. Got {hot[row, column]}."
-        raise LabelError(message, path=path)
+        row, column = int(np.searchsorted(hot.indptr, wrong[0], side="right")) - 1, hot.indices[wrong[0]]
+        message = f"{name}[{row}, {column}] must be 0, 1, a number between, or NaN or -1 where it is unknown."
+        raise LabelError(f"{message} Got {hot.data[wrong[0]]:g}.", path=path)
     names = (
         tuple(map(str, arrays["label_names"]))
         if "label_names" in arrays
@@ -115,10 +123,44 @@ def _labels(
     if len(names) != hot.shape[1]:
         message = f"there are {len(names)} label_names, but {name} has {hot.shape[1]} columns."
         raise LabelError(message, path=path)
+    present = hot.astype(np.float64)
+    present.data = np.where(known & (hot.data >= PRESENT), 1.0, 0.0)
     try:
-        return LabelVocabulary(names).decode(hot), names
+        label_sets = LabelVocabulary(names).decode(present)
     except LabelError as error:
         raise LabelError(str(error), path=path) from None
+    return label_sets, names, _values(hot, known, names)
+
+
+def _dense_labels(hot: Array, name: str, rows: int, path: Path) -> Array:
+    """Return labels as a matrix of numbers, or refuse."""
+    if hot.ndim != 2 or hot.dtype.kind not in "biuf" or len(hot) != rows:
+        message = f"{name} must be 0 and 1 [{rows} examples, labels]. Got {hot.dtype} {list(hot.shape)}."
+        raise DataError(message, path=path)
+    return hot.astype(np.float64)
+
+
+def _sparse_labels(arrays: dict[str, Array], path: Path) -> csr_array:
+    """Put the parts of a CSR matrix together, or refuse."""
+    try:
+        data, indices, indptr, shape = (arrays[name] for name in SPARSE)
+        matrix = csr_array((data.astype(np.float64), indices, indptr), shape=tuple(shape.tolist()))
+        matrix.check_format()
+    except (KeyError, ValueError, TypeError) as error:
+        message = f"expected a CSR matrix in {listed(SPARSE)} ({error})."
+        raise DataError(message, path=path) from None
+    return matrix
+
+
+def _values(hot: csr_array, known: Array, names: tuple[str, ...]) -> Values | None:
+    """Return the labels of each example that are neither 0 nor 1."""
+    odd = np.flatnonzero(~known | ((hot.data != 0) & (hot.data != 1)))
+    if not len(odd):
+        return None
+    values: Values = [{} for _ in range(hot.shape[0])]
+    for row, place in zip((np.searchsorted(hot.indptr, odd, side="right") - 1).tolist(), odd.tolist(), strict=True):
+        values[row][names[hot.indices[place]]] = float(hot.data[place]) if known[place] else np.nan
+    return values
 
 
 def _parts(arrays: dict[str, Array], rows: int, path: Path) -> list[Part] | None:

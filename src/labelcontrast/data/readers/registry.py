@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
-from labelcontrast.data.examples import Examples
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.hub import is_hub, read_hub
 from labelcontrast.data.readers.lines import read_json_lines, read_plain_text
 from labelcontrast.data.readers.npz import read_npz
+from labelcontrast.data.readers.official.arff import read_arff
+from labelcontrast.data.readers.official.recognition import read_official
 from labelcontrast.data.readers.pictures import pictures_in, read_picture_folder
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.readers.tables import read_parquet, read_separated
-from labelcontrast.errors import DataError, nearest
+from labelcontrast.errors import DataError, LabelError, nearest
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
@@ -21,6 +25,7 @@ READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
     ".tsv": read_separated,
     ".parquet": read_parquet,
     ".npz": read_npz,
+    ".arff": read_arff,
     ".txt": read_plain_text,
 }
 COMPRESSED = (".jsonl.gz", ".ndjson.gz", ".json.gz", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -57,8 +62,20 @@ def read(
     return read_as(Path(path), wanted)
 
 
+def read_parts(path: Path, wanted: ColumnNames) -> dict[Part, Examples] | None:
+    """Read what is known to come in parts of its own: a data set of the hub, or an official distribution; else None."""
+    if is_hub(path):
+        return read_hub(path, wanted)
+    return read_official(path, wanted) if path.is_dir() else None
+
+
 def read_as(path: Path, wanted: ColumnNames) -> Examples:
     """Read a file or a folder with the columns that the user named."""
+    if parts := read_parts(path, wanted):
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        message = f"it has the parts {listed(list(parts))}; expected the file or folder of one."
+        raise DataError(message, path=path)
     if not path.exists():
         message = f"there is no such file or folder{_near(path)}."
         raise DataError(message, path=path)
@@ -66,9 +83,7 @@ def read_as(path: Path, wanted: ColumnNames) -> Examples:
         return _read_folder(path, wanted)
     reader = READERS.get(format_of(path))
     if reader is None:
-        message = (
-            f'unknown format "{path.suffix}". Known are {", ".join(READERS)}, and .gz behind all but .parquet and .npz.'
-        )
+        message = f'unknown format "{path.suffix}". Known are {", ".join(READERS)}, and .gz behind the texts.'
         raise DataError(message, path=path)
     if path.stat().st_size == 0:
         message = "the file is empty."
@@ -113,7 +128,23 @@ def _in_given_order(examples: Examples, path: Path) -> Examples:
     beside = path.parent / LABEL_ORDER
     if examples.label_sets is None or examples.label_names is not None or beside == path or not beside.exists():
         return examples
-    return replace(examples, label_names=LabelVocabulary.load(beside).names)
+    names = LabelVocabulary.load(beside).names
+    return _numbers_named(replace(examples, label_names=names), names)
+
+
+def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
+    """Take labels that are all whole numbers, and none of them a name, as places in the list of names from 0."""
+    assert examples.label_sets is not None
+    held = set(chain.from_iterable(examples.label_sets))
+    if not held or not all(label.isdecimal() for label in held) or held & set(names):
+        return examples
+    for row, labels in enumerate(examples.label_sets):
+        for label in labels:
+            if int(label) >= len(names):
+                message = f"the label {label} is no place in {LABEL_ORDER}; expected 0 to {len(names) - 1}."
+                raise LabelError(message, path=examples.where(row))
+    named = [tuple(names[int(label)] for label in labels) for labels in examples.label_sets]
+    return replace(examples, label_sets=named, understood=f"{examples.understood}; numbers are places in {LABEL_ORDER}")
 
 
 def _near(path: Path) -> str:

@@ -1,8 +1,9 @@
 """A file as columns, and which column is what: before this a file has columns, after it an input and labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Literal
 
 from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import ConfigError, DataError, nearest
@@ -53,6 +54,10 @@ class ColumnNames:
     """One column of label sets; or several columns of 0 and 1, as a sequence or joined by commas."""
     separator: str | None = None
     """What stands between the labels of a cell."""
+    check_pictures: bool = True
+    """Whether a picture that cannot be read is refused; else it is kept, for the doctor to see."""
+    difficult: Literal["count", "leave_out"] = "count"
+    """Whether objects that PASCAL VOC marks difficult give a picture their label."""
 
     def __post_init__(self) -> None:
         """Refuse an example that would be two inputs."""
@@ -67,20 +72,21 @@ class Rows:
     """What a file of rows holds; a cell that a row does not have is None."""
 
     origin: str
-    columns: dict[str, list[object]]
+    columns: Mapping[str, Sequence[object]]
     lines: Sequence[int]
     counted: str = "line"
 
     def __len__(self) -> int:
         return len(self.lines)
 
-    def where(self, row: int) -> str:
-        """Say where a row stands, as ``reviews.jsonl, line 17``."""
-        return f"{self.origin}, {self.counted} {self.lines[row]}"
+    def where(self, row: int, column: str | None = None) -> str:
+        """Say where a row stands, as ``reviews.jsonl, line 17``; of a cell, with its column."""
+        place = f"{self.origin}, {self.counted} {self.lines[row]}"
+        return place if column is None else f'{place}, column "{column}"'
 
     def named(self, names: Sequence[str]) -> str | None:
         """Find the first column that has one of these names, whatever its case."""
-        known = {column.lower(): column for column in reversed(self.columns)}
+        known = {column.lower(): column for column in reversed(list(self.columns))}
         return next((known[name] for name in names if name in known), None)
 
     def required(self, name: str) -> str:
@@ -136,7 +142,7 @@ def input_column(rows: Rows, wanted: ColumnNames, labels: str | tuple[str, ...] 
     return "text", max(lengths, key=lambda name: lengths[name])
 
 
-def listed(names: Sequence[str] | dict[str, list[object]], most: int = 8) -> str:
+def listed(names: Sequence[str] | Mapping[str, object], most: int = 8) -> str:
     """Write names in quotes, the first few of many.
 
     Example:
@@ -148,8 +154,9 @@ def listed(names: Sequence[str] | dict[str, list[object]], most: int = 8) -> str
 
 
 def _is_binary(cells: Sequence[object]) -> bool:
-    """Say whether every cell is 0 or 1."""
-    return all(isinstance(cell, str | int | float) and cell in ONE_OR_ZERO for cell in cells)
+    """Say whether every cell is 0, 1, or empty or -1 where it is unknown."""
+    known = [cell for cell in cells if cell not in (None, "", "-1", -1)]
+    return bool(known) and all(isinstance(cell, str | int | float) and cell in ONE_OR_ZERO for cell in known)
 
 
 def _names_a_picture(cell: object) -> bool:

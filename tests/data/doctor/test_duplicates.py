@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from labelcontrast.data.duplicates import duplicates, fingerprints
+from labelcontrast.data.doctor.duplicates import duplicates, fingerprints
 from labelcontrast.data.examples import Examples, Inputs, Kind
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.labels.vocabulary import LabelVocabulary

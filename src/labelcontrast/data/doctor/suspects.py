@@ -1,0 +1,139 @@
+"""Labels that are probably wrong: those that a probe, which has not seen the example, contradicts with confidence."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.sparse import csr_array
+from scipy.special import expit
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import KFold
+
+from labelcontrast.data.examples import Examples
+from labelcontrast.errors import MissingExtraError
+from labelcontrast.evaluation.probes.logistic import solve_logistic
+
+FOLDS = 5
+ENOUGH = 10
+"""A label with fewer training examples is not judged."""
+WIDTH = 128
+SURE, LEARNED = 0.9, 0.5
+STRENGTH = 1e-2
+"""Weight of the penalty of the probe, beside the mean loss: best or near it by the loss out of fold on small sets."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label of an example that is probably wrong."""
+
+    row: int
+    label: int
+    present: bool
+    """What the data say."""
+    probability: float
+    """What the probe says."""
+
+
+def plain_features(examples: Examples, *, seed: int = 0) -> Float[np.ndarray, "examples dim"]:
+    """Make features without an encoder: of texts TF-IDF, of pictures small ones, of vectors themselves; 128 at most.
+
+    Args:
+        examples: whatever they are; an unreadable picture has zeros.
+        seed: of the projection.
+    """
+    if isinstance(examples.inputs, np.ndarray):
+        raw = examples.inputs.astype(np.float64)
+    elif examples.kind == "text":
+        words = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b", dtype=np.float64)
+        try:
+            raw = words.fit_transform(list(map(str, examples.inputs)))
+        except ValueError:  # no word stands in two texts
+            return np.zeros((len(examples), 1))
+    else:
+        raw = np.stack([_small(Path(path)) for path in examples.inputs])
+    width = min(WIDTH, min(raw.shape) - 1)
+    if raw.shape[1] > WIDTH and width > 0:
+        raw = TruncatedSVD(width, random_state=seed).fit_transform(raw)
+    dense = raw.toarray() if hasattr(raw, "toarray") else raw
+    spread = dense.std(0)
+    features: NDArray[np.float64] = (dense - dense.mean(0)) / np.where(spread > 0, spread, 1)
+    return features
+
+
+def out_of_fold(
+    features: Float[np.ndarray, "examples dim"], labels: csr_array, *, seed: int = 0
+) -> Float[np.ndarray, "examples labels"]:
+    """Let a logistic probe, fitted on four fifths, say how probable each label is in the last fifth, five times.
+
+    Returns:
+        Probabilities; NaN for a label with fewer than ten examples, or that has none in a fold's training part.
+    """
+    hot = labels.toarray().astype(np.float64)
+    judged = np.flatnonzero((hot.sum(0) >= ENOUGH) & (hot.sum(0) <= len(hot) - ENOUGH))
+    probabilities = np.full(hot.shape, np.nan)
+    design = np.column_stack([features, np.ones(len(features))])
+    for train, unseen in KFold(FOLDS, shuffle=True, random_state=seed).split(design):
+        both = judged[(hot[train][:, judged].min(0) == 0) & (hot[train][:, judged].max(0) == 1)]
+        start = np.zeros((design.shape[1], len(both)))
+        weights = solve_logistic(design[train], hot[np.ix_(train, both)], start, strength=STRENGTH, tolerance=1e-2)
+        probabilities[np.ix_(unseen, both)] = expit(design[unseen] @ weights)
+    return probabilities
+
+
+def suspects(probabilities: Float[np.ndarray, "examples labels"], labels: csr_array) -> list[Suspect]:
+    r"""Find the labels that the probe contradicts as confidently as it usually agrees, the worst first.
+
+    A present label is suspected when its probability is at most the mean over examples without it, an absent one when
+    it is at least the mean over examples with it, and either only when that is far on the wrong side,
+
+    .. math:: |p_{il} - y_{il}| \ge 0.9 ,
+
+    which ranks them. Only labels are judged that the probe has learned: whose mean over examples with it is one half.
+
+    Reference: Northcutt, Jiang and Chuang, Confident learning, 2021; one label against the rest.
+    """
+    hot = labels.toarray().astype(bool)
+    known = ~np.isnan(probabilities)
+    filled = np.where(known, probabilities, 0)
+    with_it = (filled * hot).sum(0) / np.maximum((known & hot).sum(0), 1)
+    without = (filled * ~hot).sum(0) / np.maximum((known & ~hot).sum(0), 1)
+    distance = np.abs(filled - hot)
+    contradicted = np.where(hot, filled <= without, filled >= with_it) & (distance >= SURE)
+    rows, columns = np.nonzero(known & (with_it >= LEARNED) & contradicted)
+    order = np.argsort(-distance[rows, columns], kind="stable")
+    return [
+        Suspect(row, column, bool(hot[row, column]), float(probabilities[row, column]))
+        for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True)
+    ]
+
+
+def cleanlab_rows(probabilities: Float[np.ndarray, "examples labels"], labels: csr_array) -> list[int]:
+    """Let cleanlab name the examples whose label set is probably wrong, the worst first; its extra must be installed.
+
+    Raises:
+        MissingExtraError: when cleanlab is not there.
+    """
+    try:
+        judge = import_module("cleanlab.multilabel_classification.filter").find_label_issues
+    except ImportError:
+        what = "the bridge to cleanlab"
+        raise MissingExtraError(what, "cleanlab") from None
+    judged = np.flatnonzero(~np.isnan(probabilities).any(0))
+    sets = [np.flatnonzero(row).tolist() for row in labels.toarray()[:, judged]]
+    rows = judge(sets, probabilities[:, judged], return_indices_ranked_by="self_confidence", n_jobs=1)
+    return [int(row) for row in rows]
+
+
+def _small(path: Path) -> NDArray[np.float64]:
+    """Shrink a picture to 16 x 16 points of three colours; zeros for an unreadable one."""
+    try:
+        with Image.open(path) as image:
+            points = np.asarray(image.convert("RGB").resize((16, 16), Image.Resampling.BOX), dtype=np.float64)
+    except (OSError, SyntaxError, ValueError):
+        return np.zeros(16 * 16 * 3)
+    return points.ravel() / 255

@@ -1,0 +1,1 @@
+"""What others have published about data sets: their figures, and how they divided them."""

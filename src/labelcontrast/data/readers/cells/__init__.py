@@ -1,0 +1,1 @@
+"""What stands in the label columns of a file, in every form that labels are written in."""

@@ -1,0 +1,220 @@
+"""What stands in a label column, as label sets: lists, delimited text, single labels, objects, columns of 0 and 1."""
+
+import json
+from ast import literal_eval
+from collections.abc import Callable, Sequence
+from math import isnan
+from typing import NamedTuple
+
+from labelcontrast.data.readers.cells.label_values import (
+    STEP,
+    LabelSets,
+    Values,
+    divided,
+    parents_of,
+    value_of,
+    with_ancestors,
+)
+from labelcontrast.data.readers.rows import Rows, listed
+from labelcontrast.errors import LabelError
+
+READABLE = {"text", "a list", "a number", "an object"}
+SEPARATORS = (";", "|", ",")
+_TYPES = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number", dict: "an object"}
+
+
+class Labels(NamedTuple):
+    """The labels of every row."""
+
+    sets: LabelSets
+    sentence: str
+    """What was understood."""
+    values: Values | None = None
+    """What a set cannot say: soft and unknown labels."""
+    parents: dict[str, tuple[str, ...]] | None = None
+    """The label above each label, where labels are paths."""
+
+
+def labels_of(rows: Rows, labels: str | tuple[str, ...], separator: str | None = None) -> Labels:
+    """Read the labels of every row.
+
+    A cell is a list of names or of numbers, a list of 0 and 1 for ``label_0``, ``label_1``, ..., text with a separator
+    between names, one name, or an object of names with values. A value, there and in a column for each label, is 0, 1,
+    a number between, or unknown (null, empty, NaN or -1). A name with `` > `` in it is a path through a hierarchy.
+
+    Args:
+        rows: the file.
+        labels: one column of label sets, or several columns of values.
+        separator: what stands between the labels of a cell; found by looking where it is None.
+
+    Returns:
+        The label set of each row, each label once, in the order of the file; what was understood; and soft and unknown
+        labels. A soft label of 0.5 and more is in the set too.
+
+    Raises:
+        LabelError: when cells are of different types, or one is nothing that a label can be.
+
+    Example:
+        >>> rows = Rows(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
+        >>> labels_of(rows, "tags")[:2]
+        ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
+    """
+    if not isinstance(labels, str):
+        table = [_values_of_columns(rows, labels, row) for row in range(len(rows))]
+        return _valued(table, f"labels are the {len(labels)} columns of 0 and 1 {listed(labels, most=4)}")
+    cells = rows.columns[labels]
+    expected = _one_type(rows, labels, cells)
+    if expected == "an object":
+        table = [_values_of_object(cell, rows, row, labels) for row, cell in enumerate(cells)]
+        return _valued(table, f'labels in "{labels}", an object a row')
+    if expected == "a number":
+        sets: LabelSets = [(_whole(cell, rows, row, labels),) for row, cell in enumerate(cells)]
+        return Labels(sets, f'one label a row, a number in "{labels}"')
+    if expected == "a list" and (width := _multi_hot_width(cells)):
+        table = [_values_of_list(cell, rows, row, labels) for row, cell in enumerate(cells)]
+        return _valued(table, f'labels in "{labels}", a list of {width} values a row')
+    if expected == "text":
+        return _pathed(*_from_text([str(cell) for cell in cells], rows, labels, separator))
+    return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", a list a row')
+
+
+def _valued(table: list[dict[str, float]], sentence: str) -> Labels:
+    """Divide values into sets and what a set cannot say."""
+    sets, values = divided(table)
+    if values is None:
+        return Labels(sets, sentence)
+    unknown = sum(isnan(value) for row in values for value in row.values())
+    soft = sum(map(len, values)) - unknown
+    return Labels(sets, f"{sentence}; {soft:,} values are soft, {unknown:,} unknown", values)
+
+
+def _pathed(sets: LabelSets, sentence: str) -> Labels:
+    """Take labels as paths, where one is."""
+    if not any(STEP in label for labels in sets for label in labels):
+        return Labels(sets, sentence)
+    sets = with_ancestors(sets)
+    parents = parents_of(label for labels in sets for label in labels)
+    return Labels(sets, f'{sentence}; labels are paths by ">", each with what stands above it', None, parents)
+
+
+def _one_type(rows: Rows, name: str, cells: Sequence[object]) -> str:
+    """Return the one type of all cells of a column, or refuse the first that differs."""
+    types = [_TYPES.get(type(cell), "missing") for cell in cells]
+    if set(types) <= {types[0]} & READABLE:
+        return types[0]
+    row = next(row for row, kind in enumerate(types) if kind != types[0] or kind not in READABLE)
+    if types[row] == "missing":
+        message = f'there is no "{name}". An example without labels has an empty list.'
+    elif row == 0:
+        message = f'"{name}" is {types[0]}; labels are a list, a text, a whole number or an object.'
+    else:
+        message = f'"{name}" is {types[row]}, but {types[0]} in {rows.counted} {rows.lines[0]}; labels are of one type.'
+    raise LabelError(message, path=rows.where(row))
+
+
+def _from_lists(cells: Sequence[object], rows: Rows, name: str) -> LabelSets:
+    """Read lists of names or of whole numbers."""
+    sets: LabelSets = []
+    first: tuple[int, type] | None = None
+    for row, cell in enumerate(cells):
+        assert isinstance(cell, list)
+        types = set(map(type, cell))
+        if types and first is None:
+            first = (row, type(cell[0]))
+        if first and not types <= {first[1]} & {str, int}:
+            wrong = next(label for label in cell if type(label) is not first[1] or first[1] not in {str, int})
+            message = _mixed(wrong, first[1], f"{rows.counted} {rows.lines[first[0]]}")
+            raise LabelError(message, path=rows.where(row, name))
+        if "" in cell:
+            message = "a label is empty text; expected a name."
+            raise LabelError(message, path=rows.where(row, name))
+        sets.append(tuple(dict.fromkeys(map(str, cell))))
+    return sets
+
+
+def _mixed(label: object, first: type, place: str) -> str:
+    """Say why a label in a list cannot be one, or cannot stand beside the first."""
+    what = f"the label {json.dumps(label, ensure_ascii=False)} is {_TYPES.get(type(label), 'null')}"
+    if type(label) is first:
+        return f"{what}; a label is a name or a whole number."
+    return f"{what}, but {_TYPES.get(first, 'null')} in {place}; labels are of one type."
+
+
+def _from_text(cells: list[str], rows: Rows, name: str, separator: str | None) -> tuple[LabelSets, str]:
+    """Read text: a written list, names with a separator between, or one name."""
+    filled = [cell for cell in cells if cell.strip()]
+    if separator is None and filled and all(cell.lstrip()[0] == "[" and cell.rstrip()[-1] == "]" for cell in filled):
+        lists = [_written_list(cell, rows, row, name) for row, cell in enumerate(cells)]
+        return _from_lists(lists, rows, name), f'labels in "{name}", a written list a row'
+    found = separator or next((mark for mark in SEPARATORS if any(mark in cell for cell in cells)), None)
+    if found is None:
+        return [(label,) if (label := cell.strip()) else () for cell in cells], f'one label a row, in "{name}"'
+    split: Callable[[str], list[str]] = str.split if found.isspace() else lambda cell: cell.split(found)
+    sets = [tuple(dict.fromkeys(label for part in split(cell) if (label := part.strip()))) for cell in cells]
+    return sets, f'labels in "{name}", separated by "{found}"'
+
+
+def _written_list(cell: str, rows: Rows, row: int, name: str) -> list[object]:
+    """Read a list as JSON or as Python writes it; an empty cell is an empty list."""
+    if not cell.strip():
+        return []
+    try:
+        return list(json.loads(cell))
+    except ValueError:
+        pass
+    try:
+        return list(literal_eval(cell.strip()))
+    except (ValueError, SyntaxError):
+        message = f"expected a list of labels. Got {cell.strip()[:60]}"
+        raise LabelError(message, path=rows.where(row, name)) from None
+
+
+def _multi_hot_width(cells: Sequence[object]) -> int:
+    """Return the length of the lists where they are values a label and cannot be numbers of labels; else 0.
+
+    That is so where all are equally long, hold nothing but values, and one holds a value twice or one that is no whole
+    number: nobody names a label twice.
+    """
+    lists = [cell for cell in cells if isinstance(cell, list)]
+    widths = set(map(len, lists))
+    if len(widths) != 1 or widths == {0}:
+        return 0
+    odd = any(len(set(map(str, cell))) < len(cell) or any(type(value) is float for value in cell) for cell in lists)
+    whole = all(value is None or type(value) in {int, float} for cell in lists for value in cell)
+    fits = whole and all(value is None or value == -1 or not value > 1 for cell in lists for value in cell)
+    return widths.pop() if odd and fits else 0
+
+
+def _values_of_list(cell: object, rows: Rows, row: int, name: str) -> dict[str, float]:
+    """Read one value a label, whose names are their places; zeros are left out, here and below."""
+    assert isinstance(cell, list)
+    named = [(f"label_{place}", value) for place, value in enumerate(cell)]
+    return {label: found for label, value in named if (found := _value(value, label, rows, row, name))}
+
+
+def _values_of_object(cell: object, rows: Rows, row: int, name: str) -> dict[str, float]:
+    """Read an object of names with values."""
+    assert isinstance(cell, dict)
+    return {str(label): found for label, value in cell.items() if (found := _value(value, str(label), rows, row, name))}
+
+
+def _values_of_columns(rows: Rows, names: tuple[str, ...], row: int) -> dict[str, float]:
+    """Read one column a label."""
+    return {name: found for name in names if (found := _value(rows.columns[name][row], name, rows, row, name))}
+
+
+def _value(cell: object, label: str, rows: Rows, row: int, column: str) -> float:
+    """Read the value of a label, or refuse it with its place."""
+    value = value_of(cell)
+    if value is None:
+        message = f'"{label}" must be 0, 1, a number between, or empty where it is unknown. Got {cell!r}.'
+        raise LabelError(message, path=rows.where(row, column))
+    return value
+
+
+def _whole(cell: object, rows: Rows, row: int, name: str) -> str:
+    """Write a whole number as a label."""
+    if isinstance(cell, int | float) and float(cell).is_integer():
+        return str(int(cell))
+    message = f"the label {cell} is not a whole number."
+    raise LabelError(message, path=rows.where(row, name))
