@@ -113,6 +113,8 @@ class RunSettings(Settings):
     """Seed of the split where the data come as one file; runs with other seeds are measured on the same examples."""
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
     """Shares of training, validation and test where the data come as one file."""
+    train_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training examples to train on; nested, so that 0.05 lies in 0.1, and stratified by label."""
     columns: Columns = Columns()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()

@@ -150,8 +150,13 @@ def gather(settings: RunSettings, say: Say = lambda _: None) -> Material:
 
 def read_splits(settings: RunSettings) -> Splits:
     """Read the files that the settings name as training, validation and test examples."""
-    columns = settings.columns.model_dump()
-    return load_splits(Path(settings.data), seed=settings.split_seed, fractions=settings.fractions, **columns)
+    return load_splits(
+        Path(settings.data),
+        seed=settings.split_seed,
+        fractions=settings.fractions,
+        train_fraction=settings.train_fraction,
+        **settings.columns.model_dump(),
+    )
 
 
 def introduce(splits: Splits) -> list[str]:
