@@ -96,8 +96,12 @@ class Training(Settings):
 class Evaluation(Settings):
     """How scores become label sets."""
 
-    threshold: Literal["global", "fixed"] = "global"
-    """``fixed`` is a probability of one half; ``global`` the one threshold with the best micro-F1 on validation."""
+    threshold: Literal["global", "fixed", "per_label", "top_k", "expected_f1"] = "global"
+    """``fixed`` is one half; ``global`` and ``per_label`` are the best on validation; the others need none."""
+    top_k: int = Field(default=3, ge=1)
+    """Labels of each example under the threshold ``top_k``."""
+    empty: Literal["allow", "best"] = "allow"
+    """Where no label passes: ``allow`` the empty set, or take the ``best`` label."""
     map: Literal["pca", "umap"] = "pca"
     """The projection of the report's map of embeddings; UMAP is an extra."""
 

@@ -5,7 +5,7 @@ thresholds, metrics, and the folder that holds all of it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,14 @@ from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
-from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
+from labelcontrast.evaluation.per_label import per_label_thresholds
+from labelcontrast.evaluation.thresholds import (
+    Thresholds,
+    expected_f1_rule,
+    fixed_threshold,
+    global_threshold,
+    top_labels,
+)
 from labelcontrast.objective import build_objective
 from labelcontrast.prediction import probabilities
 from labelcontrast.provenance import Clock, describe_origin, seeded
@@ -233,10 +240,16 @@ def judge(
 
 
 def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
-    """Fix the thresholds at one half, or choose the one for all labels that is best on validation."""
-    if settings.evaluation.threshold == "fixed":
-        return fixed_threshold(labels.shape[1])
-    return global_threshold(labels, scores)
+    """Follow the rule of the settings; what it has to choose is chosen on validation."""
+    wanted, count = settings.evaluation, labels.shape[1]
+    rules: dict[str, Callable[[], Thresholds]] = {
+        "fixed": lambda: fixed_threshold(count),
+        "global": lambda: global_threshold(labels, scores),
+        "per_label": lambda: per_label_thresholds(labels, scores),
+        "top_k": lambda: top_labels(count, most=wanted.top_k),
+        "expected_f1": lambda: expected_f1_rule(count),
+    }
+    return replace(rules[wanted.threshold](), empty=wanted.empty)
 
 
 def draw_map(settings: RunSettings, material: Material, features: np.ndarray) -> dict[str, Any]:

@@ -90,6 +90,13 @@ def test_so_many_labels_and_no_more() -> None:
     assert top_labels(6, most=9).predict(probabilities).all()
 
 
+def test_the_rule_is_said_in_words() -> None:
+    assert fixed_threshold(2).rule == "fixed"
+    assert Thresholds(np.zeros(2), "top_k", most=3, empty="best").rule == (
+        "top_k, at most 3 labels, the best label where none passes"
+    )
+
+
 def test_an_empty_set_is_allowed_or_gets_its_best_label() -> None:
     probabilities = np.array([[0.1, 0.3, 0.2], [0.9, 0.2, 0.8], [0.4, 0.4, 0.4]])
     allowed = fixed_threshold(3)

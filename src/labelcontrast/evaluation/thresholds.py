@@ -29,6 +29,16 @@ class Thresholds:
     empty: Empty = "allow"
     """Where nothing is predicted of an example: ``allow`` the empty set, or take the ``best``, most probable label."""
 
+    @property
+    def rule(self) -> str:
+        """The rule in words, as ``top_k, at most 3 labels, the best label where none passes``."""
+        words = [self.how]
+        if self.most is not None:
+            words.append(f"at most {self.most} labels")
+        if self.empty == "best":
+            words.append("the best label where none passes")
+        return ", ".join(words)
+
     def predict(self, probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
         """Predict the labels whose probability exceeds the threshold; exactly at it is a no.
 
