@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
 
+from labelcontrast.evaluation.counting import known_pairs
 from labelcontrast.evaluation.cuts import best_cuts
 from labelcontrast.evaluation.thresholds import Thresholds, global_threshold
 
@@ -42,7 +43,7 @@ def per_label_thresholds(
         array([0.25, 0.82])
     """
     start = global_threshold(labels, probabilities).values[0]
-    known = ~np.isnan(labels.astype(np.float64))
+    known = known_pairs(labels)
     true = known & (labels == 1)
     folds = _folds(true, generator or np.random.default_rng(0))
     seen = [np.where(folds == fold, np.nan, labels) for fold in range(FOLDS)]
