@@ -143,8 +143,12 @@ class Evaluation(Settings):
 
     probe: Literal["newton", "paper", "released"] = "newton"
     """How embeddings are read off: at the optimum a label; as published; or as the released code does it."""
-    threshold: Literal["global", "fixed"] = "global"
-    """``fixed`` is a probability of one half; ``global`` the one threshold with the best micro-F1 on validation."""
+    threshold: Literal["global", "fixed", "per_label", "top_k", "expected_f1"] = "global"
+    """``fixed`` is one half; ``global`` and ``per_label`` are the best on validation; the others need none."""
+    top_k: int = Field(default=3, ge=1)
+    """Labels of each example under the threshold ``top_k``."""
+    empty: Literal["allow", "best"] = "allow"
+    """Where no label passes: ``allow`` the empty set, or take the ``best`` label."""
     neighbours: int = Field(default=0, ge=0)
     """Nearest neighbours, at most, that embeddings are judged by too; 0 is not to, since all examples are compared."""
     map: Literal["pca", "umap"] = "pca"
@@ -166,6 +170,8 @@ class RunSettings(Settings):
     """The split of an official distribution: its own; the paper's halves; or those with a fifth of train."""
     difficult: Literal["count", "leave_out"] = "count"
     """Whether objects that PASCAL VOC marks difficult give a picture their label."""
+    train_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training examples to train on; nested, so that 0.05 lies in 0.1, and stratified by label."""
     columns: Columns = Columns()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()

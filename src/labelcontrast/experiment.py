@@ -5,7 +5,7 @@ thresholds, metrics, and the folder that holds all of it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,17 @@ from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
 from labelcontrast.evaluation.neighbours import neighbour_scores, neighbourhood_purity
 from labelcontrast.evaluation.outputs import Outputs
+from labelcontrast.evaluation.per_label import per_label_thresholds
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
 from labelcontrast.evaluation.representation import describe_representation
-from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold, global_threshold
+from labelcontrast.evaluation.thresholds import (
+    Thresholds,
+    expected_f1_rule,
+    fixed_threshold,
+    global_threshold,
+    top_labels,
+)
 from labelcontrast.learning import Learned, Lesson, learn
 from labelcontrast.prediction import probabilities
 from labelcontrast.provenance import Clock, describe_origin, seeded
@@ -170,7 +177,6 @@ def gather(settings: RunSettings, say: Say = lambda _: None) -> Material:
 
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
     """Read the files that the settings name as training, validation and test examples."""
-    columns = settings.columns.model_dump()
     return load_splits(
         Path(settings.data),
         seed=settings.split_seed,
@@ -178,7 +184,8 @@ def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits
         protocol=settings.protocol,
         check_pictures=check_pictures,
         difficult=settings.difficult,
-        **columns,
+        train_fraction=settings.train_fraction,
+        **settings.columns.model_dump(),
     )
 
 
@@ -236,10 +243,16 @@ def judge(
 
 
 def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
-    """Fix the thresholds at one half, or choose the one for all labels that is best on validation."""
-    if settings.evaluation.threshold == "fixed":
-        return fixed_threshold(labels.shape[1])
-    return global_threshold(labels, scores)
+    """Follow the rule of the settings; what it has to choose is chosen on validation."""
+    wanted, count = settings.evaluation, labels.shape[1]
+    rules: dict[str, Callable[[], Thresholds]] = {
+        "fixed": lambda: fixed_threshold(count),
+        "global": lambda: global_threshold(labels, scores),
+        "per_label": lambda: per_label_thresholds(labels, scores),
+        "top_k": lambda: top_labels(count, most=wanted.top_k),
+        "expected_f1": lambda: expected_f1_rule(count),
+    }
+    return replace(rules[wanted.threshold](), empty=wanted.empty)
 
 
 def describe_embeddings(

@@ -59,7 +59,7 @@ def write_report(folder: Path) -> Path:
             summary,
             kind=read_json(folder / METRICS_FILE)["kind"],
             threshold=float(thresholds.values.mean()),
-            rule=thresholds.how,
+            rule=thresholds.rule,
         )
     else:
         message = f"{folder} is neither a finished run nor a comparison."

@@ -102,6 +102,8 @@ def test_the_given_order_of_the_labels_is_kept(tmp_path: Path) -> None:
     assert splits.vocabulary.names == ("d", "c", "b", "a", "never")
     assert splits.warnings == (
         'no training example has 1 of 5 labels: "never". They stay in the vocabulary, but cannot be learned.',
+        'no validation example has 1 of 5 labels: "never". They have no say in thresholds and the choice of the epoch.',
+        'no test example has 1 of 5 labels: "never". They have an F1 of 0 and no average precision.',
     )
 
 
@@ -111,6 +113,21 @@ def test_a_label_that_only_test_has_is_known_and_warned_of(tmp_path: Path) -> No
     splits = load_splits(tmp_path, seed=0)
     assert splits.vocabulary.names == ("a", "b", "c", "d", "x", "y", "z")
     assert 'has 3 of 7 labels: "x", "y", "z".' in splits.warnings[0]
+    assert splits.warnings[1].startswith('no validation example has 3 of 7 labels: "x", "y", "z".')
+    assert splits.warnings[2].startswith('no test example has 2 of 7 labels: "c", "d".')
+
+
+def test_a_share_of_train_is_kept_and_the_rest_stays_as_it_was(tmp_path: Path) -> None:
+    path = write(tmp_path / "reviews.jsonl", 400)
+    whole, tenth, fifth = (load_splits(path, seed=1, train_fraction=share) for share in (1.0, 0.1, 0.2))
+    assert len(tenth.train) == round(0.1 * len(whole.train))
+    assert set(tenth.train.ids) < set(fifth.train.ids) < set(whole.train.ids)
+    assert tenth.val.ids == whole.val.ids
+    assert tenth.test.ids == whole.test.ids
+    assert tenth.vocabulary == whole.vocabulary
+    assert tenth.how == f"{whole.how}; 10 % of train kept, with seed 1"
+    with pytest.raises(ConfigError, match=r"^fraction must be above 0 and at most 1\. Got 0\.$"):
+        load_splits(path, seed=1, train_fraction=0.0)
 
 
 def test_a_label_that_the_given_list_has_not_is_refused_with_its_line(tmp_path: Path) -> None:

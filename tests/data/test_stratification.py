@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from labelcontrast.data.stratification import iterative_stratification
+from labelcontrast.data.stratification import iterative_stratification, stratified_folds
 from labelcontrast.errors import ConfigError
 
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -95,3 +95,20 @@ def test_a_hundred_thousand_examples_of_a_thousand_labels_take_seconds() -> None
     parts = iterative_stratification(labels, FRACTIONS, generator=np.random.default_rng(0))
     assert perf_counter() - start < 10
     assert all(labels[part].sum(0).min() > 0 for part in parts)
+
+
+def test_folds_hold_every_example_out_once_and_share_every_label() -> None:
+    labels = long_tail(1000, 30, 2)
+    folds = stratified_folds(labels, 5, generator=np.random.default_rng(0))
+    assert sorted(np.concatenate([held_out for _, held_out in folds]).tolist()) == list(range(1000))
+    for train, held_out in folds:
+        assert sorted([*train, *held_out]) == list(range(1000))
+    counts = np.array([labels[held_out].sum(0) for _, held_out in folds])
+    assert np.ptp(counts, axis=0).max() <= 4
+    assert np.abs(counts - labels.sum(0) / 5).mean() < 1
+
+
+@pytest.mark.parametrize("folds", [1, 11])
+def test_folds_that_cannot_be_are_refused(folds: int) -> None:
+    with pytest.raises(ConfigError, match=rf"^folds must be between 2 and the 10 examples\. Got {folds}\.$"):
+        stratified_folds(long_tail(10, 2, 1), folds, generator=np.random.default_rng(0))

@@ -14,10 +14,17 @@ from labelcontrast.data.readers.assembly import PART_NAMES
 from labelcontrast.data.readers.registry import data_files, format_of, read_as, read_parts
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.stratification import checked_fractions, iterative_stratification
+from labelcontrast.data.subsets import low_data_subset
 from labelcontrast.errors import DataError
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+UNSEEN: dict[Part, tuple[str, str]] = {
+    "train": ("no training example has", "stay in the vocabulary, but cannot be learned"),
+    "val": ("no validation example has", "have no say in thresholds and the choice of the epoch"),
+    "test": ("no test example has", "have an F1 of 0 and no average precision"),
+}
+"""What is said of labels without a positive in a part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,7 @@ def load_splits(
     *,
     seed: int,
     fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    train_fraction: float = 1.0,
     text: str | None = None,
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
@@ -60,6 +68,7 @@ def load_splits(
             format, whose column or array ``split`` is respected.
         seed: of the split, where one is drawn.
         fractions: the shares of train, val and test; of a missing part, beside train.
+        train_fraction: the share of the training examples to keep, all by default; nested, so that 0.05 lies in 0.1.
         text: the column of the texts; columns that are not named are found by looking.
         image: the column of the pictures' paths.
         labels: the column of label sets, or the columns of 0 and 1.
@@ -71,7 +80,7 @@ def load_splits(
     Raises:
         DataError: when data cannot be read, have no labels, or are too few for three parts.
         LabelError: when a label is not in the ``labels.json`` of the data.
-        ConfigError: when the fractions are not positive or their sum is not one.
+        ConfigError: when the fractions are not positive or their sum is not one, or ``train_fraction`` is none.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -92,14 +101,15 @@ def load_splits(
     for examples in found.values():
         vocabulary.encode(examples.label_sets or [], where=examples.where)
     parts, drawn = _complete(found, vocabulary, dict(zip(PARTS, fractions, strict=True)), seed)
+    parts["train"], kept = _fewer(parts["train"], vocabulary, train_fraction, seed)
     if not any(parts["train"].label_sets or []):
         message = "no training example has a label."
         raise DataError(message, path=parts["train"].origin)
     return Splits(
         **parts,
-        how="; ".join(sentence for sentence in (source, drawn) if sentence),
+        how="; ".join(sentence for sentence in (source, drawn, kept) if sentence),
         vocabulary=vocabulary,
-        warnings=(*_warnings(parts["train"], vocabulary), *_about_values(parts.values())),
+        warnings=(*_warnings(parts, vocabulary), *_about_values(parts.values())),
     )
 
 
@@ -199,14 +209,25 @@ def _complete(
     return parts, f"{what}, by iterative stratification with seed {seed}"
 
 
-def _warnings(train: Examples, vocabulary: LabelVocabulary) -> tuple[str, ...]:
-    """Name the labels that cannot be learned."""
-    counts = vocabulary.encode(train.label_sets or []).sum(0)
-    absent = [name for name, count in zip(vocabulary.names, counts, strict=True) if not count]
-    if not absent:
-        return ()
-    which = f"{len(absent)} of {len(vocabulary)} labels: {listed(absent, most=5)}"
-    return (f"no training example has {which}. They stay in the vocabulary, but cannot be learned.",)
+def _fewer(train: Examples, vocabulary: LabelVocabulary, fraction: float, seed: int) -> tuple[Examples, str]:
+    """Keep a share of the training examples, and say so."""
+    if fraction == 1:
+        return train, ""
+    labels = vocabulary.encode(train.label_sets or [])
+    rows = low_data_subset(labels, fraction, generator=np.random.default_rng(seed))
+    return train.select(rows), f"{100 * fraction:.3g} % of train kept, with seed {seed}"
+
+
+def _warnings(parts: dict[Part, Examples], vocabulary: LabelVocabulary) -> tuple[str, ...]:
+    """Name the labels that cannot be learned, chosen for or measured, a sentence a part that has some."""
+    sentences = []
+    for part, (nobody, consequence) in UNSEEN.items():
+        counts = vocabulary.encode(parts[part].label_sets or []).sum(0)
+        absent = [name for name, count in zip(vocabulary.names, counts, strict=True) if not count]
+        if absent:
+            which = f"{len(absent)} of {len(vocabulary)} labels: {listed(absent, most=5)}"
+            sentences.append(f"{nobody} {which}. They {consequence}.")
+    return tuple(sentences)
 
 
 def _about_values(parts: Iterable[Examples]) -> tuple[str, ...]:

@@ -63,6 +63,35 @@ def iterative_stratification(
     return [np.flatnonzero(part_of == part) for part in range(len(shares))]
 
 
+def stratified_folds(
+    labels: csr_array[Any, tuple[int, int]], folds: int, *, generator: np.random.Generator
+) -> list[tuple[Rows, Rows]]:
+    """Divide examples for cross-validation, by iterative stratification.
+
+    Args:
+        labels: multi-hot matrix [examples, labels].
+        folds: how many; two at least, and no more than there are examples.
+        generator: as of ``iterative_stratification``.
+
+    Returns:
+        For each fold the sorted positions to train on and those held out; every example is held out once.
+
+    Raises:
+        ConfigError: when there are fewer than two folds, or more than examples.
+
+    Example:
+        >>> labels = csr_array(np.array([[1, 0]] * 6 + [[0, 1]] * 3, dtype=np.uint8))
+        >>> folds = stratified_folds(labels, 3, generator=np.random.default_rng(0))
+        >>> [labels[held_out].sum(0).tolist() for _, held_out in folds]
+        [[2, 1], [2, 1], [2, 1]]
+    """
+    if not 2 <= folds <= labels.shape[0]:
+        message = f"folds must be between 2 and the {labels.shape[0]} examples. Got {folds}."
+        raise ConfigError(message)
+    parts = iterative_stratification(labels, [1 / folds] * folds, generator=generator)
+    return [(np.setdiff1d(np.arange(labels.shape[0]), part), part) for part in parts]
+
+
 def checked_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
     """Return shares that are positive and have sum one, or refuse."""
     shares = np.asarray(fractions, dtype=np.float64)

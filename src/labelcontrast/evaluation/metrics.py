@@ -1,8 +1,9 @@
 """The measures of a multi-label prediction, over all labels and for each.
 
 A ratio without a denominator is 0, as in scikit-learn: the F1 of a label that is neither present nor predicted, the
-precision of a label that is never predicted, the recall of a label that is never present. A label without a positive
-has no average precision (NaN) and is left out of the mean; ``labels_scored`` says how many were left in.
+precision of a label that is never predicted, the recall of a label that is never present, the gain of an example
+without labels. A label without a positive has no average precision (NaN) and is left out of the mean;
+``labels_scored`` says how many were left in. A mean of nothing, as the F1 of tail labels where there are none, is NaN.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, Real, Shaped
-from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
+from jaxtyping import Float, Integer, Real, Shaped
 
-from labelcontrast.errors import LabelShapeError, TensorError
+from labelcontrast.evaluation.counting import (
+    HEAD,
+    TAIL,
+    Counts,
+    TrainingLabels,
+    known_pairs,
+    mean_of_known,
+    rates,
+)
+from labelcontrast.evaluation.ranking import TOP
+from labelcontrast.evaluation.streaming import Matrix, StreamedMetrics, check_measurable, dense
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,37 @@ METRICS = {
         Metric("lrap", "higher", "Label ranking average precision: how high an example's own labels are ranked in it."),
     )
 }
+"""The short table: what reports print."""
+
+DETAILS = {
+    metric.name: metric
+    for metric in (
+        *(
+            Metric(f"{mean}_{name}", "higher", f"{name.capitalize()}, {how}.")
+            for mean, how in (
+                ("micro", "over all pairs of an example and a label"),
+                ("macro", "the mean over labels"),
+                ("weighted", "the mean over labels, weighted by their positives"),
+                ("sample", "the mean over examples"),
+            )
+            for name in ("precision", "recall", "f1")
+            if f"{mean}_{name}" not in METRICS
+        ),
+        Metric("subset_accuracy", "higher", "Share of examples whose whole label set is right."),
+        Metric("coverage", "lower", "How many places of the ranking it takes to have all labels of an example."),
+        Metric("ranking_loss", "lower", "Share of the pairs of a right and a wrong label that are in the wrong order."),
+        *(Metric(f"precision@{k}", "higher", f"Share of right ones among the first {k} labels.") for k in TOP),
+        *(Metric(f"ndcg@{k}", "higher", f"Normalised discounted gain of the first {k} labels.") for k in TOP),
+        *(
+            Metric(f"psp@{k}", "higher", f"Precision of the first {k}, rare labels weighted up, of the best there is.")
+            for k in TOP
+        ),
+        Metric("head_f1", "higher", f"Mean F1 of the labels with more than {HEAD} training examples."),
+        Metric("medium_f1", "higher", f"Mean F1 of the labels with {TAIL} to {HEAD} training examples."),
+        Metric("tail_f1", "higher", f"Mean F1 of the labels with fewer than {TAIL} training examples."),
+    )
+}
+"""The rest, which ``metrics.json`` holds beside the short table."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +99,23 @@ class LabelRow:
 
 
 def compute_metrics(
-    labels: Shaped[np.ndarray, "examples labels"],
-    scores: Float[np.ndarray, "examples labels"],
-    predictions: Shaped[np.ndarray, "examples labels"],
+    labels: Matrix, scores: Matrix, predictions: Matrix, *, train: TrainingLabels | None = None
 ) -> dict[str, float]:
-    r"""Compute every measure of ``METRICS``, and ``labels_scored``.
+    r"""Compute every measure of ``METRICS`` and of ``DETAILS``, and ``labels_scored``; all of them exactly.
 
     .. math:: F_1 = \frac{2 \, |\text{true} \cap \text{predicted}|}{|\text{true}| + |\text{predicted}|}
 
+    Where the scores do not fit into memory, ``StreamedMetrics`` takes them in batches.
+
     Args:
-        labels: What is true, 0 or 1.
+        labels: What is true, 0 or 1; NaN where it is not known, and such a pair is left out. Dense or sparse.
         scores: Logits or probabilities, higher is likelier. Only their order matters.
         predictions: What is predicted, 0 or 1.
+        train: How frequent the labels were in training; without it head, medium, tail and ``psp@k`` are left out.
 
     Returns:
-        Fractions, not percents. The mean average precisions are NaN where no label has a positive. In ``lrap`` an
-        example without labels, or with all of them, counts 1.
+        Fractions, not percents; only ``coverage`` counts places. The mean average precisions are NaN where no label has
+        a positive. In ``lrap`` an example without labels, or with all of them, counts 1.
 
     Raises:
         LabelShapeError: The three have different shapes, or hold no example.
@@ -88,37 +130,38 @@ def compute_metrics(
 
     Reference: Tsoumakas, Katakis and Vlahavas, Mining Multi-label Data, 2010.
     """
-    _check(labels, scores, predictions)
-    true, predicted = labels.astype(bool), predictions.astype(bool)
-    by_label = average_precisions(labels, scores)
-    return {
-        "micro_f1": _f1(true.reshape(-1, 1), predicted.reshape(-1, 1)).item(),
-        "macro_f1": float(_f1(true, predicted).mean()),
-        "sample_f1": float(_f1(true.T, predicted.T).mean()),
-        "hamming_loss": float((true != predicted).mean()),
-        "map_macro": _mean(by_label),
-        "map_micro": _mean(average_precisions(labels.reshape(-1, 1), scores.reshape(-1, 1))),
-        "lrap": float(label_ranking_average_precision_score(true, scores)),
-        "labels_scored": float(np.isfinite(by_label).sum()),
+    streamed = StreamedMetrics(labels.shape[-1], train=train, bins=None)
+    streamed.update(labels, scores, predictions)
+    true, ranked = dense(labels), dense(scores)
+    by_label = average_precisions(true, ranked)
+    found = streamed.measures()
+    found |= {
+        "map_macro": mean_of_known(by_label),
+        "map_micro": mean_average_precision(true.reshape(-1, 1), ranked.reshape(-1, 1)),
     }
+    return {name: found[name] for name in (*METRICS, *DETAILS, "labels_scored") if name in found}
 
 
 def average_precisions(
     labels: Shaped[np.ndarray, "examples labels"], scores: Float[np.ndarray, "examples labels"]
 ) -> Float[np.ndarray, " labels"]:
-    r"""Average precision of each label; NaN for a label without a positive.
+    r"""Average precision of each label; NaN for a label without a positive. What is not known (NaN) is left out.
 
-    .. math:: \sum_k (R_k - R_{k-1}) P_k
+    .. math:: \frac{1}{|P|} \sum_{i \in P} \frac{|\{j \in P : s_j \ge s_i\}|}{|\{j : s_j \ge s_i\}|}
 
-    with precision P and recall R among the examples that score at least the k-th distinct score.
+    with P the examples that have the label; it is the sum of precision times the rise of recall over distinct scores.
 
     Example:
         >>> average_precisions(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.9, 0.1], [0.7, 0.2], [0.3, 0.3]]))
         array([0.83333333,        nan])
     """
+    known = known_pairs(labels)
     found = np.full(labels.shape[1], np.nan)
-    for label in np.flatnonzero(labels.any(axis=0)):
-        found[label] = average_precision_score(labels[:, label], scores[:, label])
+    for label in np.flatnonzero((known & (labels == 1)).any(axis=0)):
+        everyone = np.sort(scores[known[:, label], label])
+        positives = np.sort(scores[labels[:, label] == 1, label])
+        above = len(everyone) - np.searchsorted(everyone, positives)
+        found[label] = ((len(positives) - np.searchsorted(positives, positives)) / above).mean()
     return found
 
 
@@ -126,7 +169,7 @@ def mean_average_precision(
     labels: Shaped[np.ndarray, "examples labels"], scores: Float[np.ndarray, "examples labels"]
 ) -> float:
     """Average precision, averaged over the labels that have a positive; NaN when none has."""
-    return _mean(average_precisions(labels, scores))
+    return mean_of_known(average_precisions(labels, scores))
 
 
 def per_label_table(
@@ -142,7 +185,7 @@ def per_label_table(
 
     Args:
         names: One a label.
-        labels: What is true, 0 or 1.
+        labels: What is true, 0 or 1; NaN where it is not known.
         scores: Logits or probabilities, higher is likelier.
         predictions: What is predicted, 0 or 1.
         train_counts: Positives of each label among the training examples.
@@ -152,43 +195,12 @@ def per_label_table(
         LabelShapeError: The matrices have different shapes, or hold no example.
         TensorError: A score is NaN or infinite.
     """
-    _check(labels, scores, predictions)
-    true, predicted = labels.astype(bool), predictions.astype(bool)
-    hits, support, claimed = (true & predicted).sum(axis=0), true.sum(axis=0), predicted.sum(axis=0)
-    precision, recall = _ratio(hits, claimed), _ratio(hits, support)
-    measured = zip(train_counts, support, precision, recall, _f1(true, predicted), strict=True)
+    check_measurable(labels, scores, predictions)
+    counts, known = Counts(len(names)), known_pairs(labels)
+    counts.update(known & (labels == 1), known, known & predictions.astype(bool))
+    measured = zip(train_counts, counts.support, *rates(counts.hits, counts.claimed, counts.support), strict=True)
     ranked = zip(average_precisions(labels, scores), thresholds, strict=True)
     return [
-        LabelRow(name, int(seen), int(present), *map(float, rates), *map(float, ranking))
-        for name, (seen, present, *rates), ranking in zip(names, measured, ranked, strict=True)
+        LabelRow(name, int(seen), int(present), *map(float, shares), *map(float, ranking))
+        for name, (seen, present, *shares), ranking in zip(names, measured, ranked, strict=True)
     ]
-
-
-def _f1(
-    true: Bool[np.ndarray, "examples labels"], predicted: Bool[np.ndarray, "examples labels"]
-) -> Float[np.ndarray, " labels"]:
-    """F1 of each column. Counted here: scikit-learn reads a matrix with one column as a problem with two classes."""
-    return _ratio(2 * (true & predicted).sum(axis=0), true.sum(axis=0) + predicted.sum(axis=0))
-
-
-def _ratio(part: Integer[np.ndarray, " labels"], whole: Integer[np.ndarray, " labels"]) -> Float[np.ndarray, " labels"]:
-    """Part over whole; 0 where the whole is 0, for then the part is 0 too."""
-    return np.asarray(part / np.maximum(whole, 1))
-
-
-def _mean(values: Float[np.ndarray, " labels"]) -> float:
-    """Mean of what is not NaN; NaN when nothing is left."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
-def _check(labels: np.ndarray, scores: np.ndarray, predictions: np.ndarray) -> None:
-    """Refuse what cannot be measured."""
-    shapes = {labels.shape, scores.shape, predictions.shape}
-    if len(shapes) > 1 or labels.ndim != 2 or not labels.size:
-        raise LabelShapeError(
-            "labels, scores and predictions must be three matrices [examples, labels] of one shape with at least one "
-            f"example and one label. Got {labels.shape}, {scores.shape} and {predictions.shape}."
-        )
-    if not np.isfinite(scores).all():
-        raise TensorError(f"scores must be finite. Got {np.count_nonzero(~np.isfinite(scores))} that are not.")
