@@ -80,7 +80,7 @@ class Counts:
         return {name: float(value) for name, value in found.items()}
 
 
-def known_pairs(labels: Shaped[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
+def known_pairs(labels: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
     """Say of which pairs the truth is known: all that are not NaN."""
     if labels.dtype.kind == "f":
         return np.asarray(~np.isnan(labels))
