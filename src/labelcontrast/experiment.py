@@ -19,6 +19,7 @@ from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.door import check_door
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
+from labelcontrast.evaluation.counting import TrainingLabels
 from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
 from labelcontrast.evaluation.neighbours import neighbour_scores, neighbourhood_purity
 from labelcontrast.evaluation.outputs import Outputs
@@ -228,13 +229,16 @@ def judge(
     labels = material.labels
     thresholds = choose_thresholds(settings, labels["val"], scores["val"])
     predictions = {name: thresholds.predict(score) for name, score in scores.items()}
-    metrics = {name: compute_metrics(labels[name], scores[name], predictions[name]) for name in ("val", "test")}
+    train = TrainingLabels(labels["train"].sum(0), len(labels["train"]))
+    metrics = {
+        name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in ("val", "test")
+    }
     table = per_label_table(
         material.splits.vocabulary.names,
         labels["test"],
         scores["test"],
         predictions["test"],
-        train_counts=labels["train"].sum(0),
+        train_counts=train.counts,
         thresholds=thresholds.values,
     )
     model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds)
