@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labelcontrast.reports.canvas import FAINT, PALETTE, as_svg, canvas, look_of
+from labelcontrast.reports.canvas import FAINT, as_svg, canvas, look_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
