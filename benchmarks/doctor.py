@@ -6,7 +6,6 @@ The page has places, counts and labels; it repeats no text of the data.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 from labelcontrast.data.describe import describe
@@ -34,14 +33,12 @@ def main() -> None:
     parser.add_argument("data", nargs="+", type=Path)
     table, pages = [], []
     for path in parser.parse_args().data:
-        start = time.perf_counter()
         splits, unreadable = without_unreadable(load_splits(path, seed=0, check_pictures=False))
         description = describe(splits)
         findings = [*unreadable, *check(splits, description).findings]
-        seconds = time.perf_counter() - start
         sizes = " / ".join(f"{len(part):,}" for part in splits.parts.values())
         imbalance = f"{description.imbalance.largest:,.0f}"
-        cells = (path.stem, sizes, f"{len(splits.vocabulary):,}", imbalance, figures(splits), f"{seconds:.0f}")
+        cells = (path.stem, sizes, f"{len(splits.vocabulary):,}", imbalance, figures(splits))
         table.append(f"| {' | '.join(cells)} |")
         pages.append(f"\n## {path.stem}\n")
         for finding in findings:
@@ -52,8 +49,8 @@ def main() -> None:
             pages.append("Nothing was found.")
     print("# What the doctor found\n")
     print("Published and found figures stand as *published / found*; parts that were not published count to train.\n")
-    print("| data | train / val / test | labels | IRmax | figures, published / found | seconds |")
-    print("| --- | --- | ---: | ---: | --- | ---: |")
+    print("| data | train / val / test | labels | IRmax | figures, published / found |")
+    print("| --- | --- | ---: | ---: | --- |")
     print("\n".join(table))
     print("\n".join(pages))
 
