@@ -16,14 +16,17 @@ def check_door(settings: RunSettings) -> Kind:
     With a contrastive loss beside a logit loss that is the logit loss's: its head is what the run comes to.
 
     Raises:
-        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, or a
-            contrastive loss would see one example at a time.
+        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place or needs
+            a hierarchy, or a contrastive loss would see one example at a time.
         MissingExtraError: a logger or the projection of the map is asked for that is not installed.
     """
     loss, size = settings.loss, settings.training.batch_size
     named = [loss, *([loss.joint] if loss.joint else [])]
     for one in named:
         check_loss(one.name, one.parameters)
+        if loss_row(one.name).needs_hierarchy:
+            message = f"{one.name} needs a hierarchy of the labels, which a run has none of yet: make it with make_loss."
+            raise ConfigError(message)
     kinds: list[Kind] = [loss_row(one.name).kind for one in named]
     if loss.joint and kinds != ["logit", "contrastive"]:
         message = f"a joint loss is a logit loss and a contrastive one, as in zlpr+0.5*reg. Got {loss.title}."
