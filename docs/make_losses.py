@@ -75,14 +75,9 @@ def section(row: LossRow) -> str:
     shared = {(p.name, p.default) for p in common()} if row.kind == "contrastive" else set()
     own = [p for p in row.takes if (p.name, p.default) not in shared]
     lines += table(own) if own else []
-    if has_figure(row):
+    if row.contrast is not None and not row.needs_hierarchy:
         lines += [f"![pair weights of {row.name}](losses/{row.name}.png)", ""]
     return "\n".join(lines)
-
-
-def has_figure(row: LossRow) -> bool:
-    """Whether the labels of the toy batch are all that its pair weights need: no hierarchy."""
-    return row.contrast is not None and row.contrast.sharing != "per level"
 
 
 def page() -> str:
@@ -121,6 +116,6 @@ if __name__ == "__main__":
     mpl.use("Agg")
     (HERE / "losses").mkdir(exist_ok=True)
     for row in lc.loss_catalogue():
-        if has_figure(row):
+        if row.contrast is not None and not row.needs_hierarchy:
             draw(row.name, HERE / "losses" / f"{row.name}.png")
     (HERE / "losses.md").write_text(page())

@@ -106,7 +106,7 @@ def test_help_is_quick_and_imports_no_torch(tmp_path: Path) -> None:
         ),
         (["train", "a.csv"], "Missing option '--out'"),
         (["compare", "a.csv", "--out", "x", "--losses", "bce,rge"], "there is no loss 'rge' (did you mean \"reg\"?)"),
-        (["trian"], "No such command 'trian'. Did you mean 'train'?"),
+        (["trian"], "No such command 'trian'. Did you mean 'train'"),
     ],
 )
 def test_a_refused_argument_is_one_line_without_torch(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from labelcontrast.encoders.registry import make_encoder as make_encoder
     from labelcontrast.errors import LabelContrastError as LabelContrastError
     from labelcontrast.experiment import run_experiment as run_experiment
+    from labelcontrast.labels.hierarchy import Hierarchy as Hierarchy
+    from labelcontrast.labels.hierarchy_files import read_hierarchy as read_hierarchy
     from labelcontrast.labels.vocabulary import LabelVocabulary as LabelVocabulary
     from labelcontrast.prediction import embed as embed
     from labelcontrast.prediction import evaluate as evaluate
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 _HOME = {
     "ContrastiveLoss": "labelcontrast.contrast.loss",
     "Examples": "labelcontrast.data.examples",
+    "Hierarchy": "labelcontrast.labels.hierarchy",
     "LabelContrastError": "labelcontrast.errors",
     "LabelVocabulary": "labelcontrast.labels.vocabulary",
     "RunSettings": "labelcontrast.config",
@@ -44,6 +47,7 @@ _HOME = {
     "make_loss": "labelcontrast.contrast.factory",
     "predict": "labelcontrast.prediction",
     "read": "labelcontrast.data.readers.registry",
+    "read_hierarchy": "labelcontrast.labels.hierarchy_files",
     "run_experiment": "labelcontrast.experiment",
 }
 

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import Literal
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config import NamedLoss, RunSettings
 from labelcontrast.contrast.catalogue import check_loss, loss_row
 from labelcontrast.errors import ConfigError, MissingExtraError
 
@@ -16,24 +16,21 @@ def check_door(settings: RunSettings) -> Kind:
     With a contrastive loss beside a logit loss that is the logit loss's: its head is what the run comes to.
 
     Raises:
-        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, a
-            contrastive loss would see one example at a time, or a logit loss an example in several views.
+        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place or needs
+            a hierarchy, a contrastive loss would see one example at a time, or a logit loss several views of one.
         MissingExtraError: a logger, the projection of the map or the augmentation is asked for that is not installed.
     """
     _check_extras(settings)
     loss, size, views = settings.loss, settings.training.batch_size, settings.training.views
-    named = [loss, *([loss.joint] if loss.joint else [])]
-    for one in named:
-        check_loss(one.name, one.parameters)
-    kinds: list[Kind] = [loss_row(one.name).kind for one in named]
+    kinds = [_check_one(one) for one in (loss, loss.joint) if one]
     if loss.joint and kinds != ["logit", "contrastive"]:
         message = f"a joint loss is a logit loss and a contrastive one, as in zlpr+0.5*reg. Got {loss.title}."
         raise ConfigError(message)
     if kinds[-1] == "contrastive" and size < 2:
-        message = (
-            f"training.batch_size must be at least 2: {named[-1].name} compares the examples of a batch. Got {size}."
+        name = (loss.joint or loss).name
+        raise ConfigError(
+            f"training.batch_size must be at least 2: {name} compares the examples of a batch. Got {size}."
         )
-        raise ConfigError(message)
     if loss_row(settings.finetuning.loss).kind != "logit":
         message = (
             f'finetuning.loss must be a logit loss, since it trains a linear head. Got "{settings.finetuning.loss}".'
@@ -42,6 +39,16 @@ def check_door(settings: RunSettings) -> Kind:
     if kinds[0] == "logit" and views > 1:
         raise ConfigError(f"training.views must be 1 under {loss.name}, which sees an example once. Got {views}.")
     return kinds[0]
+
+
+def _check_one(loss: NamedLoss) -> Kind:
+    """Check a loss by itself, and say of which kind it is."""
+    check_loss(loss.name, loss.parameters)
+    row = loss_row(loss.name)
+    if row.needs_hierarchy:
+        message = f"{loss.name} needs a hierarchy of the labels, which a run has none of yet: make it with make_loss."
+        raise ConfigError(message)
+    return row.kind
 
 
 def _check_extras(settings: RunSettings) -> None:

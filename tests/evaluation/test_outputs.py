@@ -25,7 +25,7 @@ def test_written_and_read_again(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.scores, scores, atol=2e-3)
     before, after = (compute_metrics(one.labels, one.scores, one.predictions) for one in (outputs, again))
     for name, value in before.items():
-        assert after[name] == pytest.approx(value, abs=1e-3), name
+        assert after[name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """One door to all losses: a name and settings in, a module out."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -8,6 +11,7 @@ from labelcontrast.contrast.catalogue import check_loss, loss_row
 from labelcontrast.contrast.hierarchical.closure import Closure, HierarchyArrays
 from labelcontrast.contrast.hierarchical.level_by_level import LevelByLevel, by_levels
 from labelcontrast.contrast.loss import ContrastiveLoss
+from labelcontrast.contrast.rows import LossRow
 from labelcontrast.errors import ConfigError
 
 
@@ -41,20 +45,16 @@ def make_loss(
     """
     settings = check_loss(name, parameters)
     closure = None if hierarchy is None else Closure(hierarchy)
-    if closure is not None and num_labels not in {None, len(closure)}:
-        raise ConfigError(f"num_labels must be that of the hierarchy, {len(closure)}. Got {num_labels!r}.")
-    num_labels = num_labels if closure is None else len(closure)
+    num_labels = _number_of_labels(num_labels, closure)
     for what, size in {"num_labels": num_labels, "dim": dim}.items():
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ConfigError(f"{what} must be a whole number from 1. Got {size!r}.")
-    contrast = loss_row(name).contrast
+    row = loss_row(name)
+    _check_hierarchy(row, settings, closure)
+    contrast = row.contrast
     if contrast is None:
-        if closure is not None:
-            raise ConfigError(f"{name} takes no hierarchy.")
         settings.pop("preset", None)
         return logit_losses.LogitLoss(getattr(logit_losses, name), settings, num_labels=num_labels)
-    if contrast.sharing == "per level" and closure is None:
-        raise ConfigError(f"{name} needs a hierarchy of the labels.")
     if "prototypes" in contrast.candidates and (num_labels is None or dim is None):
         raise ConfigError(
             f"{name} has a prototype for every label: it needs num_labels and dim. Got {num_labels} and {dim}."
@@ -64,3 +64,20 @@ def make_loss(
     if closure is not None and by_levels(settings):
         return LevelByLevel(name, contrast, settings, closure, dim=dim)
     return ContrastiveLoss(contrast, settings, num_labels=num_labels, dim=dim, generator=generator, closure=closure)
+
+
+def _number_of_labels(given: int | None, closure: Closure | None) -> int | None:
+    """Take it from the hierarchy, where there is one."""
+    if closure is not None and given not in {None, len(closure)}:
+        raise ConfigError(f"num_labels must be that of the hierarchy, {len(closure)}. Got {given!r}.")
+    return given if closure is None else len(closure)
+
+
+def _check_hierarchy(row: LossRow, settings: Mapping[str, Any], closure: Closure | None) -> None:
+    """Refuse a hierarchy that is missing or of no use, and what it does not go with."""
+    if row.needs_hierarchy and closure is None:
+        raise ConfigError(f"{row.name} needs a hierarchy of the labels.")
+    if row.contrast is None and closure is not None:
+        raise ConfigError(f"{row.name} takes no hierarchy.")
+    if row.contrast is not None and row.contrast.constrained and settings["gather"]:
+        raise ConfigError(f"{row.name} compares the pairs of one process: gather must be False.")

@@ -96,6 +96,11 @@ class LossRow:
     contrast: Contrast | None = None
 
     @property
+    def needs_hierarchy(self) -> bool:
+        """Whether the loss is one of levels."""
+        return self.contrast is not None and self.contrast.sharing == "per level"
+
+    @property
     def parameters(self) -> dict[str, object]:
         """Every parameter with its default."""
         return {parameter.name: parameter.default for parameter in self.takes}

@@ -14,6 +14,7 @@ from trees import trees
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.contrast.hierarchical.closure import Closure
 from labelcontrast.errors import ConfigError, LabelShapeError
+from labelcontrast.labels.hierarchy import Hierarchy
 
 quick = settings(deadline=None, max_examples=25)
 CHAIN = SimpleNamespace(ancestors=torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1]]), depths=np.array([0, 1, 2]))
@@ -52,6 +53,15 @@ def test_soft_labels_add_up_to_one_and_unknown_ones_rise_unless_others_suffice()
     torch.testing.assert_close(got, expected, equal_nan=True)
 
 
+def test_a_hierarchy_of_labels_is_taken_as_it_is() -> None:
+    animals = Hierarchy.from_parents({"animal": None, "cat": "animal", "dog": "animal", "puppy": "dog"})
+    labels = animals.vocabulary.encode([("puppy",), ("dog",), ("cat",), ("puppy",)])
+    closed = Closure(animals)(torch.from_numpy(labels.toarray()).float())
+    assert torch.equal(closed, torch.from_numpy(animals.close(labels).toarray()).float())
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    assert make_loss("himulcone", hierarchy=animals)(z, labels).isfinite()
+
+
 def test_level_weights_count_from_the_leaves() -> None:
     closure = Closure(CHAIN)
     assert closure.num_levels == 3
@@ -79,6 +89,11 @@ def test_refusals() -> None:
     [
         ("himulcon", {}, "himulcon needs a hierarchy of the labels."),
         ("mulsupcon", {"hierarchy": CHAIN, "num_labels": 2}, "num_labels must be that of the hierarchy, 3. Got 2."),
+        (
+            "hicone",
+            {"hierarchy": CHAIN, "gather": True},
+            "hicone compares the pairs of one process: gather must be False.",
+        ),
         ("bce", {"hierarchy": CHAIN}, "bce takes no hierarchy."),
     ],
 )

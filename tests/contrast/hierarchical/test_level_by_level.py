@@ -60,7 +60,7 @@ def test_an_anchor_without_positives_costs_nothing_and_a_level_without_any_is_le
     [
         ({"layer_penalty": "learned"}, 'himulcone with layer_penalty="learned" needs constraint="levels".'),
         (
-            {"variant": "released", "gather": True},
+            {"variant": "released", "diagnostics": True},
             "himulcone level by level takes no queue_size, gather or diagnostics.",
         ),
         (
