@@ -12,7 +12,7 @@ from labelcontrast.data.describe import describe
 from labelcontrast.data.doctor.checkup import check
 from labelcontrast.data.doctor.findings import without_unreadable
 from labelcontrast.data.published.statistics import compare_published
-from labelcontrast.data.splits import Splits, load_splits
+from labelcontrast.data.splitting.splits import Splits, load_splits
 
 
 def figures(splits: Splits) -> str:

@@ -31,13 +31,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from labelcontrast.data.batches import prepare
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.encoders.registry import make_encoder
-from labelcontrast.evaluation.metrics import compute_metrics
-from labelcontrast.evaluation.neighbours import neighbour_scores
+from labelcontrast.evaluation.embedding.neighbours import neighbour_scores
+from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.probes.published import PROTOCOLS, Protocol, fit_published_probe
-from labelcontrast.evaluation.thresholds import global_threshold
+from labelcontrast.evaluation.thresholds.rules import global_threshold
 from labelcontrast.training.feature_store import stored_features
 
 RESULTS = Path(__file__).parent / "results"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 
 EPOCHS = 3
 RARE = 20

@@ -21,7 +21,7 @@ import torch
 
 from labelcontrast.data.batches import prepare, training_batches
 from labelcontrast.data.describe import describe
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.encoders.hashed import HashedEncoder
 from labelcontrast.logit_losses import bce
 

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from labelcontrast.config import RunSettings
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import Listeners, run_experiment
 from labelcontrast.prediction import compute_scores

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from labelcontrast.config import RunSettings
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.experiment import Listeners, run_experiment
 from labelcontrast.learning import second_stage
 from labelcontrast.prediction import evaluate

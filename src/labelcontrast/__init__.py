@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from labelcontrast.data.describe import describe as describe
     from labelcontrast.data.examples import Examples as Examples
     from labelcontrast.data.readers.registry import read as read
-    from labelcontrast.data.splits import load_splits as load_splits
+    from labelcontrast.data.splitting.splits import load_splits as load_splits
     from labelcontrast.encoders.registry import make_encoder as make_encoder
     from labelcontrast.errors import LabelContrastError as LabelContrastError
     from labelcontrast.experiment import run_experiment as run_experiment
@@ -41,7 +41,7 @@ _HOME = {
     "embed": "labelcontrast.prediction",
     "evaluate": "labelcontrast.prediction",
     "load_model": "labelcontrast.run_folder",
-    "load_splits": "labelcontrast.data.splits",
+    "load_splits": "labelcontrast.data.splitting.splits",
     "loss_catalogue": "labelcontrast.contrast.catalogue",
     "make_encoder": "labelcontrast.encoders.registry",
     "make_loss": "labelcontrast.contrast.factory",

@@ -15,19 +15,19 @@ import torch
 from labelcontrast.config import RunSettings
 from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.splits import Splits, load_splits
+from labelcontrast.data.splitting.splits import Splits, load_splits
 from labelcontrast.door import check_door
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import make_encoder
-from labelcontrast.evaluation.counting import TrainingLabels
-from labelcontrast.evaluation.metrics import compute_metrics, per_label_table
-from labelcontrast.evaluation.neighbours import neighbour_scores, neighbourhood_purity
+from labelcontrast.evaluation.embedding.neighbours import neighbour_scores, neighbourhood_purity
+from labelcontrast.evaluation.embedding.representation import describe_representation
+from labelcontrast.evaluation.metrics.counting import TrainingLabels
+from labelcontrast.evaluation.metrics.measures import compute_metrics, per_label_table
 from labelcontrast.evaluation.outputs import Outputs
-from labelcontrast.evaluation.per_label import per_label_thresholds
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
-from labelcontrast.evaluation.representation import describe_representation
-from labelcontrast.evaluation.thresholds import (
+from labelcontrast.evaluation.thresholds.per_label import per_label_thresholds
+from labelcontrast.evaluation.thresholds.rules import (
     Thresholds,
     expected_f1_rule,
     fixed_threshold,

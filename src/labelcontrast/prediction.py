@@ -10,7 +10,7 @@ from torch import Tensor
 from labelcontrast.data.batches import prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.errors import DataError
-from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.run_folder import TrainedModel
 from labelcontrast.training.features import compute_features

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from labelcontrast.errors import RunError
-from labelcontrast.evaluation.metrics import METRICS
-from labelcontrast.evaluation.thresholds import Thresholds
+from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
 from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
 from labelcontrast.reports.tables import percent

@@ -34,7 +34,7 @@ from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
-from labelcontrast.evaluation.thresholds import Thresholds
+from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.files import whole_file, write_text
 from labelcontrast.labels.vocabulary import LabelVocabulary
 

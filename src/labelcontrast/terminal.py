@@ -23,9 +23,9 @@ from labelcontrast.data.doctor.fixing import write_fixed
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
-from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.experiment import Listeners, build_encoder, read_splits, run_experiment
 from labelcontrast.files import whole_file
 from labelcontrast.prediction import as_table, embed, evaluate, predict

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelcontrast.contrast.blocks import PairWeights
+from labelcontrast.contrast.kernel.blocks import PairWeights
 
 
 class Matrix(PairWeights):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from labelcontrast.contrast.blocks import Tally
 from labelcontrast.contrast.factory import make_loss
+from labelcontrast.contrast.kernel.blocks import Tally
 
 TREE = SimpleNamespace(ancestors=torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]]), depths=torch.tensor([0, 1, 1]))
 Y = torch.tensor([[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]])

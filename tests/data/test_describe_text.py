@@ -10,7 +10,7 @@ from labelcontrast.data.describe import Description, Imbalance, LabelCount, Pair
 from labelcontrast.data.describe_text import bar, render
 from labelcontrast.data.doctor.duplicates import Repeat
 from labelcontrast.data.published.statistics import Comparison, Figure
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 
 FIGURES = PartFigures(examples=1200, labels_mean=1.5, labels_min=0, labels_max=3, unlabelled=4, label_sets=5, absent=1)
 

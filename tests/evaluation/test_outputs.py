@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from labelcontrast.errors import DataError
-from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.outputs import Outputs
 
 

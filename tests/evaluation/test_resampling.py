@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.evaluation import resampling
-from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.studies.baseline import fit_baseline
 

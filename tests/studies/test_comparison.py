@@ -7,7 +7,7 @@ import pytest
 
 from labelcontrast.config import Loss, RunSettings
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.evaluation.resampling import RESAMPLED
 from labelcontrast.experiment import Listeners
 from labelcontrast.reporting import write_report

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from labelcontrast.config import Training
 from labelcontrast.data.batches import Prepared
-from labelcontrast.evaluation.selection import selection_score
+from labelcontrast.evaluation.embedding.selection import selection_score
 from labelcontrast.training.features import compute_features
 from labelcontrast.training.learner import Learner
 from labelcontrast.training.validation import score_features, score_logits

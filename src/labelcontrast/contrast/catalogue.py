@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from labelcontrast.contrast import rows as takes
-from labelcontrast.contrast.affinity import (
+from labelcontrast.contrast.hierarchical.rows import HIERARCHICAL_ROWS
+from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values, contrastive
+from labelcontrast.contrast.weights.affinity import (
     any_shared,
     coverage,
     everyone,
@@ -17,8 +19,6 @@ from labelcontrast.contrast.affinity import (
     positives,
     similarity_dissimilarity,
 )
-from labelcontrast.contrast.hierarchical.rows import HIERARCHICAL_ROWS
-from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values, contrastive
 from labelcontrast.errors import ConfigError, nearest
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
-from labelcontrast.contrast.blocks import Tally
 from labelcontrast.contrast.candidates.parts import Gathering, Part
-from labelcontrast.contrast.competition import Competition
 from labelcontrast.contrast.hierarchical.constraint import constrain
 from labelcontrast.contrast.hierarchical.level_weights import LevelWeights
-from labelcontrast.contrast.kernel import weighted_softmax
-from labelcontrast.contrast.sharing import SharedWeights
+from labelcontrast.contrast.kernel.blocks import Tally
+from labelcontrast.contrast.kernel.competition import Competition
+from labelcontrast.contrast.kernel.weighted_softmax import weighted_softmax
+from labelcontrast.contrast.weights.sharing import SharedWeights
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labelcontrast.contrast.blocks import Tally, grid, working_precision
 from labelcontrast.contrast.candidates.door import Labels, example_weights, label_sets, unit_vectors
 from labelcontrast.contrast.candidates.gather import gather_rows, processes, rank, sum_over_processes
 from labelcontrast.contrast.candidates.parts import Gathering, Part
 from labelcontrast.contrast.candidates.queue import Queue
-from labelcontrast.contrast.competition import AllCandidates, Competition, EachPair, NegativesOnly
 from labelcontrast.contrast.hierarchical.closure import Closure
 from labelcontrast.contrast.hierarchical.level_weights import LevelWeights, share_by_level
-from labelcontrast.contrast.label_sets import LabelSets, SampleIds
+from labelcontrast.contrast.kernel.blocks import Tally, grid, working_precision
+from labelcontrast.contrast.kernel.competition import AllCandidates, Competition, EachPair, NegativesOnly
 from labelcontrast.contrast.line_up import LineUp
 from labelcontrast.contrast.rows import Contrast
-from labelcontrast.contrast.sharing import Pairs, SharedWeights, share
+from labelcontrast.contrast.weights.label_sets import LabelSets, SampleIds
+from labelcontrast.contrast.weights.sharing import Pairs, SharedWeights, share
 
 
 class ContrastiveLoss(nn.Module):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Any, Literal
 
-from labelcontrast.contrast.affinity import Affinity
+from labelcontrast.contrast.weights.affinity import Affinity
 from labelcontrast.errors import ConfigError, nearest
 
 Rows = Literal["instances", "prototypes"]

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, triu
 from labelcontrast.data.doctor.duplicates import Repeat, duplicates
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.published.statistics import Comparison, compare_published
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.vocabulary import LabelVocabulary
 

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from labelcontrast.errors import RunError
-from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.provenance import describe_origin
 from labelcontrast.reporting import RESULTS
 from labelcontrast.reports.pages import HEADLINES, write_rank_report

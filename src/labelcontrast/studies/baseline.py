@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from labelcontrast.data.splits import Splits
-from labelcontrast.evaluation.metrics import compute_metrics
+from labelcontrast.data.splitting.splits import Splits
+from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.outputs import Outputs
 
 NAMES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}

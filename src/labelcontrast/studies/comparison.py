@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.config import Loss, RunSettings, read_settings
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 from labelcontrast.errors import ConfigError, LabelContrastError, RunError
-from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.experiment import Listeners, introduce, read_splits, run_experiment
 from labelcontrast.files import write_text
 from labelcontrast.provenance import describe_origin

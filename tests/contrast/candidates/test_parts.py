@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from labelcontrast.contrast.affinity import any_shared, jaccard
 from labelcontrast.contrast.candidates.parts import Gathering, Part
-from labelcontrast.contrast.label_sets import LabelSets
+from labelcontrast.contrast.weights.affinity import any_shared, jaccard
+from labelcontrast.contrast.weights.label_sets import LabelSets
 from labelcontrast.errors import ConfigError
 
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from oracle_of_levels import weights_at
 from trees import trees
 
-from labelcontrast.contrast.affinity import any_shared
 from labelcontrast.contrast.hierarchical.level_weights import share_by_level
-from labelcontrast.contrast.label_sets import LabelSets
-from labelcontrast.contrast.sharing import Pairs
+from labelcontrast.contrast.weights.affinity import any_shared
+from labelcontrast.contrast.weights.label_sets import LabelSets
+from labelcontrast.contrast.weights.sharing import Pairs
 
 
 @settings(deadline=None, max_examples=25)

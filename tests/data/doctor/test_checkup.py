@@ -9,7 +9,7 @@ import pytest
 from labelcontrast.data.describe import describe
 from labelcontrast.data.doctor.checkup import Checkup, check, render_findings
 from labelcontrast.data.doctor.findings import Finding
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import MissingExtraError
 
 SPORT = ("goal", "match", "team", "coach", "cup", "score", "league", "player")

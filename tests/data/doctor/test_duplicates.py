@@ -13,7 +13,7 @@ from PIL import Image
 
 from labelcontrast.data.doctor.duplicates import duplicates, fingerprints
 from labelcontrast.data.examples import Examples, Inputs, Kind
-from labelcontrast.data.splits import Splits, load_splits
+from labelcontrast.data.splitting.splits import Splits, load_splits
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from labelcontrast.data.doctor.findings import is_empty, without_unreadable
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import DataError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from labelcontrast.data.doctor.label_findings import EXPECTED, about_cleanlab, about_labels
 from labelcontrast.data.doctor.suspects import Suspect
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 
 
 def test_pairs_are_those_of_a_loop(tmp_path: Path) -> None:

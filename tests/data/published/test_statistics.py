@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.data.published.statistics import PUBLISHED, Figure, compare_published
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 
 # What does not agree, as the notes beside the data say: a repeat that was dropped, a split that was not published.
 DIFFERENT = {

@@ -12,7 +12,7 @@ import pytest
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.readers.hub import is_hub, read_hub
 from labelcontrast.data.readers.rows import ColumnNames
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import DataError, MissingExtraError
 
 CLASS = {"names": ["joy", "fear"], "_type": "ClassLabel"}

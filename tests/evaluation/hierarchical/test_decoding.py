@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.evaluation.hierarchical.consistency import consistent
 from labelcontrast.evaluation.hierarchical.decoding import all_paths, best_path, level_thresholds
-from labelcontrast.evaluation.thresholds import Thresholds, fixed_threshold
+from labelcontrast.evaluation.thresholds.rules import Thresholds, fixed_threshold
 
 quick = settings(deadline=None, max_examples=40)
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelcontrast.contrast.label_sets import LabelSets
+from labelcontrast.contrast.weights.label_sets import LabelSets
 from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
 
 Labels: TypeAlias = Any  # a tensor, dense or sparse, or a SciPy sparse matrix

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelcontrast.contrast.affinity import Affinity
-from labelcontrast.contrast.label_sets import LabelSets
 from labelcontrast.contrast.rows import Rows
-from labelcontrast.contrast.sharing import Pairs
+from labelcontrast.contrast.weights.affinity import Affinity
+from labelcontrast.contrast.weights.label_sets import LabelSets
+from labelcontrast.contrast.weights.sharing import Pairs
 from labelcontrast.errors import ConfigError
 
 

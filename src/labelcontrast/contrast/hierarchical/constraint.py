@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelcontrast.contrast.blocks import BLOCK_SIZE, Block, Blocks, PairWeights
-from labelcontrast.contrast.competition import AllCandidates
 from labelcontrast.contrast.hierarchical.level_weights import LevelWeights
+from labelcontrast.contrast.kernel.blocks import BLOCK_SIZE, Block, Blocks, PairWeights
+from labelcontrast.contrast.kernel.competition import AllCandidates
 
 
 @dataclass(frozen=True)

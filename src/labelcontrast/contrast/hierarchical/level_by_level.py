@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from labelcontrast.contrast.affinity import any_shared
 from labelcontrast.contrast.candidates.door import Labels, label_sets, unit_vectors
 from labelcontrast.contrast.hierarchical.closure import Closure
 from labelcontrast.contrast.loss import ContrastiveLoss
 from labelcontrast.contrast.rows import Contrast
+from labelcontrast.contrast.weights.affinity import any_shared
 from labelcontrast.errors import ConfigError
 
 

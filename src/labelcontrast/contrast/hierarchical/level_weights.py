@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from labelcontrast.contrast.blocks import Block, PairWeights
-from labelcontrast.contrast.label_sets import LabelSets
-from labelcontrast.contrast.sharing import Pairs, SharedWeights, share
+from labelcontrast.contrast.kernel.blocks import Block, PairWeights
+from labelcontrast.contrast.weights.label_sets import LabelSets
+from labelcontrast.contrast.weights.sharing import Pairs, SharedWeights, share
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def share_by_level(
 
     Example:
         >>> labels = LabelSets.of(torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]]))  # all share the first
-        >>> from labelcontrast.contrast.affinity import any_shared
+        >>> from labelcontrast.contrast.weights.affinity import any_shared
         >>> pairs = Pairs(labels, labels, ((0, any_shared),), symmetric=True)
         >>> weights = share_by_level(pairs, torch.tensor([0, 1]), torch.tensor([0.5, 0.5]))
         >>> weights.block(slice(0, 3), slice(0, 3), mirrored=False)[0]

@@ -1,7 +1,7 @@
 """The hierarchical losses, as rows of the catalogue."""
 
-from labelcontrast.contrast.affinity import any_shared
 from labelcontrast.contrast.rows import Contrast, LossRow, choice, contrastive
+from labelcontrast.contrast.weights.affinity import any_shared
 
 _PAPER = "Zhang et al., Use All the Labels: A Hierarchical Multi-Label Contrastive Learning Framework, 2022"
 _PENALTY = choice(

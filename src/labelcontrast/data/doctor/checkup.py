@@ -11,7 +11,7 @@ from labelcontrast.data.describe import Description
 from labelcontrast.data.doctor.findings import Finding, about_examples
 from labelcontrast.data.doctor.label_findings import about_cleanlab, about_labels
 from labelcontrast.data.doctor.suspects import Suspect, cleanlab_rows, out_of_fold, plain_features, suspects
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 
 WIDTH = 100
 

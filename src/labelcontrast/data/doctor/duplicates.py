@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from labelcontrast.data.doctor.duplicates import fingerprints, words
 from labelcontrast.data.doctor.near_duplicates import near_pairs
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.pictures import picture_problem
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 
 SHOWN = 3
 """Examples that a finding has, at most."""

@@ -12,7 +12,7 @@ from labelcontrast.data.doctor.findings import is_empty
 from labelcontrast.data.doctor.suspects import Suspect
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.npz import PARTS
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file, write_text
 

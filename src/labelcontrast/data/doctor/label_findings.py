@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from labelcontrast.data.doctor.findings import SHOWN, Finding, name_of, short
 from labelcontrast.data.doctor.suspects import Suspect
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 
 EXPECTED = 5.0
 """Two labels never go together when so many examples with both were to be expected, and there is none."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splitting.splits import Splits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Integer, Shaped
 from scipy.sparse import csr_array
 
 from labelcontrast.errors import LabelShapeError
-from labelcontrast.evaluation.thresholds import Thresholds, global_threshold
+from labelcontrast.evaluation.thresholds.rules import Thresholds, global_threshold
 
 
 def all_paths(
@@ -22,7 +22,7 @@ def all_paths(
         LabelShapeError: the numbers of labels differ.
 
     Example:
-        >>> from labelcontrast.evaluation.thresholds import fixed_threshold
+        >>> from labelcontrast.evaluation.thresholds.rules import fixed_threshold
         >>> all_paths(np.array([[0.4, 0.8], [0.6, 0.8]]), csr_array([[1, 0], [1, 1]]), fixed_threshold(2)).tolist()
         [[False, False], [True, True]]
     """

@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped
 from scipy.special import expit
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.evaluation.metrics import average_precisions
+from labelcontrast.evaluation.metrics.measures import average_precisions
 from labelcontrast.evaluation.probes.logistic import solve_logistic
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from labelcontrast.errors import ConfigError
-from labelcontrast.evaluation.metrics import average_precisions
+from labelcontrast.evaluation.metrics.measures import average_precisions
 from labelcontrast.evaluation.probes.averaged_heads import AveragedHeads
 from labelcontrast.evaluation.probes.linear_probe import check_features
 from labelcontrast.evaluation.probes.sweep import draw_heads, train_heads

@@ -6,7 +6,7 @@ import pytest
 
 from labelcontrast.data.readers.official.documents import find_aapd, read_aapd, read_bgc
 from labelcontrast.data.readers.rows import ColumnNames
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import DataError
 
 BOOK = """<book date="2018-08-18" xml:lang="en">

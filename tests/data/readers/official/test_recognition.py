@@ -7,7 +7,7 @@ import pytest
 from labelcontrast.data.readers.official.recognition import read_official
 from labelcontrast.data.readers.registry import read
 from labelcontrast.data.readers.rows import ColumnNames
-from labelcontrast.data.splits import load_splits
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import DataError
 
 

@@ -1,0 +1,1 @@
+"""Where weights and similarities meet, a block of pairs at a time."""

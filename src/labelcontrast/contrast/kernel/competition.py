@@ -1,0 +1,138 @@
+r"""What an anchor's positives have to win against: all candidates at once, the negatives, or each pair its own odds.
+
+With the exponentials :math:`E_{ij} = g_j e^{s_{ij}}`, 0 for the pair of an example with itself, an anchor's loss is
+
+.. math:: \text{all:} \; \sum_j W_{ij} \Bigl( \log \sum_k E_{ik} - s_{ij} \Bigr), \qquad
+   \text{negatives:} \; \sum_j W_{ij} \Bigl( \log \bigl( E_{ij} + \sum_{k : W_{ik} = 0} E_{ik} \bigr) - s_{ij} \Bigr),
+   \qquad \text{pairs:} \; \sum_j \log (1 + e^b E_{ij}) - W_{ij} (s_{ij} + b).
+
+Each is told by three things: what its anchors must know of all their candidates before any pair is met, how hard a pair
+is pushed, and what the pull of a pair is multiplied with in the value.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labelcontrast.contrast.kernel.blocks import Block, Blocks, PairWeights
+
+PerAnchor = Float[Tensor, " anchors"]
+State = Sequence[Tensor]
+"""A number or more an anchor; beside a block, laid along its anchors."""
+
+
+class Competition(ABC):
+    """What positives compete with; a ``bias`` of all similarities is learned where there is one."""
+
+    bias: Tensor | None = None
+
+    @abstractmethod
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:
+        """Sweep once or more: the part of the losses that is no pair's own, and what the anchors must know."""
+
+    @abstractmethod
+    def push(self, exponential: Block, pull: Block, state: State) -> Block:
+        """How hard each pair is pushed apart: its slope is this less its pull."""
+
+    @abstractmethod
+    def score(self, similarity: Block, exponential: Block, state: State) -> Block:
+        """What a pull is multiplied with, to be taken from the loss."""
+
+
+class AllCandidates(Competition):
+    """A softmax over all candidates, the other positives among them: InfoNCE, SupCon, and what came of them."""
+
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:  # noqa: ARG002
+        """Sum the exponentials of every anchor."""
+        normaliser = torch.zeros_like(weights.totals)
+        for rows, columns, mirrored in blocks:
+            _, exponential = blocks.similarities(rows, columns)
+            normaliser[rows] += exponential.sum(1)
+            if mirrored:
+                normaliser[columns] += exponential.sum(0)
+        # an anchor without any candidate has 0, and no positive: 0 / tiny and 0 * log(tiny) are 0
+        normaliser.clamp_(min=torch.finfo(normaliser.dtype).tiny)
+        own = None if blocks.queries is not None or blocks.prior is None else blocks.prior[: len(normaliser)]
+        return weights.totals * (normaliser if own is None else normaliser / own).log(), [weights.totals / normaliser]
+
+    def push(self, exponential: Block, pull: Block, state: State) -> Block:  # noqa: ARG002
+        """An anchor's whole weight, by the share of each candidate in the softmax."""
+        return exponential * state[0]
+
+    def score(self, similarity: Block, exponential: Block, state: State) -> Block:  # noqa: ARG002
+        """The similarity."""
+        return similarity
+
+
+class NegativesOnly(Competition):
+    """A softmax a positive, over itself and the negatives: no positive is ever in another's way.
+
+    Reference: Feeney and Hughes, SINCERE: Supervised Information Noise-Contrastive Estimation Revisited, 2023.
+    """
+
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:  # noqa: ARG002
+        """Sum the negatives of every anchor; then what all its positives together push a negative with."""
+        negatives, repulsion = torch.zeros_like(weights.totals), torch.zeros_like(weights.totals)
+        for rows, columns, mirrored in blocks:
+            _, exponential = blocks.similarities(rows, columns)
+            pull, mirror = weights.block(rows, columns, mirrored=mirrored)
+            negatives[rows] += (exponential * (pull == 0)).sum(1)
+            if mirrored and mirror is not None:
+                negatives[columns] += (exponential * (mirror == 0)).sum(0)
+        # an anchor without negatives: nothing to win against, and no slope
+        negatives.clamp_(min=torch.finfo(negatives.dtype).tiny)
+        for rows, columns, mirrored in blocks:
+            _, exponential = blocks.similarities(rows, columns)
+            pull, mirror = weights.block(rows, columns, mirrored=mirrored)
+            repulsion[rows] += (pull / (exponential + negatives[rows, None])).sum(1)
+            if mirrored and mirror is not None:
+                repulsion[columns] += (mirror / (exponential + negatives[columns])).sum(0)
+        return torch.zeros_like(weights.totals), [negatives, repulsion]
+
+    def push(self, exponential: Block, pull: Block, state: State) -> Block:
+        """A positive by its share beside the negatives, a negative by its share beside every positive."""
+        negatives, repulsion = state
+        return exponential * torch.where(pull > 0, pull / (exponential + negatives), repulsion)
+
+    def score(self, similarity: Block, exponential: Block, state: State) -> Block:
+        """The log of a positive's share beside the negatives."""
+        return similarity - (exponential + state[0]).log()
+
+
+class EachPair(Competition):
+    """No softmax: every pair is a matter of yes or no by itself, its weight being the probability of yes.
+
+    Args:
+        bias: b, the log-odds of a pair of similarity 0.
+
+    Reference: Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023.
+    """
+
+    def __init__(self, bias: Float[Tensor, ""]) -> None:
+        self.bias: Tensor = bias
+
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:
+        """Sum what all pairs cost that are none."""
+        losses, odds = torch.zeros_like(weights.totals), self._odds(weights.totals)
+        for rows, columns, mirrored in blocks:
+            cost = (blocks.similarities(rows, columns)[1] * odds).log1p()
+            losses[rows] += cost.sum(1)
+            if mirrored:
+                losses[columns] += cost.sum(0)
+        return losses * average, [average]
+
+    def push(self, exponential: Block, pull: Block, state: State) -> Block:  # noqa: ARG002
+        """The probability of yes."""
+        odds = exponential * self._odds(exponential)
+        return odds / (1 + odds) * state[0]
+
+    def score(self, similarity: Block, exponential: Block, state: State) -> Block:  # noqa: ARG002
+        """The log-odds."""
+        return similarity + self.bias.to(similarity.dtype)
+
+    def _odds(self, like: Tensor) -> Tensor:
+        """What the bias multiplies the odds with."""
+        return self.bias.to(like.dtype).exp()

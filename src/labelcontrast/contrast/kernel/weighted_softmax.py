@@ -1,0 +1,156 @@
+r"""The one place where labels and embeddings meet: a softmax over similarities, pulled by pair weights.
+
+With :math:`s_{ij} = \langle z_i, z_j \rangle / \tau`, weights :math:`W` from labels and a prior :math:`g`,
+
+.. math:: \ell_i = m_i \log \sum_{j \ne i} g_j e^{s_{ij}} - \sum_j W_{ij} s_{ij}, \qquad m_i = \sum_j W_{ij},
+
+and the gradient is :math:`\partial \ell_i / \partial s_{ij} = m_i p_{ij} - W_{ij}`, p the softmax. Plainly, this is
+
+    s = z[:anchors] @ z.T / temperature
+    s.fill_diagonal_(-inf)
+    loss = m * (s + log_prior).logsumexp(1) - where(W > 0, W * s, 0).sum(1)
+
+Here it is done in two sweeps over :mod:`~labelcontrast.contrast.kernel.blocks`, the first for the normalisers, so that
+memory grows with the rows and not with the pairs. The softmax itself is a
+:mod:`~labelcontrast.contrast.kernel.competition`: another can take its place.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labelcontrast.contrast.kernel.blocks import BLOCK_SIZE, Block, Blocks, PairWeights, Tally
+from labelcontrast.contrast.kernel.competition import AllCandidates, Competition, State
+from labelcontrast.errors import TensorError
+
+
+def weighted_softmax(
+    candidates: Float[Tensor, "candidates dim"],
+    weights: PairWeights,
+    *,
+    temperature: float,
+    queries: Float[Tensor, "anchors dim"] | None = None,
+    prior: Float[Tensor, " candidates"] | None = None,
+    competition: Competition = AllCandidates(),  # noqa: B008  it has no state
+    stop_repulsion: float = 0.0,
+    block_size: int | None = None,
+    average: Float[Tensor, " anchors"] | None = None,
+    tally: Tally | None = None,
+) -> Float[Tensor, "*anchors"]:
+    r"""Pull every anchor to its positives and push it from all candidates, through a softmax over similarities.
+
+    .. math:: \ell_i = m_i \log \sum_{j \ne i} g_j e^{s_{ij}} - \sum_j (W_{ij} + \gamma_{ij}) s_{ij}, \qquad
+       \gamma_{ij} = \lambda \max(0, m_i p_{ij} - W_{ij}) \, [W_{ij} > 0] \text{, held constant}
+
+    An anchor without positives has the loss 0 and no gradient of its own; it stays a negative for the others. With
+    ``stop_repulsion`` of 1 the gradient is ``min(0, m p - W)`` on positives, so that none is pushed away. The value is
+    then not what is descended: it can be negative, and never selects a model.
+
+    Args:
+        candidates: of unit length, in :func:`~labelcontrast.contrast.blocks.working_precision`.
+        weights: W, in the same precision.
+        temperature: tau.
+        queries: the anchors, where they are no candidates; by default the first candidates are the anchors, each
+            without itself.
+        prior: g, from 0; by default 1.
+        competition: what takes the place of the softmax, and of :math:`m_i p_{ij}` in the gradient.
+        stop_repulsion: lambda; 0 stops nothing, 1 is the regulariser of L_REG.
+        block_size: rows and columns of a block; it changes no result.
+        average: factors from 0 upwards, for one sum of the losses.
+        tally: counts pairs on the way to the sum.
+
+    Returns:
+        The sum of ``average`` times the losses, its gradient made on the way; without ``average``, the losses.
+
+    Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 6 to 14.
+    """
+    sweep = _Sweep(weights, prior, temperature, competition, stop_repulsion, block_size or BLOCK_SIZE, tally)
+    result: Tensor = _WeightedSoftmax.apply(candidates, queries, competition.bias, (sweep, average))
+    return result
+
+
+class _WeightedSoftmax(torch.autograd.Function):
+    """The sum makes its gradient in the sweep of its value; single losses sweep again once theirs is asked for."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        candidates: Tensor,
+        queries: Tensor | None,
+        bias: Tensor | None,
+        job: tuple["_Sweep", Tensor | None],
+    ) -> Tensor:
+        sweep, average = job
+        ctx.scale = scale = sweep.temperature**-0.5  # of both factors of a similarity
+        ctx.given = queries is not None, bias is not None
+        rows, anchors = candidates * scale, None if queries is None else queries * scale
+        ctx.run = partial(sweep.run, rows, anchors) if average is None else None
+        if average is None:
+            return sweep.run(rows, anchors, torch.ones_like(sweep.weights.totals), gradient=False)[0]
+        losses, *gradients = sweep.run(rows, anchors, average, gradient=any(ctx.needs_input_grad))
+        ctx.save_for_backward(*gradients)
+        return losses.sum()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        if torch.is_grad_enabled():
+            raise TensorError("a contrastive loss has no second derivatives. Call backward without create_graph.")
+        if ctx.run is None:
+            of_bias, *of_rows = (upstream * gradient for gradient in ctx.saved_tensors)
+        else:
+            # a sweep takes factors from 0: one for the losses that are to fall, one for those that are to rise
+            _, *fall = ctx.run(upstream.clamp(min=0), gradient=True)
+            _, *rise = ctx.run(-upstream.clamp(max=0), gradient=True)
+            of_bias, *of_rows = (down - up for down, up in zip(fall, rise, strict=True))
+        to_candidates, *to_queries = (ctx.scale * gradient for gradient in of_rows)
+        with_queries, with_bias = ctx.given
+        return to_candidates, to_queries[0] if with_queries else None, of_bias if with_bias else None, None
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """All that does not depend on embeddings; ``run`` makes the sweeps."""
+
+    weights: PairWeights
+    prior: Tensor | None
+    temperature: float
+    competition: Competition
+    stop_repulsion: float
+    block_size: int
+    tally: Tally | None
+
+    def run(self, candidates: Tensor, queries: Tensor | None, average: Tensor, *, gradient: bool) -> tuple[Tensor, ...]:
+        """Return the losses times ``average``; then the gradients of their sum: bias, candidates, and queries."""
+        blocks = Blocks(candidates, queries, self.weights, self.prior, self.block_size)
+        with torch.autocast(candidates.device.type, enabled=False):
+            weights = self.weights.scaled(average)
+            losses, state = self.competition.prepare(blocks, weights, average)
+            gradients = [torch.zeros_like(rows) for rows in (candidates, queries) if rows is not None]
+            of_bias = losses.new_zeros(())
+            for rows, columns, mirrored in blocks:
+                similarity, exponential = blocks.similarities(rows, columns, last=True)
+                pull, mirror = weights.block(rows, columns, mirrored=mirrored)
+                slope, gain = self._meet(similarity, exponential, pull, [part[rows, None] for part in state])
+                losses[rows] -= gain.sum(1)
+                if mirror is not None:
+                    back, gain = self._meet(similarity, exponential, mirror, [part[columns] for part in state])
+                    losses[columns] -= gain.sum(0)
+                    slope += back
+                if gradient:
+                    of_bias += 0 if self.competition.bias is None else slope.sum()
+                    blocks.descend(slope, rows, columns, gradients)
+            return losses, of_bias, *gradients
+
+    def _meet(self, similarity: Block, exponential: Block, pull: Block, state: State) -> tuple[Block, Block]:
+        """The slope of the loss in each similarity; and its gain, in which a stopped repulsion counts as a pull."""
+        push = self.competition.push(exponential, pull, state)
+        if self.tally is not None:
+            self.tally.add(similarity, push, pull)
+        if self.stop_repulsion:
+            held = (push * pull.sign()).maximum(pull)  # the push, where it is above a pull
+            pull = held if self.stop_repulsion == 1 else torch.lerp(pull, held, self.stop_repulsion)
+        return push.sub_(pull), pull * self.competition.score(similarity, exponential, state)

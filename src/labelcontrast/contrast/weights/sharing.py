@@ -1,0 +1,236 @@
+r"""From label sets to pair weights: how an anchor's attraction is shared out among its positives.
+
+With :math:`F_{ij}` the affinity of two label sets, 0 for the pair of an example with itself, and 0 / 0 counting as 0,
+
+.. math:: W_{ij} = \frac{F_{ij}}{\sum_k F_{ik}} \text{ (per anchor)}, \qquad
+   W_{ij} = \frac{1}{|y_i|} \sum_c y_{ic} \frac{F_{ij}\, y_{jc}}{\sum_k F_{ik}\, y_{kc}} \text{ (per label)}, \qquad
+   W_{ij} = \frac{F_{ij}}{|\{k : F_{ik} > 0\}|} \text{ (per positive)}, \qquad W_{ij} = F_{ij} \text{ (none)}.
+
+Neither needs an array of anchors x candidates x labels. Plainly, the second is
+
+    mass = F @ Y
+    W = F * ((Y[:anchors] / sizes / mass) @ Y.T)
+
+and as a row of Y holds few labels, the products with it are sums of a few rows:
+:mod:`~labelcontrast.contrast.weights.bags`.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labelcontrast.contrast.kernel.blocks import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, grid
+from labelcontrast.contrast.rows import Sharing
+from labelcontrast.contrast.weights.affinity import Affinity, Counts, any_shared, symmetric
+from labelcontrast.contrast.weights.label_sets import LabelSets
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Who meets whom: label sets of anchors and candidates, and how alike the two are.
+
+    Attributes:
+        anchors: their label sets.
+        candidates: theirs; the first are the anchors where ``symmetric``.
+        affinities: each with the first candidate that it is for.
+        symmetric: the anchors are candidates, each without itself.
+        prior: a symmetric affinity that pairs are multiplied with in the denominator.
+    """
+
+    anchors: LabelSets
+    candidates: LabelSets
+    affinities: tuple[tuple[int, Affinity], ...]
+    symmetric: bool
+    prior: Affinity | None = None
+    kept: dict[tuple[int, int, int, int], tuple[Block, Block | None]] = field(default_factory=dict, init=False)
+
+    @property
+    def pulled(self) -> LabelSets:
+        """The label sets of the anchors, and where symmetric of who comes after them: one matrix for all products."""
+        return self.candidates if self.symmetric else self.anchors
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The candidates at which another affinity begins."""
+        return tuple(start for start, _ in self.affinities if start)
+
+    @property
+    def alike_where_shared(self) -> bool:
+        """Whether all pairs that share a label are equally alike; then no affinity needs to be computed per label."""
+        return all(affinity is any_shared for _, affinity in self.affinities)
+
+    def affinity(self, candidates: slice) -> Affinity:
+        """The affinity that is for these candidates."""
+        return next(affinity for start, affinity in reversed(self.affinities) if start <= candidates.start)
+
+    def alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round.
+
+        Of a small problem they are kept for the next time, which is the last: first they are summed, and then used.
+        """
+        place = rows.start, rows.stop, columns.start, columns.stop
+        if place in self.kept:
+            return self.kept.pop(place)
+        blocks = self._alike(rows, columns, mirrored=mirrored)
+        if len(self.anchors) * len(self.candidates) <= KEPT_PAIRS:
+            self.kept[place] = blocks
+        return blocks
+
+    def _alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The same, computed."""
+        here = self.pulled.sizes_beside(self.candidates, rows, columns)
+        there = self.candidates.sizes_beside(self.pulled, columns, rows).T
+        overlap = self.pulled.overlap(self.candidates, rows, columns)
+        affinity, mirror_affinity = self.affinity(columns), self.affinity(rows)
+        alike = self.without_self(affinity(overlap, here, there), rows, columns)
+        if not mirrored:
+            return alike, None
+        same = affinity is mirror_affinity and getattr(affinity, "symmetric", False)
+        return alike, alike if same else mirror_affinity(overlap, there, here)
+
+    def without_self(self, block: Block, rows: slice, columns: slice) -> Block:
+        """The block with 0 for the pairs of an example with itself."""
+        return block.fill_diagonal_(0) if self.symmetric and rows == columns else block
+
+
+@dataclass(frozen=True)
+class SharedWeights(PairWeights):
+    """The weights W as a product: what each pair gets by itself, times a factor of its anchor.
+
+    Attributes:
+        pairs: who meets whom.
+        factors: those of the anchors.
+        totals: the sum of each anchor's weights; 0 for an anchor without positives.
+        shares: per label, what an anchor gives to each candidate with one of its labels; beside the bags of the labels.
+        shares_by_label: the same as a matrix.
+        equal_shares: whether all anchors with a label give the same; then the shares are symmetric.
+    """
+
+    pairs: Pairs
+    factors: Float[Tensor, " anchors"]
+    totals: Float[Tensor, " anchors"]
+    shares: Float[Tensor, " entries"] | None = None
+    shares_by_label: Float[Tensor, "labels anchors"] | None = None
+    equal_shares: bool = False
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The candidates at which another affinity begins."""
+        return self.pairs.cuts
+
+    def scaled(self, factors: Float[Tensor, " anchors"]) -> "SharedWeights":
+        """The same weights, every anchor's times its factor."""
+        return replace(self, factors=self.factors * factors, totals=self.totals * factors)
+
+    def prior(self, rows: slice, columns: slice) -> Block | None:
+        """The prior of the pairs, where they have one."""
+        if self.pairs.prior is None:
+            return None
+        return replace(self.pairs, affinities=((0, self.pairs.prior),)).alike(rows, columns, mirrored=False)[0]
+
+    def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The weights of anchors ``rows`` on candidates ``columns``, and where mirrored those the other way round."""
+        pull, mirror = self._spread(rows, columns, mirrored=mirrored)
+        if pull is None or not self.pairs.alike_where_shared:
+            alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
+            pull = alike if pull is None else pull * alike
+            mirror = mirror_alike if mirror is None or mirror_alike is None else mirror * mirror_alike
+        pull = self.pairs.without_self(pull, rows, columns)
+        return pull * self.factors[rows, None], None if mirror is None else mirror * self.factors[columns]
+
+    def _spread(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block | None, Block | None]:
+        """The shares, summed over the labels that two have in common; nothing where they are not per label."""
+        if self.shares is None or self.shares_by_label is None:
+            return None, None
+        bags = self.pairs.pulled.bags
+        spread = bags.pool(rows, self.pairs.candidates.by_label[:, columns], self.shares)
+        if not mirrored:
+            return spread, None
+        return spread, spread if self.equal_shares else bags.pool(rows, self.shares_by_label[:, columns])
+
+
+def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
+    """Share out every anchor's attraction.
+
+    Args:
+        pairs: who meets whom, and how alike they are.
+        sharing: ``"per anchor"``: in proportion to affinity. ``"per label"``: each label of the anchor gets the same,
+            and gives it to its positives in proportion to affinity; a label that nobody else has gives nothing.
+            ``"per positive"``: the mean affinity of the positives is what an anchor gives in all. ``"none"``: a weight
+            is an affinity.
+        block_size: rows and columns of a block; it changes no result.
+
+    Example:
+        >>> labels = LabelSets.of(torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+        >>> everyone = slice(0, 4)
+        >>> pairs = Pairs(labels, labels, ((0, any_shared),), symmetric=True)
+        >>> share(pairs, "per label").block(everyone, everyone, mirrored=False)[0][0]
+        tensor([0.0000, 0.5000, 0.2500, 0.2500])
+    """
+    size = block_size or BLOCK_SIZE
+    mass = _mass(pairs, sharing, size)
+    if pairs.prior is not None:  # an anchor without a candidate in its denominator gives nothing
+        mass *= _mass(replace(pairs, affinities=((0, pairs.prior),)), "per anchor", size).sign()
+    if sharing != "per label":
+        return _shared_as_a_whole(pairs, sharing, mass[:, 0], size)
+    labels, sizes, bags = pairs.anchors.matrix, pairs.anchors.sizes, pairs.pulled.bags
+    per_label = _ratio(torch.ones_like(sizes), sizes)
+    shares = _ratio(labels, mass)
+    of_anchors = slice(bags.starts[len(labels)])
+    return SharedWeights(
+        pairs,
+        factors=per_label,
+        totals=(labels * mass.sign()).sum(1) * per_label,
+        shares=shares[bags.rows[of_anchors], bags.labels[of_anchors]],
+        shares_by_label=shares.T.contiguous(),
+        equal_shares=pairs.alike_where_shared and bags.values is None,
+    )
+
+
+def _shared_as_a_whole(pairs: Pairs, sharing: Sharing, mass: Float[Tensor, " anchors"], size: int) -> SharedWeights:
+    """Divide an anchor's affinities by their sum, by their number, or not at all."""
+    divisor = torch.ones_like(mass) if sharing == "none" else mass
+    if sharing == "per positive":
+        positive = tuple((start, _whether(affinity)) for start, affinity in pairs.affinities)
+        divisor = _mass(replace(pairs, affinities=positive), sharing, size)[:, 0]
+    factors = _ratio(torch.ones_like(mass), divisor)
+    return SharedWeights(pairs, factors, mass * factors if sharing != "per anchor" else mass.sign())
+
+
+def _whether(affinity: Affinity) -> Affinity:
+    """1 where there is an affinity."""
+
+    def present(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+        return affinity(overlap, size_i, size_j).sign()
+
+    return symmetric(present) if getattr(affinity, "symmetric", False) else present
+
+
+def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
+    """What is shared out over: the sum of an anchor's affinities, of all candidates or of those with each label."""
+    anchors, candidates = pairs.anchors, pairs.candidates
+    if sharing == "per label" and pairs.alike_where_shared:  # then it is a count of candidates, less the anchor itself
+        own = anchors.matrix if pairs.symmetric else torch.zeros_like(anchors.matrix)
+        somebody = (candidates.matrix.sign().sum(0) - own.sign()).sign()  # a difference of soft labels is not exactly 0
+        return (candidates.matrix.sum(0) - own) * somebody
+    each = candidates.bags.pool_by_label if sharing == "per label" else _pool_all
+    mass = anchors.matrix.new_zeros(candidates.matrix.shape[1] if sharing == "per label" else 1, len(anchors))
+    blocks = grid(len(anchors), len(candidates), size=block_size, symmetric=pairs.symmetric, cuts=pairs.cuts)
+    for rows, columns, mirrored in blocks:
+        alike, mirror = pairs.alike(rows, columns, mirrored=mirrored)
+        mass[:, rows] += each(columns, alike.T)
+        if mirror is not None:
+            mass[:, columns] += each(rows, mirror)
+    return mass.T
+
+
+def _pool_all(_rows: slice, table: Float[Tensor, "rows width"]) -> Float[Tensor, "1 width"]:
+    """Sum all of the table's rows: as if every set had one label, the same."""
+    return table.sum(0, keepdim=True)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient, with 0 / 0 counting as 0."""
+    return numerator * denominator.sign() / denominator.clamp(min=torch.finfo(denominator.dtype).tiny)

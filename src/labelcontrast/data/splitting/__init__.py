@@ -1,0 +1,1 @@
+"""Train, validation and test; smaller training sets; folds."""

@@ -1,0 +1,38 @@
+"""Bags of labels give the matrix products that they equal."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelcontrast.contrast.weights.bags import Bags
+
+
+@settings(deadline=None)
+@given(
+    sets=st.integers(1, 9),
+    labels=st.integers(0, 6),
+    density=st.sampled_from([0.0, 0.2, 0.6, 1.0]),
+    soft=st.booleans(),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    cut=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    seed=st.integers(0, 2**16),
+)
+def test_both_products_equal_dense_ones(
+    *, sets: int, labels: int, density: float, soft: bool, dtype: torch.dtype, cut: tuple[int, int], seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    matrix = (torch.rand(sets, labels, generator=generator) < density).to(dtype)
+    if soft:
+        matrix *= torch.rand(sets, labels, generator=generator, dtype=dtype)
+    rows = slice(min(*cut, sets), min(max(cut), sets))
+    bags = Bags.of(matrix)
+    to_labels = torch.rand(labels, 5, generator=generator, dtype=dtype)
+    torch.testing.assert_close(bags.pool(rows, to_labels), matrix[rows] @ to_labels)
+    to_rows = torch.rand(rows.stop - rows.start, 4, generator=generator, dtype=dtype)
+    torch.testing.assert_close(bags.pool_by_label(rows, to_rows), matrix[rows].T @ to_rows)
+
+
+def test_other_values_can_take_the_place_of_the_labels_own() -> None:
+    bags = Bags.of(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+    table = torch.tensor([[1.0], [10.0]])
+    assert bags.pool(slice(1, 2), table, torch.tensor([5.0, 2.0, 3.0])).tolist() == [[32.0]]

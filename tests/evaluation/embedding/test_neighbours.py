@@ -1,0 +1,81 @@
+"""Neighbours, scores and purity against scikit-learn and against loops; blocks of any size change nothing."""
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
+from labelcontrast.evaluation.embedding import neighbours
+from labelcontrast.evaluation.embedding.neighbours import (
+    nearest_neighbours,
+    neighbour_scores,
+    neighbourhood_purity,
+    unit_rows,
+)
+
+
+@pytest.fixture(params=[1, 700, 2**24])
+def any_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "PAIRS_AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("any_block")
+def test_equal_to_scikit_learn(problem) -> None:
+    features, labels = problem
+    train, rest = features[:200] - features.mean(0), features[200:] - features.mean(0)
+    search = NearestNeighbors(n_neighbors=7, metric="cosine").fit(train.astype(np.float64))
+    expected = search.kneighbors(rest.astype(np.float64), return_distance=False)
+    np.testing.assert_array_equal(nearest_neighbours(rest, train, neighbours=7), expected)
+    model = KNeighborsClassifier(n_neighbors=7, metric="cosine").fit(train.astype(np.float64), labels[:200])
+    probabilities = np.stack([one[:, 1] for one in model.predict_proba(rest.astype(np.float64))], axis=1)
+    np.testing.assert_allclose(neighbour_scores(train, labels[:200], rest, neighbours=7), probabilities, atol=1e-12)
+
+
+@pytest.mark.usefixtures("any_block")
+def test_purity_by_its_definition_in_loops() -> None:
+    generator = np.random.default_rng(2)
+    features = generator.normal(size=(40, 5))
+    labels = (generator.random((40, 4)) < [0.5, 0.2, 0.05, 0.0]).astype(np.uint8)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    expected = []
+    for label in range(4):
+        shares = []
+        for i in range(40):
+            if labels[i, label]:
+                others = sorted((j for j in range(40) if j != i), key=lambda j: -float(unit[i] @ unit[j]))[:6]
+                shares.append(sum(labels[j, label] for j in others) / 6)
+        expected.append(sum(shares) / len(shares) if shares else np.nan)
+    found = neighbourhood_purity(features, labels, neighbours=6)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.isnan(found[3])
+
+
+def test_clusters_are_pure_and_noise_is_as_pure_as_chance() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.eye(2, dtype=np.uint8)[generator.integers(0, 2, size=2000)]
+    noise = generator.normal(size=(2000, 8))
+    np.testing.assert_allclose(neighbourhood_purity(noise, labels), labels.mean(0), atol=0.03)
+    assert (neighbourhood_purity(noise / 20 + np.eye(8)[labels[:, 0]], labels) > 0.99).all()
+
+
+def test_the_length_of_features_changes_nothing_and_nearest_come_first() -> None:
+    angles = np.array([0.0, 0.3, 0.1, 2.0])
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    lengths = np.array([[1.0], [5.0], [0.01], [3.0]])
+    found = nearest_neighbours(points * lengths, points, neighbours=3, without_self=True)
+    assert found[0].tolist() == [2, 1, 3]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_refusals() -> None:
+    ones = np.ones((4, 3))
+    with pytest.raises(ConfigError, match=r"^neighbours must be between 1 and the 3 examples there are\. Got 4\.$"):
+        nearest_neighbours(ones, ones, neighbours=4, without_self=True)
+    with pytest.raises(ConfigError, match=r"Got 0\.$"):
+        nearest_neighbours(ones, ones, neighbours=0)
+    with pytest.raises(EmbeddingError, match=r"^queries and examples must have the same width\. Got 2 and 3\.$"):
+        nearest_neighbours(ones[:, :2], ones, neighbours=1)
+    with pytest.raises(LabelShapeError, match=r"^features and labels .* Got 4 and 3\.$"):
+        neighbour_scores(ones, np.ones((3, 2)), ones)
+    with pytest.raises(EmbeddingError, match=r"above 0\. Got 1 rows that are not\.$"):
+        unit_rows(np.vstack([ones, np.zeros((1, 3))]))
