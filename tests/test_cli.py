@@ -253,7 +253,9 @@ def test_predictions_of_a_file_and_of_standard_input(command: Run, tmp_path: Pat
 
 def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run: Path) -> None:
     data = text_run.parent / "data.jsonl.gz"
-    assert "micro-F1" in command("evaluate", text_run, data).stdout
+    shown = command("evaluate", text_run, data).stdout.splitlines()[-1].split()
+    metrics = json.loads((text_run / "metrics.json").read_text())["metrics"]["test"]
+    assert shown[:3] == ["test", f"{100 * metrics['micro_f1']:.2f}", f"{100 * metrics['macro_f1']:.2f}"]  # not of train
     assert command("embed", text_run, data, "-o", "out.parquet").returncode == 0
     assert pq.read_table(tmp_path / "out.parquet").num_rows == len(GOOD)
     (text_run / "report.html").unlink()

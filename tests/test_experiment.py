@@ -51,11 +51,12 @@ def test_the_kept_epoch_is_the_best_one(finished_runs: Runs) -> None:
     assert result["validation_score"] == max(scores)
 
 
-@pytest.mark.parametrize("rule", ["per_label", "top_k"])
-def test_the_rule_of_the_thresholds_is_that_of_the_settings_and_of_the_kept_model(
-    vectors: Path, tmp_path: Path, rule: str
+@pytest.mark.parametrize(("rule", "calibration"), [("per_label", "isotonic"), ("top_k", "temperature")])
+def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_model(
+    vectors: Path, tmp_path: Path, rule: str, calibration: str
 ) -> None:
-    settings = build(vectors, train_fraction=0.5, evaluation={"threshold": rule, "top_k": 2, "empty": "best"})
+    evaluation = {"threshold": rule, "top_k": 2, "empty": "best", "calibration": calibration}
+    settings = build(vectors, train_fraction=0.5, evaluation=evaluation)
     said = run_experiment(settings, tmp_path / "run")
     model, splits = load_model(tmp_path / "run"), load_splits(vectors, seed=0, train_fraction=0.5)
     assert said["examples"]["train"] == len(splits.train) == 84
@@ -63,6 +64,9 @@ def test_the_rule_of_the_thresholds_is_that_of_the_settings_and_of_the_kept_mode
     labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
     assert said["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(labels, predicted, average="micro"), abs=1e-12)
     assert model.thresholds.how == rule
+    assert model.calibration is not None
+    assert model.calibration.method == calibration
+    assert sum(said["reliability"]["calibrated"]["count"]) == labels.size
     assert predicted.any(axis=1).all()
     assert set(predicted.sum(axis=1)) == {2} or rule != "top_k"
     assert (len(set(model.thresholds.values)) > 1) == (rule == "per_label")

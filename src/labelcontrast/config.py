@@ -143,6 +143,8 @@ class Evaluation(Settings):
 
     probe: Literal["newton", "paper", "released"] = "newton"
     """How embeddings are read off: at the optimum a label; as published; or as the released code does it."""
+    calibration: Literal["none", "temperature", "isotonic"] = "none"
+    """How probabilities are mapped, for each label, to how often they are right on validation; before thresholds."""
     threshold: Literal["global", "fixed", "per_label", "top_k", "expected_f1"] = "global"
     """``fixed`` is one half; ``global`` and ``per_label`` are the best on validation; the others need none."""
     top_k: int = Field(default=3, ge=1)

@@ -5,7 +5,7 @@ thresholds, metrics, and the folder that holds all of it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,9 @@ from labelcontrast.evaluation.metrics.measures import compute_metrics, per_label
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
-from labelcontrast.evaluation.thresholds.per_label import per_label_thresholds
-from labelcontrast.evaluation.thresholds.rules import (
-    Thresholds,
-    expected_f1_rule,
-    fixed_threshold,
-    global_threshold,
-    top_labels,
-)
+from labelcontrast.evaluation.thresholds.calibration import fit_calibration, reliability
+from labelcontrast.evaluation.thresholds.choice import choose_thresholds
+from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.learning import Learned, Lesson, learn
 from labelcontrast.prediction import probabilities
 from labelcontrast.provenance import Clock, describe_origin, seeded
@@ -150,7 +145,8 @@ def run_experiment(
     write_json(folder / PER_LABEL, judged["per_label"])
     write_json(folder / MAP, draw_map(settings, material, features["test"]))
     clock.lap("evaluation")
-    result = {"metrics": judged["metrics"], "best_epoch": learned.best.epoch, "validation_score": learned.best.score}
+    result = {"metrics": judged["metrics"], "reliability": judged["reliability"]}
+    result |= {"best_epoch": learned.best.epoch, "validation_score": learned.best.score}
     result |= {"representation": describe_embeddings(settings, material, features)}
     clock.lap("representation")
     result |= {"seconds": clock.laps, **facts(material), **describe_origin()}
@@ -224,10 +220,12 @@ def read_off(
 def judge(
     settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[Part, np.ndarray]
 ) -> tuple[TrainedModel, Outputs, dict[str, Any]]:
-    """Choose thresholds on validation, then measure validation and test, and keep what is said of the test examples."""
-    scores = {name: probabilities(classifier, rows) for name, rows in features.items()}
-    labels = material.labels
-    thresholds = choose_thresholds(settings, labels["val"], scores["val"])
+    """Calibrate and choose thresholds on validation, measure validation and test, and keep what is said of the test."""
+    labels, method = material.labels, settings.evaluation.calibration
+    said = {name: probabilities(classifier, rows) for name, rows in features.items()}
+    calibration = None if method == "none" else fit_calibration(labels["val"], said["val"], method=method)
+    scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
+    thresholds = set_thresholds(settings, labels["val"], scores["val"])
     predictions = {name: thresholds.predict(score) for name, score in scores.items()}
     train = TrainingLabels(labels["train"].sum(0), len(labels["train"]))
     metrics = {
@@ -241,22 +239,23 @@ def judge(
         train_counts=train.counts,
         thresholds=thresholds.values,
     )
-    model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds)
+    model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds, calibration)
     outputs = Outputs(labels["test"], scores["test"], predictions["test"])
-    return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table]}
+    believed = {"as said": said["test"]} | ({"calibrated": scores["test"]} if calibration else {})
+    diagrams = {name: diagram(labels["test"], score) for name, score in believed.items()}
+    return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
 
 
-def choose_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
-    """Follow the rule of the settings; what it has to choose is chosen on validation."""
-    wanted, count = settings.evaluation, labels.shape[1]
-    rules: dict[str, Callable[[], Thresholds]] = {
-        "fixed": lambda: fixed_threshold(count),
-        "global": lambda: global_threshold(labels, scores),
-        "per_label": lambda: per_label_thresholds(labels, scores),
-        "top_k": lambda: top_labels(count, most=wanted.top_k),
-        "expected_f1": lambda: expected_f1_rule(count),
-    }
-    return replace(rules[wanted.threshold](), empty=wanted.empty)
+def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
+    """Hold what is said of all pairs of an example and a label against what is true."""
+    found = reliability(labels.ravel(), scores.ravel())
+    return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist()}
+
+
+def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
+    """Choose the thresholds on validation, by the rule of the settings."""
+    wanted = settings.evaluation
+    return choose_thresholds(wanted.threshold, labels, scores, top_k=wanted.top_k, empty=wanted.empty)
 
 
 def describe_embeddings(
@@ -273,7 +272,7 @@ def describe_embeddings(
             name: neighbour_scores(features["train"], labels["train"], features[name], neighbours=count)
             for name in ("val", "test")
         }
-        predictions = choose_thresholds(settings, labels["val"], scores["val"]).predict(scores["test"])
+        predictions = set_thresholds(settings, labels["val"], scores["val"]).predict(scores["test"])
         purity = neighbourhood_purity(features["test"], labels["test"], neighbours=count)
         found["neighbours"] = compute_metrics(labels["test"], scores["test"], predictions)
         found["purity"] = dict(zip(material.splits.vocabulary.names, purity.tolist(), strict=True))

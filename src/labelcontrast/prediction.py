@@ -34,7 +34,8 @@ def embed(model: TrainedModel, examples: Examples) -> np.ndarray:
 
 def compute_scores(model: TrainedModel, examples: Examples) -> np.ndarray:
     """Compute the probability of every label for every example, ``[examples, labels]``."""
-    return probabilities(model.classifier, embed(model, examples))
+    said = probabilities(model.classifier, embed(model, examples))
+    return said if model.calibration is None else model.calibration.apply(said)
 
 
 def probabilities(classifier: Classifier, features: np.ndarray) -> np.ndarray:

@@ -82,6 +82,9 @@ def summarise_run(folder: Path) -> RunSummary:
         ],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
+        reliability={
+            name: (one["count"], one["said"], one["true"]) for name, one in result.get("reliability", {}).items()
+        },
         embedding=_read_map(folder / MAP) if (folder / MAP).exists() else None,
         settings=flatten(settings.model_dump(mode="json", exclude_none=True)),
         warnings=result["warnings"],

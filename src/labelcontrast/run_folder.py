@@ -34,11 +34,13 @@ from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
+from labelcontrast.evaluation.thresholds.calibration import Calibration
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.files import whole_file, write_text
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
+CALIBRATION = "calibration.json"
 LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
 PER_LABEL, MAP, REPORT = "per_label.json", "map.json", "report.html"
 FEATURES, OUTPUTS = "features.safetensors", "test.safetensors"
@@ -52,6 +54,7 @@ class TrainedModel:
     classifier: Classifier
     vocabulary: LabelVocabulary
     thresholds: Thresholds
+    calibration: Calibration | None = None
 
 
 def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
@@ -93,7 +96,7 @@ def make_room(folder: Path, *, force: bool) -> None:
 
 def reopen(folder: Path) -> None:
     """Take back what a run came to, where its last stages are to be repeated; what they start from stays."""
-    for name in (METRICS, REPORT):
+    for name in (METRICS, REPORT, CALIBRATION):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -106,6 +109,8 @@ def save_model(folder: Path, model: TrainedModel) -> None:
     """Write everything that prediction needs."""
     model.vocabulary.save(folder / LABELS)
     model.thresholds.save(folder / THRESHOLDS)
+    if model.calibration is not None:
+        model.calibration.save(folder / CALIBRATION)
     try:
         model.encoder.save_assets(folder / ENCODER)
     except OSError as error:
@@ -134,6 +139,8 @@ def load_model(folder: Path) -> TrainedModel:
         classifier = build_classifier(**_part(weights, "classifier."))
         vocabulary = LabelVocabulary.load(folder / LABELS)
         thresholds = Thresholds.load(folder / THRESHOLDS)
+        calibrated = (folder / CALIBRATION).exists()
+        calibration = Calibration.load(folder / CALIBRATION) if calibrated else None
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
         message = f"{folder} is damaged: {str(error).splitlines()[0]}"
         raise RunError(message) from error
@@ -141,7 +148,7 @@ def load_model(folder: Path) -> TrainedModel:
     if len(set(sizes)) > 1:
         message = f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights."
         raise RunError(message)
-    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds)
+    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration)
 
 
 def drop_weights(folder: Path) -> None:

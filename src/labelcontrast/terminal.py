@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow.parquet as pq
 import torch
 
@@ -192,11 +193,12 @@ def _listeners(epochs: int) -> Listeners:
 
 
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
-    """Read examples with labels: one part, where the data have parts."""
+    """Read examples with labels: one part, where the data have parts or the run has divided them."""
     path = Path(data)
-    if path.is_dir():
+    if path.is_dir() or path.resolve() == Path(settings.data).resolve():
         return read_splits(settings.model_copy(update={"data": data})).parts[split]
-    return read(path, **settings.columns.model_dump())
+    examples = read(path, **settings.columns.model_dump())
+    return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))
 
 
 def _unlabelled(source: str, settings: RunSettings) -> Examples:

@@ -11,6 +11,7 @@ from labelcontrast.files import write_text
 from labelcontrast.reports.comparison_figures import dot_figures, learning_figures, tail_figure
 from labelcontrast.reports.figures import curve_figures, embedding_figure, frequency_figure
 from labelcontrast.reports.rank_figure import rank_figure
+from labelcontrast.reports.reliability import reliability_figure
 from labelcontrast.reports.tables import NOTHING, comparison_table, duration, percent, title_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def write_run_report(path: Path, summary: RunSummary) -> None:
     figures = {
         "frequency": [frequency_figure(summary.per_label)] if summary.per_label else [],
         "curves": curve_figures(summary.curves),
+        "reliability": [reliability_figure(summary.reliability)] if summary.reliability else [],
         "embedding": [embedding_figure(summary.embedding)] if summary.embedding else [],
     }
     split = "test" if "test" in summary.metrics else next(reversed(list(summary.metrics)), None)

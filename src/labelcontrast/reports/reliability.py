@@ -22,7 +22,7 @@ def reliability_figure(diagrams: Mapping[str, Diagram]) -> str:
         diagrams: By name, as ``before`` and ``after`` calibration.
     """
     errors = {}
-    with canvas(width=4.6, height=4.4) as (figure, axes):
+    with canvas(width=7.2, height=4.6) as (figure, axes):
         axes.plot([0, 100], [0, 100], color=FAINT, linestyle="--", linewidth=1, label="as often as said")
         for place, (name, diagram) in enumerate(diagrams.items()):
             count, said, true = (np.asarray(one, dtype=float) for one in diagram)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
+    from labelcontrast.reports.reliability import Diagram
+
     Curve = tuple[Sequence[float], Sequence[float]]
 
 
@@ -50,6 +52,7 @@ class RunSummary:
     facts: Sequence[tuple[str, object]] = ()
     per_label: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    reliability: Mapping[str, Diagram] = field(default_factory=dict)
     embedding: EmbeddingMap | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     warnings: Sequence[str] = ()
