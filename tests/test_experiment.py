@@ -51,7 +51,9 @@ def test_the_kept_epoch_is_the_best_one(finished_runs: Runs) -> None:
     assert result["validation_score"] == max(scores)
 
 
-@pytest.mark.parametrize(("rule", "calibration"), [("per_label", "isotonic"), ("top_k", "temperature")])
+@pytest.mark.parametrize(
+    ("rule", "calibration"), [("per_label", "none"), ("top_k", "temperature"), ("global", "isotonic")]
+)
 def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_model(
     vectors: Path, tmp_path: Path, rule: str, calibration: str
 ) -> None:
@@ -64,9 +66,9 @@ def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_mo
     labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
     assert said["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(labels, predicted, average="micro"), abs=1e-12)
     assert model.thresholds.how == rule
-    assert model.calibration is not None
-    assert model.calibration.method == calibration
-    assert sum(said["reliability"]["calibrated"]["count"]) == labels.size
+    assert (model.calibration.method if model.calibration else "none") == calibration
+    assert set(said["reliability"]) == {"as said"} | ({"calibrated"} if calibration != "none" else set())
+    assert all(sum(diagram["count"]) == labels.size for diagram in said["reliability"].values())
     assert predicted.any(axis=1).all()
     assert set(predicted.sum(axis=1)) == {2} or rule != "top_k"
     assert (len(set(model.thresholds.values)) > 1) == (rule == "per_label")
