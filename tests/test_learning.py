@@ -1,6 +1,7 @@
 """Trainings: two stages, the best of several lengths, and that each goes on from where it was."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,13 @@ def measured_again(model: TrainedModel, vectors: Path) -> dict[str, float]:
     splits = load_splits(vectors, seed=0)
     train, test = (model.vocabulary.encode(part.label_sets or []).toarray() for part in (splits.train, splits.test))
     scores = compute_scores(model, splits.test)
-    known = TrainingLabels(train.sum(0), len(train))
-    return compute_metrics(test, scores, model.thresholds.predict(scores), train=known)
+    of_train = TrainingLabels(train.sum(0), len(train))
+    return compute_metrics(test, scores, model.thresholds.predict(scores), train=of_train)
+
+
+def known(metrics: dict[str, float | None]) -> dict[str, float]:
+    """What JSON has as null, as the NaN that it was."""
+    return {name: math.nan if value is None else value for name, value in metrics.items()}
 
 
 def test_a_joint_run_keeps_the_linear_head(vectors: Path, tmp_path: Path) -> None:
@@ -37,7 +43,7 @@ def test_a_joint_run_keeps_the_linear_head(vectors: Path, tmp_path: Path) -> Non
     result = run_experiment(build(vectors, loss=joint, training={"epochs": 4}), tmp_path / "run")
     model = load_model(tmp_path / "run")
     assert isinstance(model.classifier, torch.nn.Linear)
-    assert measured_again(model, vectors) == pytest.approx(result["metrics"]["test"])
+    assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
     assert result["metrics"]["test"]["map_macro"] > 0.75
     alone = run_experiment(build(vectors, loss={"name": "zlpr"}, training={"epochs": 4}), tmp_path / "alone")
     assert alone["metrics"] != result["metrics"]
@@ -51,7 +57,7 @@ def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path
     assert result["validation_score"] == max(epoch.score for epoch in second)
     model = load_model(tmp_path / "run")
     assert isinstance(model.classifier, torch.nn.Linear)
-    assert measured_again(model, vectors) == pytest.approx(result["metrics"]["test"])
+    assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
     read_off = run_experiment(build(vectors), tmp_path / "read off")
     assert read_off["metrics"] != result["metrics"]
 
@@ -94,7 +100,7 @@ def test_the_best_length_is_kept(vectors: Path, tmp_path: Path) -> None:
     assert result["validation_score"] == scores[best]
     assert read_history(tmp_path / "run" / "history.csv") == histories[best]
     model = load_model(tmp_path / "run")
-    assert measured_again(model, vectors) == pytest.approx(result["metrics"]["test"])
+    assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
 
 
 def test_each_length_starts_from_the_same_weights(vectors: Path, tmp_path: Path) -> None:
