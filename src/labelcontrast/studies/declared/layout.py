@@ -76,12 +76,13 @@ def _column(values: Sequence[Sequence[float]], name: str) -> list[Cell]:
 def _panel(figure: FigureLayout, outcomes: Sequence[Outcome], place: Place, quantity: Quantity) -> Panel:
     """Lay out one figure."""
     told = _told(outcomes, place)
+    way = "" if quantity.better is None else f" ({quantity.better} is better)"
     return Panel(
         name=re.sub(r"[^\w.-]+", "-", "-".join([quantity.name, "by", short(figure.x), *told])),
         kind="dots" if figure.x == LOSS else "lines",
-        title=", ".join([quantity.title, *told]),
+        title=", ".join([*told, quantity.title + way]),
         x_label=short(figure.x),
-        y_label=quantity.label if quantity.better is None else f"{quantity.label}, {quantity.better} is better",
+        y_label=quantity.label,
         scale=figure.scale,
         series=[
             series
@@ -99,9 +100,7 @@ def _series(
     here = [one for one in outcomes if one.record is not None and one.at(place)]
     if figure.x == EPOCH:
         courses = [course for one in here if (course := measure_epochs(one.record or {}, quantity.name))]
-        points: list[tuple[Scalar, list[float]]] = [
-            (epoch, list(values)) for epoch, values in enumerate(zip(*courses, strict=False), start=1)
-        ]
+        points: list[tuple[Scalar, list[float]]] = list(enumerate(map(list, zip(*courses, strict=False)), start=1))
     elif any(figure.x in one.place and figure.x != LOSS for one in here):
         points = [(x, measured(here, {figure.x: x}, quantity.name)) for x in values_of(here, figure.x)]
     else:

@@ -12,7 +12,7 @@ from labelcontrast.door import check_door
 from labelcontrast.errors import ConfigError
 from labelcontrast.run_folder import flatten
 from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
-from labelcontrast.studies.engine.identity import fingerprint, identify
+from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Trial
 from labelcontrast.studies.grid import parse_losses, row_name
@@ -74,8 +74,12 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
 
 def name_trials(planned: Sequence[Planned], store: Store) -> list[Trial]:
     """Name every trial by what its result depends on; each run has its folder beside the store's results."""
-    prints = {path: fingerprint(Path(path)) for path in {one.settings.data for one in planned}}
-    keys = [identify(one.settings, data=prints[one.settings.data]) for one in planned]
+    data = {path: fingerprint(Path(path)) for path in {one.settings.data for one in planned}}
+    encoders = {name: encoder_print(name) for name in {one.settings.encoder.name for one in planned}}
+    keys = [
+        identify(one.settings, data=data[one.settings.data], encoder=encoders[one.settings.encoder.name])
+        for one in planned
+    ]
     return [Trial(key, one.title, one.settings, store.folder / key) for key, one in zip(keys, planned, strict=True)]
 
 

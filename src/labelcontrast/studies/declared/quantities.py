@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
 from labelcontrast.evaluation.metrics import METRICS
@@ -21,7 +22,7 @@ class Quantity:
     """Which way is better; None where it is neither."""
     meaning: str
     by_epoch: bool = False
-    """The record has it for every epoch; a table shows the last."""
+    """The record has it for every epoch; a table shows the mean over them."""
 
     @property
     def factor(self) -> int:
@@ -70,7 +71,7 @@ def measure(record: Record, name: str) -> float | None:
     if name == "seconds":
         return float(sum(result["seconds"].values()))
     course = measure_epochs(record, name)
-    return course[-1] if course else None
+    return fmean(course) if course else None
 
 
 def measure_epochs(record: Record, name: str) -> list[float]:

@@ -77,8 +77,8 @@ def summarise(study: Study, outcomes: Sequence[Outcome], content: dict[str, Any]
         glossary=[(QUANTITIES[name].label, _sentence(name)) for name in shown],
         failures=[(_title(one), one.error) for one in outcomes if one.error],
         facts=_facts(outcomes, records, origin),
-        settings=flatten({**study.protocol, **content["settings"]}),
-        warnings=[f"{left} of {len(outcomes)} trials have not ended."] if left else [],
+        settings=_shared_settings(records),
+        warnings=[*([f"{left} of {len(outcomes)} trials have not ended."] if left else []), *_warnings(ended)],
         versions=origin["versions"],
         duration=sum(record["seconds"] for record in records),
     )
@@ -95,6 +95,23 @@ def _facts(outcomes: Sequence[Outcome], records: Sequence[Record], origin: dict[
         ("accelerator", machine["accelerator"] or "none"),
         ("date", origin["date"]),
     ]
+
+
+def _shared_settings(records: Sequence[Record]) -> dict[str, object]:
+    """List the settings that all trials have in common, resolved."""
+    flat = [flatten(record["settings"]) for record in records if "settings" in record]
+    first = flat[0] if flat else {}
+    return {name: value for name, value in first.items() if all(one.get(name) == value for one in flat)}
+
+
+def _warnings(outcomes: Sequence[Outcome]) -> list[str]:
+    """Repeat what the reader warned of, once a data set."""
+    found = {
+        f"{one.place[DATA]}: {line}": None
+        for one in outcomes
+        for line in (one.record or {}).get("result", {}).get("warnings", ())
+    }
+    return list(found)
 
 
 def _sentence(name: str) -> str:

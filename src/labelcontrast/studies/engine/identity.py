@@ -6,7 +6,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config import EMBEDDED_ENCODERS, RunSettings
 from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.encoders.pretrained.sources import locate
 from labelcontrast.errors import ConfigError, DataError
@@ -42,21 +42,28 @@ def fingerprint(path: Path) -> str:
     return whole.hexdigest()
 
 
-def identify(settings: RunSettings, *, data: str) -> str:
+def encoder_print(name: str) -> str | None:
+    """Hash the files of an encoder that lies in a folder here; nothing for one of ours or of a hub, known by its name.
+
+    Example:
+        >>> encoder_print("auto") is None
+        True
+    """
+    place = None if name in EMBEDDED_ENCODERS else Path(locate(name).place)
+    return fingerprint(place) if place and place.is_dir() else None
+
+
+def identify(settings: RunSettings, *, data: str, encoder: str | None) -> str:
     """Name a run by its settings, with every default filled in, its data, its encoder's files, and our version.
 
     Args:
         settings: of the run; where its data lie is not looked at.
         data: the fingerprint of the data.
+        encoder: that of the encoder's files, where it has some.
     """
     values = settings.model_dump(mode="json") | {"data": data}
     with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a name all the same
         values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
     values["training"]["learning_rate"] = settings.learning_rate
-    place = Path(locate(settings.encoder.name).place)
-    everything = {
-        "settings": values,
-        "encoder": fingerprint(place) if place.is_dir() else None,
-        "version": version("labelcontrast"),
-    }
+    everything = {"settings": values, "encoder": encoder, "version": version("labelcontrast")}
     return hashlib.blake2b(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:LENGTH]
