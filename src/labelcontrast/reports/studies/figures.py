@@ -11,8 +11,6 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from labelcontrast.reports.canvas import INK, as_png, as_svg, as_svg_file, canvas, look_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
 
     from labelcontrast.reports.studies.summary import Panel, Series
@@ -60,9 +58,7 @@ def _draw_lines(axes: Axes, panel: Panel) -> None:
             axes.axhline(mean[0], color=color, linestyle="--", linewidth=1.4, label=series.name)
             axes.axhspan(mean[0] - spread[0], mean[0] + spread[0], color=color, alpha=0.12, linewidth=0)
             continue
-        x = np.array([at[one] for one in series.x])
-        order = np.argsort(x)
-        x, mean, spread = x[order], mean[order], spread[order]
+        x = [at[one] for one in series.x]
         step = max(len(x) // MOST_TICKS, 1)
         axes.plot(x, mean, color=color, marker=marker, markersize=4.5, markevery=step, linewidth=1.6, label=series.name)
         axes.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
@@ -99,11 +95,6 @@ def _in_words(panel: Panel) -> str:
     """Say of every line where it begins and ends, and of a row of dots its mean."""
     said = []
     for series in panel.series:
-        mean = [float(np.mean(values)) for values in series.values]
+        mean, _ = _mean_and_deviation(series)
         said.append(f"{series.name} {mean[0]:.4g}" + (f" to {mean[-1]:.4g}" if len(mean) > 1 else ""))
     return "; ".join(said) + "."
-
-
-def draw_all(panels: Sequence[Panel]) -> list[Drawing]:
-    """Draw every panel that has something to show."""
-    return [draw(panel) for panel in panels if panel.series]

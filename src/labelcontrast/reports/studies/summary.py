@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line, or one row of dots: at every x the values of all seeds.
+    """One line, or one row of dots: at every x, in the order of the axis, the values of all seeds.
 
     Without x it is a level that holds everywhere, with the values in one list.
     """

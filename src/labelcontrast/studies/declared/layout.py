@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import product
 from statistics import fmean, stdev
+from typing import TypeGuard
 
 from labelcontrast.config import Scalar
 from labelcontrast.reports.studies.summary import Panel, Series
@@ -106,7 +107,9 @@ def _series(
     else:
         values = measured(here, {}, quantity.name)
         return Series(name=name, values=[[quantity.factor * one for one in values]]) if values else None
-    kept = [(x if isinstance(x, int | float) else str(x), values) for x, values in points if values]
+    kept = [(x if _is_number(x) else str(x), values) for x, values in points if values]
+    if all(_is_number(x) for x, _ in kept):
+        kept.sort(key=lambda point: float(point[0]))
     if not kept:
         return None
     return Series(
@@ -114,3 +117,8 @@ def _series(
         x=[x for x, _ in kept],
         values=[[quantity.factor * one for one in values] for _, values in kept],
     )
+
+
+def _is_number(value: Scalar) -> TypeGuard[float]:
+    """Say whether a value has a place on an axis of numbers; true and false have none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -17,7 +17,7 @@ from typing import Any
 from labelcontrast.files import whole_file, write_text
 from labelcontrast.reporting import REPORT
 from labelcontrast.reports.pages import write_study_report
-from labelcontrast.reports.studies.figures import draw_all
+from labelcontrast.reports.studies.figures import draw
 from labelcontrast.reports.studies.summary import StudySummary
 from labelcontrast.reports.tables import Table, as_latex, as_markdown
 from labelcontrast.run_folder import flatten, read_json
@@ -40,7 +40,7 @@ def write_study(folder: Path) -> Table:
     study = Study.build(content["study"])
     outcomes = read_outcomes(folder, content)
     summary = summarise(study, outcomes, content)
-    drawings = draw_all(summary.panels)
+    drawings = [draw(panel) for panel in summary.panels]
     write_text(folder / "table.md", as_markdown(summary.table) + "\n")
     write_text(folder / "table.tex", as_latex(summary.table) + "\n")
     cells = [[cell.text for cell in row] for row in summary.table.rows]
