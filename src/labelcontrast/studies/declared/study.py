@@ -79,7 +79,8 @@ class Study(Settings):
         for figure in study.figures:
             _check_known([figure.x], (*study.grid, EPOCH, LOSS), "figures.x")
             _check_known([figure.lines], study.dimensions, "figures.lines")
-            _check_known(figure.y, QUANTITIES, "figures.y")
+            known = [one.name for one in QUANTITIES.values() if one.by_epoch or figure.x != EPOCH]
+            _check_known(figure.y, known, "figures.y")
         return study
 
     def varies(self, assignment: str) -> bool:
