@@ -50,7 +50,6 @@ QUANTITIES = {
     for quantity in (
         *(Quantity(one.name, title_of(one.name), "%", one.better, one.meaning) for one in METRICS.values()),
         Quantity("score", "validation mAP", "%", "higher", "Of an epoch, by a quick read-out.", by_epoch=True),
-        Quantity("loss", "training loss", "", None, "Losses have no common scale.", by_epoch=True),
         _counted("positives_pushed_away", "%", "Share of positive pairs whose gradient pushes them apart (PRR)."),
         _counted("anchors_without_positives", "%", "Share of anchors of a batch that nothing attracts."),
         _counted("similarity_of_positives", "", "Mean cosine of pairs that attract."),
