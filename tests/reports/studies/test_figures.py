@@ -18,7 +18,7 @@ LINES = [
 
 def panel(kind: str = "lines", series: list[Series] = LINES, scale: str = "log") -> Panel:
     return Panel(
-        name="p", kind=kind, title="macro-F1", x_label="temperature", y_label="macro-F1 (%)", scale=scale, series=series
+        name="p", kind=kind, title="tweets", x_label="temperature", y_label="macro-F1 (%)", scale=scale, series=series
     )
 
 
@@ -56,7 +56,7 @@ def test_a_dot_a_run_and_a_bar_at_the_mean() -> None:
 
 def test_a_figure_says_its_numbers_and_its_files_stand_alone() -> None:
     drawn = draw(panel())
-    assert "macro-F1: macro-F1 (%) by temperature. bce 41; reg 50.5 to 49." in drawn.inline
+    assert "macro-F1 (%) by temperature on tweets. bce 41; reg 50.5 to 49." in drawn.inline
     root = ET.fromstring(drawn.svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert drawn.png.startswith(b"\x89PNG")

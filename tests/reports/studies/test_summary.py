@@ -10,7 +10,7 @@ from labelcontrast.reports.tables import Cell, Table
 PANEL = Panel(
     name="a",
     kind="lines",
-    title="macro-F1",
+    title="",
     x_label="temperature",
     y_label="macro-F1 (%)",
     series=[Series(name="reg", x=[0.1, 0.2], values=[[50.0], [51.0]])],
@@ -40,7 +40,7 @@ def test_the_page_says_everything_and_nothing_breaks_out(tmp_path: Path) -> None
         assert said in page
     for said in ("NaN &amp; stopped", "2, 1 failed", "training.epochs", "have not ended", "2.15.0", "1 min 15 s"):
         assert said in page
-    assert 'aria-label="macro-F1: macro-F1 (%) by temperature. reg 50 to 51."' in page
+    assert 'aria-label="macro-F1 (%) by temperature. reg 50 to 51."' in page
 
 
 def test_a_study_without_failures_or_figures_has_no_heading_for_them(tmp_path: Path) -> None:

@@ -79,14 +79,14 @@ def test_failures_and_what_has_not_ended_leave_their_seed_out() -> None:
 def test_a_panel_for_each_quantity_and_data_set_with_a_line_for_each_loss() -> None:
     one = study(figures=[{"x": "loss.alpha", "y": ["macro_f1", "hamming_loss"]}])
     panels = draw_panels(one, outcomes(one, ("a.npz", "b.npz")))
-    assert [panel.title for panel in panels] == [
-        "a, macro-F1 (higher is better)",
-        "a, Hamming loss (lower is better)",
-        "b, macro-F1 (higher is better)",
-        "b, Hamming loss (lower is better)",
+    assert [(panel.title, panel.y_label) for panel in panels] == [
+        ("a", "macro-F1 (%)"),
+        ("a", "Hamming loss (%)"),
+        ("b", "macro-F1 (%)"),
+        ("b", "Hamming loss (%)"),
     ]
     assert panels[0].name == "macro_f1-by-alpha-a"
-    assert (panels[0].x_label, panels[0].y_label) == ("alpha", "macro-F1 (%)")
+    assert panels[0].x_label == "alpha"
     level, line = panels[0].series
     assert (level.name, list(level.x)) == ("bce", [])
     assert np.allclose(level.values, [[20.0, 22.0]])

@@ -42,7 +42,8 @@ def draw(panel: Panel) -> Drawing:
         else:
             _draw_dots(axes, panel)
         axes.set(title=panel.title)
-        said = f"{panel.title}: {panel.y_label} by {panel.x_label}. {_in_words(panel)}"
+        where = f" on {panel.title}" if panel.title else ""
+        said = f"{panel.y_label} by {panel.x_label}{where}. {_in_words(panel)}"
         return Drawing(panel.name, as_svg(figure, alternative=said), as_svg_file(figure), as_png(figure))
 
 

@@ -31,6 +31,7 @@ class Panel:
     """Stem of its files."""
     kind: Literal["lines", "dots"]
     title: str
+    """What it shows a part of, such as a data set; the quantity stands at the axis."""
     x_label: str
     y_label: str
     scale: Literal["linear", "log"] = "linear"

@@ -77,11 +77,10 @@ def _column(values: Sequence[Sequence[float]], name: str) -> list[Cell]:
 def _panel(figure: FigureLayout, outcomes: Sequence[Outcome], place: Place, quantity: Quantity) -> Panel:
     """Lay out one figure."""
     told = _told(outcomes, place)
-    way = "" if quantity.better is None else f" ({quantity.better} is better)"
     return Panel(
         name=re.sub(r"[^\w.-]+", "-", "-".join([quantity.name, "by", short(figure.x), *told])),
         kind="dots" if figure.x == LOSS else "lines",
-        title=", ".join([*told, quantity.title + way]),
+        title=", ".join(told),
         x_label=short(figure.x),
         y_label=quantity.label,
         scale=figure.scale,
