@@ -158,30 +158,19 @@ def study(
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each combination; by default the study's.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")] = 1,
     store: Annotated[Path | None, typer.Option(help="Share trials with other studies in this folder.")] = None,
-    encoder: Encoder = None,
     config: Config = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    precision: Precision = None,
     assignments: Assignments = None,
     resume: Resume = False,
     force: Force = False,
 ) -> None:
     """Run a grid of trials on DATA under one protocol, and draw the table and the figures of a question."""
-    from labelcontrast.config import override, put, read_settings
-    from labelcontrast.studies.declared.study import find_study
-
-    chosen = find_study(name).narrowed(losses=losses, seeds=seeds, assignments=assignments or [])
-    values = read_settings(config) if config else {}
-    for key, value in _common(encoder, epochs, batch_size, learning_rate, precision).items():
-        values = values if value is None else put(values, key, value)
-    values = override(values, [one for one in assignments or [] if not chosen.varies(one)])
     from labelcontrast.studies.declared.running import Options
+    from labelcontrast.studies.declared.study import find_study
     from labelcontrast.terminal import print_study
 
+    chosen = find_study(name).narrowed(losses=losses, seeds=seeds, assignments=assignments or [])
     options = Options(jobs=jobs, store=store, resume=resume, force=force)
-    print_study(chosen, data, values, out, options)
+    print_study(chosen, data, config, assignments or [], out, options)
 
 
 @app.command()

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 
 from labelcontrast.allocator import keep_freed_memory
-from labelcontrast.config import Loss, RunSettings
+from labelcontrast.config import Loss, RunSettings, override, read_settings
 from labelcontrast.contrast.catalogue import loss_catalogue
 from labelcontrast.data.describe import Description, describe
 from labelcontrast.data.describe_text import render
@@ -134,8 +134,12 @@ def print_catalogue() -> None:
         show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
 
 
-def print_study(study: Study, data: list[str], settings: dict[str, Any], out: Path, options: StudyOptions) -> None:
-    """Run a study and print its table."""
+def print_study(
+    study: Study, data: list[str], config: Path | None, assignments: list[str], out: Path, options: StudyOptions
+) -> None:
+    """Run a study under a file of settings and single assignments, and print its table."""
+    values = read_settings(config) if config else {}
+    settings = override(values, [one for one in assignments if not study.varies(one)])
     table = run_study(study, data, settings, out, replace(options, device=pick_device()), say=say)
     show("\n" + as_text(table))
     show(f"\npage in {out / REPORT}")

@@ -140,7 +140,7 @@ def test_sigkill_in_the_middle_and_resume_give_the_same_results_and_repeat_nothi
     vectors: Path, tmp_path: Path
 ) -> None:
     words = [sys.executable, "-m", "labelcontrast", "study", "multiclass", str(vectors), "--seeds", "2"]
-    words += ["--epochs", "8", "--batch-size", "32", "--jobs", "2", "--out"]
+    words += ["--set", "training.epochs=8", "--set", "training.batch_size=32", "--jobs", "2", "--out"]
     subprocess.run([*words, "whole"], cwd=tmp_path, check=True, capture_output=True)
     process = subprocess.Popen([*words, "killed"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

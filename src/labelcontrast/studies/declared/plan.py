@@ -15,7 +15,7 @@ from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
 from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Trial
-from labelcontrast.studies.grid import parse_losses, row_name
+from labelcontrast.studies.grid import parse_losses
 
 Place = dict[str, Scalar]
 """Where a trial stands in the grid: by dimension its value; an axis that its loss does not have is left out."""
@@ -62,7 +62,7 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
     planned: dict[tuple[object, ...], Planned] = {}
     for seed, (name, path, loss, chosen) in product(range(study.seeds), combinations):
         axes = {axis: value for axis, value in chosen.items() if _has(loss, axis)}
-        place: Place = {DATA: name, LOSS: row_name(loss), **axes, SEED: seed}
+        place: Place = {DATA: name, LOSS: loss.title, **axes, SEED: seed}
         trial = {**values, "data": path, "seed": seed, "loss": loss.model_dump()}
         for axis, value in axes.items():
             trial = put(trial, axis, value)
