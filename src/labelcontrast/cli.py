@@ -170,7 +170,7 @@ def study(
 
     chosen = find_study(name).narrowed(losses=losses, seeds=seeds, assignments=assignments or [])
     options = Options(jobs=jobs, store=store, resume=resume, force=force)
-    print_study(chosen, data, config, assignments or [], out, options)
+    print_study(chosen, data, out, options, config=config, assignments=assignments or [])
 
 
 @app.command()

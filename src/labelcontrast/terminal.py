@@ -135,7 +135,13 @@ def print_catalogue() -> None:
 
 
 def print_study(
-    study: Study, data: list[str], config: Path | None, assignments: list[str], out: Path, options: StudyOptions
+    study: Study,
+    data: list[str],
+    out: Path,
+    options: StudyOptions,
+    *,
+    config: Path | None,
+    assignments: list[str],
 ) -> None:
     """Run a study under a file of settings and single assignments, and print its table."""
     values = read_settings(config) if config else {}

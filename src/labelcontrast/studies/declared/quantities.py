@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from labelcontrast.evaluation.metrics import METRICS
+from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.reporting import COUNTED
 from labelcontrast.reports.tables import title_of
 from labelcontrast.studies.engine.store import Record

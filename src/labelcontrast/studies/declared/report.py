@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.files import whole_file, write_text
-from labelcontrast.reporting import REPORT
 from labelcontrast.reports.pages import write_study_report
 from labelcontrast.reports.studies.figures import draw
 from labelcontrast.reports.studies.summary import StudySummary
 from labelcontrast.reports.tables import Table, as_latex, as_markdown
-from labelcontrast.run_folder import flatten, read_json
+from labelcontrast.run_folder import REPORT, flatten, read_json
 from labelcontrast.studies.declared.layout import draw_panels, tabulate
 from labelcontrast.studies.declared.outcomes import Outcome, values_of
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure
