@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from labelcontrast.cli import main
+from labelcontrast.reports.tables import NOTHING
 
 
 class Result(NamedTuple):
@@ -325,3 +326,34 @@ def test_a_joint_loss_is_read_and_what_is_none_is_refused(command: Run, vectors:
         "labelcontrast: a joint loss is a logit loss and a contrastive one, as in zlpr+0.5*reg. Got reg+0.5*zlpr.\n"
     )
     assert not (tmp_path / "other").exists()
+
+
+def test_a_study_is_run_shown_and_reported_again(command: Run, tmp_path: Path, vectors: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'question = "Does alpha help?"\nlosses = ["bce", "reg"]\nseeds = 1\n[grid]\n"loss.alpha" = [0.0, 1.0]\n'
+        '[table]\nrows = ["loss", "loss.alpha"]\nmetrics = ["macro_f1"]\n'
+    )
+    words = ["study", "mine.toml", vectors, "--set", "training.epochs=1", "--set", "loss.alpha=2.0", "--set", "seed=1"]
+    assert (
+        refused(command(*words, "--out", "out"))
+        == "seed varies within the study mine; it cannot be set for all its trials."
+    )
+    result = command(*words[:-2], "--out", "out")
+    assert result.returncode == 0, result
+    assert [line.split()[:2] for line in result.stdout.splitlines()[2:4]] == [["bce", NOTHING], ["reg", "2.0"]]
+    assert "[2/2] vectors, reg, alpha 2.0, seed 0: macro-F1 " in result.stderr
+    assert result.stdout.splitlines()[-1] == "page in out/report.html"
+    (tmp_path / "out" / "report.html").unlink()
+    assert command("report", "out").stdout == "out/report.html\n"
+    assert "Does alpha help?" in (tmp_path / "out" / "report.html").read_text()
+    assert "go on with --resume" in refused(command(*words[:-2], "--out", "out"))
+
+
+def test_the_studies_are_printed_and_a_wrong_name_is_refused(command: Run) -> None:
+    printed = command("studies").stdout
+    for name in ("losses", "temperature-prr", "few-labels"):
+        assert f"\n{name}\n    " in f"\n{printed}"
+    assert "after   Audibert et al. 2024, Table 7" in printed
+    assert "there is no study 'lossess' (did you mean \"losses\"?)" in refused(
+        command("study", "lossess", "a", "--out", "x")
+    )

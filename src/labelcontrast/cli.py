@@ -149,6 +149,39 @@ def compare(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of 'labelcontrast studies', or a TOML file.")],
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="Files or folders of examples.")],
+    *,
+    out: Out,
+    losses: Annotated[str | None, typer.Option(help="Other losses than the study's, as in compare.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each combination; by default the study's.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")] = 1,
+    store: Annotated[Path | None, typer.Option(help="Share trials with other studies in this folder.")] = None,
+    config: Config = None,
+    assignments: Assignments = None,
+    resume: Resume = False,
+    force: Force = False,
+) -> None:
+    """Run a grid of trials on DATA under one protocol, and draw the table and the figures of a question."""
+    from labelcontrast.studies.declared.running import Options
+    from labelcontrast.studies.declared.study import find_study
+    from labelcontrast.terminal import print_study
+
+    chosen = find_study(name).narrowed(losses=losses, seeds=seeds, assignments=assignments or [])
+    options = Options(jobs=jobs, store=store, resume=resume, force=force)
+    print_study(chosen, data, out, options, config=config, assignments=assignments or [])
+
+
+@app.command()
+def studies() -> None:
+    """List the studies, with their questions."""
+    from labelcontrast.terminal import print_studies
+
+    print_studies()
+
+
+@app.command()
 def evaluate(
     run: Run,
     data: Data,
@@ -183,11 +216,11 @@ def embed(run: Run, source: Input, out: Annotated[Path, typer.Option("--out", "-
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or a comparison.")]) -> None:
-    """Make the HTML page of a run or a comparison again from what its folder holds."""
-    from labelcontrast.reporting import write_report
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a comparison or a study.")]) -> None:
+    """Make the HTML page of a run, a comparison or a study again from what its folder holds."""
+    from labelcontrast.terminal import print_report
 
-    typer.echo(write_report(folder))
+    print_report(folder)
 
 
 @app.command()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from labelcontrast.allocator import keep_freed_memory
-from labelcontrast.config import Loss, RunSettings
+from labelcontrast.config import Loss, RunSettings, override, read_settings
 from labelcontrast.contrast.catalogue import loss_catalogue
 from labelcontrast.data.describe import Description, describe
 from labelcontrast.data.describe_text import render
@@ -36,6 +36,10 @@ from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
 from labelcontrast.run_folder import REPORT, load_model, load_settings
 from labelcontrast.studies.across import rank_comparisons
 from labelcontrast.studies.comparison import Options, run_comparison
+from labelcontrast.studies.declared.report import STUDY, write_study
+from labelcontrast.studies.declared.running import Options as StudyOptions
+from labelcontrast.studies.declared.running import run_study
+from labelcontrast.studies.declared.study import Study, catalogue
 from labelcontrast.studies.demo import EPOCHS as DEMO_EPOCHS
 from labelcontrast.studies.demo import run_demo
 from labelcontrast.training.history import Epoch
@@ -128,6 +132,41 @@ def print_catalogue() -> None:
             f"source      {row.reference}",
         ]
         show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
+
+
+def print_study(
+    study: Study,
+    data: list[str],
+    out: Path,
+    options: StudyOptions,
+    *,
+    config: Path | None,
+    assignments: list[str],
+) -> None:
+    """Run a study under a file of settings and single assignments, and print its table."""
+    values = read_settings(config) if config else {}
+    settings = override(values, [one for one in assignments if not study.varies(one)])
+    table = run_study(study, data, settings, out, replace(options, device=pick_device()), say=say)
+    show("\n" + as_text(table))
+    show(f"\npage in {out / REPORT}")
+
+
+def print_studies() -> None:
+    """Print a paragraph a study."""
+    for name, study in catalogue().items():
+        lines = [study.question, f"losses  {', '.join(study.losses)}"]
+        lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
+        lines += [f"after   {study.source}"] if study.source else []
+        show("\n    ".join([name, *lines]) + "\n")
+
+
+def print_report(folder: Path) -> None:
+    """Write the page of a run, a comparison or a study again, and print where it is."""
+    if (folder / STUDY).exists():
+        write_study(folder)
+        show(str(folder / REPORT))
+    else:
+        show(str(write_report(folder)))
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:

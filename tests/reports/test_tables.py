@@ -6,7 +6,17 @@ from statistics import fmean, stdev
 import pytest
 
 from labelcontrast.reports.summary import ComparedLoss
-from labelcontrast.reports.tables import NOTHING, as_markdown, as_text, comparison_table, duration, percent
+from labelcontrast.reports.tables import (
+    NOTHING,
+    Cell,
+    Table,
+    as_latex,
+    as_markdown,
+    as_text,
+    comparison_table,
+    duration,
+    percent,
+)
 
 
 def test_mean_and_deviation_of_every_cell(comparison) -> None:
@@ -86,3 +96,19 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_zero_is_not_unknown() -> None:
     assert (percent(0.0), percent(0), percent(1)) == ("0.00", "0.00", "100.00")
+
+
+def test_latex_shows_what_the_table_says_and_bold_where_it_is_best() -> None:
+    table = Table(
+        ("loss", "mAP (%)", "a_b"),
+        (
+            (Cell("wo_reg {x}"), Cell("61.20 ± 0.10", best=True), Cell(NOTHING)),
+            (Cell("a&b\\^~#$"), Cell("1"), Cell("2")),
+        ),
+    )
+    lines = as_latex(table).splitlines()
+    assert lines[0] == r"\begin{tabular}{lrr}"
+    assert lines[2] == r"loss & mAP (\%) & a\_b \\"
+    assert lines[4] == r"wo\_reg \{x\} & \textbf{61.20 $\pm$ 0.10} & -- \\"
+    assert lines[5] == r"a\&b\textbackslash{}\textasciicircum{}\textasciitilde{}\#\$ & 1 & 2 \\"
+    assert lines[-1] == r"\end{tabular}"

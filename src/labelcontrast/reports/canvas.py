@@ -65,9 +65,7 @@ def look_of(place: int) -> tuple[str, str]:
 
 def as_svg(figure: Figure, *, alternative: str) -> str:
     """Write the figure as an inline SVG element that a screen reader reads as the alternative."""
-    buffer = StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = buffer.getvalue()
+    text = as_svg_file(figure)
     # Matplotlib numbers its groups from 1 in each figure: on one page the names would clash, and none is referred to.
     drawing = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text[text.index("<svg") :])
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
@@ -77,6 +75,13 @@ def as_svg(figure: Figure, *, alternative: str) -> str:
         f'<svg role="img" aria-label="{html.escape(alternative)}" {box[0]} xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return root + drawing[drawing.index(">") + 1 :]
+
+
+def as_svg_file(figure: Figure) -> str:
+    """Write the figure as an SVG document that stands alone."""
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return buffer.getvalue()
 
 
 def as_png(figure: Figure) -> bytes:

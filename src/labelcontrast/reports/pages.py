@@ -15,8 +15,11 @@ from labelcontrast.reports.reliability import reliability_figure
 from labelcontrast.reports.tables import NOTHING, comparison_table, duration, percent, title_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from labelcontrast.reports.studies.figures import Drawing
+    from labelcontrast.reports.studies.summary import StudySummary
     from labelcontrast.reports.summary import ComparisonSummary, RankSummary, RunSummary
 
 HEADLINES = ("micro_f1", "macro_f1", "map_macro")
@@ -65,6 +68,18 @@ def write_rank_report(path: Path, summary: RankSummary) -> None:
         summary: What the page says.
     """
     _write(path, "ranks.html", {"ranks": [rank_figure(metric) for metric in summary.metrics]}, summary=summary)
+
+
+def write_study_report(path: Path, summary: StudySummary, drawings: Sequence[Drawing]) -> None:
+    """Write the page of a study.
+
+    Args:
+        path: The HTML file.
+        summary: What the page says; a part that is empty is left out.
+        drawings: Its figures.
+    """
+    figures = {"panels": [drawing.inline for drawing in drawings]}
+    _write(path, "study.html", figures, summary=summary, table=summary.table)
 
 
 def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:

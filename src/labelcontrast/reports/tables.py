@@ -89,6 +89,26 @@ def as_markdown(table: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [table.header, rule, *rows])
 
 
+def as_latex(table: Table) -> str:
+    r"""Write the table as LaTeX for the package booktabs; the best of a column is bold.
+
+    Example:
+        >>> print(as_latex(Table(("loss", "mAP (%)"), ((Cell("wo_reg"), Cell("61.20 ± 0.10", best=True)),))))
+        \begin{tabular}{lr}
+        \toprule
+        loss & mAP (\%) \\
+        \midrule
+        wo\_reg & \textbf{61.20 $\pm$ 0.10} \\
+        \bottomrule
+        \end{tabular}
+    """
+    rows = [[f"\\textbf{{{_tex(one.text)}}}" if one.best else _tex(one.text) for one in row] for row in table.rows]
+    lines = [f"{' & '.join(row)} \\\\" for row in [[_tex(heading) for heading in table.header], *rows]]
+    columns = "l" + "r" * (len(table.header) - 1)
+    body = ["\\toprule", lines[0], "\\midrule", *lines[1:], "\\bottomrule"]
+    return "\n".join([f"\\begin{{tabular}}{{{columns}}}", *body, "\\end{tabular}"])
+
+
 def title_of(metric: str) -> str:
     """Name a metric as a reader knows it; an unknown one as it is.
 
@@ -148,3 +168,17 @@ def _count_runs(loss: ComparedLoss) -> str:
     """How many runs finished, and of how many, where some failed."""
     finished = max((len(values) for values in loss.metrics.values()), default=0)
     return f"{finished} of {finished + len(loss.failures)}" if loss.failures else str(finished)
+
+
+def _tex(text: str) -> str:
+    """Write a text so that LaTeX shows it as it is."""
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+_TEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "±": "$\\pm$",
+    NOTHING: "--",
+}

@@ -1,0 +1,127 @@
+"""A study from its declaration to its page: claim the folder, run what the store does not hold, write the report."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labelcontrast.errors import RunError
+from labelcontrast.provenance import describe_origin
+from labelcontrast.reports.tables import Table
+from labelcontrast.run_folder import read_json, write_json
+from labelcontrast.studies.declared.plan import name_trials, plan_study
+from labelcontrast.studies.declared.quantities import QUANTITIES, measure
+from labelcontrast.studies.declared.report import STUDY, TRIALS, write_study
+from labelcontrast.studies.declared.study import Study
+from labelcontrast.studies.engine.store import Store
+from labelcontrast.studies.engine.trials import Runner, Trial
+from labelcontrast.studies.engine.workers import Event, run_trials
+
+SHOWN = "macro_f1"
+"""The metric of the line that tells of a finished trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a study is run."""
+
+    jobs: int = 1
+    """Trials at a time, each in a process of its own."""
+    store: Path | None = None
+    """Where results go; by default below the study's folder. Studies with a store in common share their trials."""
+    resume: bool = False
+    """Go on with the study that is there; losses, seeds and values may have been added."""
+    force: bool = False
+    """Remove the study that is there, with what its own store holds."""
+    device: str = "cpu"
+    """Where features are computed."""
+
+
+def run_study(
+    study: Study,
+    data: Sequence[str],
+    settings: dict[str, Any],
+    folder: Path,
+    options: Options = Options(),
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> Table:
+    """Run every trial of a study that its store does not hold, and write its report.
+
+    What failed in an earlier command is tried again; a trial that fails is shown, and the others go on.
+
+    Args:
+        study: the declaration.
+        data: files or folders.
+        settings: what the user has set, nested; the defaults and the protocol of the study fill in the rest.
+        folder: where the report goes.
+        options: how it is run.
+        say: hears of progress.
+
+    Returns:
+        The table.
+
+    Raises:
+        RunError: when the folder holds something and neither switch allows it.
+        ConfigError: when a setting of a trial is wrong.
+    """
+    planned = plan_study(study, data, settings)
+    store = Store(options.store or folder / TRIALS)
+    trials = name_trials(planned, store)
+    claim_study(folder, study, resume=options.resume, force=options.force)
+    content = {
+        "study": study.model_dump(mode="json"),
+        "data": list(data),
+        "settings": settings,
+        "store": str(store.folder.resolve()) if options.store else None,
+        "trials": [{"key": trial.key, "place": one.place} for trial, one in zip(trials, planned, strict=True)],
+        "origin": describe_origin(),
+    }
+    write_json(folder / STUDY, content)
+    for trial in trials:
+        if (store.read(trial.key) or {}).get("error"):
+            store.forget(trial.key)
+    unique = list({trial.key: trial for trial in trials}.values())
+    done = sum(store.holds(trial.key) for trial in unique)
+    say(f"{study.name}: {len(unique)} trials" + (f", {done} done before" if done else ""))
+    run_trials(unique, store, Runner(options.device), jobs=options.jobs, tell=_teller(unique, store, say))
+    return write_study(folder)
+
+
+def claim_study(folder: Path, study: Study, *, resume: bool, force: bool) -> None:
+    """Make sure that a study may write here."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / STUDY).exists():
+        message = f"{folder} is not empty and is not a study; choose another folder."
+        raise RunError(message)
+    name = read_json(folder / STUDY)["study"]["name"]
+    if force:
+        shutil.rmtree(folder)
+    elif not resume:
+        message = (
+            f"{folder} holds the study {name}; go on with --resume, start anew with --force, or choose another folder."
+        )
+        raise RunError(message)
+    elif name != study.name:
+        message = f"{folder} holds the study {name}, not {study.name}; choose another folder."
+        raise RunError(message)
+
+
+def _teller(trials: Sequence[Trial], store: Store, say: Callable[[str], None]) -> Callable[[Event], None]:
+    """Say of every trial that ends what it came to."""
+    titles = {trial.key: trial.title for trial in trials}
+    ended: list[str] = []
+    left = sum(not store.holds(trial.key) for trial in trials)
+
+    def tell(event: Event) -> None:
+        if event.kind == "begun":
+            return
+        ended.append(event.key)
+        record = store.read(event.key) or {}
+        value = measure(record, SHOWN)
+        came_to = f"failed: {record['error']}" if value is None else f"{QUANTITIES[SHOWN].title} {100 * value:.1f} %"
+        say(f"[{len(ended)}/{left}] {titles[event.key]}: {came_to}, {record['seconds']:.0f} s")
+
+    return tell

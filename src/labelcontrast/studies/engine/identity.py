@@ -1,0 +1,69 @@
+"""The name of a trial: a hash of everything that its result depends on, so that the same is never run twice."""
+
+import hashlib
+import json
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from labelcontrast.config import EMBEDDED_ENCODERS, RunSettings
+from labelcontrast.contrast.catalogue import check_loss
+from labelcontrast.encoders.pretrained.sources import locate
+from labelcontrast.errors import ConfigError, DataError
+
+LENGTH = 16
+"""Hexadecimal digits of a name: 64 bits, so that a million trials meet by chance once in 37 million stores."""
+
+
+def fingerprint(path: Path) -> str:
+    """Hash a file, or every file of a folder with its name; where it lies does not matter.
+
+    Raises:
+        DataError: there is nothing of this name.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name in ("a.csv", "b.csv"):
+        ...         _ = (Path(folder) / name).write_text("text,label")
+        ...     fingerprint(Path(folder) / "a.csv") == fingerprint(Path(folder) / "b.csv")
+        True
+    """
+    if not path.exists():
+        message = "there is no such file or folder."
+        raise DataError(message, path=path)
+    whole = hashlib.blake2b(digest_size=16)
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            name = file.relative_to(path).as_posix() if path.is_dir() else ""
+            with file.open("rb") as content:
+                own = hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16))
+            whole.update(f"{name}\0{own.hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def encoder_print(name: str) -> str | None:
+    """Hash the files of an encoder that lies in a folder here; nothing for one of ours or of a hub, known by its name.
+
+    Example:
+        >>> encoder_print("auto") is None
+        True
+    """
+    place = None if name in EMBEDDED_ENCODERS else Path(locate(name).place)
+    return fingerprint(place) if place and place.is_dir() else None
+
+
+def identify(settings: RunSettings, *, data: str, encoder: str | None) -> str:
+    """Name a run by its settings, with every default filled in, its data, its encoder's files, and our version.
+
+    Args:
+        settings: of the run; where its data lie is not looked at.
+        data: the fingerprint of the data.
+        encoder: that of the encoder's files, where it has some.
+    """
+    values = settings.model_dump(mode="json") | {"data": data}
+    with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a name all the same
+        values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
+    values["training"]["learning_rate"] = settings.learning_rate
+    everything = {"settings": values, "encoder": encoder, "version": version("labelcontrast")}
+    return hashlib.blake2b(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:LENGTH]

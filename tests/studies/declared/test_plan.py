@@ -1,0 +1,83 @@
+"""From a declaration to trials: which there are, in which order, under which settings and names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.errors import ConfigError, DataError
+from labelcontrast.studies.declared.plan import name_trials, plan_study
+from labelcontrast.studies.declared.study import Study
+from labelcontrast.studies.engine.store import Store
+
+
+def study(**changes: object) -> Study:
+    values = {
+        "name": "mine",
+        "question": "Why?",
+        "losses": ["bce", "reg:temperature=0.2"],
+        "seeds": 2,
+        "grid": {"loss.alpha": [0.0, 1.0]},
+        "protocol": {"training.epochs": 7, "evaluation.threshold": "fixed"},
+        "table": {"metrics": ["macro_f1"]},
+    }
+    return Study.build(values | changes)
+
+
+def test_every_combination_with_every_seed_and_a_loss_without_the_axis_once() -> None:
+    planned = plan_study(study(), ["here/one.npz", "two.csv.gz"], {})
+    assert [one.place for one in planned[:3]] == [
+        {"data": "one", "loss": "bce", "seed": 0},
+        {"data": "one", "loss": "reg temperature=0.2", "loss.alpha": 0.0, "seed": 0},
+        {"data": "one", "loss": "reg temperature=0.2", "loss.alpha": 1.0, "seed": 0},
+    ]
+    assert [one.place["data"] for one in planned] == 2 * (3 * ["one"] + 3 * ["two"])
+    assert [one.place["seed"] for one in planned] == 6 * [0] + 6 * [1]
+    last = planned[-1].settings
+    assert (last.data, last.seed) == ("two.csv.gz", 1)
+    assert last.loss.parameters == {"temperature": 0.2, "alpha": 1.0}
+    assert planned[-1].title == "two, reg temperature=0.2, alpha 1.0, seed 1"
+
+
+def test_what_the_user_sets_goes_before_the_protocol_and_the_protocol_before_the_defaults() -> None:
+    planned = plan_study(study(), ["a.npz"], {"training": {"epochs": 3}})
+    assert {one.settings.training.epochs for one in planned} == {3}
+    assert {one.settings.evaluation.threshold for one in planned} == {"fixed"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "message"),
+    [
+        ({}, {"loss": {"alpha": 1}}, "loss.alpha varies within the study mine; it cannot be set for all its trials."),
+        ({}, {"seed": 3}, "seed varies within the study mine"),
+        ({}, {"training": {"epoch": 3}}, 'unknown setting "training.epoch" (did you mean "training.epochs"?).'),
+        ({"losses": ["rge"]}, {}, "there is no loss 'rge' (did you mean \"reg\"?)"),
+        ({"losses": ["reg:alhpa=1"]}, {}, "reg has no parameter 'alhpa'"),
+        ({"grid": {"training.batch_size": [0]}}, {}, "training.batch_size must be greater than or equal to 1. Got 0."),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_runs(
+    changes: dict[str, object], settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        plan_study(study(**changes), ["a.npz"], settings)
+    assert str(refusal.value).startswith(message)
+
+
+def test_two_data_sets_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r'two data sets are named "a": x/a\.npz and y/a\.npz'):
+        plan_study(study(), ["x/a.npz", "y/a.npz"], {})
+
+
+def test_trials_are_named_by_their_data_wherever_they_lie(tmp_path: Path) -> None:
+    for folder, value in (("one", 0), ("two", 0), ("three", 1)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "a.npy", np.full(3, value))
+    keys = [
+        [trial.key for trial in name_trials(plan_study(study(), [str(tmp_path / folder)], {}), Store(tmp_path))]
+        for folder in ("one", "two", "three")
+    ]
+    assert keys[0] == keys[1]
+    assert len({*keys[0], *keys[2]}) == 12
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        name_trials(plan_study(study(), ["nowhere.npz"], {}), Store(tmp_path))

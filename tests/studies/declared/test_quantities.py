@@ -1,0 +1,42 @@
+"""What is read off a record: test metrics, means over epochs, seconds; nothing where there is nothing."""
+
+from labelcontrast.contrast.factory import make_loss
+from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.studies.declared.quantities import QUANTITIES, measure, measure_epochs
+
+RECORD = {
+    "result": {"metrics": {"test": {"macro_f1": 0.4, "map_macro": None}}, "seconds": {"reading": 1.0, "probe": 2.5}},
+    "history": [
+        {"epoch": 1, "score": 0.2, "diagnostics": {"positives_pushed_away": 0.3}},
+        {"epoch": 2, "score": 0.4, "diagnostics": {"positives_pushed_away": 0.1}},
+    ],
+}
+
+
+def test_each_is_found_where_it_is_kept() -> None:
+    assert measure(RECORD, "macro_f1") == 0.4
+    assert measure(RECORD, "map_macro") is None
+    assert measure(RECORD, "seconds") == 3.5
+    assert measure(RECORD, "positives_pushed_away") == 0.2
+    assert measure_epochs(RECORD, "positives_pushed_away") == [0.3, 0.1]
+    assert measure_epochs(RECORD, "score") == [0.2, 0.4]
+
+
+def test_what_was_not_measured_is_nothing() -> None:
+    assert measure({"error": "x"}, "macro_f1") is None
+    assert measure({}, "seconds") is None
+    logit = {"result": RECORD["result"], "history": [{"epoch": 1, "score": 0.2, "diagnostics": {}}]}
+    assert measure(logit, "positives_pushed_away") is None
+    assert measure_epochs({"error": "x"}, "score") == []
+
+
+def test_every_metric_and_everything_that_a_loss_counts_can_be_shown() -> None:
+    import torch
+
+    loss = make_loss("reg", num_labels=2, dim=3, diagnostics=True)
+    loss(torch.eye(3), torch.tensor([[1, 0], [1, 1], [0, 1]]))
+    assert {*METRICS, *loss.diagnostics} <= set(QUANTITIES)
+    assert all(one.by_epoch for one in QUANTITIES.values() if one.name in loss.diagnostics)
+    assert QUANTITIES["hamming_loss"].better == "lower"
+    assert QUANTITIES["macro_f1"].factor == 100
+    assert QUANTITIES["similarity_of_positives"].factor == 1

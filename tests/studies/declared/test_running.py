@@ -1,0 +1,158 @@
+"""A study from its declaration to its page on real, tiny trials: nothing twice, failures shown, folders kept."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.reports.tables import as_markdown
+from labelcontrast.studies.declared import running
+from labelcontrast.studies.declared.report import write_study
+from labelcontrast.studies.declared.running import Options, run_study
+from labelcontrast.studies.declared.study import Study
+
+FIGURES = ("micro_f1-by-temperature", "score-by-epoch-temperature-0.1", "score-by-epoch-temperature-0.5")
+METRICS = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
+QUICK = {"training": {"epochs": 1, "batch_size": 64}}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Study:
+    return Study.build(
+        {
+            "name": "tiny",
+            "question": "Does the temperature matter?",
+            "source": "Somebody 2024, Table 1",
+            "losses": ["bce", "reg"],
+            "seeds": 1,
+            "grid": {"loss.temperature": [0.1, 0.5]},
+            "table": {"rows": ["loss", "loss.temperature"], "metrics": ["micro_f1", "positives_pushed_away"]},
+            "figures": [
+                {"x": "loss.temperature", "y": ["micro_f1"], "scale": "log"},
+                {"x": "epoch", "y": ["score"], "lines": "loss"},
+            ],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: Study, vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study") / "out"
+    run_study(tiny, [str(vectors)], QUICK, folder)
+    return folder
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Trials that take no time and come to what the test says."""
+    came_to = {"result": {"metrics": {"test": dict.fromkeys(METRICS, 0.5)}, "seconds": {}, "warnings": []}}
+    monkeypatch.setattr(running, "Runner", lambda _: lambda trial: {"title": trial.title, "seconds": 1.0} | came_to)
+    return came_to
+
+
+def test_it_leaves_a_page_tables_figures_and_every_number(finished: Path) -> None:
+    names = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if "trials" not in path.parts}
+    assert names == {
+        "study.json",
+        "report.html",
+        "table.md",
+        "table.tex",
+        "table.csv",
+        "results.csv",
+        "figures",
+        *(f"figures/{name}.{end}" for name in FIGURES for end in ("svg", "png")),
+    }
+    page = (finished / "report.html").read_text()
+    for said in ("Does the temperature matter?", "Table 1", "processors", "training.epochs", "scikit-learn", "<svg"):
+        assert said in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    with (finished / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["loss"], row["loss.temperature"], row["seed"]) for row in rows] == [
+        ("bce", "", "0"),
+        ("reg", "0.1", "0"),
+        ("reg", "0.5", "0"),
+    ]
+    for row, line in zip(rows, (finished / "table.md").read_text().splitlines()[2:], strict=True):
+        assert f"{100 * float(row['micro_f1']):.2f}" in line
+    assert not list(finished.rglob("model.safetensors"))
+
+
+@pytest.mark.usefixtures("instant")
+def test_what_is_done_is_not_done_again_and_more_may_be_asked(tiny: Study, vectors: Path, finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "trials").glob("*.json")}
+    heard: list[str] = []
+    more = tiny.narrowed(losses="bce,reg,zlpr")
+    table = run_study(more, [str(vectors)], QUICK, finished, Options(resume=True), say=heard.append)
+    assert [row[0].text for row in table.rows] == ["bce", "reg", "reg", "zlpr"]
+    assert heard[0] == "tiny: 4 trials, 3 done before"
+    assert len(heard) == 2
+    assert heard[1] == "[1/1] vectors, zlpr, seed 0: macro-F1 50.0 %, 1 s"
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_studies_with_a_store_in_common_share_their_trials(
+    tiny: Study, vectors: Path, finished: Path, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+    other = tiny.model_copy(update={"name": "other"})
+    options = Options(store=finished / "trials")
+    table = run_study(other, [str(vectors)], QUICK, tmp_path / "other", options, say=heard.append)
+    assert heard == ["other: 3 trials, 3 done before"]
+    assert not (tmp_path / "other" / "trials").exists()
+    assert as_markdown(table) == as_markdown(write_study(tmp_path / "other"))
+
+
+def test_a_failure_is_shown_and_is_tried_again_by_the_next_command(
+    tiny: Study, vectors: Path, tmp_path: Path, instant: dict[str, object]
+) -> None:
+    heard: list[str] = []
+    good = instant.pop("result")
+    instant["error"] = "the disk is full."
+    table = run_study(tiny, [str(vectors)], QUICK, tmp_path / "out", say=heard.append)
+    assert [row[-1].text for row in table.rows] == ["0 of 1", "0 of 1", "0 of 1"]
+    assert heard[1] == "[1/3] vectors, bce, seed 0: failed: the disk is full., 1 s"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "vectors, reg, temperature 0.5, seed 0" in page
+    assert page.count("the disk is full.") == 3
+    instant["result"] = good
+    del instant["error"]
+    table = run_study(tiny.narrowed(losses="bce"), [str(vectors)], QUICK, tmp_path / "out", Options(resume=True))
+    assert [row[-1].text for row in table.rows] == ["1"]
+
+
+def test_folders_are_kept_unless_asked(tiny: Study, vectors: Path, finished: Path, tmp_path: Path) -> None:
+    data = [str(vectors)]
+    with pytest.raises(RunError, match="holds the study tiny; go on with --resume, start anew with --force, or"):
+        run_study(tiny, data, QUICK, finished)
+    other = tiny.model_copy(update={"name": "other"})
+    with pytest.raises(RunError, match="holds the study tiny, not other; choose another folder"):
+        run_study(other, data, QUICK, finished, Options(resume=True))
+    (tmp_path / "thesis.tex").write_text("years")
+    with pytest.raises(RunError, match="is not empty and is not a study; choose another folder"):
+        run_study(tiny, data, QUICK, tmp_path, Options(force=True))
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        run_study(tiny, ["nowhere.npz"], QUICK, tmp_path / "new")
+    with pytest.raises(ConfigError, match="unknown setting"):
+        run_study(tiny, data, {"trainig": 1}, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    claimed = tmp_path / "claimed"
+    claimed.mkdir()
+    (claimed / "study.json").write_text(json.dumps({"study": {"name": "tiny"}}))
+    running.claim_study(claimed, tiny, resume=False, force=True)
+    assert not claimed.exists()
+
+
+@pytest.mark.usefixtures("instant")
+def test_two_data_sets_stand_side_by_side(tiny: Study, vectors: Path, tmp_path: Path) -> None:
+    with np.load(vectors) as arrays:
+        np.savez(tmp_path / "again.npz", **{name: arrays[name] for name in arrays})
+    one = tiny.narrowed(losses="bce")
+    table = run_study(one, [str(vectors), str(tmp_path / "again.npz")], QUICK, tmp_path / "out")
+    assert table.header[1:3] == ("temperature", "vectors micro-F1 (%)")
+    assert table.rows[0][2] == table.rows[0][4]
+    assert len(list((tmp_path / "out" / "trials").glob("*.json"))) == 1, "the same contents are the same trial"

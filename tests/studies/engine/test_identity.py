@@ -1,0 +1,75 @@
+"""The name of a trial: the same for what gives the same result, another for everything that can change it."""
+
+from pathlib import Path
+
+import pytest
+
+from labelcontrast.config import RunSettings
+from labelcontrast.errors import DataError
+from labelcontrast.studies.engine import identity
+from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
+
+
+def name(**changes: object) -> str:
+    return identify(RunSettings.build({"data": "here.npz", **changes}), data="abc", encoder=None)
+
+
+def test_what_gives_the_same_result_has_the_same_name() -> None:
+    assert name() == name(data="elsewhere/here.npz")
+    assert name() == name(loss={"name": "reg", "temperature": 0.1})
+    assert name(loss={"name": "reg", "alpha": 1.0, "temperature": 0.2}) == name(
+        loss={"temperature": 0.2, "name": "reg", "alpha": 1.0}
+    )
+    assert name() == name(training={"learning_rate": 1e-3})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"split_seed": 1},
+        {"loss": {"name": "wo_reg"}},
+        {"loss": {"name": "reg", "temperature": 0.2}},
+        {"training": {"epochs": 11}},
+        {"encoder": {"name": "hashed"}},
+        {"evaluation": {"threshold": "fixed"}},
+    ],
+    ids=str,
+)
+def test_whatever_can_change_a_result_changes_the_name(changes: dict[str, object]) -> None:
+    assert name(**changes) != name()
+
+
+def test_other_data_another_encoder_and_another_version_are_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = RunSettings(data="a")
+    names = {identify(settings, data=data, encoder=encoder) for data in "ab" for encoder in (None, "c")}
+    assert len(names) == 4
+    monkeypatch.setattr(identity, "version", lambda _: "9.9")
+    assert identify(settings, data="a", encoder=None) not in names
+
+
+def test_a_fingerprint_is_of_contents_and_names_within_and_not_of_the_place(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder / "images").mkdir(parents=True)
+        (tmp_path / folder / "train.csv").write_text("text,label\n")
+        (tmp_path / folder / "images" / "1.png").write_bytes(b"1")
+    assert fingerprint(tmp_path / "one") == fingerprint(tmp_path / "two")
+    (tmp_path / "two" / "images" / "1.png").rename(tmp_path / "two" / "images" / "2.png")
+    assert fingerprint(tmp_path / "one") != fingerprint(tmp_path / "two")
+    before = fingerprint(tmp_path / "one")
+    (tmp_path / "one" / "images" / "1.png").write_bytes(b"2")
+    assert fingerprint(tmp_path / "one") != before
+
+
+def test_data_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no\.csv: there is no such file or folder\."):
+        fingerprint(tmp_path / "no.csv")
+
+
+def test_an_encoder_in_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = encoder_print(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"others!")
+    assert before is not None
+    assert encoder_print(str(tmp_path)) not in {None, before}
+    assert encoder_print("organisation/model") is None
