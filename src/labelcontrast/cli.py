@@ -114,10 +114,7 @@ def compare(
     *,
     out: Out,
     losses: Annotated[
-        str,
-        typer.Option(
-            help="Separated by commas; with parameters as in reg:alpha=1:temperature=0.2; two as in zlpr+0.5*reg."
-        ),
+        str, typer.Option(help="As in bce,zlpr,reg:alpha=1:temperature=0.2,zlpr+0.5*reg.")
     ] = "bce,zlpr,reg",
     seeds: Annotated[int, typer.Option(min=1, help="Runs a loss; the seeds count from 0.")] = 3,
     baseline: Annotated[bool, typer.Option(help="Add a linear SVM on TF-IDF or on the vectors as they are.")] = True,
