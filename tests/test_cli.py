@@ -236,7 +236,7 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     with gzip.open(folder / "data.jsonl.gz", "wt") as file:
         file.write(jsonl(GOOD))
-    words = ["train", "data.jsonl.gz", "--out", "run", "--loss", "zlpr", "--epochs", "8", "--batch-size", "16"]
+    words = ["train", folder / "data.jsonl.gz", "--out", "run", "--loss", "zlpr", "--epochs", "8", "--batch-size", "16"]
     subprocess.run([*COMMAND, *words], cwd=folder, check=True, capture_output=True)
     return folder / "run"
 
