@@ -26,7 +26,7 @@ CASES = {
     "simclr": {"name": "simclr", "views": 2},
     "simclr queue": {"name": "simclr", "views": 2, "queue_size": 9},
 }
-STEPS = 2
+STEPS = 3
 
 
 def part(size: int, rank: int, world: int) -> slice:
