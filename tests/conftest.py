@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # several processes that share the cores spin against each other otherwise

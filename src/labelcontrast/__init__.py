@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labelcontrast.config import RunSettings as RunSettings
+    from labelcontrast.config.settings import RunSettings as RunSettings
     from labelcontrast.contrast.catalogue import check_loss as check_loss
     from labelcontrast.contrast.catalogue import loss_catalogue as loss_catalogue
     from labelcontrast.contrast.factory import make_loss as make_loss
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from labelcontrast.labels.hierarchy import Hierarchy as Hierarchy
     from labelcontrast.labels.hierarchy_files import read_hierarchy as read_hierarchy
     from labelcontrast.labels.vocabulary import LabelVocabulary as LabelVocabulary
-    from labelcontrast.prediction import embed as embed
-    from labelcontrast.prediction import evaluate as evaluate
-    from labelcontrast.prediction import predict as predict
-    from labelcontrast.run_folder import load_model as load_model
+    from labelcontrast.run.folder import load_model as load_model
+    from labelcontrast.run.prediction import embed as embed
+    from labelcontrast.run.prediction import evaluate as evaluate
+    from labelcontrast.run.prediction import predict as predict
 
 __version__ = "0.1.0"
 
@@ -35,17 +35,17 @@ _HOME = {
     "Hierarchy": "labelcontrast.labels.hierarchy",
     "LabelContrastError": "labelcontrast.errors",
     "LabelVocabulary": "labelcontrast.labels.vocabulary",
-    "RunSettings": "labelcontrast.config",
+    "RunSettings": "labelcontrast.config.settings",
     "check_loss": "labelcontrast.contrast.catalogue",
     "describe": "labelcontrast.data.describe",
-    "embed": "labelcontrast.prediction",
-    "evaluate": "labelcontrast.prediction",
-    "load_model": "labelcontrast.run_folder",
+    "embed": "labelcontrast.run.prediction",
+    "evaluate": "labelcontrast.run.prediction",
+    "load_model": "labelcontrast.run.folder",
     "load_splits": "labelcontrast.data.splitting.splits",
     "loss_catalogue": "labelcontrast.contrast.catalogue",
     "make_encoder": "labelcontrast.encoders.registry",
     "make_loss": "labelcontrast.contrast.factory",
-    "predict": "labelcontrast.prediction",
+    "predict": "labelcontrast.run.prediction",
     "read": "labelcontrast.data.readers.registry",
     "read_hierarchy": "labelcontrast.labels.hierarchy_files",
     "run_experiment": "labelcontrast.experiment",

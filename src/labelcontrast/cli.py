@@ -2,14 +2,34 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from labelcontrast.errors import LabelContrastError
-
-if TYPE_CHECKING:
-    from labelcontrast.config import RunSettings
+from labelcontrast.terminal.options import (
+    Assignments,
+    BatchSize,
+    Config,
+    Data,
+    Encoder,
+    Epochs,
+    Force,
+    ImageColumn,
+    Input,
+    LabelColumn,
+    LearningRate,
+    Loss,
+    Out,
+    OutFile,
+    Precision,
+    Resume,
+    Run,
+    TextColumn,
+    build_settings,
+    chosen_loss,
+    common,
+)
 
 app = typer.Typer(
     help="Multi-label contrastive learning: from a file of examples to a trained, evaluated and explained model.",
@@ -19,34 +39,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples, in any known format.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
-Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of pictures, or - for standard input.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The folder where the result goes.")]
-OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default standard output.")]
-Config = Annotated[Path | None, typer.Option(help="A TOML file of settings; what is given here goes before it.")]
-Loss = Annotated[
-    str | None, typer.Option(help="A name of 'labelcontrast losses'; with parameters, reg:alpha=1; two, zlpr+0.5*reg.")
-]
-Encoder = Annotated[
-    str | None, typer.Option(help="auto, hashed, convnet, mlp; a hub id; a folder; pkg:package/folder; timm:name.")
-]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training examples, at most.")]
-BatchSize = Annotated[int | None, typer.Option(help="Examples a step.")]
-LearningRate = Annotated[float | None, typer.Option(help="Peak rate of AdamW.")]
-Precision = Annotated[str | None, typer.Option(help="auto, 32, bf16 or 16.")]
-TextColumn = Annotated[str | None, typer.Option(help="The column of the texts, where it is not found by looking.")]
-ImageColumn = Annotated[str | None, typer.Option(help="The column of the pictures' paths.")]
-LabelColumn = Annotated[str | None, typer.Option(help="The column of the labels.")]
-Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
-Force = Annotated[bool, typer.Option("--force", help="Remove what a run has left there.")]
-
 
 @app.command()
 def demo(*, out: Out = Path("demo"), force: Force = False) -> None:
     """Do the main job on a built-in set of pictures: three losses compared, in about two minutes, with no download."""
-    from labelcontrast.terminal import print_demo
+    from labelcontrast.terminal.training import print_demo
 
     print_demo(out, force=force)
 
@@ -66,8 +63,8 @@ def describe(
 ) -> None:
     """Say what is in DATA: label statistics, imbalance, co-occurrence, and problems found."""
     columns = {"columns.text": text_column, "columns.image": image_column, "columns.labels": label_column}
-    settings = _settings(None, {"data": data, "encoder.name": encoder, **columns})
-    from labelcontrast.terminal import print_description, print_doctor
+    settings = build_settings(None, {"data": data, "encoder.name": encoder, **columns})
+    from labelcontrast.terminal.data import print_description, print_doctor
 
     if doctor or cleanlab or fix:
         print_doctor(settings, plot, cleanlab=cleanlab, fix=fix)
@@ -96,14 +93,14 @@ def train(
     force: Force = False,
 ) -> None:
     """Train one model on DATA and evaluate it."""
-    given = _common(encoder, epochs, batch_size, learning_rate, precision)
-    given |= {"data": data, "seed": seed, "loss": _loss(loss)}
+    given = common(encoder, epochs, batch_size, learning_rate, precision)
+    given |= {"data": data, "seed": seed, "loss": chosen_loss(loss)}
     given |= {"columns.text": text_column, "columns.image": image_column, "columns.labels": label_column}
-    settings = _settings(config, given, assignments)
-    from labelcontrast.door import check_door
+    settings = build_settings(config, given, assignments)
+    from labelcontrast.run.door import check_door
 
     check_door(settings)
-    from labelcontrast.terminal import print_training
+    from labelcontrast.terminal.training import print_training
 
     print_training(settings, out, resume=resume, force=force)
 
@@ -130,16 +127,16 @@ def compare(
     force: Force = False,
 ) -> None:
     """Train several losses with several seeds on DATA under one protocol, and print one table."""
-    from labelcontrast.door import check_door
+    from labelcontrast.run.door import check_door
     from labelcontrast.studies.grid import parse_losses
 
-    given = {"data": data, **_common(encoder, epochs, batch_size, learning_rate, precision)}
-    settings = _settings(config, given, assignments)
+    given = {"data": data, **common(encoder, epochs, batch_size, learning_rate, precision)}
+    settings = build_settings(config, given, assignments)
     entries = parse_losses(losses)
     for entry in entries:
         check_door(settings.model_copy(update={"loss": entry}))
     from labelcontrast.studies.comparison import Options
-    from labelcontrast.terminal import print_comparison
+    from labelcontrast.terminal.training import print_comparison
 
     options = Options(seeds=seeds, baseline=baseline, keep_weights=keep_weights, resume=resume, force=force)
     print_comparison(settings, entries, out, options)
@@ -163,7 +160,7 @@ def study(
     """Run a grid of trials on DATA under one protocol, and draw the table and the figures of a question."""
     from labelcontrast.studies.declared.running import Options
     from labelcontrast.studies.declared.study import find_study
-    from labelcontrast.terminal import print_study
+    from labelcontrast.terminal.training import print_study
 
     chosen = find_study(name).narrowed(losses=losses, seeds=seeds, assignments=assignments or [])
     options = Options(jobs=jobs, store=store, resume=resume, force=force)
@@ -173,7 +170,7 @@ def study(
 @app.command()
 def studies() -> None:
     """List the studies, with their questions."""
-    from labelcontrast.terminal import print_studies
+    from labelcontrast.terminal.training import print_studies
 
     print_studies()
 
@@ -185,7 +182,7 @@ def evaluate(
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Which part, where DATA has parts.")] = "test",
 ) -> None:
     """Measure a trained model on labelled examples."""
-    from labelcontrast.terminal import print_evaluation
+    from labelcontrast.terminal.using import print_evaluation
 
     print_evaluation(run, data, split)
 
@@ -199,7 +196,7 @@ def predict(
     top: Annotated[int | None, typer.Option(min=1, help="Give the scores of so many labels, the best first.")] = None,
 ) -> None:
     """Write label sets with scores as JSON Lines."""
-    from labelcontrast.terminal import write_predictions
+    from labelcontrast.terminal.using import write_predictions
 
     write_predictions(run, source, out, top=top)
 
@@ -207,7 +204,7 @@ def predict(
 @app.command()
 def embed(run: Run, source: Input, out: Annotated[Path, typer.Option("--out", "-o", help="A Parquet file.")]) -> None:
     """Write the embedding of every example as Parquet."""
-    from labelcontrast.terminal import write_embeddings
+    from labelcontrast.terminal.using import write_embeddings
 
     write_embeddings(run, source, out)
 
@@ -215,7 +212,7 @@ def embed(run: Run, source: Input, out: Annotated[Path, typer.Option("--out", "-
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a comparison or a study.")]) -> None:
     """Make the HTML page of a run, a comparison or a study again from what its folder holds."""
-    from labelcontrast.terminal import print_report
+    from labelcontrast.terminal.using import print_report
 
     print_report(folder)
 
@@ -227,7 +224,7 @@ def rank(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("ranks.html"),
 ) -> None:
     """Rank the losses over several comparisons, and draw which of them differ by more than chance."""
-    from labelcontrast.terminal import print_ranks
+    from labelcontrast.terminal.training import print_ranks
 
     print_ranks(folders, out)
 
@@ -235,7 +232,7 @@ def rank(
 @app.command()
 def settings() -> None:
     """Print every setting with its default, as a TOML file for --config."""
-    from labelcontrast.template import settings_template
+    from labelcontrast.config.template import settings_template
 
     typer.echo(settings_template())
 
@@ -243,7 +240,7 @@ def settings() -> None:
 @app.command()
 def losses() -> None:
     """List the losses, with their equations, parameters and sources."""
-    from labelcontrast.terminal import print_catalogue
+    from labelcontrast.terminal.using import print_catalogue
 
     print_catalogue()
 
@@ -262,36 +259,6 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has seen enough
         code = 0
     sys.exit(code or 0)
-
-
-def _common(
-    encoder: str | None, epochs: int | None, batch_size: int | None, learning_rate: float | None, precision: str | None
-) -> dict[str, Any]:
-    """Name the settings that training one model and training many have in common."""
-    return {
-        "encoder.name": encoder,
-        "training.epochs": epochs,
-        "training.batch_size": batch_size,
-        "training.learning_rate": learning_rate,
-        "training.precision": precision,
-    }
-
-
-def _loss(entry: str | None) -> dict[str, Any] | None:
-    """Read the loss that was given, in place of all that a file says of it."""
-    from labelcontrast.studies.grid import parse_loss
-
-    return parse_loss(entry).model_dump(exclude_none=True) if entry else None
-
-
-def _settings(config: Path | None, given: dict[str, Any], assignments: list[str] | None = None) -> "RunSettings":
-    """Build the settings: a file, then the options given, then the single assignments."""
-    from labelcontrast.config import RunSettings, override, put, read_settings
-
-    values = read_settings(config) if config else {}
-    for key, value in given.items():
-        values = values if value is None else put(values, key, value)
-    return RunSettings.build(override(values, assignments or []))
 
 
 def _complain(message: str, *, code: int = 1) -> int:

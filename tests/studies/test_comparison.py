@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import Loss, RunSettings
+from labelcontrast.config.sections import Loss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.evaluation.resampling import RESAMPLED
-from labelcontrast.experiment import Listeners
-from labelcontrast.reporting import write_report
 from labelcontrast.reports.tables import as_text
+from labelcontrast.run.material import Listeners
+from labelcontrast.run.reporting import write_report
 from labelcontrast.studies.comparison import Options, run_comparison
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from labelcontrast.config import Loss, RunSettings
+from labelcontrast.config.sections import Loss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError
 from labelcontrast.studies.grid import build_grid, parse_loss, parse_losses
 

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared
 from labelcontrast.training.learner import Learner, Rates
 

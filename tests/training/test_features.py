@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared
 from labelcontrast.training.features import compute_features
 from labelcontrast.training.learner import Learner

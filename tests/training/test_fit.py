@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.training.fit import LAST, fit
 from labelcontrast.training.history import HISTORY, Epoch, read_history

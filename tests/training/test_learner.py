@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.errors import RunError
 from labelcontrast.training.fit import fit

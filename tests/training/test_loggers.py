@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.training.fit import fit
 from labelcontrast.training.learner import Learner

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared
 from labelcontrast.evaluation.embedding.selection import selection_score
 from labelcontrast.training.features import compute_features

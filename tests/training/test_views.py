@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.errors import MissingExtraError
 from labelcontrast.training.views import make_views
 

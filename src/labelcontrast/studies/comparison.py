@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labelcontrast.config import Loss, RunSettings, read_settings
+from labelcontrast.config.files import read_settings
+from labelcontrast.config.sections import Loss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.splitting.splits import Splits
 from labelcontrast.errors import ConfigError, LabelContrastError, RunError
 from labelcontrast.evaluation.metrics.measures import METRICS
-from labelcontrast.experiment import Listeners, introduce, read_splits, run_experiment
+from labelcontrast.experiment import run_experiment
 from labelcontrast.files import write_text
-from labelcontrast.provenance import describe_origin
-from labelcontrast.reporting import RESULTS, compared_losses
 from labelcontrast.reports.tables import Table, as_markdown, comparison_table
-from labelcontrast.run_folder import OUTPUTS, drop_weights, is_finished, read_json, write_json
+from labelcontrast.run.folder import OUTPUTS, drop_weights, is_finished, read_json, write_json
+from labelcontrast.run.material import Listeners, introduce, read_splits
+from labelcontrast.run.provenance import describe_origin
+from labelcontrast.run.reporting import RESULTS, compared_losses
 from labelcontrast.studies.baseline import fit_baseline
 from labelcontrast.studies.grid import Trial, build_grid
 from labelcontrast.studies.significance import Measured, Runs, find_best

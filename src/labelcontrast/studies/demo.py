@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from labelcontrast.config import Loss, RunSettings
+from labelcontrast.config.sections import Loss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.digits import write_digits
-from labelcontrast.experiment import Listeners
 from labelcontrast.reports.tables import Table
+from labelcontrast.run.material import Listeners
 from labelcontrast.studies.comparison import Options, run_comparison
 
 LOSSES = ("bce", "zlpr", "reg")

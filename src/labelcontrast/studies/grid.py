@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from labelcontrast.config import Loss, RunSettings, read_value
+from labelcontrast.config.files import read_value
+from labelcontrast.config.sections import Loss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError
 
 # The second loss begins with a letter, as the exponent of 1e+5 does not.

@@ -14,7 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.files import whole_file
 from labelcontrast.training.history import HISTORY, Epoch, write_history
 from labelcontrast.training.learner import Learner

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.errors import RunError
 from labelcontrast.training.history import Epoch
 from labelcontrast.training.optimiser import build_adamw, rate_factor

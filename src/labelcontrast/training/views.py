@@ -6,7 +6,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from labelcontrast.config import Training
+from labelcontrast.config.sections import Training
 from labelcontrast.errors import MissingExtraError
 
 Inputs = Mapping[str, Tensor]

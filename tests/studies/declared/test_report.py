@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.provenance import describe_origin
+from labelcontrast.run.provenance import describe_origin
 from labelcontrast.studies.declared.report import read_outcomes, write_study
 from labelcontrast.studies.declared.study import find_study
 from labelcontrast.studies.engine.store import Store

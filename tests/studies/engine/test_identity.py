@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import DataError
 from labelcontrast.studies.engine import identity
 from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.studies.engine import trials
 from labelcontrast.studies.engine.trials import Runner, Trial
 

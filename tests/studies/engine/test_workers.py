@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import RunError
 from labelcontrast.studies.engine import workers
 from labelcontrast.studies.engine.store import Record, Store

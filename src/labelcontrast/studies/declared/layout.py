@@ -6,7 +6,7 @@ from itertools import product
 from statistics import fmean, stdev
 from typing import TypeGuard
 
-from labelcontrast.config import Scalar
+from labelcontrast.config.sections import Scalar
 from labelcontrast.reports.studies.summary import Panel, Series
 from labelcontrast.reports.tables import NOTHING, Cell, Table
 from labelcontrast.studies.declared.outcomes import Outcome, count_runs, measured, row_places, values_of

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labelcontrast.config import Scalar
+from labelcontrast.config.sections import Scalar
 from labelcontrast.studies.declared.plan import Place
 from labelcontrast.studies.declared.quantities import measure
 from labelcontrast.studies.engine.store import Record

@@ -6,11 +6,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from labelcontrast.config import Loss, RunSettings, Scalar, put
+from labelcontrast.config.files import put
+from labelcontrast.config.sections import Loss, Scalar
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss
-from labelcontrast.door import check_door
 from labelcontrast.errors import ConfigError
-from labelcontrast.run_folder import flatten
+from labelcontrast.run.door import check_door
+from labelcontrast.run.folder import flatten
 from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
 from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
 from labelcontrast.studies.engine.store import Store

@@ -6,8 +6,8 @@ from statistics import fmean
 from typing import Any, Literal
 
 from labelcontrast.evaluation.metrics.measures import METRICS
-from labelcontrast.reporting import COUNTED
 from labelcontrast.reports.tables import title_of
+from labelcontrast.run.reporting import COUNTED
 from labelcontrast.studies.engine.store import Record
 
 

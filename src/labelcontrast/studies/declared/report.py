@@ -19,7 +19,7 @@ from labelcontrast.reports.pages import write_study_report
 from labelcontrast.reports.studies.figures import draw
 from labelcontrast.reports.studies.summary import StudySummary
 from labelcontrast.reports.tables import Table, as_latex, as_markdown
-from labelcontrast.run_folder import REPORT, flatten, read_json
+from labelcontrast.run.folder import REPORT, flatten, read_json
 from labelcontrast.studies.declared.layout import draw_panels, tabulate
 from labelcontrast.studies.declared.outcomes import Outcome, values_of
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.errors import RunError
-from labelcontrast.provenance import describe_origin
 from labelcontrast.reports.tables import Table
-from labelcontrast.run_folder import read_json, write_json
+from labelcontrast.run.folder import read_json, write_json
+from labelcontrast.run.provenance import describe_origin
 from labelcontrast.studies.declared.plan import name_trials, plan_study
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure
 from labelcontrast.studies.declared.report import STUDY, TRIALS, write_study

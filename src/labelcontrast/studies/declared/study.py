@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from labelcontrast.config import Scalar, Settings, read_settings, read_value
+from labelcontrast.config.files import read_settings, read_value
+from labelcontrast.config.sections import Scalar, Settings
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.studies.declared.quantities import QUANTITIES
 

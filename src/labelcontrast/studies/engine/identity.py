@@ -6,7 +6,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from labelcontrast.config import EMBEDDED_ENCODERS, RunSettings
+from labelcontrast.config.sections import EMBEDDED_ENCODERS
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.encoders.pretrained.sources import locate
 from labelcontrast.errors import ConfigError, DataError

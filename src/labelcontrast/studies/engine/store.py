@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from labelcontrast.errors import RunError
-from labelcontrast.run_folder import read_json, write_json
+from labelcontrast.run.folder import read_json, write_json
 
 Record = dict[str, Any]
 """What a trial came to: ``settings``, ``seconds``, and either ``result`` and ``history`` or ``error``."""

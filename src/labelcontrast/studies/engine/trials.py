@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import LabelContrastError
-from labelcontrast.experiment import Listeners, run_experiment
-from labelcontrast.run_folder import drop_weights
+from labelcontrast.experiment import run_experiment
+from labelcontrast.run.folder import drop_weights
+from labelcontrast.run.material import Listeners
 from labelcontrast.studies.engine.store import Record
 from labelcontrast.training.history import HISTORY, read_history
 

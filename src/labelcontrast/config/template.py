@@ -3,7 +3,7 @@
 import tomli_w
 from pydantic.fields import FieldInfo
 
-from labelcontrast.config import RunSettings, is_section
+from labelcontrast.config.settings import RunSettings, is_section
 
 
 def settings_template() -> str:

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.measures import compute_metrics
-from labelcontrast.experiment import Listeners, run_experiment
-from labelcontrast.learning import second_stage
-from labelcontrast.prediction import compute_scores
-from labelcontrast.run_folder import TrainedModel, load_model
+from labelcontrast.experiment import run_experiment
+from labelcontrast.run.folder import TrainedModel, load_model
+from labelcontrast.run.learning import second_stage
+from labelcontrast.run.material import Listeners
+from labelcontrast.run.prediction import compute_scores
 from labelcontrast.training.history import Epoch, read_history
 
 

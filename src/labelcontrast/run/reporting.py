@@ -15,7 +15,7 @@ from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
 from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
 from labelcontrast.reports.tables import percent
-from labelcontrast.run_folder import (
+from labelcontrast.run.folder import (
     MAP,
     PER_LABEL,
     REPORT,
@@ -25,7 +25,7 @@ from labelcontrast.run_folder import (
     load_settings,
     read_json,
 )
-from labelcontrast.run_folder import METRICS as METRICS_FILE
+from labelcontrast.run.folder import METRICS as METRICS_FILE
 from labelcontrast.training.history import HISTORY, read_history
 
 CARD, RESULTS = "README.md", "results.json"

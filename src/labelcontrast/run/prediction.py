@@ -12,7 +12,7 @@ from labelcontrast.data.examples import Examples
 from labelcontrast.errors import DataError
 from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
-from labelcontrast.run_folder import TrainedModel
+from labelcontrast.run.folder import TrainedModel
 from labelcontrast.training.features import compute_features
 
 CHUNK = 4096

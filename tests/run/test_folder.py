@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.run_folder import (
+from labelcontrast.run.folder import (
     claim,
     drop_weights,
     load_model,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.errors import RunError
-from labelcontrast.reporting import compared_losses, read_curves, summarise_run, write_report
+from labelcontrast.run.reporting import compared_losses, read_curves, summarise_run, write_report
 
 Runs = dict[str, Path]
 

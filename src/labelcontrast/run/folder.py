@@ -29,7 +29,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from labelcontrast.config import RunSettings, read_settings
+from labelcontrast.config.files import read_settings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import ConfigError, DataError, RunError

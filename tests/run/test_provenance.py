@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from labelcontrast.provenance import PACKAGES, Clock, describe_origin, seeded
+from labelcontrast.run.provenance import PACKAGES, Clock, describe_origin, seeded
 
 
 def test_the_origin_names_command_versions_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:

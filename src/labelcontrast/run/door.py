@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 from typing import Literal
 
-from labelcontrast.config import NamedLoss, RunSettings
+from labelcontrast.config.sections import NamedLoss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss, loss_row
 from labelcontrast.errors import ConfigError, MissingExtraError
 

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelcontrast.config import NamedLoss, RunSettings
+from labelcontrast.config.sections import NamedLoss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.data.batches import Prepared
-from labelcontrast.door import Kind
 from labelcontrast.encoders.projector import Projector
+from labelcontrast.run.door import Kind
 from labelcontrast.training.validation import Score, score_features, score_logits
 
 

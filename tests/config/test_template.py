@@ -2,8 +2,8 @@
 
 import tomllib
 
-from labelcontrast.config import RunSettings
-from labelcontrast.template import settings_template
+from labelcontrast.config.settings import RunSettings
+from labelcontrast.config.template import settings_template
 
 
 def test_the_template_has_every_setting_and_is_the_defaults() -> None:

@@ -1,22 +1,12 @@
-"""What is printed: tables in percent, and where results go."""
+"""What training prints: progress beside results, and a ranking."""
 
-import io
 from pathlib import Path
 
 import pytest
 
-from labelcontrast.config import RunSettings
-from labelcontrast.reports.tables import NOTHING, as_text
-from labelcontrast.run_folder import write_json
-from labelcontrast.terminal import metrics_table, print_ranks, print_training, write_predictions
-
-
-def test_metrics_are_a_table_in_percent() -> None:
-    names = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
-    text = as_text(metrics_table({"test": {**dict.fromkeys(names, 0.5), "map_macro": None}}))
-    header, row = text.splitlines()
-    assert header.split()[0] == "%"
-    assert row.split() == ["test", "50.00", "50.00", "50.00", "50.00", NOTHING, "50.00", "50.00"]
+from labelcontrast.config.settings import RunSettings
+from labelcontrast.run.folder import write_json
+from labelcontrast.terminal.training import print_ranks, print_training
 
 
 def test_training_tells_on_standard_error_and_shows_on_standard_output(
@@ -31,15 +21,6 @@ def test_training_tells_on_standard_error_and_shows_on_standard_output(
     assert (
         out.splitlines()[-1] == f"best epoch 2; model in {tmp_path / 'run'}, page in {tmp_path / 'run' / 'report.html'}"
     )
-
-
-def test_predictions_to_a_file_are_whole_or_not_there(
-    finished_runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("a text, where vectors are expected\n"))
-    with pytest.raises(Exception, match="trained on vector inputs"):
-        write_predictions(finished_runs["bce"], "-", tmp_path / "out.jsonl", top=None)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_ranks_are_printed_and_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,11 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.projector import Projector
-from labelcontrast.objective import build_objective, linear_head, subset
+from labelcontrast.run.objective import build_objective, linear_head, subset
 
 
 @pytest.fixture

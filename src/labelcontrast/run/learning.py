@@ -10,12 +10,13 @@ from pathlib import Path
 
 from torch import nn
 
-from labelcontrast.config import Loss, RunSettings
+from labelcontrast.config.sections import Loss
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.door import Kind
 from labelcontrast.encoders.base import Encoder
-from labelcontrast.objective import build_objective
-from labelcontrast.provenance import seeded
+from labelcontrast.run.door import Kind
+from labelcontrast.run.objective import build_objective
+from labelcontrast.run.provenance import seeded
 from labelcontrast.training.history import HISTORY, Epoch, write_history
 
 FINETUNING = "finetuning"

@@ -8,8 +8,8 @@ import pytest
 from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
 from labelcontrast.errors import DataError, EncoderError, LabelError
-from labelcontrast.prediction import as_table, compute_scores, embed, evaluate, predict
-from labelcontrast.run_folder import TrainedModel, load_model
+from labelcontrast.run.folder import TrainedModel, load_model
+from labelcontrast.run.prediction import as_table, compute_scores, embed, evaluate, predict
 
 
 @pytest.fixture(scope="module")

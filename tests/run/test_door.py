@@ -2,11 +2,11 @@
 
 import pytest
 
-from labelcontrast import door
-from labelcontrast.config import RunSettings
+from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import loss_catalogue
-from labelcontrast.door import check_door
 from labelcontrast.errors import ConfigError, MissingExtraError
+from labelcontrast.run import door
+from labelcontrast.run.door import check_door
 
 
 @pytest.mark.parametrize("row", [row for row in loss_catalogue() if not row.needs_hierarchy], ids=lambda row: row.name)

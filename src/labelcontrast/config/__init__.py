@@ -1,0 +1,1 @@
+"""The settings of a run, and the file they come from and go to."""

@@ -1,0 +1,97 @@
+"""What an experiment is made of: the files as splits, their labels multi-hot, and an encoder that fits them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labelcontrast.config.settings import RunSettings
+from labelcontrast.data.batches import Prepared, prepare
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.splitting.splits import Splits, load_splits
+from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.registry import make_encoder
+from labelcontrast.run.learning import Lesson
+from labelcontrast.training.history import Epoch
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears of progress; by default nobody."""
+
+    say: Say = lambda _: None
+    epoch: Callable[[Epoch], None] = lambda _: None
+    bar: bool = False
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an experiment is made of: the examples of each split, their labels, and an encoder that fits them."""
+
+    splits: Splits
+    encoder: Encoder
+    prepared: dict[Part, Prepared]
+    """By part: ``train``, ``val`` and ``test``."""
+
+    @property
+    def labels(self) -> dict[Part, np.ndarray]:
+        """The multi-hot labels by part, dense."""
+        return {name: part.labels.toarray() for name, part in self.prepared.items() if part.labels is not None}
+
+    def lesson(self, listeners: Listeners) -> Lesson:
+        """What the encoder is trained on, and who hears of it."""
+        return Lesson(
+            encoder=self.encoder,
+            train=self.prepared["train"],
+            validation=self.prepared["val"],
+            num_labels=len(self.splits.vocabulary),
+            listen=listeners.epoch,
+            bar=listeners.bar,
+        )
+
+
+def gather(settings: RunSettings, say: Say = lambda _: None) -> Material:
+    """Read the files, make multi-hot labels, and prepare the inputs for an encoder of their kind."""
+    splits = read_splits(settings)
+    for sentence in introduce(splits):
+        say(sentence)
+    encoder = build_encoder(settings, splits.train)
+    prepared = {name: prepare(encoder, part, splits.vocabulary) for name, part in splits.parts.items()}
+    return Material(splits, encoder, prepared)
+
+
+def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
+    """Read the files that the settings name as training, validation and test examples."""
+    return load_splits(
+        Path(settings.data),
+        seed=settings.split_seed,
+        fractions=settings.fractions,
+        protocol=settings.protocol,
+        check_pictures=check_pictures,
+        difficult=settings.difficult,
+        train_fraction=settings.train_fraction,
+        **settings.columns.model_dump(),
+    )
+
+
+def introduce(splits: Splits) -> list[str]:
+    """Say what was understood of the data, how they are divided, how much there is, and what to beware of."""
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.parts.items())
+    return [splits.train.understood, splits.how, f"{sizes}; {len(splits.vocabulary)} labels", *splits.warnings]
+
+
+def build_encoder(settings: RunSettings, train: Examples) -> Encoder:
+    """Make the encoder that the settings name for the kind of input there is."""
+    wanted = settings.encoder
+    width = train.inputs.shape[1] if isinstance(train.inputs, np.ndarray) else None
+    return make_encoder(
+        wanted.name,
+        kind=train.kind,
+        pooling=wanted.pooling,
+        max_length=wanted.max_length,
+        image_size=wanted.image_size,
+        input_dim=width,
+    )

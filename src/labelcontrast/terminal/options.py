@@ -1,0 +1,63 @@
+"""What the verbs take, and how settings are built of it; without torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from labelcontrast.config.settings import RunSettings
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples, in any known format.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
+Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of pictures, or - for standard input.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The folder where the result goes.")]
+OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default standard output.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file of settings; what is given here goes before it.")]
+Loss = Annotated[
+    str | None, typer.Option(help="A name of 'labelcontrast losses'; with parameters, reg:alpha=1; two, zlpr+0.5*reg.")
+]
+Encoder = Annotated[
+    str | None, typer.Option(help="auto, hashed, convnet, mlp; a hub id; a folder; pkg:package/folder; timm:name.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training examples, at most.")]
+BatchSize = Annotated[int | None, typer.Option(help="Examples a step.")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak rate of AdamW.")]
+Precision = Annotated[str | None, typer.Option(help="auto, 32, bf16 or 16.")]
+TextColumn = Annotated[str | None, typer.Option(help="The column of the texts, where it is not found by looking.")]
+ImageColumn = Annotated[str | None, typer.Option(help="The column of the pictures' paths.")]
+LabelColumn = Annotated[str | None, typer.Option(help="The column of the labels.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Remove what a run has left there.")]
+
+
+def common(
+    encoder: str | None, epochs: int | None, batch_size: int | None, learning_rate: float | None, precision: str | None
+) -> dict[str, Any]:
+    """Name the settings that training one model and training many have in common."""
+    return {
+        "encoder.name": encoder,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "training.learning_rate": learning_rate,
+        "training.precision": precision,
+    }
+
+
+def chosen_loss(entry: str | None) -> dict[str, Any] | None:
+    """Read the loss that was given, in place of all that a file says of it."""
+    from labelcontrast.studies.grid import parse_loss
+
+    return parse_loss(entry).model_dump(exclude_none=True) if entry else None
+
+
+def build_settings(config: Path | None, given: dict[str, Any], assignments: list[str] | None = None) -> "RunSettings":
+    """Build the settings: a file, then the options given, then the single assignments."""
+    from labelcontrast.config.files import override, put, read_settings
+    from labelcontrast.config.settings import RunSettings
+
+    values = read_settings(config) if config else {}
+    for key, value in given.items():
+        values = values if value is None else put(values, key, value)
+    return RunSettings.build(override(values, assignments or []))

@@ -1,0 +1,97 @@
+"""What the verbs print that use what is there: a model, a folder of results, the catalogue."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from labelcontrast.config.settings import RunSettings
+from labelcontrast.contrast.catalogue import loss_catalogue
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.lines import read_lines
+from labelcontrast.data.readers.registry import read
+from labelcontrast.files import whole_file
+from labelcontrast.reports.tables import as_text
+from labelcontrast.run.folder import REPORT, load_model, load_settings
+from labelcontrast.run.material import read_splits
+from labelcontrast.run.prediction import as_table, embed, evaluate, predict
+from labelcontrast.run.reporting import write_report
+from labelcontrast.studies.declared.report import STUDY, write_study
+from labelcontrast.terminal.console import metrics_table, say, show
+
+
+def print_evaluation(run: Path, data: str, split: Part) -> None:
+    """Evaluate a run on labelled examples and print the metrics."""
+    model = load_model(run)
+    show(as_text(metrics_table({split: evaluate(model, _labelled(data, split, load_settings(run)))})))
+
+
+def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
+    """Write predictions as JSON Lines, to a file or to standard output."""
+    model = load_model(run)
+    with _destination(out) as file:
+        for row in predict(model, _unlabelled(source, load_settings(run)), top=top):
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def write_embeddings(run: Path, source: str, out: Path) -> None:
+    """Write embeddings as Parquet."""
+    model = load_model(run)
+    examples = _unlabelled(source, load_settings(run))
+    with whole_file(out) as file:
+        pq.write_table(as_table(examples.ids, embed(model, examples)), file)
+    say(f"{len(examples):,} embeddings of width {model.encoder.output_dim} in {out}")
+
+
+def print_report(folder: Path) -> None:
+    """Write the page of a run, a comparison or a study again, and print where it is."""
+    if (folder / STUDY).exists():
+        write_study(folder)
+        show(str(folder / REPORT))
+    else:
+        show(str(write_report(folder)))
+
+
+def print_catalogue() -> None:
+    """Print a paragraph a loss."""
+    for row in loss_catalogue():
+        parameters = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
+        lines = [
+            row.summary,
+            f"equation    {row.equation}",
+            f"parameters  {parameters}",
+            f"source      {row.reference}",
+        ]
+        show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
+
+
+def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
+    """Read examples with labels: one part, where the data have parts or the run has divided them."""
+    path = Path(data)
+    if path.is_dir() or path.resolve() == Path(settings.data).resolve():
+        return read_splits(settings.model_copy(update={"data": data})).parts[split]
+    examples = read(path, **settings.columns.model_dump())
+    return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))
+
+
+def _unlabelled(source: str, settings: RunSettings) -> Examples:
+    """Read examples from a file, a folder of pictures, or standard input."""
+    if source == "-":
+        return read_lines(sys.stdin)
+    return read(source, text=settings.columns.text, image=settings.columns.image)
+
+
+@contextmanager
+def _destination(out: Path | None) -> Iterator[BinaryIO]:
+    """Open a file that is whole or not there, or standard output."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with whole_file(out) as file:
+            yield file
