@@ -66,7 +66,7 @@ def run_experiment(
         return read_result(folder)
     clock = Clock()
     with seeded(settings.seed):
-        material = gather(settings, listeners.say)
+        material = gather(settings, listeners.say, device=device)
         make_room(folder, force=force)
         reopen(folder)
         settings.write(folder / CONFIG)

@@ -42,6 +42,17 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """Name the user's folder for what can be computed again: LABELCONTRAST_CACHE, or one where the system keeps such.
+
+    Example:
+        >>> cache_folder().name
+        'labelcontrast'
+    """
+    own, system = os.environ.get("LABELCONTRAST_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own) if own else (Path(system) if system else Path.home() / ".cache") / "labelcontrast"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as file:

@@ -86,3 +86,9 @@ def test_what_would_be_missed_only_after_training_is_refused_with_the_install_li
     with pytest.raises(MissingExtraError) as refusal:
         check_door(RunSettings.build({"data": "a", **values}))
     assert f"pip install 'labelcontrast[{extra}]'" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["auto", "hashed"])
+def test_nothing_that_learns_from_scratch_is_frozen(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf'^encoder.frozen needs a pretrained encoder. Got "{name}", which learns'):
+        check_door(RunSettings.build({"data": "a", "encoder": {"name": name, "frozen": True}}))

@@ -38,6 +38,8 @@ class Encoder(Settings):
     """Longest text in tokens; by default the model's own limit, 256 at most."""
     image_size: int | None = Field(default=None, ge=8)
     """Side of a picture in pixels; by default the model's own."""
+    frozen: bool = False
+    """Leave a pretrained encoder as it is, and train a small network on its features, which are computed once."""
 
 
 class NamedLoss(BaseModel):
@@ -89,7 +91,7 @@ class Training(Settings):
     batch_size: int = Field(default=64, ge=1)
     """Examples a step; a contrastive loss needs at least two, and likes many."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """Peak rate of AdamW; by default 5e-5 for a pretrained encoder and 1e-3 for an embedded one."""
+    """Peak rate of AdamW; by default 5e-5 for a pretrained encoder, 1e-3 for an embedded one or on a frozen one."""
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Peak rate of projector, linear head and prototypes; by default the same as the encoder's."""
     weight_decay: float = Field(default=0.01, ge=0)

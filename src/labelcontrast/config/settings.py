@@ -48,7 +48,8 @@ class RunSettings(Settings):
     @property
     def learning_rate(self) -> float:
         """The peak rate, resolved."""
-        default = 1e-3 if self.encoder.name in EMBEDDED_ENCODERS else 5e-5
+        embedded = self.encoder.frozen or self.encoder.name in EMBEDDED_ENCODERS
+        default = 1e-3 if embedded else 5e-5
         return self.training.learning_rate or default
 
     @classmethod

@@ -90,7 +90,7 @@ class Prepared:
 def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None) -> Prepared:
     """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary."""
     items: Any
-    if isinstance(examples.inputs, ArrowColumn):
+    if isinstance(examples.inputs, ArrowColumn) and not encoder.keeps_prepared:
         items = LazyItems(encoder, examples.inputs)
         lengths = items.lengths()
     else:

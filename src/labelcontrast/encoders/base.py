@@ -28,6 +28,8 @@ class Encoder(nn.Module, ABC):
 
     kind: Kind
     output_dim: int
+    keeps_prepared: bool = False
+    """Whether what is prepared is dear to make and small: then it is kept, even of inputs that stay in their file."""
 
     @abstractmethod
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:

@@ -8,6 +8,7 @@ import torch
 
 from labelcontrast.encoders.base import Encoder, Kind, drawing_from
 from labelcontrast.encoders.convnet import ConvNet
+from labelcontrast.encoders.frozen import stored_frozen
 from labelcontrast.encoders.hashed import HashedEncoder
 from labelcontrast.encoders.pretrained.models import is_timm
 from labelcontrast.encoders.pretrained.sources import WAYS_ON, locate
@@ -106,8 +107,11 @@ def load_encoder(folder: Path, settings: Mapping[str, Any]) -> Encoder:
     """
     own = dict(settings)
     family = str(own.pop("family", None))
+    if family == "frozen":
+        return stored_frozen(folder, own, load_encoder(folder, own["base"]))
     if family not in STORED:
-        message = f'an encoder\'s family must be one of {", ".join(STORED)}{nearest(family, STORED)}. Got "{family}".'
+        known = ", ".join([*STORED, "frozen"])
+        message = f'an encoder\'s family must be one of {known}{nearest(family, STORED)}. Got "{family}".'
         raise EncoderError(message)
     return STORED[family](folder, own)
 

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import Literal
 
-from labelcontrast.config.sections import NamedLoss
+from labelcontrast.config.sections import EMBEDDED_ENCODERS, NamedLoss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss, loss_row
 from labelcontrast.errors import ConfigError, MissingExtraError
@@ -22,6 +22,11 @@ def check_door(settings: RunSettings) -> Kind:
         MissingExtraError: a logger, the projection of the map or the augmentation is asked for that is not installed.
     """
     _check_extras(settings)
+    if settings.encoder.frozen and settings.encoder.name in EMBEDDED_ENCODERS:
+        message = (
+            f'encoder.frozen needs a pretrained encoder. Got "{settings.encoder.name}", which learns from scratch.'
+        )
+        raise ConfigError(message)
     loss, size, views = settings.loss, settings.training.batch_size, settings.training.views
     kinds = [_check_one(one) for one in (loss, loss.joint) if one]
     if loss.joint and kinds != ["logit", "contrastive"]:

@@ -11,7 +11,9 @@ from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.splitting.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.registry import make_encoder
+from labelcontrast.files import cache_folder
 from labelcontrast.run.learning import Lesson
 from labelcontrast.training.history import Epoch
 
@@ -53,14 +55,24 @@ class Material:
         )
 
 
-def gather(settings: RunSettings, say: Say = lambda _: None) -> Material:
-    """Read the files, make multi-hot labels, and prepare the inputs for an encoder of their kind."""
+def gather(settings: RunSettings, say: Say = lambda _: None, *, device: str = "cpu") -> Material:
+    """Read the files, make multi-hot labels, and prepare the inputs for an encoder of their kind.
+
+    Args:
+        settings: of the run.
+        say: hears what was understood.
+        device: where the features of a frozen encoder are computed.
+    """
     splits = read_splits(settings)
     for sentence in introduce(splits):
         say(sentence)
     encoder = build_encoder(settings, splits.train)
+    if settings.encoder.frozen:
+        cache = cache_folder() / "features"
+        say(f"the features of the frozen encoder are computed once and kept in {cache}")
+        encoder = FrozenEncoder(encoder, cache=cache).to(device)
     prepared = {name: prepare(encoder, part, splits.vocabulary) for name, part in splits.parts.items()}
-    return Material(splits, encoder, prepared)
+    return Material(splits, encoder.cpu(), prepared)
 
 
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
