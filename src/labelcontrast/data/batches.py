@@ -64,6 +64,14 @@ class Prepared:
         """Count the examples."""
         return len(self.items)
 
+    def truth(self) -> np.ndarray:
+        """Give the label sets as a dense matrix of 0 and 1, and NaN where a label is unknown: what is measured."""
+        assert self.labels is not None
+        dense: np.ndarray = self.labels.toarray()
+        if self.targets is None or not np.isnan(self.targets.data).any():
+            return dense
+        return np.where(np.isnan(self.targets.toarray()), np.nan, dense).astype(np.float32)
+
     def batch(self, indices: Sequence[int]) -> tuple[Mapping[str, Tensor], Tensor]:
         """Collate the inputs and densify the labels of some examples; without labels, a matrix of width 0."""
         inputs = self.collate(self._items_at(indices))

@@ -47,7 +47,7 @@ def judge(
     scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
     thresholds = set_thresholds(settings, labels["val"], scores["val"])
     predictions = {name: thresholds.predict(score) for name, score in scores.items()}
-    train = TrainingLabels(labels["train"].sum(0), len(labels["train"]))
+    train = TrainingLabels.of(labels["train"])
     metrics = {
         name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in ("val", "test")
     }
