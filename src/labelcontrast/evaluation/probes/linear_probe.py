@@ -59,8 +59,8 @@ def fit_linear_probe(
         train_features: Frozen features to fit on.
         train_labels: What is true of them, 0 or 1; NaN where it is not known, and such a pair is left out of the mean.
         val_features: Features to choose the strength on.
-        val_labels: What is true of them, in the same way. A label without a positive here takes the strength that is best on
-            average over the labels.
+        val_labels: What is true of them, in the same way. A label without a positive here takes the strength that is
+            best on average over the labels.
         strengths: The penalties :math:`\lambda` to choose from; scikit-learn's C is :math:`1 / (n \lambda)`.
 
     Raises:

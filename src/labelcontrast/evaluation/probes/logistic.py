@@ -4,8 +4,9 @@ The labels share nothing but the two matrix products of a step. It equals, label
 
     minimise  mean_i [softplus(m_i) - y_i m_i] + strength / 2 * |w|^2,   m = design @ [w, bias]
 
-over the examples whose label is known, with the last column of the design all ones and its coefficient, the bias, free. On a design whose columns are
-uncorrelated the curvature is nearly diagonal, so that a diagonal preconditioner makes few steps do.
+over the examples whose label is known, with the last column of the design all ones and its coefficient, the bias, free.
+On a design whose columns are uncorrelated the curvature is nearly diagonal, so that a diagonal preconditioner makes few
+steps do.
 """
 
 from dataclasses import dataclass
