@@ -93,7 +93,7 @@ def neighbour_scores(
     """
     _check(train_features, train_labels)
     found = nearest_neighbours(features, train_features, neighbours=neighbours)
-    return np.nan_to_num(_shares(found, train_labels))
+    return np.asarray(np.nan_to_num(_shares(found, train_labels)))
 
 
 def neighbourhood_purity(
