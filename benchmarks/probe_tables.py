@@ -1,4 +1,4 @@
-"""The tables of probe_quality.json: percent, an interval of 95 percent of resamples behind, differences paired."""
+"""The tables of probe_quality.json: percent, a 95 percent interval behind, differences paired."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def as_markdown(found: Mapping[str, Found]) -> str:
         sizes = ", ".join(f"{count:,} {name}" for name, count in examples.items())
         parts += [
             f"## {data}: {sizes}; {len(result['labels of the optimum'])} labels",
-            "Probes at one half; in brackets 95 % of resamples of the test; then the difference from newton.",
+            "Probes at one half; in brackets the 95 % interval over test examples; then the difference from newton, bold where it is not chance.",
             _probes(result["probes"]),
             "Rules of thresholds, chosen on validation: micro-F1 / macro-F1.",
             _rules(result),
