@@ -8,7 +8,8 @@ one-vs-rest logistic regression (standardised, C = 1) and ten nearest neighbours
 calibrations of the optimum; and the released protocol with and without its two untrained heads, on features of one, two
 and four times their length. Intervals are 1.96 deviations of 400 resamples of the test examples to either side; the
 resamples are the same for all, so that differences are paired; of a probe with seeds they are of the mean over seeds.
-One thread, seconds of processor time. Writes probe_quality.json and .md into benchmarks/results; data sets that are there and not asked for stay.
+One thread, seconds of processor time. Writes probe_quality.json and .md into benchmarks/results; data sets that are
+there and not asked for stay.
 """
 
 import argparse

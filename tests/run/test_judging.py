@@ -12,6 +12,7 @@ from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
+from labelcontrast.evaluation.thresholds.calibration import calibration_errors, reliability
 from labelcontrast.experiment import run_experiment
 from labelcontrast.run.folder import load_model, read_json
 from labelcontrast.run.judging import describe_embeddings
@@ -44,6 +45,10 @@ def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_mo
     assert (model.calibration.method if model.calibration else "none") == calibration
     assert set(said["reliability"]) == {"as said"} | ({"calibrated"} if calibration != "none" else set())
     assert all(sum(diagram["count"]) == labels.size for diagram in said["reliability"].values())
+    last = list(said["reliability"].values())[-1]
+    kept = compute_scores(model, splits.test)
+    assert last["error"] == pytest.approx(reliability(labels.ravel(), kept.ravel()).error, abs=1e-9)
+    assert last["error_by_label"] == pytest.approx(calibration_errors(labels, kept).tolist(), abs=1e-9)
     assert predicted.any(axis=1).all()
     assert set(predicted.sum(axis=1)) == {2} or rule != "top_k"
     assert (len(set(model.thresholds.values)) > 1) == (rule == "per_label")

@@ -16,7 +16,7 @@ from labelcontrast.evaluation.metrics.measures import compute_metrics, per_label
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
-from labelcontrast.evaluation.thresholds.calibration import fit_calibration, reliability
+from labelcontrast.evaluation.thresholds.calibration import calibration_errors, fit_calibration, reliability
 from labelcontrast.evaluation.thresholds.choice import choose_thresholds
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.projection import project
@@ -66,10 +66,11 @@ def judge(
     return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
 
 
-def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
-    """Hold what is said of all pairs of an example and a label against what is true."""
+def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Hold what is said of all pairs of an example and a label against what is true; with the calibration errors."""
     found = reliability(labels.ravel(), scores.ravel())
-    return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist()}
+    errors = {"error": found.error, "error_by_label": calibration_errors(labels, scores).tolist()}
+    return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist(), **errors}
 
 
 def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
