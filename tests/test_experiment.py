@@ -178,5 +178,4 @@ def test_soft_and_unknown_labels_train(name: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", X=rows, Y=labels)
     values = {"data": str(tmp_path / "a.npz"), "loss": {"name": name}, "training": {"epochs": 6, "batch_size": 24}}
     result = run_experiment(RunSettings.build(values), tmp_path / "run")
-    # Unknown labels count as absent: a fifth of the positives is out of reach, and yet it is far above chance.
-    assert result["metrics"]["test"]["map_macro"] > 0.6
+    assert result["metrics"]["test"]["map_macro"] > 0.8

@@ -28,6 +28,15 @@ def test_inputs_and_labels_stay_together() -> None:
         assert labels.dtype == torch.float32
 
 
+def test_what_is_true_is_the_label_sets_and_unknown_where_a_target_is() -> None:
+    plain = prepared(3)
+    np.testing.assert_array_equal(plain.truth(), np.eye(3))
+    targets = sp.csr_array(np.array([[1, 0, np.nan], [0, 0.7, 0], [np.nan, 0, 1]], dtype=np.float32))
+    soft = Prepared(plain.items, plain.lengths, plain.collate, plain.labels, targets)
+    np.testing.assert_array_equal(soft.truth(), [[1, 0, np.nan], [0, 1, 0], [np.nan, 0, 1]])
+    np.testing.assert_array_equal(soft.select(np.array([1, 0])).truth(), [[0, 1, 0], [1, 0, np.nan]])
+
+
 def test_the_sampler_can_give_partners() -> None:
     data = prepared(4)
     labels = sp.csr_array(np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=np.uint8))

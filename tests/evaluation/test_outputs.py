@@ -28,6 +28,15 @@ def test_written_and_read_again(tmp_path: Path) -> None:
         assert after[name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
 
 
+def test_what_is_not_known_stays_so(tmp_path: Path) -> None:
+    labels = np.array([[1, 0, np.nan], [np.nan, 1, 0]], dtype=np.float32)
+    scores = np.array([[0.9, 0.2, 0.8], [0.1, 0.7, 0.4]])
+    Outputs(labels, scores, scores > 0.5).save(tmp_path / "test.safetensors")
+    again = Outputs.load(tmp_path / "test.safetensors")
+    np.testing.assert_array_equal(again.labels, labels)
+    np.testing.assert_array_equal(again.predictions, scores > 0.5)
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"no such thing")
     with pytest.raises(DataError, match=r"a\.safetensors: expected the outputs of a run on its test examples\. Got "):

@@ -11,13 +11,23 @@ from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resam
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 5), st.sampled_from([2, 5, 1000]))
-def test_equal_to_the_measures_of_the_examples_drawn(seed: int, examples: int, labels: int, levels: int) -> None:
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.sampled_from([2, 5, 1000]),
+    st.sampled_from([0.0, 0.3]),
+)
+def test_equal_to_the_measures_of_the_examples_drawn(
+    seed: int, examples: int, labels: int, levels: int, unknown: float
+) -> None:
     generator = np.random.default_rng(seed)
-    true = (generator.random((examples, labels)) < 0.3).astype(np.uint8)
+    true = (generator.random((examples, labels)) < 0.3).astype(np.float32)
+    true[1:][generator.random((examples - 1, labels)) < unknown] = np.nan
     scores = generator.integers(0, levels, size=true.shape) / levels
     predicted = scores > 0.6
     counts = draw_resamples(examples, resamples=3, generator=generator)
+    counts[:, 0] += 1  # the first example is known, so that there is something to measure
     found = resampled_metrics(true, scores, predicted, counts)
     assert set(found) == set(RESAMPLED)
     for resample, count in enumerate(counts):

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.run.folder import (
     claim,
     drop_weights,
     load_model,
     load_settings,
+    load_training_labels,
     make_room,
     read_json,
     save_model,
@@ -83,6 +85,17 @@ def test_a_run_is_not_resumed_with_other_settings(copied: Path) -> None:
     other = settings.model_copy(update={"seed": 7})
     with pytest.raises(ConfigError, match=r"was run with seed = 0, not 7; it cannot be resumed so\.$"):
         claim(copied, other, resume=True, force=False)
+
+
+def test_the_label_counts_of_training_are_those_of_the_results(copied: Path, vectors: Path) -> None:
+    splits = load_splits(vectors, seed=0)
+    train = load_training_labels(copied)
+    assert train is not None
+    expected = splits.vocabulary.encode(splits.train.label_sets or []).toarray().sum(axis=0)
+    assert train.counts.tolist() == expected.tolist()
+    assert train.examples == len(splits.train)
+    (copied / "per_label.json").unlink()
+    assert load_training_labels(copied) is None
 
 
 def test_what_is_no_model_is_said(copied: Path, tmp_path: Path) -> None:

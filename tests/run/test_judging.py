@@ -10,8 +10,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.evaluation.outputs import Outputs
+from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
+from labelcontrast.evaluation.thresholds.calibration import calibration_errors, reliability
 from labelcontrast.experiment import run_experiment
-from labelcontrast.run.folder import load_model
+from labelcontrast.run.folder import load_model, read_json
+from labelcontrast.run.judging import describe_embeddings
+from labelcontrast.run.material import gather
 from labelcontrast.run.prediction import compute_scores
 
 Runs = dict[str, Path]
@@ -40,6 +45,10 @@ def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_mo
     assert (model.calibration.method if model.calibration else "none") == calibration
     assert set(said["reliability"]) == {"as said"} | ({"calibrated"} if calibration != "none" else set())
     assert all(sum(diagram["count"]) == labels.size for diagram in said["reliability"].values())
+    last = list(said["reliability"].values())[-1]
+    kept = compute_scores(model, splits.test)
+    assert last["error"] == pytest.approx(reliability(labels.ravel(), kept.ravel()).error, abs=1e-9)
+    assert last["error_by_label"] == pytest.approx(calibration_errors(labels, kept).tolist(), abs=1e-9)
     assert predicted.any(axis=1).all()
     assert set(predicted.sum(axis=1)) == {2} or rule != "top_k"
     assert (len(set(model.thresholds.values)) > 1) == (rule == "per_label")
@@ -76,3 +85,67 @@ def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path
     assert found["neighbours"]["map_macro"] == pytest.approx(expected, abs=0.01)
     assert set(found["purity"]) == set(splits.vocabulary.names)
     assert "mAP of nearest neighbours" in (folder / "report.html").read_text()
+
+
+def write_holed(path: Path, *, absent: bool = False) -> np.ndarray:
+    """Write vectors in a fixed order of which a fifth of the labels is not known, or absent; return what is true."""
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(200, 5)).astype(np.float32)
+    labels = (rows[:, :3] + random.normal(size=(200, 3)) / 2 > [0.0, 0.4, 0.8]).astype(np.float32)
+    labels[random.random(labels.shape) < 0.2] = np.nan
+    np.savez(path, X=rows, Y=np.nan_to_num(labels) if absent else labels)
+    return labels
+
+
+def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: Path) -> None:
+    labels, folder = write_holed(tmp_path / "a.npz"), tmp_path / "run"
+    write_holed(tmp_path / "b.npz", absent=True)
+    evaluation = {"threshold": "fixed", "neighbours": 5}
+    found = run_experiment(build(tmp_path / "a.npz", evaluation=evaluation), folder)
+    absent = run_experiment(build(tmp_path / "b.npz", evaluation=evaluation), tmp_path / "absent")
+    splits = load_splits(tmp_path / "a.npz", seed=0)
+    rows = {name: [int(one) - 1 for one in part.ids] for name, part in splits.parts.items()}
+    said = found["metrics"]["test"]
+    outputs = Outputs.load(folder / "test.safetensors")
+    np.testing.assert_array_equal(outputs.labels, labels[rows["test"]])
+    known = ~np.isnan(outputs.labels)
+    expected = [
+        (
+            f1_score(outputs.labels[here, label], outputs.predictions[here, label]),
+            average_precision_score(outputs.labels[here, label], outputs.scores[here, label]),
+        )
+        for label, here in enumerate(known.T)
+    ]
+    assert said["macro_f1"] == pytest.approx(np.mean([one for one, _ in expected]), abs=1e-9)
+    assert said["map_macro"] == pytest.approx(np.mean([one for _, one in expected]), abs=2e-3)
+    assert said["hamming_loss"] == pytest.approx((outputs.labels != outputs.predictions)[known].mean(), abs=1e-9)
+    assert sum(found["reliability"]["as said"]["count"]) == known.sum()
+    assert read_json(folder / "per_label.json")[0]["train_count"] == (labels[rows["train"], 0] == 1).sum()
+    # The probe is that of the known examples of each label, as scikit-learn finds it.
+    features, model = load_file(folder / "features.safetensors"), load_model(folder)
+    probe = fit_linear_probe(features["train"], labels[rows["train"]], features["val"], labels[rows["val"]])
+    np.testing.assert_allclose(
+        model.classifier.weight.detach().numpy(), probe.weight.astype(np.float32), rtol=1e-4, atol=1e-5
+    )
+    assert absent["metrics"]["test"]["map_macro"] < said["map_macro"] - 0.03
+
+
+def test_nothing_unknown_measures_as_before(vectors: Path, tmp_path: Path) -> None:
+    with np.load(vectors) as file:
+        rows, labels, names = file["X"], file["Y"], file["label_names"]
+    np.savez(tmp_path / "float.npz", X=rows, Y=labels.astype(np.float32), label_names=names)
+    whole = run_experiment(build(vectors), tmp_path / "whole")
+    other = run_experiment(build(tmp_path / "float.npz"), tmp_path / "other")
+    assert whole["metrics"] == other["metrics"]
+
+
+def test_a_zero_embedding_does_not_stop_a_run_after_its_training(vectors: Path, tmp_path: Path) -> None:
+    settings = build(vectors, evaluation={"neighbours": 5})
+    material = gather(settings)
+    random = np.random.default_rng(0)
+    features = {name: random.normal(size=(len(part), 4)) for name, part in material.prepared.items()}
+    for rows in features.values():
+        rows[1] = 0
+    found = describe_embeddings(settings, material, features)
+    assert 0 <= found["neighbours"]["map_macro"] <= 1
+    assert np.isfinite(found["alignment"])

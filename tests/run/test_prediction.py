@@ -1,14 +1,18 @@
 """A trained model at work: what it predicts is what its scores and thresholds say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
+from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import DataError, EncoderError, LabelError
-from labelcontrast.run.folder import TrainedModel, load_model
+from labelcontrast.run import prediction
+from labelcontrast.run.folder import TrainedModel, load_model, load_training_labels, read_json
 from labelcontrast.run.prediction import as_table, compute_scores, embed, evaluate, predict
 
 
@@ -51,6 +55,32 @@ def test_embeddings_become_a_table(model: TrainedModel, vectors: Path) -> None:
     table = as_table(examples.ids, features)
     assert table["id"].to_pylist() == examples.ids
     np.testing.assert_array_equal(np.stack(table["embedding"].to_numpy()), features)
+
+
+def test_an_evaluation_in_chunks_is_that_of_the_run(
+    finished_runs: dict[str, Path], vectors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "CHUNK", 7)
+    folder, test = finished_runs["reg"], load_splits(vectors, seed=0).test
+    said = read_json(folder / "metrics.json")["metrics"]["test"]
+    found = evaluate(load_model(folder), test, train=load_training_labels(folder))
+    assert set(found) == set(said)
+    for name, value in found.items():
+        assert value == pytest.approx(np.nan if said[name] is None else said[name], abs=1e-4, nan_ok=True), name
+    assert {"psp@3", "medium_f1"} & evaluate(load_model(folder), test).keys() == set()
+
+
+def test_an_evaluation_leaves_unknown_labels_out(model: TrainedModel, vectors: Path) -> None:
+    examples = read(vectors)
+    annotated = [("one", "three") if row % 2 else model.vocabulary.names for row in range(len(examples))]
+    found = evaluate(model, replace(examples, annotated=annotated))
+    predicted = model.thresholds.predict(compute_scores(model, examples))
+    true = model.vocabulary.encode(examples.label_sets or []).toarray()
+    looked_for = np.array([[name in row for name in model.vocabulary.names] for row in annotated])
+    known = looked_for | (true == 1)  # a label that an example has is known, whoever looked for it
+    expected = [f1_score(true[here, label], predicted[here, label]) for label, here in enumerate(known.T)]
+    assert found["macro_f1"] == pytest.approx(np.mean(expected), abs=1e-12)
+    assert found["macro_f1"] != pytest.approx(evaluate(model, examples)["macro_f1"], abs=1e-6)
 
 
 def test_other_inputs_are_refused(model: TrainedModel) -> None:

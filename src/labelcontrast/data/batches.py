@@ -64,6 +64,11 @@ class Prepared:
         """Count the examples."""
         return len(self.items)
 
+    def truth(self) -> np.ndarray:
+        """Give the label sets as a dense matrix of 0 and 1, and NaN where a label is unknown: what is measured."""
+        assert self.labels is not None
+        return dense_truth(self.labels, self.targets)
+
     def batch(self, indices: Sequence[int]) -> tuple[Mapping[str, Tensor], Tensor]:
         """Collate the inputs and densify the labels of some examples; without labels, a matrix of width 0."""
         inputs = self.collate(self._items_at(indices))
@@ -98,11 +103,28 @@ def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | 
         lengths = np.array([encoder.length(item) for item in items])
     if vocabulary is None:
         return Prepared(items, lengths, encoder.collate)
+    return Prepared(items, lengths, encoder.collate, *encode_labels(examples, vocabulary))
+
+
+def encode_labels(examples: Examples, vocabulary: LabelVocabulary) -> tuple[sp.csr_array, sp.csr_array | None]:
+    """Make the label sets multi-hot; and beside them the targets, where some labels are soft or unknown.
+
+    Raises:
+        LabelError: when a label is not in the vocabulary.
+    """
     label_sets, where = examples.label_sets or [], examples.where
-    targets = None
-    if examples.values is not None or examples.annotated is not None:
-        targets = vocabulary.encode_values(label_sets, examples.values, examples.annotated, where=where)
-    return Prepared(items, lengths, encoder.collate, vocabulary.encode(label_sets, where=where), targets)
+    labels = vocabulary.encode(label_sets, where=where)
+    if examples.values is None and examples.annotated is None:
+        return labels, None
+    return labels, vocabulary.encode_values(label_sets, examples.values, examples.annotated, where=where)
+
+
+def dense_truth(labels: sp.csr_array, targets: sp.csr_array | None) -> np.ndarray:
+    """Make a dense matrix of what is true: 0 or 1 as the sets say, and NaN where a target is."""
+    dense: np.ndarray = labels.toarray()
+    if targets is None or not np.isnan(targets.data).any():
+        return dense
+    return np.where(np.isnan(targets.toarray()), np.nan, dense).astype(np.float32)
 
 
 def training_batches(

@@ -5,7 +5,10 @@ difference of their values is paired.
 """
 
 import numpy as np
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
+
+from labelcontrast.evaluation.metrics.counting import known_pairs
+from labelcontrast.evaluation.metrics.ranking import ranking_precisions
 
 Counts = Integer[np.ndarray, "resamples examples"]
 RESAMPLED = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
@@ -32,7 +35,7 @@ def resampled_metrics(
     """Compute every measure of ``RESAMPLED`` on every resample.
 
     Args:
-        labels: What is true, 0 or 1.
+        labels: What is true, 0 or 1; NaN where it is not known, and such a pair is left out.
         scores: Logits or probabilities, higher is likelier.
         predictions: What is predicted, 0 or 1.
         counts: How often each example is in each resample.
@@ -42,58 +45,49 @@ def resampled_metrics(
 
     Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
     """
-    true, predicted, weights = labels.astype(np.float64), predictions.astype(np.float64), counts.astype(np.float64)
-    total = weights.sum(axis=1)
+    known, weights = known_pairs(labels), counts.astype(np.float64)
+    true, predicted = (labels == 1).astype(np.float64), (known & predictions.astype(bool)).astype(np.float64)
+    scored = known.any(axis=1)
+    total, pairs = weights @ scored, weights @ known.astype(np.float64)
     hits, either = weights @ (true * predicted), weights @ (true + predicted)
     shared, both = (true * predicted).sum(axis=1), (true + predicted).sum(axis=1)
+    ranked = ranking_precisions(labels == 1, known, scores)
     found = {
         "micro_f1": _ratio(2 * hits.sum(axis=1), either.sum(axis=1)),
-        "macro_f1": _ratio(2 * hits, either).mean(axis=1),
-        "sample_f1": weights @ _ratio(2 * shared, both) / total,
-        "hamming_loss": (either.sum(axis=1) - 2 * hits.sum(axis=1)) / (total * labels.shape[1]),
-        "lrap": weights @ _ranking_precisions(labels, scores) / total,
+        "macro_f1": _ratio(_ratio(2 * hits, either).sum(axis=1), (pairs > 0).sum(axis=1), empty=np.nan),
+        "sample_f1": _ratio(weights @ _ratio(2 * shared, both), total, empty=np.nan),
+        "hamming_loss": _ratio((either - 2 * hits).sum(axis=1), pairs.sum(axis=1), empty=np.nan),
+        "lrap": _ratio(weights @ np.where(scored, ranked, 0.0), total, empty=np.nan),
     }
-    by_label = [_precisions(labels[:, label], scores[:, label], weights) for label in range(labels.shape[1])]
-    known = ~np.isnan(by_label)
-    found["map_macro"] = _ratio(np.where(known, by_label, 0).sum(axis=0), known.sum(axis=0), empty=np.nan)
-    pairs = np.repeat(np.arange(len(labels)), labels.shape[1])
-    found["map_micro"] = _precisions(labels.ravel(), scores.ravel(), weights, pairs)
+    by_label = [_precisions(*column, weights) for column in zip(labels.T, scores.T, known.T, strict=True)]
+    measured = ~np.isnan(by_label)
+    found["map_macro"] = _ratio(np.where(measured, by_label, 0).sum(axis=0), measured.sum(axis=0), empty=np.nan)
+    found["map_micro"] = _precisions(labels, scores, known, weights)
     return found
 
 
 def _precisions(
-    true: Shaped[np.ndarray, " rows"],
-    scores: Float[np.ndarray, " rows"],
+    labels: Shaped[np.ndarray, "examples *labels"],
+    scores: Float[np.ndarray, "examples *labels"],
+    known: Bool[np.ndarray, "examples *labels"],
     weights: Float[np.ndarray, "resamples examples"],
-    example_of: Integer[np.ndarray, " rows"] | None = None,
 ) -> Float[np.ndarray, " resamples"]:
     """Average precision of one ranking on every resample; it is sorted once. NaN where a resample has no positive."""
+    example_of, scores = np.nonzero(known)[0], scores[known]
     order = np.argsort(-scores, kind="stable")
-    place = np.flatnonzero(true[order])
+    place = np.flatnonzero(labels[known][order])
     # Rows of the same score are ranked together: a positive is found where the last of its score is.
     ends = np.flatnonzero(np.append(np.diff(scores[order]), 1.0))
     end = ends[np.searchsorted(ends, place)]
     last = np.searchsorted(end, end, side="right") - 1
-    columns = order if example_of is None else example_of[order]
+    columns = example_of[order]
     found = []
-    for start in range(0, len(weights), step := max(_AT_ONCE // len(order), 1)):
+    for start in range(0, len(weights), step := max(_AT_ONCE // max(len(order), 1), 1)):
         chosen = weights[start : start + step][:, columns]
         gained = chosen[:, place]
         hits, seen = gained.cumsum(axis=1)[:, last], chosen.cumsum(axis=1)[:, end]
         found.append(_ratio((gained * _ratio(hits, seen)).sum(axis=1), gained.sum(axis=1), empty=np.nan))
     return np.concatenate(found)
-
-
-def _ranking_precisions(labels: np.ndarray, scores: np.ndarray) -> Float[np.ndarray, " examples"]:
-    """Label ranking average precision of each example by itself: scikit-learn has only the mean."""
-    order = np.argsort(-scores, axis=1)
-    ranked, true = np.take_along_axis(scores, order, 1), np.take_along_axis(labels > 0, order, 1)
-    ends_a_rank = np.append(np.diff(ranked, axis=1) != 0, np.ones((len(labels), 1), bool), axis=1)
-    ends = np.where(ends_a_rank, np.arange(labels.shape[1]), labels.shape[1])
-    end = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-    precision = np.take_along_axis(true.cumsum(axis=1), end, 1) / (end + 1)
-    own, trivial = true.sum(axis=1), true.all(axis=1) | ~true.any(axis=1)
-    return np.where(trivial, 1.0, _ratio((precision * true).sum(axis=1), own))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray, *, empty: float = 0.0) -> np.ndarray:

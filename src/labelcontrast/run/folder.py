@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -34,6 +35,7 @@ from labelcontrast.config.settings import RunSettings
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
 from labelcontrast.evaluation.thresholds.calibration import Calibration
 from labelcontrast.evaluation.thresholds.rules import Thresholds
@@ -150,6 +152,14 @@ def load_model(folder: Path) -> TrainedModel:
         message = f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights."
         raise RunError(message)
     return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration)
+
+
+def load_training_labels(folder: Path) -> TrainingLabels | None:
+    """Read how frequent the labels were in training, from the results of a run; None where these are not there."""
+    if not (folder / PER_LABEL).exists() or not is_finished(folder):
+        return None
+    counts = [row["train_count"] for row in read_json(folder / PER_LABEL)]
+    return TrainingLabels(np.array(counts), read_json(folder / METRICS)["examples"]["train"])
 
 
 def drop_weights(folder: Path) -> None:

@@ -16,7 +16,7 @@ from labelcontrast.evaluation.metrics.measures import compute_metrics, per_label
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.evaluation.probes.choice import fit_probe
-from labelcontrast.evaluation.thresholds.calibration import fit_calibration, reliability
+from labelcontrast.evaluation.thresholds.calibration import calibration_errors, fit_calibration, reliability
 from labelcontrast.evaluation.thresholds.choice import choose_thresholds
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.projection import project
@@ -47,7 +47,7 @@ def judge(
     scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
     thresholds = set_thresholds(settings, labels["val"], scores["val"])
     predictions = {name: thresholds.predict(score) for name, score in scores.items()}
-    train = TrainingLabels(labels["train"].sum(0), len(labels["train"]))
+    train = TrainingLabels.of(labels["train"])
     metrics = {
         name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in ("val", "test")
     }
@@ -66,10 +66,11 @@ def judge(
     return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
 
 
-def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
-    """Hold what is said of all pairs of an example and a label against what is true."""
+def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Hold what is said of all pairs of an example and a label against what is true; with the calibration errors."""
     found = reliability(labels.ravel(), scores.ravel())
-    return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist()}
+    errors = {"error": found.error, "error_by_label": calibration_errors(labels, scores).tolist()}
+    return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist(), **errors}
 
 
 def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:

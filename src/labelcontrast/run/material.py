@@ -40,8 +40,8 @@ class Material:
 
     @property
     def labels(self) -> dict[Part, np.ndarray]:
-        """The multi-hot labels by part, dense."""
-        return {name: part.labels.toarray() for name, part in self.prepared.items() if part.labels is not None}
+        """What is true by part, dense: 0 or 1, and NaN where a label is unknown."""
+        return {name: part.truth() for name, part in self.prepared.items()}
 
     def lesson(self, listeners: Listeners) -> Lesson:
         """What the encoder is trained on, and who hears of it."""

@@ -7,16 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labelcontrast.data.batches import prepare
+from labelcontrast.data.batches import dense_truth, encode_labels, prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.errors import DataError
-from labelcontrast.evaluation.metrics.measures import compute_metrics
+from labelcontrast.evaluation.metrics.counting import TrainingLabels
+from labelcontrast.evaluation.metrics.streaming import StreamedMetrics
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.run.folder import TrainedModel
 from labelcontrast.training.features import compute_features
 
 CHUNK = 4096
 """Examples that are prepared together; so memory does not grow with the input."""
+BINS, FEWEST_BINS = 2**22, 2**11
+"""Of the histograms that average precision is read from: of all labels together, 64 MiB, and of each at least."""
 
 
 def embed(model: TrainedModel, examples: Examples) -> np.ndarray:
@@ -57,8 +60,7 @@ def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) 
         ``{"id": ..., "labels": [...], "scores": {label: probability}}``, the best label first.
     """
     names = np.array(model.vocabulary.names)
-    for start in range(0, len(examples), CHUNK):
-        part = examples.select(np.arange(start, min(start + CHUNK, len(examples))))
+    for part in chunks(examples):
         scores = compute_scores(model, part)
         for identity, row, chosen in zip(part.ids, scores, model.thresholds.predict(scores), strict=True):
             order = np.argsort(-row, kind="stable")
@@ -71,8 +73,17 @@ def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) 
             }
 
 
-def evaluate(model: TrainedModel, examples: Examples) -> dict[str, float]:
-    """Measure a model on labelled examples.
+def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels | None = None) -> dict[str, float]:
+    """Measure a model on labelled examples, a chunk at a time: never are the scores of all of them in memory.
+
+    Args:
+        model: a trained model.
+        examples: with labels; unknown ones are left out.
+        train: how frequent the labels were in training; without it head, medium, tail and ``psp@k`` are left out.
+
+    Returns:
+        What ``compute_metrics`` finds; the two mean average precisions from histograms of so many bins that they agree
+        to four digits, for up to a thousand labels.
 
     Raises:
         LabelError: when a label is unknown to the run.
@@ -81,9 +92,20 @@ def evaluate(model: TrainedModel, examples: Examples) -> dict[str, float]:
     if examples.label_sets is None:
         message = "has no labels to evaluate against."
         raise DataError(message, path=examples.origin)
-    labels = model.vocabulary.encode(examples.label_sets, where=examples.where).toarray()
-    scores = compute_scores(model, examples)
-    return compute_metrics(labels, scores, model.thresholds.predict(scores))
+    model.vocabulary.encode(examples.label_sets, where=examples.where)  # an unknown label is refused before the work
+    number = len(model.vocabulary)
+    streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
+    for part in chunks(examples):
+        scores = compute_scores(model, part)
+        truth = dense_truth(*encode_labels(part, model.vocabulary))
+        streamed.update(truth, scores, model.thresholds.predict(scores))
+    return streamed.measures()
+
+
+def chunks(examples: Examples) -> Iterator[Examples]:
+    """Yield ``CHUNK`` examples at a time."""
+    for start in range(0, len(examples), CHUNK):
+        yield examples.select(np.arange(start, min(start + CHUNK, len(examples))))
 
 
 def as_table(ids: Sequence[str], features: np.ndarray) -> Any:  # noqa: ANN401

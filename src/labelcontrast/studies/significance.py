@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from labelcontrast.evaluation.metrics.counting import known_pairs
 from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
@@ -112,8 +113,8 @@ def _mean_ratio(sums: np.ndarray) -> np.ndarray:
 
 def _f1_parts(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
     """What stands above and below the line of F1, for each example and label."""
-    true, predicted = outputs.labels.astype(np.float64), outputs.predictions.astype(np.float64)
-    return 2 * true * predicted, true + predicted
+    true, predicted = outputs.labels == 1, outputs.predictions & known_pairs(outputs.labels)
+    return 2.0 * (true & predicted), true + predicted.astype(np.float64)
 
 
 def _over_labels(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
@@ -127,10 +128,17 @@ def _of_examples(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values[:, None], np.ones((len(values), 1))
 
 
+def _wrong_pairs(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
+    """How many labels of each example are predicted wrongly, and how many are known."""
+    known = known_pairs(outputs.labels)
+    wrong = known & (outputs.labels != outputs.predictions)
+    return wrong.sum(axis=1, keepdims=True, dtype=float), known.sum(axis=1, keepdims=True, dtype=float)
+
+
 # What each example adds above and below the line, by label where the metric is a mean over labels.
 _SUMS: dict[str, Callable[[Outputs], tuple[np.ndarray, np.ndarray]]] = {
     "micro_f1": _over_labels,
     "macro_f1": _f1_parts,
     "sample_f1": lambda outputs: _of_examples(_mean_ratio(np.hstack(_over_labels(outputs)))),
-    "hamming_loss": lambda outputs: _of_examples((outputs.labels != outputs.predictions).mean(axis=1)),
+    "hamming_loss": _wrong_pairs,
 }

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,9 +15,10 @@ from labelcontrast.contrast.catalogue import loss_catalogue
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
+from labelcontrast.evaluation.metrics.measures import DETAILS
 from labelcontrast.files import whole_file
-from labelcontrast.reports.tables import as_text
-from labelcontrast.run.folder import REPORT, load_model, load_settings
+from labelcontrast.reports.tables import Cell, Table, as_text, percent
+from labelcontrast.run.folder import REPORT, load_model, load_settings, load_training_labels
 from labelcontrast.run.material import read_splits
 from labelcontrast.run.prediction import as_table, embed, evaluate, predict
 from labelcontrast.run.reporting import write_report
@@ -26,9 +27,11 @@ from labelcontrast.terminal.console import metrics_table, say, show
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
-    """Evaluate a run on labelled examples and print the metrics."""
-    model = load_model(run)
-    show(as_text(metrics_table({split: evaluate(model, _labelled(data, split, load_settings(run)))})))
+    """Evaluate a run on labelled examples and print the metrics: every measure on a line, and last the short table."""
+    model, examples = load_model(run), _labelled(data, split, load_settings(run))
+    found = evaluate(model, examples, train=load_training_labels(run))
+    show(as_text(_details(found)) + "\n")
+    show(as_text(metrics_table({split: found})))
 
 
 def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
@@ -68,6 +71,16 @@ def print_catalogue() -> None:
             f"source      {row.reference}",
         ]
         show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
+
+
+def _details(found: Mapping[str, float]) -> Table:
+    """Tabulate what the short table leaves out, a row a measure; all in percent but the places of ``coverage``."""
+    said = {
+        name: f"{found[name]:.2f} labels" if name == "coverage" else percent(found[name])
+        for name in DETAILS
+        if name in found
+    }
+    return Table(("measure", "%"), tuple((Cell(name), Cell(value)) for name, value in said.items()))
 
 
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:

@@ -6,7 +6,6 @@ negative), so the smallest value says nothing. What counts is how well the label
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -25,7 +24,7 @@ def score_logits(validation: Prepared) -> Score:
         features = compute_features(encoder, validation)
         with torch.inference_mode():
             logits = head(features.to(next(head.parameters()).device)).float().cpu()
-        return ranking_score(_dense(validation), logits.numpy())
+        return ranking_score(validation.truth(), logits.numpy())
 
     return score
 
@@ -35,13 +34,6 @@ def score_features(train: Prepared, validation: Prepared) -> Score:
 
     def score(encoder: nn.Module, head: nn.Module) -> float:  # noqa: ARG001  a projector is dropped after training
         features, unseen = (compute_features(encoder, part).numpy() for part in (train, validation))
-        return selection_score(features, _dense(train), unseen, _dense(validation))
+        return selection_score(features, train.truth(), unseen, validation.truth())
 
     return score
-
-
-def _dense(prepared: Prepared) -> np.ndarray:
-    """Give the labels as a dense 0/1 array."""
-    assert prepared.labels is not None
-    dense: np.ndarray = prepared.labels.toarray()
-    return dense

@@ -66,6 +66,36 @@ def test_the_length_of_features_changes_nothing_and_nearest_come_first() -> None
     assert found[0].tolist() == [2, 1, 3]
 
 
+def test_a_zero_embedding_is_neither_near_nor_far() -> None:
+    examples = np.array([[0.0, 0.0], [1.0, 0.1], [-1.0, 0.1], [1.0, 0.2]])
+    assert nearest_neighbours(np.array([[1.0, 0.0]]), examples, neighbours=4)[0].tolist() == [1, 3, 0, 2]
+    labels = np.array([[0, 1], [1, 0], [0, 1], [1, 1]])
+    np.testing.assert_allclose(neighbour_scores(examples, labels, np.zeros((1, 2)), neighbours=4), [[0.5, 0.75]])
+    assert np.isfinite(neighbourhood_purity(examples, labels, neighbours=2)).all()
+
+
+def test_unknown_labels_of_neighbours_are_left_out() -> None:
+    generator = np.random.default_rng(4)
+    features = generator.normal(size=(60, 4))
+    labels = (generator.random((60, 3)) < 0.4).astype(np.float32)
+    labels[generator.random(labels.shape) < 0.5] = np.nan
+    near = nearest_neighbours(features, features, neighbours=3, without_self=True)
+    scores = neighbour_scores(features, labels, features, neighbours=3)
+    purity = neighbourhood_purity(features, labels, neighbours=3)
+    for label in range(3):
+        own = [labels[row, label][~np.isnan(labels[row, label])] for row in near]
+        shares = [part.mean() for part, true in zip(own, labels[:, label], strict=True) if true == 1 and part.size]
+        assert purity[label] == pytest.approx(np.mean(shares))
+        known = [[labels[j, label] for j in row if labels[j, label] in {0, 1}] for row in with_self(features, 3)]
+        expected = [np.mean(values) if values else 0.0 for values in known]
+        np.testing.assert_allclose(scores[:, label], expected)
+
+
+def with_self(features: np.ndarray, count: int) -> np.ndarray:
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return np.argsort(-(unit @ unit.T), axis=1)[:, :count]
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_refusals() -> None:
     ones = np.ones((4, 3))
@@ -79,3 +109,5 @@ def test_refusals() -> None:
         neighbour_scores(ones, np.ones((3, 2)), ones)
     with pytest.raises(EmbeddingError, match=r"above 0\. Got 1 rows that are not\.$"):
         unit_rows(np.vstack([ones, np.zeros((1, 3))]))
+    with pytest.raises(EmbeddingError, match=r"^features must be finite\. Got 1 rows that are not\.$"):
+        nearest_neighbours(np.full((1, 3), np.nan), ones, neighbours=1)

@@ -31,6 +31,14 @@ def test_alignment_equals_the_published_code(shared: Path) -> None:
         assert found == pytest.approx(expected, rel=1e-10, nan_ok=True)
 
 
+def test_an_example_with_an_unknown_label_has_no_known_set() -> None:
+    generator = np.random.default_rng(0)
+    points, labels = generator.normal(size=(40, 3)), (generator.random((40, 2)) < 0.5).astype(np.float32)
+    unknown = generator.random(40) < 0.4
+    holed = np.where(unknown[:, None] & np.array([True, False]), np.nan, labels)
+    assert alignment(points, holed) == alignment(points[~unknown], labels[~unknown]) != alignment(points, labels)
+
+
 def test_uniformity_equals_the_published_code(shared: Path) -> None:
     files = golden(shared, "uniform")
     assert len(files) == 6

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 
 from labelcontrast.errors import ConfigError
@@ -20,6 +21,20 @@ def test_equal_to_ridge_regression(problem, ridge: float) -> None:
     expected = Ridge(alpha=ridge * 200).fit(train, labels[:200]).predict(val)
     found = selection_score(features[:200], labels[:200], features[200:], labels[200:], ridge=ridge)
     assert found == pytest.approx(mean_average_precision(labels[200:], expected), abs=1e-6)
+
+
+def test_an_unknown_label_is_the_mean_in_the_fit_and_left_out_of_the_judgement(problem) -> None:
+    features, labels = problem
+    holed = np.where(np.random.default_rng(0).random(labels.shape) < 0.3, np.nan, labels)
+    filled = np.where(np.isnan(holed), np.nanmean(holed[:200], axis=0), holed)
+    standard = StandardScaler().fit(features[:200].astype(np.float64)).transform(features.astype(np.float64))
+    scores = Ridge(alpha=20).fit(standard[:200], filled[:200]).predict(standard[200:])
+    known = ~np.isnan(holed[200:])
+    expected = [
+        average_precision_score(holed[200:][here, label], scores[here, label]) for label, here in enumerate(known.T)
+    ]
+    found = selection_score(features[:200], holed[:200], features[200:], holed[200:])
+    assert found == pytest.approx(np.mean(expected), abs=1e-9)
 
 
 def test_the_noisier_the_embedding_the_lower_the_score(problem) -> None:

@@ -32,6 +32,27 @@ def test_equal_to_scikit_learn_on_standardised_features(problem, strength: float
         np.testing.assert_allclose(probe.probabilities(val)[:, label], expected.predict_proba(val)[:, 1], atol=5e-4)
 
 
+def test_unknown_labels_are_left_out_of_the_fit_and_of_the_choice(problem) -> None:
+    train, train_labels, val, val_labels = halves(*problem)
+    generator = np.random.default_rng(0)
+    holed, seen = (
+        np.where(generator.random(one.shape) < 0.3, np.nan, one).astype(np.float32)
+        for one in (train_labels, val_labels)
+    )
+    probe = fit_linear_probe(train, holed, val, seen)
+    scaler = StandardScaler().fit(train.astype(np.float64))
+    for label, here in enumerate(~np.isnan(holed).T):
+        model = LogisticRegression(C=1 / (here.sum() * probe.strength[label]), solver="newton-cholesky", tol=1e-10).fit(
+            scaler.transform(train[here].astype(np.float64)), holed[here, label]
+        )
+        expected = model.decision_function(scaler.transform(val.astype(np.float64)))
+        np.testing.assert_allclose(probe.scores(val)[:, label], expected, atol=5e-3)
+    absent = fit_linear_probe(train, np.nan_to_num(holed), val, np.nan_to_num(seen))
+    assert np.abs(absent.scores(val) - probe.scores(val)).max() > 0.2
+    named = [fit_linear_probe(train, labels, val, val_labels) for labels in (train_labels, train_labels.astype(float))]
+    np.testing.assert_array_equal(named[0].weight, named[1].weight)
+
+
 def test_fewer_examples_than_features() -> None:
     generator = np.random.default_rng(3)
     features = generator.normal(size=(90, 200))

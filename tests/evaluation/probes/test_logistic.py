@@ -52,3 +52,13 @@ def test_labels_share_nothing(problem) -> None:
         solve_logistic(design, true[:, [label]], np.zeros((13, 1)), strength=0.01, tolerance=1e-8) for label in range(6)
     ]
     np.testing.assert_allclose(together, np.hstack(alone), rtol=1e-6, atol=1e-8)
+
+
+def test_what_is_not_known_is_left_out_label_by_label(problem) -> None:
+    features, labels = problem
+    design, generator = with_ones(features / features.std(0)), np.random.default_rng(0)
+    holed = np.where(generator.random(labels.shape) < [0.0, 0.1, 0.3, 0.5, 0.7, 0.2], np.nan, labels)
+    together = solve_logistic(design, holed, np.zeros((13, 6)), strength=0.01, tolerance=1e-8)
+    for label, here in enumerate(~np.isnan(holed).T):
+        alone = solve_logistic(design[here], holed[here][:, [label]], np.zeros((13, 1)), strength=0.01, tolerance=1e-8)
+        np.testing.assert_allclose(together[:, [label]], alone, rtol=1e-6, atol=1e-6)

@@ -49,6 +49,18 @@ def test_each_label_takes_the_best_of_the_grid(name: str) -> None:
         assert choose(protocol, labels, logits).tolist() == literal_choice(protocol, labels, logits)
 
 
+def test_unknown_labels_have_no_say_in_the_choice() -> None:
+    generator, protocol = np.random.default_rng(1), PROTOCOLS["paper"]
+    labels = (generator.random((40, 5)) < 0.4).astype(np.float32)
+    labels[generator.random(labels.shape) < 0.4] = np.nan
+    logits = generator.normal(size=(len(protocol.grid), 40, 5))
+    expected = [
+        literal_choice(protocol, labels[here][:, [label]].astype(int), logits[:, here][:, :, [label]])[0]
+        for label, here in enumerate(~np.isnan(labels).T)
+    ]
+    assert choose(protocol, labels, logits).tolist() == expected
+
+
 def test_a_label_without_a_hit_takes_the_smallest_rate_or_the_first_of_the_grid() -> None:
     labels, logits = np.zeros((5, 1)), -np.ones((10, 5, 1))
     assert PROTOCOLS["paper"].grid[choose(PROTOCOLS["paper"], labels, logits)[0]][0] == 0.1

@@ -55,6 +55,31 @@ def test_equal_to_one_after_the_other() -> None:
             torch.testing.assert_close(swept.bias[place, head], layer.bias.data, rtol=1e-7, atol=1e-9)
 
 
+def test_what_is_not_known_is_left_out_of_the_mean_of_a_batch() -> None:
+    features, labels, start = world(70)
+    holed = labels.double()
+    holed[torch.rand(holed.shape, generator=torch.Generator().manual_seed(1)) < 0.4] = torch.nan
+    kept, generator = holed.clone(), torch.Generator().manual_seed(9)
+    swept = train_heads(features, holed, start, grid=GRID[2:3], epochs=1, batch_size=16, generator=generator)
+    assert torch.equal(holed.isnan(), kept.isnan())
+    layer = nn.Linear(6, 3).double()
+    layer.load_state_dict({"weight": start.weight[1].double(), "bias": start.bias[1].double()})
+    optimiser = torch.optim.AdamW(
+        [{"params": [layer.weight], "weight_decay": 0.1}, {"params": [layer.bias], "weight_decay": 0.0}], lr=0.1
+    )
+    generator.manual_seed(9)
+    order = [torch.randperm(70, generator=generator) for _ in range(2)][1]
+    for step, rows in enumerate(order[:64].split(16)):
+        known = ~holed[rows].isnan()
+        for group in optimiser.param_groups:
+            group["lr"] = 0.1 * (1 - step / 4)
+        optimiser.zero_grad()
+        F.binary_cross_entropy_with_logits(layer(features[rows])[known], holed[rows][known]).backward()
+        optimiser.step()
+    torch.testing.assert_close(swept.weight[0, 1], layer.weight.data, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(swept.bias[0, 1], layer.bias.data, rtol=1e-7, atol=1e-9)
+
+
 def test_configurations_share_nothing_but_their_batches() -> None:
     features, labels, start = world(70)
 

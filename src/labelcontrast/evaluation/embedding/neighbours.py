@@ -1,6 +1,7 @@
 """What the nearest neighbours of an example say of its labels: nothing is fitted, so an embedding is judged as it is.
 
-Exact, by cosine similarity, a block of queries at a time: never an array of queries x examples.
+Exact, by cosine similarity, a block of queries at a time: never an array of queries x examples. The similarity of an
+embedding that is exactly zero is 0 to every other: it is neither near nor far, and among equals any may be taken.
 """
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
+from labelcontrast.evaluation.metrics.counting import known_pairs
 
 PAIRS_AT_ONCE = 2**24
 """Similarities that are held at a time: 64 MiB."""
@@ -31,7 +33,7 @@ def nearest_neighbours(
 
     Raises:
         ConfigError: Fewer than one neighbour is asked for, or more than there are.
-        EmbeddingError: The two have different widths, or a row is NaN, infinite or zero.
+        EmbeddingError: The two have different widths, or a row is NaN or infinite.
 
     Example:
         >>> points = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
@@ -47,11 +49,11 @@ def nearest_neighbours(
         raise EmbeddingError(
             f"queries and examples must have the same width. Got {queries.shape[1]} and {examples.shape[1]}."
         )
-    directions = unit_rows(examples).T
+    directions = unit_rows(examples, zero=True).T
     found = []
     rows_at_once = max(PAIRS_AT_ONCE // len(examples), 1)
     for start in range(0, len(queries), rows_at_once):
-        similarity = unit_rows(queries[start : start + rows_at_once]) @ directions
+        similarity = unit_rows(queries[start : start + rows_at_once], zero=True) @ directions
         if without_self:
             row = torch.arange(len(similarity))
             similarity[row, start + row] = -torch.inf
@@ -66,20 +68,21 @@ def neighbour_scores(
     *,
     neighbours: int = 10,
 ) -> Float[np.ndarray, "examples labels"]:
-    r"""Score each label by the share of the nearest training examples that have it.
+    r"""Score each label by the share of the nearest training examples that have it, of those of which it is known.
 
     .. math:: \hat p_{ic} = \frac1k \sum_{j \in N_k(i)} y_{jc}
 
     Args:
         train_features: Features of the examples whose labels are known.
-        train_labels: What is true of them, 0 or 1.
+        train_labels: What is true of them, 0 or 1; NaN where it is not known. A label that is known of none of the
+            nearest has the score 0.
         features: Features of the examples to score.
         neighbours: k.
 
     Raises:
         LabelShapeError: Features and labels have different lengths.
         ConfigError: k is not between 1 and the number of training examples.
-        EmbeddingError: The features have different widths, or a row is NaN, infinite or zero.
+        EmbeddingError: The features have different widths, or a row is NaN or infinite.
 
     Example:
         >>> train, labels = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), np.array([[1, 0], [1, 1], [0, 1]])
@@ -89,7 +92,8 @@ def neighbour_scores(
     Reference: Zhang and Zhou, ML-KNN: A Lazy Learning Approach to Multi-label Learning, 2007, without its prior.
     """
     _check(train_features, train_labels)
-    return _shares(nearest_neighbours(features, train_features, neighbours=neighbours), train_labels)
+    found = nearest_neighbours(features, train_features, neighbours=neighbours)
+    return np.asarray(np.nan_to_num(_shares(found, train_labels)))
 
 
 def neighbourhood_purity(
@@ -101,7 +105,7 @@ def neighbourhood_purity(
 
     Args:
         features: One row an example.
-        labels: What is true of them, 0 or 1.
+        labels: What is true of them, 0 or 1; NaN where it is not known, and such a neighbour is left out.
         neighbours: k; an example is not a neighbour of itself.
 
     Returns:
@@ -111,7 +115,7 @@ def neighbourhood_purity(
     Raises:
         LabelShapeError: Features and labels have different lengths.
         ConfigError: k is not between 1 and the number of other examples.
-        EmbeddingError: A row is NaN, infinite or zero.
+        EmbeddingError: A row is NaN or infinite.
 
     Example:
         >>> points = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
@@ -120,33 +124,43 @@ def neighbourhood_purity(
     """
     _check(features, labels)
     found = _shares(nearest_neighbours(features, features, neighbours=neighbours, without_self=True), labels)
-    having, counts = (found * labels).sum(axis=0), labels.sum(axis=0)
-    return np.asarray(np.divide(having, counts, out=np.full(len(counts), np.nan), where=counts > 0))
+    having = (labels == 1) & ~np.isnan(found)
+    counts = having.sum(axis=0)
+    sums = np.where(having, found, 0.0).sum(axis=0)
+    return np.asarray(np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0))
 
 
-def unit_rows(features: Float[np.ndarray, "rows dim"]) -> Float[torch.Tensor, "rows dim"]:
+def unit_rows(features: Float[np.ndarray, "rows dim"], *, zero: bool = False) -> Float[torch.Tensor, "rows dim"]:
     """Scale every row to length 1.
 
+    Args:
+        features: One row an example.
+        zero: Let a row of zeros be one.
+
     Raises:
-        EmbeddingError: A row is NaN, infinite or zero, and has no direction.
+        EmbeddingError: A row is NaN or infinite; or zero, where that is not let be, and has no direction.
     """
     rows: torch.Tensor = torch.from_numpy(features)
     lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    bad = int((~lengths.isfinite() | (lengths == 0)).sum())
+    bad = int((~lengths.isfinite() | ((lengths == 0) & (not zero))).sum())
     if bad:
-        raise EmbeddingError(f"features must be finite and of a length above 0. Got {bad} rows that are not.")
-    directions: torch.Tensor = rows / lengths
+        wanted = "finite" if zero else "finite and of a length above 0"
+        raise EmbeddingError(f"features must be {wanted}. Got {bad} rows that are not.")
+    directions: torch.Tensor = rows / torch.where(lengths == 0, 1, lengths)
     return directions
 
 
 def _shares(
     found: Integer[np.ndarray, "queries neighbours"], labels: Shaped[np.ndarray, "examples labels"]
 ) -> Float[np.ndarray, "queries labels"]:
-    """Average the labels of what was found, by a sparse product: no array of queries x neighbours x labels."""
+    """Average what is known of what was found, NaN where nothing is; no array of queries x neighbours x labels."""
     queries, neighbours = found.shape
     ends = np.arange(0, found.size + 1, neighbours)
-    picked = sp.csr_array((np.full(found.size, 1 / neighbours), found.ravel(), ends), shape=(queries, len(labels)))
-    return np.asarray((picked @ sp.csr_array(labels)).toarray())
+    picked = sp.csr_array((np.ones(found.size), found.ravel(), ends), shape=(queries, len(labels)))
+    having = (picked @ sp.csr_array(labels == 1)).toarray()
+    unknown = (picked @ sp.csr_array(~known_pairs(labels))).toarray()
+    known = neighbours - unknown
+    return np.asarray(np.divide(having, known, out=np.full(having.shape, np.nan), where=known > 0))
 
 
 def _check(features: np.ndarray, labels: np.ndarray) -> None:

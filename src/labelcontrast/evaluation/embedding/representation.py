@@ -11,6 +11,7 @@ from jaxtyping import Float, Shaped
 
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.evaluation.embedding.neighbours import unit_rows
+from labelcontrast.evaluation.metrics.counting import known_pairs
 
 EXACT_UP_TO = 20_000
 """Examples, up to which all pairs are looked at; some seconds."""
@@ -41,7 +42,8 @@ def alignment(
 
     Args:
         features: One row an example, of any length but 0.
-        labels: What is true of them, 0 or 1.
+        labels: What is true of them, 0 or 1. An example with a label that is not known, NaN, has no known set and is
+            left out.
         without_labels: Count examples without any label as a group too.
 
     Returns:
@@ -63,7 +65,7 @@ def alignment(
         raise LabelShapeError(
             f"features and labels must have the same number of rows. Got {len(features)} and {len(labels)}."
         )
-    kept = np.ones(len(labels), bool) if without_labels else labels.any(axis=1)
+    kept = known_pairs(labels).all(axis=1) & (without_labels | labels.any(axis=1))
     rows = unit_rows(features[kept].astype(np.float64)).numpy()
     _, group, sizes = np.unique(np.packbits(labels[kept] > 0, axis=1), axis=0, return_inverse=True, return_counts=True)
     sums = np.zeros((len(sizes), rows.shape[1]))

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from labelcontrast.errors import ConfigError
+from labelcontrast.evaluation.metrics.counting import known_pairs
 from labelcontrast.evaluation.metrics.measures import mean_average_precision
 from labelcontrast.evaluation.probes.linear_probe import check_features, standardise
 
@@ -31,9 +32,10 @@ def selection_score(
 
     Args:
         train_features: Embeddings to fit on; a few thousand are plenty.
-        train_labels: What is true of them, 0 or 1.
+        train_labels: What is true of them, 0 or 1. One that is not known, NaN, is taken for the mean of its label, so
+            that all labels keep one system.
         val_features: Embeddings to judge on.
-        val_labels: What is true of them, 0 or 1.
+        val_labels: What is true of them, 0 or 1; NaN where it is not known, and such a pair is left out.
         ridge: Penalty :math:`\rho`, on the scale of the variance of a standardised feature, 1.
 
     Returns:
@@ -58,7 +60,7 @@ def selection_score(
     mean, deviation = standardise(train_features)
     design, val_design = (train_features - mean) / deviation, (val_features - mean) / deviation
     spread = design.T @ design / len(design) + ridge * np.eye(design.shape[1])
-    weight = np.linalg.solve(spread, design.T @ train_labels.astype(np.float64) / len(design))
+    weight = np.linalg.solve(spread, design.T @ _filled(train_labels) / len(design))
     # The constant that centring leaves out shifts all scores of a label alike: no rank changes.
     return mean_average_precision(val_labels, val_design @ weight)
 
@@ -71,3 +73,9 @@ def ranking_score(labels: Shaped[np.ndarray, "val labels"], scores: Float[np.nda
         1.0
     """
     return mean_average_precision(labels, scores)
+
+
+def _filled(labels: Shaped[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples labels"]:
+    """Put the mean of its label in the place of what is not known."""
+    true, known = labels.astype(np.float64), known_pairs(labels)
+    return np.where(known, true, np.where(known, true, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))

@@ -18,6 +18,11 @@ class TrainingLabels:
     examples: int
     """All examples, with labels or without."""
 
+    @classmethod
+    def of(cls, labels: Shaped[np.ndarray, "examples labels"]) -> "TrainingLabels":
+        """Count the positives of training labels; unknown ones (NaN) count nothing."""
+        return cls((labels == 1).sum(axis=0), len(labels))
+
 
 @dataclass
 class Counts:

@@ -35,10 +35,7 @@ class Rankings:
         true, known, scores = true[scored], known[scored], scores[scored]
         found = {}
         if len(true):
-            # What is not known comes after all others, with no hit and no place: it stays in the matrix, not in a sum.
-            order = np.argsort(np.where(known, -scores, np.inf), axis=1)
-            hits = np.take_along_axis(true, order, axis=1)
-            first, last = _ties(np.take_along_axis(np.where(known, scores, -np.inf), order, axis=1))
+            order, hits, first, last = _rank(true, known, scores)
             found = _whole_ranking(hits, last, known.sum(axis=1)) | _top(hits, first, last)
             if self.weights is not None:
                 found |= _propensity_scored(hits, self.weights[order], first, last)
@@ -71,6 +68,28 @@ def inverse_propensities(train: TrainingLabels, *, a: float = 0.55, b: float = 1
     """
     constant = max(np.log(max(train.examples, 1)) - 1, 0.0) * (b + 1) ** a
     return np.asarray(1 + constant * np.exp(-a * np.log(train.counts + b)))
+
+
+def ranking_precisions(
+    true: Bool[np.ndarray, "examples labels"],
+    known: Bool[np.ndarray, "examples labels"],
+    scores: Float[np.ndarray, "examples labels"],
+) -> Float[np.ndarray, " examples"]:
+    """Label ranking average precision of each example by itself; ``true`` is False where the truth is not known."""
+    _, hits, _, last = _rank(true, known, scores)
+    return _whole_ranking(hits, last, known.sum(axis=1))["lrap"]
+
+
+def _rank(
+    true: Bool[np.ndarray, "examples labels"],
+    known: Bool[np.ndarray, "examples labels"],
+    scores: Float[np.ndarray, "examples labels"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Order of the labels of each example, which places are hits, and the first and last place of equals."""
+    # What is not known comes after all others, with no hit and no place: it stays in the matrix, not in a sum.
+    order = np.argsort(np.where(known, -scores, np.inf), axis=1)
+    first, last = _ties(np.take_along_axis(np.where(known, scores, -np.inf), order, axis=1))
+    return order, np.take_along_axis(true, order, axis=1), first, last
 
 
 def _ties(ranked: Float[np.ndarray, "examples labels"]) -> tuple[np.ndarray, np.ndarray]:

@@ -27,9 +27,9 @@ def fit_probe(
     Args:
         name: ``newton`` is the convex optimum, a linear layer; the others are ``PROTOCOLS`` of the published probe.
         train_features: Frozen features to fit on.
-        train_labels: What is true of them, 0 or 1.
+        train_labels: What is true of them, 0 or 1; NaN where it is not known, and such a pair is left out.
         val_features: Features to choose on how each label is fitted.
-        val_labels: What is true of them, 0 or 1.
+        val_labels: What is true of them, in the same way.
         generator: What the published probe draws with; the convex optimum draws nothing.
 
     Raises:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped
 from scipy.special import expit
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
+from labelcontrast.evaluation.metrics.counting import known_pairs
 from labelcontrast.evaluation.metrics.measures import average_precisions
 from labelcontrast.evaluation.probes.logistic import solve_logistic
 
@@ -56,10 +57,10 @@ def fit_linear_probe(
 
     Args:
         train_features: Frozen features to fit on.
-        train_labels: What is true of them, 0 or 1.
+        train_labels: What is true of them, 0 or 1; NaN where it is not known, and such a pair is left out of the mean.
         val_features: Features to choose the strength on.
-        val_labels: What is true of them, 0 or 1. A label without a positive here takes the strength that is best on
-            average over the labels.
+        val_labels: What is true of them, in the same way. A label without a positive here takes the strength that is
+            best on average over the labels.
         strengths: The penalties :math:`\lambda` to choose from; scikit-learn's C is :math:`1 / (n \lambda)`.
 
     Raises:
@@ -87,7 +88,7 @@ def fit_linear_probe(
     design, val_design = _with_ones((train_features - mean) @ axes), _with_ones((val_features - mean) @ axes)
     fitted = _solve_path(design, train_labels.astype(np.float64), path)
     precision = np.stack([average_precisions(val_labels, val_design @ one) for one in fitted])
-    chosen = _choose(precision, val_labels.sum(axis=0))
+    chosen = _choose(precision, (val_labels == 1).sum(axis=0))
     rotated = fitted[chosen, :, np.arange(len(chosen))]
     weight = rotated[:, :-1] @ axes.T
     return LinearProbe(weight, rotated[:, -1] - weight @ mean, np.array(path)[chosen])
@@ -130,10 +131,10 @@ def _solve_path(
     design: Float[np.ndarray, "examples coefficients"], labels: Float[np.ndarray, "examples labels"], path: list[float]
 ) -> Float[np.ndarray, "strengths coefficients labels"]:
     """Solve for one strength after the other, each from where the last one ended."""
-    count = labels.sum(axis=0)
-    bias = np.log(count + 0.5) - np.log(len(design) - count + 0.5)
+    count, known = np.nansum(labels, axis=0), known_pairs(labels).sum(axis=0)
+    bias = np.log(count + 0.5) - np.log(known - count + 0.5)
     solution = np.vstack([np.zeros((design.shape[1] - 1, len(count))), bias])
-    varies = (count > 0) & (count < len(design))
+    varies = (count > 0) & (count < known)
     solutions = []
     for strength in path:
         solution = solution.copy()

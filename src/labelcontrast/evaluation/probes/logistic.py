@@ -4,9 +4,12 @@ The labels share nothing but the two matrix products of a step. It equals, label
 
     minimise  mean_i [softplus(m_i) - y_i m_i] + strength / 2 * |w|^2,   m = design @ [w, bias]
 
-with the last column of the design all ones and its coefficient, the bias, free. On a design whose columns are
-uncorrelated the curvature is nearly diagonal, so that a diagonal preconditioner makes few steps do.
+over the examples whose label is known, with the last column of the design all ones and its coefficient, the bias, free.
+On a design whose columns are uncorrelated the curvature is nearly diagonal, so that a diagonal preconditioner makes few
+steps do.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -31,7 +34,8 @@ def solve_logistic(
 
     Args:
         design: The features and, last, a column of ones.
-        labels: What is true, 0 or 1; no label may be the same everywhere, for then its bias has no optimum.
+        labels: What is true, 0 or 1; NaN where it is not known, and the mean of a label leaves such an example out. No
+            label may be the same everywhere, for then its bias has no optimum.
         start: Where to begin; the solution for a neighbouring strength saves most of the steps.
         strength: Weight of the penalty beside the mean loss; scikit-learn's C is 1 / (examples * strength).
         tolerance: The gradient of a label must fall to this share of what it is when only the bias is fitted.
@@ -44,39 +48,58 @@ def solve_logistic(
                [-0.318]])
     """
     penalty = strength * (np.arange(design.shape[1]) < design.shape[1] - 1)[:, None]
-    bias_only = design.T @ (labels.mean(axis=0) - labels) / len(design)
+    every = _Labels.of(labels)
+    bias_only = design.T @ (every.known * (every.true.sum(axis=0) / every.count - every.true)) / every.count
     goal = tolerance * np.linalg.norm(bias_only, axis=0)
     solution = start.copy()
     active = np.arange(labels.shape[1])
     for _ in range(_NEWTON_STEPS):
-        true, coefficients = labels[:, active], solution[:, active]
+        here, coefficients = every.select(active), solution[:, active]
         margins = design @ coefficients
         chance = expit(margins)
-        gradient = design.T @ (chance - true) / len(design) + penalty * coefficients
+        gradient = design.T @ (here.known * (chance - here.true)) / here.count + penalty * coefficients
         unsolved = np.linalg.norm(gradient, axis=0) > goal[active]
         if not unsolved.any():
             break
-        active = active[unsolved]
-        true, coefficients, margins = true[:, unsolved], coefficients[:, unsolved], margins[:, unsolved]
+        active, here = active[unsolved], here.select(unsolved)
+        coefficients, margins = coefficients[:, unsolved], margins[:, unsolved]
         chance, gradient = chance[:, unsolved], gradient[:, unsolved]
         # Where every example is saturated nothing curves, and the bias, which is free, would step to infinity.
-        step = _newton_step(design, np.maximum(chance * (1 - chance), 1e-6), gradient, penalty)
+        curvature = here.known * np.maximum(chance * (1 - chance), 1e-6)
+        step = _newton_step(design, curvature, gradient, penalty, count=here.count)
         slope = (gradient * step).sum(axis=0)
-        length = _step_length(true, margins, coefficients, design @ step, step=step, slope=slope, penalty=penalty)
+        length = _step_length(here, margins, coefficients, design @ step, step=step, slope=slope, penalty=penalty)
         solution[:, active] = coefficients + length * step
     return solution
 
 
-def _newton_step(design: Matrix, curvature: Matrix, gradient: Matrix, penalty: Matrix) -> Matrix:
+@dataclass(frozen=True)
+class _Labels:
+    """What is true, 0 where it is not known; which pairs are known, and of how many examples each label is."""
+
+    true: Matrix
+    known: np.ndarray
+    count: np.ndarray
+
+    @classmethod
+    def of(cls, labels: Matrix) -> "_Labels":
+        known = ~np.isnan(labels)
+        return cls(np.nan_to_num(labels), known, known.sum(axis=0))
+
+    def select(self, columns: np.ndarray) -> "_Labels":
+        """Keep some labels."""
+        return _Labels(self.true[:, columns], self.known[:, columns], self.count[columns])
+
+
+def _newton_step(design: Matrix, curvature: Matrix, gradient: Matrix, penalty: Matrix, *, count: np.ndarray) -> Matrix:
     """Solve ``hessian @ step = -gradient`` for each label, to a tenth of its gradient."""
-    examples = len(design)
-    scale = np.square(design).mean(axis=0)[:, None] * curvature.mean(axis=0) + penalty
+    scale = np.square(design).mean(axis=0)[:, None] * curvature.sum(axis=0) / count + penalty
     step, residual = np.zeros_like(gradient), -gradient
     preconditioned = residual / scale
     direction, energy = preconditioned, (residual * preconditioned).sum(axis=0)
     goal = 0.01 * energy
     for _ in range(_CONJUGATE_STEPS):
-        product = design.T @ (curvature * (design @ direction)) / examples + penalty * direction
+        product = design.T @ (curvature * (design @ direction)) / count + penalty * direction
         # A label that is solved is left where it is: its own steps would divide nothing by nothing.
         going = energy > goal
         along = np.where(going, energy / np.where(going, (direction * product).sum(axis=0), 1.0), 0.0)
@@ -91,7 +114,7 @@ def _newton_step(design: Matrix, curvature: Matrix, gradient: Matrix, penalty: M
 
 
 def _step_length(
-    true: Matrix,
+    labels: _Labels,
     margins: Matrix,
     coefficients: Matrix,
     change: Matrix,
@@ -106,9 +129,10 @@ def _step_length(
         moved = margins + length * change
         softplus = np.maximum(moved, 0) + np.log1p(np.exp(-np.abs(moved)))
         shrunk = penalty / 2 * (coefficients + length * step) ** 2
-        return np.asarray((softplus - true * moved).mean(axis=0) + shrunk.sum(axis=0))
+        losses = labels.known * (softplus - labels.true * moved)
+        return np.asarray(losses.sum(axis=0) / labels.count + shrunk.sum(axis=0))
 
-    length = np.ones(true.shape[1])
+    length = np.ones(margins.shape[1])
     before = loss(np.zeros_like(length))
     for _ in range(_HALVINGS):
         # Close to the optimum the gain is below the rounding of the loss.

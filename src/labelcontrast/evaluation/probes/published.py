@@ -14,6 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from labelcontrast.errors import ConfigError
+from labelcontrast.evaluation.metrics.counting import known_pairs
 from labelcontrast.evaluation.metrics.measures import average_precisions
 from labelcontrast.evaluation.probes.averaged_heads import AveragedHeads
 from labelcontrast.evaluation.probes.linear_probe import check_features
@@ -64,9 +65,9 @@ def fit_published_probe(
 
     Args:
         train_features: Frozen features to fit on, as they are: neither shifted nor scaled.
-        train_labels: What is true of them, 0 or 1.
+        train_labels: What is true of them, 0 or 1; NaN where it is not known, and such a pair is left out.
         val_features: Features to choose the configuration on, at a threshold of one half.
-        val_labels: What is true of them, 0 or 1.
+        val_labels: What is true of them, in the same way.
         protocol: One of ``PROTOCOLS``, or one of your own.
         generator: What initial weights and the order of the examples are drawn with.
 
@@ -114,7 +115,7 @@ def choose(
     logits: Float[np.ndarray, "configurations examples labels"],
 ) -> Shaped[np.ndarray, " labels"]:
     """Index of the configuration that each label takes: the best F1 of positive logits, then as the protocol says."""
-    true, predicted = labels.astype(bool), logits > 0
+    true, predicted = labels == 1, known_pairs(labels) & (logits > 0)
     f1 = 2 * (true & predicted).sum(1) / np.maximum(true.sum(0) + predicted.sum(1), 1)
     if protocol.first_of_ties:
         return np.asarray(f1.argmax(0))

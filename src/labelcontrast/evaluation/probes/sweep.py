@@ -9,7 +9,8 @@ It equals, for every learning rate and weight decay and for every repetition, on
         binary_cross_entropy_with_logits(head(features[batch]), labels[batch]).backward(); optimiser.step()
 
 where a repetition has the same initial weights and the same batches under every configuration: they are compared on
-equal terms, and a batch serves all of them in two matrix products a step.
+equal terms, and a batch serves all of them in two matrix products a step. These are most of the time, and one head
+after the other needs as many multiplications: what is saved there is the rest.
 """
 
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ def train_heads(
 
     Args:
         features: In float32, or in float64 where rounding matters more than time.
-        labels: What is true, 0 or 1.
+        labels: What is true, 0 or 1; NaN where it is not known, and the mean over a batch leaves such a pair out.
         start: The heads to start from.
         grid: Pairs of a peak learning rate and a weight decay.
         epochs: Passes over the examples, while the rate falls to 0 on a straight line.
@@ -67,15 +68,18 @@ def train_heads(
     # [heads, coefficients, configurations, labels]: what shares a batch lies side by side in one matrix.
     solution = before.unsqueeze(2).repeat(1, 1, len(grid), 1)
     optimiser = _AdamW(solution, grid)
+    known = labels.isnan().logical_not_().to(features.dtype)
+    true = labels.to(features.dtype).nan_to_num()
     steps = epochs * (len(features) // batch)
     for step in range(steps):
         at = step % (len(features) // batch) * batch
         if at == 0:
             orders = torch.stack([torch.randperm(len(features), generator=generator) for _ in solution])
         rows = orders[:, at : at + batch]
-        inputs, true = design[rows], labels[rows].to(features.dtype).unsqueeze(2)
+        inputs, share = design[rows], known[rows]
+        share.div_(share.sum((1, 2), keepdim=True).clamp_(min=1))
         chance = (inputs @ solution.flatten(2)).sigmoid_().view(together)
-        slope = inputs.mT @ chance.sub_(true).div_(true[0].numel()).flatten(2)
+        slope = inputs.mT @ chance.sub_(true[rows].unsqueeze(2)).mul_(share.unsqueeze(2)).flatten(2)
         optimiser.step(slope.view(together), factor=1 - step / steps)
     trained = solution.permute(2, 0, 3, 1)
     return Heads(trained[..., :-1].contiguous(), trained[..., -1].contiguous())
