@@ -16,7 +16,7 @@ class Matrix(PairWeights):
         self.totals = matrix.sum(1)
 
     def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Tensor, Tensor | None]:
-        return self.matrix[rows, columns], self.matrix[columns, rows].T if mirrored else None
+        return self.matrix[rows, columns].clone(), self.matrix[columns, rows].T.clone() if mirrored else None
 
     def scaled(self, factors: Tensor) -> "Matrix":
         return Matrix(self.matrix * factors[:, None])

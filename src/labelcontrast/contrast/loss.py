@@ -146,16 +146,17 @@ class ContrastiveLoss(nn.Module):
 
     def _averaged(self, line_up: LineUp) -> Tensor:
         """The average over the anchors of all processes."""
-        factors, own = line_up.factors, line_up.gathering.own()
+        factors = line_up.factors
         everywhere = processes() if self.settings["gather"] else 1
         total = factors.sum(0, keepdim=True)
         if everywhere > 1:
+            own = line_up.gathering.own()
             shared = (factors * (1 - own)).sum(0, keepdim=True)
             total = shared + sum_over_processes((factors * own).sum(0, keepdim=True))
+            # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
+            factors = factors * (own * everywhere + 1 - own)
         if self.settings["reduction"] == "sum":
             total = torch.ones_like(total)
-        # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
-        factors = factors * (own * everywhere + 1 - own)
         tally = Tally() if self.settings["diagnostics"] else None
         loss = line_up.softmax(average=self._scale * factors / total.masked_fill(total == 0, 1), tally=tally)
         if tally is not None:
@@ -227,7 +228,7 @@ class ContrastiveLoss(nn.Module):
     def _prototypes(self, like: Tensor) -> Part:
         """The prototypes, each with its label."""
         rows = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0]
-        sets = LabelSets.of(torch.eye(len(rows), dtype=like.dtype, device=like.device))
+        sets = LabelSets(torch.eye(len(rows), dtype=like.dtype, device=like.device), torch.ones_like(rows[:, 0]))
         anchor = "prototypes" in self.contrast.anchors and self.settings.get("prototype_anchors", True)
         return Part(rows, sets, "prototypes", anchor=anchor)
 

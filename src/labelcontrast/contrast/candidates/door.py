@@ -29,7 +29,7 @@ def unit_vectors(
     rows = projections.to(dtype)
     rows = rows if rows.ndim == 3 else rows.unsqueeze(1)
     largest = rows.detach().abs().amax(-1, keepdim=True)
-    if not largest.isfinite().all():
+    if not (largest < torch.inf).all():
         raise EmbeddingError(f"{name} must be finite. Got NaN or infinity in {int((~largest.isfinite()).sum())} rows.")
     units: Tensor = _UnitVectors.apply(rows, largest)
     return units
@@ -110,7 +110,7 @@ class _UnitVectors(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         units, length = ctx.saved_tensors
         along = torch.linalg.vecdot(upstream, units).unsqueeze(-1)
-        return torch.addcmul(upstream, units, along, value=-1) / length, None
+        return torch.addcmul(upstream, units, along, value=-1).div_(length), None
 
 
 def _check_range(labels: Tensor) -> None:

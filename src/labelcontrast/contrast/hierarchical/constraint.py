@@ -130,7 +130,7 @@ def constrain(
     scale = temperature**-0.5
     ones = replace(weights, totals=torch.ones_like(weights.totals))
     scaled_queries = None if queries is None else queries * scale
-    blocks = Blocks(candidates * scale, scaled_queries, ones, prior, block_size or BLOCK_SIZE)
+    blocks = Blocks(candidates * scale, scaled_queries, ones, prior, block_size or BLOCK_SIZE, scale)
     normalisers, _ = AllCandidates().prepare(blocks, ones, ones.totals)
     floors = torch.full((len(weights.levels),), -torch.inf, dtype=candidates.dtype, device=candidates.device)
     floored = FlooredWeights(weights, blocks, normalisers, floors, weights.totals)

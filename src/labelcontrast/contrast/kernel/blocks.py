@@ -9,6 +9,7 @@ example with itself has the exponential 0.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise, product
 
 import torch
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 BLOCK_SIZE = 384  # a handful of blocks of this size stay in the cache
-KEPT_PAIRS = 2**23  # up to so many pairs, the last sweep finds the blocks of the first
+KEPT_PAIRS = 2**23  # up to so many pairs, the later sweeps find the blocks of the first
 LARGEST_EXPONENT = {torch.float32: 70.0, torch.float64: 650.0}
 
 Block = Float[Tensor, "rows columns"]
@@ -36,7 +37,8 @@ class PairWeights(ABC):
     def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
         """The weights of anchors ``rows`` on candidates ``columns``, self pairs 0.
 
-        And, where ``mirrored``, those of anchors ``columns`` on candidates ``rows``, laid out as the first.
+        And, where ``mirrored``, those of anchors ``columns`` on candidates ``rows``, laid out as the first. Whoever
+        asks may write into them.
         """
 
     def prior(self, rows: slice, columns: slice) -> Block | None:  # noqa: ARG002
@@ -76,6 +78,8 @@ class Blocks:
         weights: W.
         prior: what the candidates' exponentials are multiplied with; by default 1.
         size: rows and columns of a block.
+        scale: of candidates and anchors: one over the root of the temperature.
+        kept: similarities and exponentials of the blocks that are kept.
     """
 
     candidates: Float[Tensor, "candidates dim"]
@@ -83,6 +87,7 @@ class Blocks:
     weights: PairWeights
     prior: Float[Tensor, " candidates"] | None
     size: int
+    scale: float
     kept: dict[tuple[int, int], tuple[Block, Block]] = field(default_factory=dict, init=False)
 
     @property
@@ -95,23 +100,42 @@ class Blocks:
         sizes = len(self.anchors), len(self.candidates)
         return grid(*sizes, size=self.size, symmetric=self.queries is None, cuts=self.weights.cuts)
 
-    def similarities(self, rows: slice, columns: slice, *, last: bool = False) -> tuple[Block, Block]:
+    def similarities(self, rows: slice, columns: slice) -> tuple[Block, Block]:
         """A block of similarities; and their exponentials times the priors of both, which keeps them symmetric.
 
-        Of a small problem they are kept for the sweeps to come, until the ``last``.
+        Of a small problem they are kept for the sweeps to come, of a large one until another block is asked for.
         """
         place = rows.start, columns.start
-        if place in self.kept:
-            return self.kept.pop(place) if last else self.kept[place]
-        block = self._similarities(rows, columns)
-        if not last and len(self.anchors) * len(self.candidates) <= KEPT_PAIRS:
-            self.kept[place] = block
-        return block
+        if place not in self.kept:
+            if place not in self.room:
+                self.kept.clear()
+            self.kept[place] = self._similarities(rows, columns)
+        return self.kept[place]
+
+    @cached_property
+    def room(self) -> dict[tuple[int, int], Float[Tensor, "2 rows columns"]]:
+        """Where the blocks of a small problem are kept.
+
+        In one piece, each from a new line of the cache on: large blocks that are taken and given back one by one are
+        cleared by the system anew each step.
+        """
+        if len(self.anchors) * len(self.candidates) > KEPT_PAIRS:
+            return {}
+        shapes = {(r.start, c.start): (r.stop - r.start, c.stop - c.start) for r, c, _ in self}
+        sizes = [-(-height * width // 16) * 16 for height, width in shapes.values()]
+        pieces = self.candidates.new_empty(2, sum(sizes)).split_with_sizes(sizes, 1)
+        return {
+            place: piece[:, : height * width].view(2, height, width)
+            for (place, (height, width)), piece in zip(shapes.items(), pieces, strict=True)
+        }
 
     def _similarities(self, rows: slice, columns: slice) -> tuple[Block, Block]:
         """The same, computed."""
-        similarity = self.anchors[rows] @ self.candidates[columns].T
-        exponential = similarity.exp()
+        anchors, candidates = self.anchors[rows], self.candidates[columns]
+        room = self.room.get((rows.start, columns.start))
+        similarity, exponential = candidates.new_empty(2, len(anchors), len(candidates)) if room is None else room
+        torch.mm(anchors, candidates.T, out=similarity)
+        torch.exp(similarity, out=exponential)
         of_pairs = self.weights.prior(rows, columns)
         if of_pairs is not None:
             exponential *= of_pairs
@@ -124,12 +148,13 @@ class Blocks:
         return similarity, exponential
 
     def descend(self, slope: Block, rows: slice, columns: slice, gradients: list[Tensor]) -> None:
-        """Add what a block of slopes does to the rows of both its sides."""
+        """Add what a block of slopes does to the rows of both its sides, before they were scaled."""
         if self.queries is None and rows == columns:  # both products are of the same rows
-            gradients[0][rows].addmm_(slope + slope.T, self.candidates[rows])
+            both = slope.T.contiguous().add_(slope)
+            gradients[0][rows].addmm_(both, self.candidates[rows], alpha=self.scale)
         else:
-            gradients[-1][rows].addmm_(slope, self.candidates[columns])
-            gradients[0][columns].addmm_(slope.T, self.anchors[rows])
+            gradients[-1][rows].addmm_(slope, self.candidates[columns], alpha=self.scale)
+            gradients[0][columns].addmm_(slope.T, self.anchors[rows], alpha=self.scale)
 
 
 def working_precision(dtype: torch.dtype, temperature: float) -> torch.dtype:

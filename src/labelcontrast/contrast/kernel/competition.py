@@ -6,8 +6,8 @@ With the exponentials :math:`E_{ij} = g_j e^{s_{ij}}`, 0 for the pair of an exam
    \text{negatives:} \; \sum_j W_{ij} \Bigl( \log \bigl( E_{ij} + \sum_{k : W_{ik} = 0} E_{ik} \bigr) - s_{ij} \Bigr),
    \qquad \text{pairs:} \; \sum_j \log (1 + e^b E_{ij}) - W_{ij} (s_{ij} + b).
 
-Each is told by three things: what its anchors must know of all their candidates before any pair is met, how hard a pair
-is pushed, and what the pull of a pair is multiplied with in the value.
+Each is told by two things: all of this but the similarities that are taken from it, with what the anchors must know for
+that of all their candidates; and how hard a pair is then pushed.
 """
 
 from abc import ABC, abstractmethod
@@ -31,15 +31,11 @@ class Competition(ABC):
 
     @abstractmethod
     def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:
-        """Sweep once or more: the part of the losses that is no pair's own, and what the anchors must know."""
+        """Sweep once or more: the losses before pulls times similarities are taken off, and what anchors must know."""
 
     @abstractmethod
     def push(self, exponential: Block, pull: Block, state: State) -> Block:
         """How hard each pair is pushed apart: its slope is this less its pull."""
-
-    @abstractmethod
-    def score(self, similarity: Block, exponential: Block, state: State) -> Block:
-        """What a pull is multiplied with, to be taken from the loss."""
 
 
 class AllCandidates(Competition):
@@ -62,10 +58,6 @@ class AllCandidates(Competition):
         """An anchor's whole weight, by the share of each candidate in the softmax."""
         return exponential * state[0]
 
-    def score(self, similarity: Block, exponential: Block, state: State) -> Block:  # noqa: ARG002
-        """The similarity."""
-        return similarity
-
 
 class NegativesOnly(Competition):
     """A softmax a positive, over itself and the negatives: no positive is ever in another's way.
@@ -75,31 +67,32 @@ class NegativesOnly(Competition):
 
     def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:  # noqa: ARG002
         """Sum the negatives of every anchor; then what all its positives together push a negative with."""
-        negatives, repulsion = torch.zeros_like(weights.totals), torch.zeros_like(weights.totals)
+        negatives, repulsion, losses = (torch.zeros_like(weights.totals) for _ in range(3))
         for rows, columns, mirrored in blocks:
             _, exponential = blocks.similarities(rows, columns)
             pull, mirror = weights.block(rows, columns, mirrored=mirrored)
-            negatives[rows] += (exponential * (pull == 0)).sum(1)
-            if mirrored and mirror is not None:
-                negatives[columns] += (exponential * (mirror == 0)).sum(0)
+            negatives[rows] += _negative(pull).mul_(exponential).sum(1)
+            if mirror is not None:
+                negatives[columns] += _negative(mirror).mul_(exponential).sum(0)
         # an anchor without negatives: nothing to win against, and no slope
         negatives.clamp_(min=torch.finfo(negatives.dtype).tiny)
         for rows, columns, mirrored in blocks:
             _, exponential = blocks.similarities(rows, columns)
             pull, mirror = weights.block(rows, columns, mirrored=mirrored)
-            repulsion[rows] += (pull / (exponential + negatives[rows, None])).sum(1)
-            if mirrored and mirror is not None:
-                repulsion[columns] += (mirror / (exponential + negatives[columns])).sum(0)
-        return torch.zeros_like(weights.totals), [negatives, repulsion]
+            rivals = exponential + negatives[rows, None]
+            repulsion[rows] += (pull / rivals).sum(1)
+            losses[rows] += pull.mul_(rivals.log_()).sum(1)
+            if mirror is not None:
+                rivals = exponential + negatives[columns]
+                repulsion[columns] += (mirror / rivals).sum(0)
+                losses[columns] += mirror.mul_(rivals.log_()).sum(0)
+        return losses, [negatives, repulsion]
 
     def push(self, exponential: Block, pull: Block, state: State) -> Block:
         """A positive by its share beside the negatives, a negative by its share beside every positive."""
         negatives, repulsion = state
-        return exponential * torch.where(pull > 0, pull / (exponential + negatives), repulsion)
-
-    def score(self, similarity: Block, exponential: Block, state: State) -> Block:
-        """The log of a positive's share beside the negatives."""
-        return similarity - (exponential + state[0]).log()
+        share = pull / (exponential + negatives)
+        return share.addcmul_(_negative(pull), repulsion).mul_(exponential)
 
 
 class EachPair(Competition):
@@ -115,24 +108,25 @@ class EachPair(Competition):
         self.bias: Tensor = bias
 
     def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:
-        """Sum what all pairs cost that are none."""
+        """Sum what all pairs cost that are none, and take the bias from it."""
         losses, odds = torch.zeros_like(weights.totals), self._odds(weights.totals)
         for rows, columns, mirrored in blocks:
-            cost = (blocks.similarities(rows, columns)[1] * odds).log1p()
+            cost = (blocks.similarities(rows, columns)[1] * odds).log1p_()
             losses[rows] += cost.sum(1)
             if mirrored:
                 losses[columns] += cost.sum(0)
-        return losses * average, [average]
+        return losses * average - weights.totals * self.bias.to(losses.dtype), [average]
 
     def push(self, exponential: Block, pull: Block, state: State) -> Block:  # noqa: ARG002
         """The probability of yes."""
         odds = exponential * self._odds(exponential)
-        return odds / (1 + odds) * state[0]
-
-    def score(self, similarity: Block, exponential: Block, state: State) -> Block:  # noqa: ARG002
-        """The log-odds."""
-        return similarity + self.bias.to(similarity.dtype)
+        return odds.div_(1 + odds).mul_(state[0])
 
     def _odds(self, like: Tensor) -> Tensor:
         """What the bias multiplies the odds with."""
         return self.bias.to(like.dtype).exp()
+
+
+def _negative(pull: Block) -> Block:
+    """1 for pairs that are no positives; as numbers, for a block of True and False is slow to make and to use."""
+    return torch.eq(pull, 0, out=torch.empty_like(pull))

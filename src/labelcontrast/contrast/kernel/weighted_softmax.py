@@ -57,7 +57,7 @@ def weighted_softmax(
         queries: the anchors, where they are no candidates; by default the first candidates are the anchors, each
             without itself.
         prior: g, from 0; by default 1.
-        competition: what takes the place of the softmax, and of :math:`m_i p_{ij}` in the gradient.
+        competition: what takes the place of the log-normaliser, and of :math:`m_i p_{ij}` in the gradient.
         stop_repulsion: lambda; 0 stops nothing, 1 is the regulariser of L_REG.
         block_size: rows and columns of a block; it changes no result.
         average: factors from 0 upwards, for one sum of the losses.
@@ -85,13 +85,11 @@ class _WeightedSoftmax(torch.autograd.Function):
         job: tuple["_Sweep", Tensor | None],
     ) -> Tensor:
         sweep, average = job
-        ctx.scale = scale = sweep.temperature**-0.5  # of both factors of a similarity
         ctx.given = queries is not None, bias is not None
-        rows, anchors = candidates * scale, None if queries is None else queries * scale
-        ctx.run = partial(sweep.run, rows, anchors) if average is None else None
+        ctx.run = partial(sweep.run, candidates, queries) if average is None else None
         if average is None:
-            return sweep.run(rows, anchors, torch.ones_like(sweep.weights.totals), gradient=False)[0]
-        losses, *gradients = sweep.run(rows, anchors, average, gradient=any(ctx.needs_input_grad))
+            return sweep.run(candidates, queries, torch.ones_like(sweep.weights.totals), gradient=False)[0]
+        losses, *gradients = sweep.run(candidates, queries, average, gradient=any(ctx.needs_input_grad))
         ctx.save_for_backward(*gradients)
         return losses.sum()
 
@@ -100,13 +98,12 @@ class _WeightedSoftmax(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise TensorError("a contrastive loss has no second derivatives. Call backward without create_graph.")
         if ctx.run is None:
-            of_bias, *of_rows = (upstream * gradient for gradient in ctx.saved_tensors)
+            of_bias, to_candidates, *to_queries = (upstream * gradient for gradient in ctx.saved_tensors)
         else:
             # a sweep takes factors from 0: one for the losses that are to fall, one for those that are to rise
             _, *fall = ctx.run(upstream.clamp(min=0), gradient=True)
             _, *rise = ctx.run(-upstream.clamp(max=0), gradient=True)
-            of_bias, *of_rows = (down - up for down, up in zip(fall, rise, strict=True))
-        to_candidates, *to_queries = (ctx.scale * gradient for gradient in of_rows)
+            of_bias, to_candidates, *to_queries = (down - up for down, up in zip(fall, rise, strict=True))
         with_queries, with_bias = ctx.given
         return to_candidates, to_queries[0] if with_queries else None, of_bias if with_bias else None, None
 
@@ -125,14 +122,16 @@ class _Sweep:
 
     def run(self, candidates: Tensor, queries: Tensor | None, average: Tensor, *, gradient: bool) -> tuple[Tensor, ...]:
         """Return the losses times ``average``; then the gradients of their sum: bias, candidates, and queries."""
-        blocks = Blocks(candidates, queries, self.weights, self.prior, self.block_size)
+        scale = self.temperature**-0.5  # of both factors of a similarity
+        scaled = candidates * scale, None if queries is None else queries * scale
+        blocks = Blocks(*scaled, self.weights, self.prior, self.block_size, scale)
         with torch.autocast(candidates.device.type, enabled=False):
             weights = self.weights.scaled(average)
             losses, state = self.competition.prepare(blocks, weights, average)
-            gradients = [torch.zeros_like(rows) for rows in (candidates, queries) if rows is not None]
+            gradients = [torch.zeros_like(given) for given in (candidates, queries) if given is not None]
             of_bias = losses.new_zeros(())
             for rows, columns, mirrored in blocks:
-                similarity, exponential = blocks.similarities(rows, columns, last=True)
+                similarity, exponential = blocks.similarities(rows, columns)
                 pull, mirror = weights.block(rows, columns, mirrored=mirrored)
                 slope, gain = self._meet(similarity, exponential, pull, [part[rows, None] for part in state])
                 losses[rows] -= gain.sum(1)
@@ -141,7 +140,8 @@ class _Sweep:
                     losses[columns] -= gain.sum(0)
                     slope += back
                 if gradient:
-                    of_bias += 0 if self.competition.bias is None else slope.sum()
+                    if self.competition.bias is not None:
+                        of_bias += slope.sum()
                     blocks.descend(slope, rows, columns, gradients)
             return losses, of_bias, *gradients
 
@@ -151,6 +151,7 @@ class _Sweep:
         if self.tally is not None:
             self.tally.add(similarity, push, pull)
         if self.stop_repulsion:
-            held = (push * pull.sign()).maximum(pull)  # the push, where it is above a pull
+            held = pull.sign().mul_(push)
+            torch.maximum(held, pull, out=held)  # the push, where it is above a pull
             pull = held if self.stop_repulsion == 1 else torch.lerp(pull, held, self.stop_repulsion)
-        return push.sub_(pull), pull * self.competition.score(similarity, exponential, state)
+        return push.sub_(pull), pull.mul_(similarity)

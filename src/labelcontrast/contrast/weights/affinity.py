@@ -3,6 +3,7 @@
 Every function takes ``overlap`` (labels that both have), ``size_i`` (labels of the anchor) and ``size_j`` (labels of
 the candidate), as tensors that broadcast, and returns a number from 0 for every pair; 0 means "not a positive".
 With soft labels the counts are expected counts: a label is there with the probability that it carries.
+A count may be wanted again, what was made of it may be written into: on a large block that saves a pass over memory.
 Only methods of the tensors are used, so that this file, and the catalogue above it, load without torch.
 """
 
@@ -40,7 +41,7 @@ def exact_match(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
 @symmetric
 def jaccard(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
     """Share of the labels of either example that both have."""
-    return overlap / _nonzero(size_i + size_j - overlap)
+    return overlap / _union(overlap, size_i, size_j)
 
 
 def inverse_union(scale: float) -> Affinity:
@@ -48,7 +49,7 @@ def inverse_union(scale: float) -> Affinity:
 
     @symmetric
     def scaled_inverse_union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
-        return any_shared(overlap, size_i, size_j) * scale / _nonzero(size_i + size_j - overlap)
+        return any_shared(overlap, size_i, size_j).mul_(scale).div_(_union(overlap, size_i, size_j))
 
     return scaled_inverse_union
 
@@ -87,12 +88,17 @@ def similarity_dissimilarity(overlap: Counts, size_i: Counts, size_j: Counts) ->
 
     Reference: Huang et al., Similarity-Dissimilarity Loss for Multi-label Supervised Contrastive Learning, 2024.
     """
-    return overlap / _nonzero(size_i) / (1 + size_j - overlap)
+    return (overlap / _nonzero(size_i)).div_(1 + size_j - overlap)
 
 
 def positives(which: str) -> Affinity:
     """Pairs that share ``"any"`` label, or pairs with ``"exact"``-ly the same label set."""
     return {"any": any_shared, "exact": exact_match}[which]
+
+
+def _union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+    """How many labels either example has; never 0."""
+    return (_nonzero(size_i) + size_j).sub_(overlap)
 
 
 def _nonzero(counts: Counts) -> Counts:

@@ -7,7 +7,7 @@ of a few of the table's rows: an embedding bag. Plainly,
     pool_by_label(rows, table) = matrix[rows].T @ table
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -23,14 +23,18 @@ class Bags:
     Attributes:
         rows: the set that each belongs to, ascending.
         labels: its column.
-        values: how present it is; none where all are 1.
+        values: how present it is.
+        whole: whether all values are 1.
         shape: sets and labels.
+        sorted: of the slices that were asked for, the sets that have each label.
     """
 
     rows: Int[Tensor, " entries"]
     labels: Int[Tensor, " entries"]
-    values: Float[Tensor, " entries"] | None
+    values: Float[Tensor, " entries"]
+    whole: bool
     shape: tuple[int, int]
+    sorted: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, matrix: Float[Tensor, "sets labels"]) -> "Bags":
@@ -43,7 +47,7 @@ class Bags:
         """
         rows, labels = matrix.nonzero(as_tuple=True)
         values = matrix[rows, labels]
-        return cls(rows, labels, None if (values == 1).all() else values, (len(matrix), matrix.shape[1]))
+        return cls(rows, labels, values, bool((values == 1).all()), (len(matrix), matrix.shape[1]))
 
     @cached_property
     def offsets(self) -> Int[Tensor, " sets"]:
@@ -69,21 +73,31 @@ class Bags:
             values: what each entry counts instead of how present it is.
         """
         entries = slice(self.starts[rows.start], self.starts[rows.stop])
-        values = self.values if values is None else values
+        if values is None and not self.whole:
+            values = self.values
         weights = None if values is None else values[entries]
         return _bag(self.labels[entries], table, self.offsets[rows] - entries.start, weights)
 
     def pool_by_label(self, rows: slice, table: Float[Tensor, "rows width"]) -> Float[Tensor, "labels width"]:
         """Sum the table's rows, one a set, over the sets that have each label."""
+        place = rows.start, rows.stop
+        if place not in self.sorted:
+            self.sorted[place] = self._sort(rows)
+        sets, offsets, values = self.sorted[place]
+        return _bag(sets, table, offsets, values)
+
+    def _sort(self, rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The sets that have each label, one label after the other, counted from the first of ``rows``."""
         entries = slice(self.starts[rows.start], self.starts[rows.stop])
         labels, order = self.labels[entries].sort(stable=True)
         offsets = torch.searchsorted(labels, torch.arange(self.shape[1], device=labels.device))
-        values = None if self.values is None else self.values[entries][order]
-        return _bag(self.rows[entries][order] - rows.start, table, offsets, values)
+        values = None if self.whole else self.values[entries][order]
+        return self.rows[entries][order] - rows.start, offsets, values
 
 
 def _bag(indices: Tensor, table: Tensor, offsets: Tensor, values: Tensor | None) -> Tensor:
     """Sum rows of a table, a bag at a time."""
     if not len(table):  # no label at all: no row to sum
         return table.new_zeros(len(offsets), table.shape[1])
-    return F.embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=values)
+    # of rows that do not lie in one piece it would sum number by number
+    return F.embedding_bag(indices, table.contiguous(), offsets, mode="sum", per_sample_weights=values)

@@ -1,7 +1,7 @@
 """The label sets of a batch, and what the losses ask of them: how large they are, and what two have in common."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -20,11 +20,13 @@ class LabelSets:
         sizes: how many labels each set has, those that have no column here included.
         known: 0 for a label of which is not known whether it is there (``matrix`` has 0 there too); by default all are
             known. Two sets are compared by the labels that are known of both.
+        turned: of the slices that were asked for, the matrix with a row a label.
     """
 
     matrix: Float[Tensor, "rows labels"]
     sizes: Float[Tensor, " rows"]
     known: Float[Tensor, "rows labels"] | None = None
+    turned: dict[tuple[int, int], Float[Tensor, "labels _"]] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, matrix: Float[Tensor, "rows labels"]) -> "LabelSets":
@@ -37,9 +39,10 @@ class LabelSets:
             tensor([[2., 1.],
                     [1., 1.]])
         """
+        sizes = matrix.sum(1)
+        if not sizes.isnan().any():
+            return cls(matrix, sizes)
         unknown = matrix.isnan()
-        if not unknown.any():
-            return cls(matrix, matrix.sum(1))
         matrix = matrix.masked_fill(unknown, 0)
         return cls(matrix, matrix.sum(1), 1 - unknown.to(matrix.dtype))
 
@@ -97,14 +100,16 @@ class LabelSets:
         """The labels of every set, to multiply with."""
         return Bags.of(self.matrix)
 
-    @cached_property
-    def by_label(self) -> Float[Tensor, "labels rows"]:
-        """The matrix with a row a label."""
-        return self.matrix.T.contiguous()
+    def by_label(self, rows: slice) -> Float[Tensor, "labels rows"]:
+        """The matrix of some sets with a row a label."""
+        place = rows.start, rows.stop
+        if place not in self.turned:
+            self.turned[place] = self.matrix[rows].T.contiguous()
+        return self.turned[place]
 
     def overlap(self, others: "LabelSets", rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:
         """Count the labels that each set of ``rows`` has in common with each of the others' ``columns``."""
-        return self.bags.pool(rows, others.by_label[:, columns])
+        return self.bags.pool(rows, others.by_label(columns))
 
     def sizes_beside(self, others: "LabelSets", rows: slice, columns: slice) -> Float[Tensor, "rows _"]:
         """Count the labels of each set that are known there: a column, or one for each set there."""

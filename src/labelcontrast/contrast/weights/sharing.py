@@ -15,6 +15,7 @@ and as a row of Y holds few labels, the products with it are sums of a few rows:
 :mod:`~labelcontrast.contrast.weights.bags`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -104,8 +105,7 @@ class SharedWeights(PairWeights):
         factors: those of the anchors.
         totals: the sum of each anchor's weights; 0 for an anchor without positives.
         shares: per label, what an anchor gives to each candidate with one of its labels; beside the bags of the labels.
-        shares_by_label: the same as a matrix.
-        equal_shares: whether all anchors with a label give the same; then the shares are symmetric.
+        shares_by_label: the same as a matrix; none where all anchors with a label give the same, which is symmetric.
     """
 
     pairs: Pairs
@@ -113,7 +113,6 @@ class SharedWeights(PairWeights):
     totals: Float[Tensor, " anchors"]
     shares: Float[Tensor, " entries"] | None = None
     shares_by_label: Float[Tensor, "labels anchors"] | None = None
-    equal_shares: bool = False
 
     @property
     def cuts(self) -> tuple[int, ...]:
@@ -135,20 +134,20 @@ class SharedWeights(PairWeights):
         pull, mirror = self._spread(rows, columns, mirrored=mirrored)
         if pull is None or not self.pairs.alike_where_shared:
             alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
-            pull = alike if pull is None else pull * alike
-            mirror = mirror_alike if mirror is None or mirror_alike is None else mirror * mirror_alike
+            pull = alike if pull is None else pull.mul_(alike)
+            mirror = mirror_alike if mirror is None or mirror_alike is None else mirror.mul_(mirror_alike)
         pull = self.pairs.without_self(pull, rows, columns)
         return pull * self.factors[rows, None], None if mirror is None else mirror * self.factors[columns]
 
     def _spread(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block | None, Block | None]:
         """The shares, summed over the labels that two have in common; nothing where they are not per label."""
-        if self.shares is None or self.shares_by_label is None:
+        if self.shares is None:
             return None, None
         bags = self.pairs.pulled.bags
-        spread = bags.pool(rows, self.pairs.candidates.by_label[:, columns], self.shares)
+        spread = bags.pool(rows, self.pairs.candidates.by_label(columns), self.shares)
         if not mirrored:
             return spread, None
-        return spread, spread if self.equal_shares else bags.pool(rows, self.shares_by_label[:, columns])
+        return spread, spread if self.shares_by_label is None else bags.pool(rows, self.shares_by_label[:, columns])
 
 
 def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
@@ -170,31 +169,33 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
         tensor([0.0000, 0.5000, 0.2500, 0.2500])
     """
     size = block_size or BLOCK_SIZE
-    mass = _mass(pairs, sharing, size)
-    if pairs.prior is not None:  # an anchor without a candidate in its denominator gives nothing
-        mass *= _mass(replace(pairs, affinities=((0, pairs.prior),)), "per anchor", size).sign()
-    if sharing != "per label":
-        return _shared_as_a_whole(pairs, sharing, mass[:, 0], size)
-    labels, sizes, bags = pairs.anchors.matrix, pairs.anchors.sizes, pairs.pulled.bags
-    per_label = _ratio(torch.ones_like(sizes), sizes)
-    shares = _ratio(labels, mass)
-    of_anchors = slice(bags.starts[len(labels)])
-    return SharedWeights(
-        pairs,
-        factors=per_label,
-        totals=(labels * mass.sign()).sum(1) * per_label,
-        shares=shares[bags.rows[of_anchors], bags.labels[of_anchors]],
-        shares_by_label=shares.T.contiguous(),
-        equal_shares=pairs.alike_where_shared and bags.values is None,
-    )
+    heard = None  # an anchor without a candidate in its denominator gives nothing
+    if pairs.prior is not None:
+        heard = _mass(replace(pairs, affinities=((0, pairs.prior),)), size).sign()
+    return _shared_by_label(pairs, heard, size) if sharing == "per label" else _shared(pairs, sharing, heard, size)
 
 
-def _shared_as_a_whole(pairs: Pairs, sharing: Sharing, mass: Float[Tensor, " anchors"], size: int) -> SharedWeights:
+def _shared_by_label(pairs: Pairs, heard: Float[Tensor, " anchors"] | None, size: int) -> SharedWeights:
+    """Divide an anchor's affinities by their sums, one a label that it has."""
+    bags, sizes = pairs.pulled.bags, pairs.anchors.sizes
+    entries = slice(bags.starts[len(sizes)])
+    rows, labels, given = bags.rows[entries], bags.labels[entries], bags.values[entries]
+    mass = _mass_of_labels(pairs, size) if heard is None else _mass_of_labels(pairs, size) * heard[rows]
+    shares, per_label = _ratio(given, mass), _ratio(torch.ones_like(sizes), sizes)
+    by_label = None
+    if not (pairs.alike_where_shared and bags.whole):
+        by_label = sizes.new_zeros(bags.shape[1], len(sizes)).index_put_((labels, rows), shares)
+    fulfilled = bags.pool(slice(0, len(sizes)), sizes.new_ones(bags.shape[1], 1), given * mass.sign())[:, 0]
+    return SharedWeights(pairs, per_label, fulfilled * per_label, shares, by_label)
+
+
+def _shared(pairs: Pairs, sharing: Sharing, heard: Float[Tensor, " anchors"] | None, size: int) -> SharedWeights:
     """Divide an anchor's affinities by their sum, by their number, or not at all."""
+    mass = _mass(pairs, size) if heard is None else _mass(pairs, size) * heard
     divisor = torch.ones_like(mass) if sharing == "none" else mass
     if sharing == "per positive":
         positive = tuple((start, _whether(affinity)) for start, affinity in pairs.affinities)
-        divisor = _mass(replace(pairs, affinities=positive), sharing, size)[:, 0]
+        divisor = _mass(replace(pairs, affinities=positive), size)
     factors = _ratio(torch.ones_like(mass), divisor)
     return SharedWeights(pairs, factors, mass * factors if sharing != "per anchor" else mass.sign())
 
@@ -208,27 +209,39 @@ def _whether(affinity: Affinity) -> Affinity:
     return symmetric(present) if getattr(affinity, "symmetric", False) else present
 
 
-def _mass(pairs: Pairs, sharing: Sharing, block_size: int) -> Float[Tensor, "anchors shares"]:
-    """What is shared out over: the sum of an anchor's affinities, of all candidates or of those with each label."""
-    anchors, candidates = pairs.anchors, pairs.candidates
-    if sharing == "per label" and pairs.alike_where_shared:  # then it is a count of candidates, less the anchor itself
-        own = anchors.matrix if pairs.symmetric else torch.zeros_like(anchors.matrix)
-        somebody = (candidates.matrix.sign().sum(0) - own.sign()).sign()  # a difference of soft labels is not exactly 0
-        return (candidates.matrix.sum(0) - own) * somebody
-    each = candidates.bags.pool_by_label if sharing == "per label" else _pool_all
-    mass = anchors.matrix.new_zeros(candidates.matrix.shape[1] if sharing == "per label" else 1, len(anchors))
-    blocks = grid(len(anchors), len(candidates), size=block_size, symmetric=pairs.symmetric, cuts=pairs.cuts)
-    for rows, columns, mirrored in blocks:
+def _mass(pairs: Pairs, size: int) -> Float[Tensor, " anchors"]:
+    """The sum of an anchor's affinities."""
+    mass = torch.zeros_like(pairs.anchors.sizes)
+    for rows, columns, mirrored in _blocks(pairs, size):
         alike, mirror = pairs.alike(rows, columns, mirrored=mirrored)
-        mass[:, rows] += each(columns, alike.T)
+        mass[rows] += alike.sum(1)
         if mirror is not None:
-            mass[:, columns] += each(rows, mirror)
-    return mass.T
+            mass[columns] += mirror.sum(0)
+    return mass
 
 
-def _pool_all(_rows: slice, table: Float[Tensor, "rows width"]) -> Float[Tensor, "1 width"]:
-    """Sum all of the table's rows: as if every set had one label, the same."""
-    return table.sum(0, keepdim=True)
+def _mass_of_labels(pairs: Pairs, size: int) -> Float[Tensor, " entries"]:
+    """The sum of an anchor's affinities to the candidates with a label, for each label that it has."""
+    anchors, candidates, bags = pairs.anchors, pairs.candidates, pairs.pulled.bags
+    entries = slice(bags.starts[len(anchors)])
+    rows, labels, given = bags.rows[entries], bags.labels[entries], bags.values[entries]
+    if pairs.alike_where_shared:  # then it is a count of candidates, less the anchor itself
+        itself = int(pairs.symmetric)
+        others = candidates.matrix.sign().sum(0)[labels] - itself  # a difference of soft labels is not exactly 0
+        return (candidates.matrix.sum(0)[labels] - itself * given) * others.sign()
+    mass = given.new_zeros(bags.shape[1], len(anchors))
+    for here, there, mirrored in _blocks(pairs, size):
+        alike, mirror = pairs.alike(here, there, mirrored=mirrored)
+        mass[:, here] += candidates.bags.pool_by_label(there, alike.T)
+        if mirror is not None:
+            mass[:, there] += candidates.bags.pool_by_label(here, mirror)
+    return mass[labels, rows]
+
+
+def _blocks(pairs: Pairs, size: int) -> Iterator[tuple[slice, slice, bool]]:
+    """Go through all blocks of pairs."""
+    sizes = len(pairs.anchors), len(pairs.candidates)
+    return grid(*sizes, size=size, symmetric=pairs.symmetric, cuts=pairs.cuts)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
