@@ -102,6 +102,8 @@ def test_a_batch_is_about_many_labels() -> None:
 def test_rare_labels_own_their_examples() -> None:
     hot = csr_array(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0]]))
     assert {label: rows.tolist() for label, rows in owned_examples(hot).items()} == {1: [0, 1], 0: [2, 3], -1: [4]}
+    upper_first = owned_examples(hot, np.array([1, 0, 0]))
+    assert {label: rows.tolist() for label, rows in upper_first.items()} == {0: [0, 1, 2, 3], -1: [4]}
 
 
 def test_like_lengths_share_a_batch_with_partners_too() -> None:

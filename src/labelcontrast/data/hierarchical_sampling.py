@@ -14,12 +14,13 @@ from labelcontrast.labels.hierarchy import Hierarchy
 class HierarchicalBatches(SeededBatches):
     """Every example once an epoch, with another of its lowest label, one of a sibling label, of a cousin, and so on.
 
-    An example belongs, as in :class:`MultiLabelBatches`, to the rarest label that it shares with another, those above
-    its own included; the examples of a label make packs of ``per_label``. Then, from the lowest level up, a label takes
-    the packs of its children and joins each with the first in time that is of another child: what comes of it is a pack
-    of the label. So in a tree whose inner nodes have two or more children, a pack of a root with K levels below it has
-    ``per_label * 2**K`` examples, and each of them a positive that parts from it at each level. A pack whose like has
-    run out joins a pair. One of more than half a batch stays as it is, so a batch should hold a pack of a root.
+    An example belongs to a label that it shares with another one, those above its own included: to one of the lowest
+    level where there is a choice, and there, as in :class:`MultiLabelBatches`, to the rarest. The examples of a label
+    make packs of ``per_label``. Then, from the lowest level up, a label takes the packs of its children and joins each
+    with the first in time that is of another child: what comes of it is a pack of the label. So in a tree whose inner
+    nodes have two or more children, a pack of a root with K levels below it has ``per_label * 2**K`` examples, and each
+    of them a positive that parts from it at each level. A pack whose like has run out joins a pair. One of more than
+    half a batch stays as it is, so a batch should hold a pack of a root.
 
     Args:
         labels: multi-hot matrix [examples, labels], closed upwards or not.
@@ -59,7 +60,7 @@ class HierarchicalBatches(SeededBatches):
         wide = csr_array(labels)
         wide.resize(labels.shape[0], len(hierarchy))
         closed = hierarchy.close(wide)
-        self._owned = owned_examples(closed)
+        self._owned = owned_examples(closed, hierarchy.depths)
         self._above = rarest_parents(hierarchy, closed.sum(0))
         self._bottom_up = np.argsort(-hierarchy.depths, kind="stable").tolist()
         self._lengths, self._batch_size, self._smallest = lengths, batch_size, smallest

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,8 +164,12 @@ class Pack(NamedTuple):
     rows: list[int]
 
 
-def owned_examples(labels: csr_array) -> dict[int, Indices]:
+def owned_examples(labels: csr_array, levels: NDArray[Any] | None = None) -> dict[int, Indices]:
     """Give each example to the rarest of its labels that another example can be given to as well.
+
+    Args:
+        labels: multi-hot matrix [examples, labels].
+        levels: of the labels; those of a higher number go before all others, however rare.
 
     Returns:
         The examples of each label that owns some, two at least; under -1 those that share no label with what was left.
@@ -179,7 +183,7 @@ def owned_examples(labels: csr_array) -> dict[int, Indices]:
     counts = np.diff(columns.indptr)
     free = np.ones(labels.shape[0], dtype=bool)
     owned = {}
-    for label in np.argsort(counts, kind="stable").tolist():
+    for label in np.lexsort((counts, 0 * counts if levels is None else -levels)).tolist():
         holders = columns.indices[columns.indptr[label] : columns.indptr[label + 1]]
         rows = holders[free[holders]].astype(np.int64)
         if len(rows) > 1:
