@@ -1,16 +1,16 @@
 """What a trained encoder is worth: scores, thresholds, metrics, and what its embeddings look like."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.data.examples import Part
 from labelcontrast.evaluation.embedding.neighbours import neighbour_scores, neighbourhood_purity
 from labelcontrast.evaluation.embedding.representation import describe_representation
+from labelcontrast.evaluation.hierarchical.decoding import level_thresholds
 from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.measures import compute_metrics, per_label_table
 from labelcontrast.evaluation.outputs import Outputs
@@ -21,13 +21,14 @@ from labelcontrast.evaluation.thresholds.choice import choose_thresholds
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.projection import project
 from labelcontrast.run.folder import TrainedModel
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.run.learning import Learned
 from labelcontrast.run.material import Material
 from labelcontrast.run.prediction import probabilities
 
 
 def read_off(
-    settings: RunSettings, learned: Learned, labels: Mapping[Part, np.ndarray], features: Mapping[Part, np.ndarray]
+    settings: RunSettings, learned: Learned, labels: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
 ) -> Classifier:
     """Take the linear head that was trained, or fit a linear probe on the frozen features."""
     if learned.classifier is not None:
@@ -38,14 +39,14 @@ def read_off(
 
 
 def judge(
-    settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[Part, np.ndarray]
+    settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[str, np.ndarray]
 ) -> tuple[TrainedModel, Outputs, dict[str, Any]]:
     """Calibrate and choose thresholds on validation, measure validation and test, and keep what is said of the test."""
     labels, method = material.labels, settings.evaluation.calibration
-    said = {name: probabilities(classifier, rows) for name, rows in features.items()}
+    said = {name: probabilities(classifier, features[name]) for name in labels}
     calibration = None if method == "none" else fit_calibration(labels["val"], said["val"], method=method)
     scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
-    thresholds = set_thresholds(settings, labels["val"], scores["val"])
+    thresholds = set_thresholds(settings, labels["val"], scores["val"], material.data.tree)
     predictions = {name: thresholds.predict(score) for name, score in scores.items()}
     train = TrainingLabels(labels["train"].sum(0), len(labels["train"]))
     metrics = {
@@ -72,14 +73,17 @@ def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
     return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist()}
 
 
-def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
+def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray, tree: LabelTree | None) -> Thresholds:
     """Choose the thresholds on validation, by the rule of the settings."""
     wanted = settings.evaluation
+    if wanted.threshold == "per_level":
+        assert tree is not None, "thresholds by level without a hierarchy are refused when the data are read"
+        return replace(level_thresholds(labels, scores, tree.depths), empty=wanted.empty)
     return choose_thresholds(wanted.threshold, labels, scores, top_k=wanted.top_k, empty=wanted.empty)
 
 
 def describe_embeddings(
-    settings: RunSettings, material: Material, features: Mapping[Part, np.ndarray]
+    settings: RunSettings, material: Material, features: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Measure the test embeddings without a probe; and by nearest neighbours, where the settings ask for them."""
     labels = material.labels
@@ -92,7 +96,7 @@ def describe_embeddings(
             name: neighbour_scores(features["train"], labels["train"], features[name], neighbours=count)
             for name in ("val", "test")
         }
-        predictions = set_thresholds(settings, labels["val"], scores["val"]).predict(scores["test"])
+        predictions = set_thresholds(settings, labels["val"], scores["val"], material.data.tree).predict(scores["test"])
         purity = neighbourhood_purity(features["test"], labels["test"], neighbours=count)
         found["neighbours"] = compute_metrics(labels["test"], scores["test"], predictions)
         found["purity"] = dict(zip(material.splits.vocabulary.names, purity.tolist(), strict=True))
