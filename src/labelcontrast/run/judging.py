@@ -21,6 +21,8 @@ from labelcontrast.evaluation.thresholds.choice import choose_thresholds
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.projection import project
 from labelcontrast.run.folder import TrainedModel
+from labelcontrast.run.hierarchical.decoder import Decoder
+from labelcontrast.run.hierarchical.measuring import measure_hierarchy, measure_unseen, per_node_table
 from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.run.learning import Learned
 from labelcontrast.run.material import Material
@@ -46,8 +48,11 @@ def judge(
     said = {name: probabilities(classifier, features[name]) for name in labels}
     calibration = None if method == "none" else fit_calibration(labels["val"], said["val"], method=method)
     scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
+    decoder = None if material.data.tree is None else Decoder(material.data.tree, settings.hierarchy)
+    scores = scores if decoder is None else {name: decoder.settle(score) for name, score in scores.items()}
     thresholds = set_thresholds(settings, labels["val"], scores["val"], material.data.tree)
-    predictions = {name: thresholds.predict(score) for name, score in scores.items()}
+    model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds, calibration, decoder)
+    predictions = {name: model.decide(score) for name, score in scores.items()}
     train = TrainingLabels(labels["train"].sum(0), len(labels["train"]))
     metrics = {
         name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in ("val", "test")
@@ -60,11 +65,25 @@ def judge(
         train_counts=train.counts,
         thresholds=thresholds.values,
     )
-    model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds, calibration)
     outputs = Outputs(labels["test"], scores["test"], predictions["test"])
     believed = {"as said": said["test"]} | ({"calibrated": scores["test"]} if calibration else {})
     diagrams = {name: diagram(labels["test"], score) for name, score in believed.items()}
-    return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
+    found = {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
+    return model, outputs, found | _judge_hierarchy(material, labels, predictions)
+
+
+def _judge_hierarchy(
+    material: Material, labels: Mapping[str, np.ndarray], predictions: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Measure validation and test over the hierarchy, and every node on the test, where there is one."""
+    tree = material.data.tree
+    if tree is None:
+        return {}
+    measured = {name: measure_hierarchy(tree, labels[name], predictions[name]) for name in ("val", "test")}
+    return {
+        "hierarchy": {"source": material.data.source, **measured},
+        "per_node": per_node_table(tree, labels["test"], predictions["test"]),
+    }
 
 
 def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
@@ -103,9 +122,27 @@ def describe_embeddings(
     return found
 
 
+def judge_unseen(settings: RunSettings, material: Material, features: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Measure the embeddings of seen and of unseen leaves, where some are held out."""
+    data = material.data
+    if data.tree is None or data.unseen is None:
+        return {}
+    return measure_unseen(data.tree, material.labels["test"], data.unseen, features, seed=settings.seed)
+
+
 def draw_map(settings: RunSettings, material: Material, features: np.ndarray) -> dict[str, Any]:
     """Project the test embeddings to the plane, each with its labels."""
     drawn = project(features, generator=np.random.default_rng(settings.seed), method=settings.evaluation.map)
     label_sets = material.splits.test.label_sets or []
     labels = [list(label_sets[index]) for index in drawn.chosen]
-    return {"method": drawn.method, "points": drawn.coordinates.round(4).tolist(), "labels": labels}
+    levels = [] if material.data.tree is None else _by_level(material, material.data.tree, drawn.chosen)
+    points = drawn.coordinates.round(4).tolist()
+    return {"method": drawn.method, "points": points, "labels": labels, "levels": levels}
+
+
+def _by_level(material: Material, tree: LabelTree, chosen: np.ndarray) -> list[list[list[str]]]:
+    """List for each level the nodes of it that each of some test examples has."""
+    closed = tree.close(material.labels["test"][chosen]).toarray()
+    depths = tree.nodes.depths
+    decode = tree.nodes.vocabulary.decode
+    return [[list(nodes) for nodes in decode(closed * (depths == level))] for level in range(int(depths.max()) + 1)]

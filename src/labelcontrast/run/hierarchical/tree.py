@@ -52,8 +52,9 @@ class LabelTree:
     def parents(self) -> Matrix:
         """[labels, labels], 1 where the column is above the row with no other label between them."""
         above = csr_array(self.ancestors - eye_array(self.num_labels, dtype=np.uint8)).astype(bool)
-        between = csr_array(above @ above).astype(bool)
-        return csr_array((above > between).astype(np.uint8))
+        parents = csr_array((above > csr_array(above @ above).astype(bool)).astype(np.uint8))
+        parents.eliminate_zeros()
+        return parents
 
     def widen(self, labels: object) -> Matrix:
         """Add an empty column for every node that is no label."""
