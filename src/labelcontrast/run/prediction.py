@@ -13,6 +13,7 @@ from labelcontrast.errors import DataError
 from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.run.folder import TrainedModel
+from labelcontrast.run.hierarchical.measuring import measure_hierarchy
 from labelcontrast.training.features import compute_features
 
 CHUNK = 4096
@@ -35,7 +36,8 @@ def embed(model: TrainedModel, examples: Examples) -> np.ndarray:
 def compute_scores(model: TrainedModel, examples: Examples) -> np.ndarray:
     """Compute the probability of every label for every example, ``[examples, labels]``."""
     said = probabilities(model.classifier, embed(model, examples))
-    return said if model.calibration is None else model.calibration.apply(said)
+    scores = said if model.calibration is None else model.calibration.apply(said)
+    return scores if model.decoder is None else model.decoder.settle(scores)
 
 
 def probabilities(classifier: Classifier, features: np.ndarray) -> np.ndarray:
@@ -60,7 +62,7 @@ def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) 
     for start in range(0, len(examples), CHUNK):
         part = examples.select(np.arange(start, min(start + CHUNK, len(examples))))
         scores = compute_scores(model, part)
-        for identity, row, chosen in zip(part.ids, scores, model.thresholds.predict(scores), strict=True):
+        for identity, row, chosen in zip(part.ids, scores, model.decide(scores), strict=True):
             order = np.argsort(-row, kind="stable")
             labels = [index for index in order if chosen[index]]
             shown = labels if top is None else order[:top]
@@ -71,8 +73,11 @@ def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) 
             }
 
 
-def evaluate(model: TrainedModel, examples: Examples) -> dict[str, float]:
+def evaluate(model: TrainedModel, examples: Examples) -> dict[str, Any]:
     """Measure a model on labelled examples.
+
+    Returns:
+        The metrics by name; and as ``hierarchy`` those over the hierarchy, where the model has one.
 
     Raises:
         LabelError: when a label is unknown to the run.
@@ -83,7 +88,12 @@ def evaluate(model: TrainedModel, examples: Examples) -> dict[str, float]:
         raise DataError(message, path=examples.origin)
     labels = model.vocabulary.encode(examples.label_sets, where=examples.where).toarray()
     scores = compute_scores(model, examples)
-    return compute_metrics(labels, scores, model.thresholds.predict(scores))
+    predictions = model.decide(scores)
+    if model.decoder is None:
+        return {**compute_metrics(labels, scores, predictions)}
+    labels = model.decoder.truth(labels)
+    found = measure_hierarchy(model.decoder.tree, labels, predictions)
+    return {**compute_metrics(labels, scores, predictions), "hierarchy": found}
 
 
 def as_table(ids: Sequence[str], features: np.ndarray) -> Any:  # noqa: ANN401

@@ -18,7 +18,7 @@ from labelcontrast.data.readers.registry import read
 from labelcontrast.files import whole_file
 from labelcontrast.reports.tables import as_text
 from labelcontrast.run.folder import REPORT, load_model, load_settings
-from labelcontrast.run.material import read_splits
+from labelcontrast.run.material import read_data, read_splits
 from labelcontrast.run.prediction import as_table, embed, evaluate, predict
 from labelcontrast.run.reporting import write_report
 from labelcontrast.studies.declared.report import STUDY, write_study
@@ -71,9 +71,15 @@ def print_catalogue() -> None:
 
 
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
-    """Read examples with labels: one part, where the data have parts or the run has divided them."""
+    """Read examples with labels: one part, where the data have parts or the run has divided them.
+
+    On its own data a run does with them what it did in training; others are taken as they are: the run knows of the
+    hierarchy, and what it does not know of is refused.
+    """
     path = Path(data)
-    if path.is_dir() or path.resolve() == Path(settings.data).resolve():
+    if path.resolve() == Path(settings.data).resolve():
+        return read_data(settings).splits.parts[split]
+    if path.is_dir():
         return read_splits(settings.model_copy(update={"data": data})).parts[split]
     examples = read(path, **settings.columns.model_dump())
     return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))
