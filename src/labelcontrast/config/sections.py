@@ -131,10 +131,10 @@ class Training(Settings):
     """Views of each example that a contrastive loss sees: they differ by the encoder's dropout and by ``augment``."""
     augment: Literal["none", "randaugment"] = "none"
     """How a view of a picture is altered: two operations of strength 9, by kornia, which is an extra."""
-    sampler: Literal["shuffled", "multilabel"] = "shuffled"
-    """``multilabel`` gives every label of a batch partners, rare ones too; every example still comes once an epoch."""
+    sampler: Literal["shuffled", "multilabel", "hierarchical"] = "shuffled"
+    """``multilabel`` gives every label of a batch partners, ``hierarchical`` every level of a hierarchy too."""
     per_label: int = Field(default=2, ge=2)
-    """Examples of each label that a batch is about, under the sampler ``multilabel``."""
+    """Examples of each label that a batch is about, under the other samplers than ``shuffled``."""
     projection_dim: int = Field(default=256, ge=1)
     """Width of the projections that a contrastive loss sees."""
     selection_examples: int = Field(default=2000, ge=1)

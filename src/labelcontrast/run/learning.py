@@ -101,7 +101,8 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
         batch_size=training.batch_size,
         seed=settings.seed,
         smallest=objective.smallest_batch,
-        per_label=training.per_label if training.sampler == "multilabel" else None,
+        per_label=None if training.sampler == "shuffled" else training.per_label,
+        hierarchy=lesson.tree.nodes if lesson.tree and training.sampler == "hierarchical" else None,
     )
     history = fit(learner, batches, folder=folder, settings=training, progress=lesson.bar, listen=lesson.listen)
     learner.cpu()

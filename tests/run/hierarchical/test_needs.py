@@ -16,6 +16,7 @@ from labelcontrast.run.hierarchical.needs import needs_hierarchy
         ({"hierarchy": {"consistency": "max"}}, "hierarchy.consistency=max"),
         ({"hierarchy": {"train_on": "lowest"}}, "hierarchy.train_on=lowest"),
         ({"hierarchy": {"hold_out": 0.25}}, "hierarchy.hold_out=0.25"),
+        ({"training": {"sampler": "hierarchical"}}, "training.sampler=hierarchical"),
     ],
 )
 def test_the_first_thing_that_needs_one_is_named(values: dict, what: str | None) -> None:

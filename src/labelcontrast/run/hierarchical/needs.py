@@ -21,5 +21,6 @@ def needs_hierarchy(settings: RunSettings) -> str | None:
         for name in ("train_on", "consistency", "decoding", "hold_out")
         if getattr(wanted, name) != Hierarchy.model_fields[name].default
     ]
+    asked += ["training.sampler=hierarchical"] if settings.training.sampler == "hierarchical" else []
     asked += ["evaluation.threshold=per_level"] if settings.evaluation.threshold == "per_level" else []
     return next(iter(asked), None)
