@@ -54,7 +54,7 @@ def _over_hierarchy() -> Iterator[Quantity]:
     for one in HIERARCHICAL_METRICS.values():
         unit = "steps" if one.name == "tree_distance_of_errors" else "%"
         path = ("hierarchy", "test", one.name)
-        yield Quantity(one.name, one.name.replace("_", " "), unit, one.better, one.meaning, path)
+        yield Quantity(one.name, title_of(one.name), unit, one.better, one.meaning, path)
     for level, (name, title, meaning) in product(range(LEVELS), OF_A_LEVEL):
         place = ("hierarchy", "test", "levels", level, name)
         yield Quantity(f"level_{level}_{name}", f"level {level} {title}", "%", "higher", meaning, place)
@@ -78,10 +78,10 @@ OF_A_LEVEL = (
     ),
 )
 OF_NEIGHBOURS = (
-    ("map", "retrieval mAP", "Of the test examples, by cosine, of those that share a label of the level."),
-    ("precision_at_1", "precision@1", "Share of the nearest test examples that share a label of the level."),
-    ("precision_at_10", "precision@10", "Share of the ten nearest test examples that share a label of the level."),
-    ("nmi", "NMI", "Normalised mutual information of k-means clusters and the label sets of the level."),
+    ("map", "retrieval mAP", "How early, by cosine, the test examples come that share a label of it."),
+    ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label of it."),
+    ("precision_at_10", "precision@10", "Share of the ten nearest test examples that share a label of it."),
+    ("nmi", "NMI", "Normalised mutual information of clusters by k-means and the label sets of it."),
 )
 QUANTITIES = {
     quantity.name: quantity
