@@ -55,7 +55,7 @@ def consistent(scores: Scores, parents: csr_array, how: str) -> Scores:
     if how == "projection":
         return _projection(scores, parents)
     order = top_down(parents)
-    by_label = np.ascontiguousarray(scores.T)
+    by_label = scores.T.copy()
     above = [parents.indices[parents.indptr[label] : parents.indptr[label + 1]] for label in range(len(by_label))]
     if how == "max":
         for label in order[::-1]:
@@ -87,7 +87,7 @@ def _projection(scores: Scores, parents: csr_array) -> Scores:
     place = np.argsort(top_down(parents))
     order = np.argsort(place[links.row], kind="stable")
     pairs = list(zip(links.row[order].tolist(), links.col[order].tolist(), strict=True))
-    by_label = np.ascontiguousarray(scores.T, dtype=np.float64)
+    by_label = scores.T.astype(np.float64, order="C")
     taken = np.zeros((len(pairs), len(scores)))
     change = np.inf
     while change > 1e-7:
