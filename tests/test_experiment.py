@@ -217,6 +217,18 @@ def test_its_metrics_are_those_of_its_levels(over_a_hierarchy: Path, living: Pat
     assert again["hierarchy"] == said
 
 
+def test_its_page_shows_levels_tree_and_maps(over_a_hierarchy: Path) -> None:
+    page = (over_a_hierarchy / "report.html").read_text()
+    nodes = json.loads((over_a_hierarchy / "per_node.json").read_text())
+    tree = page.partition('<div class="tree">')[2].partition("Each node with its F1")[0]
+    assert tree.count('<span class="node">') == 1 + len(nodes)
+    assert tree.count("<details open>") == 2
+    assert all(f"{100 * node['f1']:.1f}</span>" in tree for node in nodes)
+    assert 'id="by-level"' in page
+    assert "unseen leaves alone" in page
+    assert page.count("embeddings (PCA") == 3  # the map, and one a level
+
+
 def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, living: Path, tmp_path: Path) -> None:
     shutil.copytree(over_a_hierarchy, tmp_path / "run")
     written = (tmp_path / "run" / "features.safetensors").stat().st_mtime_ns

@@ -83,9 +83,9 @@ def scatter_labels(axes: Axes, embedding: EmbeddingMap, *, size: float = 15) -> 
     return named
 
 
-def _shortened(name: str) -> str:
-    """Cut a long name for a legend; its end says most, for names can be paths."""
-    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
+def _shortened(name: str, letters: int = LONGEST) -> str:
+    """Cut a long name; its end says most, for names can be paths."""
+    return name if len(name) <= letters else f"…{name[1 - letters :]}"
 
 
 def label_histogram(counts: Mapping[str, int]) -> bytes:
@@ -159,7 +159,7 @@ def _name_points(
         taken.append(spot)
         left = spot[0] > 0.7
         axes.annotate(
-            names[label],
+            _shortened(names[label], LONGEST // 2 + 4),
             (count[label], f1[label]),
             xytext=(-5 if left else 5, 0),
             textcoords="offset points",

@@ -177,7 +177,7 @@ def _test_metrics(run: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _by_metric(measured: Sequence[Mapping[str, float | None]]) -> dict[str, list[float]]:
     """Turn metrics by run into runs by metric; what could not be measured is left out."""
-    names = dict.fromkeys(chain.from_iterable(measured))
+    names = dict.fromkeys([*METRICS, *chain.from_iterable(measured)])
     return {name: [value for run in measured if (value := run.get(name)) is not None] for name in names}
 
 
