@@ -187,7 +187,7 @@ def test_a_run_over_a_hierarchy_keeps_it_and_predicts_no_child_without_its_paren
 ) -> None:
     model = load_model(over_a_hierarchy)
     said = json.loads((over_a_hierarchy / "metrics.json").read_text())["hierarchy"]
-    assert said["source"].startswith(f"hierarchy of {living.parent / 'hierarchy.json'}: 7 nodes on 2 levels")
+    assert said["source"].startswith("hierarchy in hierarchy.json: 7 nodes on 2 levels")
     assert len(said["held_out"]) == 1
     assert said["held_out"][0] not in model.vocabulary.names
     assert set(model.vocabulary.names) == {"animal", "plant", "cat", "dog", "owl", "oak", "fir"} - {*said["held_out"]}
@@ -215,6 +215,18 @@ def test_its_metrics_are_those_of_its_levels(over_a_hierarchy: Path, living: Pat
     assert [set(level) for level in result["hierarchy"]["unseen"]] == [measures, measures]
     again = evaluate(load_model(over_a_hierarchy), read_data(load_settings(over_a_hierarchy)).splits.test)
     assert again["hierarchy"] == said
+
+
+def test_its_page_shows_levels_tree_and_maps(over_a_hierarchy: Path) -> None:
+    page = (over_a_hierarchy / "report.html").read_text()
+    nodes = json.loads((over_a_hierarchy / "per_node.json").read_text())
+    tree = page.partition('<div class="tree">')[2].partition("Each node with its F1")[0]
+    assert tree.count('<span class="node">') == 1 + len(nodes)
+    assert tree.count("<details open>") == 2
+    assert all(f"{100 * node['f1']:.1f}</span>" in tree for node in nodes)
+    assert 'id="by-level"' in page
+    assert "unseen leaves alone" in page
+    assert page.count("embeddings (PCA") == 3  # the map, and one a level
 
 
 def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, living: Path, tmp_path: Path) -> None:

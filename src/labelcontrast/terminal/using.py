@@ -22,13 +22,16 @@ from labelcontrast.run.material import read_data, read_splits
 from labelcontrast.run.prediction import as_table, embed, evaluate, predict
 from labelcontrast.run.reporting import write_report
 from labelcontrast.studies.declared.report import STUDY, write_study
-from labelcontrast.terminal.console import metrics_table, say, show
+from labelcontrast.terminal.console import metrics_table, say, show, show_hierarchy
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
     """Evaluate a run on labelled examples and print the metrics."""
     model = load_model(run)
-    show(as_text(metrics_table({split: evaluate(model, _labelled(data, split, load_settings(run)))})))
+    found = evaluate(model, _labelled(data, split, load_settings(run)))
+    show(as_text(metrics_table({split: found})))
+    if "hierarchy" in found:
+        show_hierarchy({split: found["hierarchy"]}, levels_of=split)
 
 
 def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:

@@ -47,3 +47,12 @@ def test_refusals() -> None:
     with pytest.raises(LabelShapeError) as shape:
         consistent(np.zeros((1, 2)), csr_array((1, 1)), "max")
     assert str(shape.value) == "scores must have a column for each of 1 labels. Got 2."
+
+
+@pytest.mark.parametrize("how", ["max", "product", "projection"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_is_given_stays_as_it_was(how: str, order: str) -> None:
+    for rows in (1, 3):
+        scores = np.array([[0.4, 0.8, 0.9]] * rows, order=order)
+        consistent(scores, csr_array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]), how)
+        assert scores.tolist() == [[0.4, 0.8, 0.9]] * rows

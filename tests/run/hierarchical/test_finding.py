@@ -30,13 +30,13 @@ def test_label_paths_are_a_hierarchy(paths: Path) -> None:
     found = find(paths)
     assert found.tree.nodes.to_parents()["animal > cat"] == "animal"
     assert introduce_hierarchy(found) == (
-        "hierarchy of the label paths: 6 nodes on 2 levels (3, 3), 4 of them leaves; 2 labels on inner nodes"
+        "hierarchy in the label paths: 6 nodes on 2 levels (3, 3), 4 of them leaves; 2 labels on inner nodes"
     )
 
 
 def test_a_file_beside_the_data_is_found_and_one_that_is_named_goes_before(living: Path, tmp_path: Path) -> None:
     found = find(living)
-    assert found.source == str(living.parent / "hierarchy.json")
+    assert found.source == "hierarchy.json"
     assert introduce_hierarchy(found).endswith("7 nodes on 2 levels (2, 5), 5 of them leaves; 1 label on inner nodes")
     other = tmp_path / "other.txt"
     other.write_text("thing\n  animal\n    cat\n    dog\n    owl\n  oak\n  fir\n")

@@ -57,7 +57,7 @@ def consistent(scores: Scores, parents: csr_array, how: str) -> Scores:
     if how == "projection":
         return project(np.ascontiguousarray(scores.T, np.float64), parents).T.astype(scores.dtype)
     order = top_down(parents)
-    by_label = np.ascontiguousarray(scores.T)
+    by_label = scores.T.copy()
     above = [parents.indices[parents.indptr[label] : parents.indptr[label + 1]] for label in range(len(by_label))]
     if how == "max":
         for label in order[::-1]:

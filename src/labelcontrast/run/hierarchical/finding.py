@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def find_hierarchy(settings: RunSettings, splits: Splits) -> Found | None:
     if beside is not None:
         hierarchy = read_hierarchy(beside, same_name=wanted.same_name)
         _check_labels(splits, hierarchy, beside)
-        return Found(LabelTree.over(splits.vocabulary.names, hierarchy), str(beside))
+        return Found(LabelTree.over(splits.vocabulary.names, hierarchy), beside.name)
     edges = [] if wanted.file == "none" else _edges(splits)
     if edges:
         said = "the label paths" if splits.train.dataset is None else "the data"
@@ -61,7 +62,7 @@ def introduce_hierarchy(found: Found) -> str:
     Example:
         >>> animals = Hierarchy.from_parents({"animal": None, "cat": "animal", "dog": "animal"})
         >>> introduce_hierarchy(Found(LabelTree.over(["cat", "dog", "animal"], animals), "animals.json"))
-        'hierarchy of animals.json: 3 nodes on 2 levels (1, 2), 2 of them leaves; 1 label on inner nodes'
+        'hierarchy in animals.json: 3 nodes on 2 levels (1, 2), 2 of them leaves; 1 label on inner nodes'
     """
     nodes, leaves = found.tree.nodes, found.tree.nodes.leaves
     levels = np.bincount(nodes.depths)
@@ -69,10 +70,34 @@ def introduce_hierarchy(found: Found) -> str:
     sizes = ", ".join(f"{size:,}" for size in levels)
     shared = int((np.diff(nodes.parents.indptr) > 1).sum())
     return (
-        f"hierarchy of {found.source}: {_count(len(nodes), 'node')} on {_count(len(levels), 'level')} ({sizes}), "
+        f"hierarchy in {found.source}: {_count(len(nodes), 'node')} on {_count(len(levels), 'level')} ({sizes}), "
         f"{len(leaves):,} of them leaves; {_count(inner, 'label')} on inner nodes"
         + (f"; {_count(shared, 'node')} below several others" if shared else "")
     )
+
+
+def describe_hierarchy(found: Found, splits: Splits) -> list[str]:
+    """Say line by line what the hierarchy is: its levels, and how many training examples have a label of each."""
+    tree, nodes = found.tree, found.tree.nodes
+    labels = splits.vocabulary.encode(splits.train.label_sets or [])
+    closed = tree.close(labels).astype(np.int64)
+    lowest = tree.lowest(labels).astype(np.int64)
+    is_leaf = np.isin(np.arange(len(nodes)), nodes.leaves)
+    of_labels = np.arange(len(nodes)) < tree.num_labels
+    lines = []
+    for level in range(int(nodes.depths.max()) + 1):
+        here = nodes.depths == level
+        have = int((closed[:, here].sum(1) > 0).sum())
+        lines.append(
+            f"level {level}: {_count(int(here.sum()), 'node')}, {int((here & is_leaf).sum()):,} of them leaves, "
+            f"{int((here & of_labels).sum()):,} labels; {have:,} of {len(splits.train):,} training examples"
+        )
+    ends, lacking = lowest.sum(1), int((closed.sum(1) > labels.astype(np.int64).sum(1)).sum())
+    inner = int((lowest[:, ~is_leaf[: tree.num_labels]].sum(1) > 0).sum())
+    paths = f"{ends.mean():.2f} paths each, at most {ends.max():,}; {inner:,} have one that ends above a leaf"
+    asked = f"{lacking:,} lack a label above one that they have; hierarchy.closure=true adds it"
+    said = [f"{introduce_hierarchy(found)}.", *lines, f"training examples: {paths}", *([asked] if lacking else [])]
+    return [line for sentence in said for line in wrap(sentence, 98, initial_indent="  ", subsequent_indent="    ")]
 
 
 def _count(number: int, what: str) -> str:
