@@ -46,7 +46,8 @@ def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents:
         parents: [labels, labels], 1 where the column is a parent of the row.
 
     Returns:
-        Fractions; ``tree_distance_of_errors`` in steps, NaN where no lowest predicted label is wrong.
+        Fractions; ``tree_distance_of_errors`` in steps, where need be over a node above all roots, NaN where no lowest
+        predicted label is wrong.
 
     Raises:
         LabelShapeError: the shapes do not fit, or there is no example.

@@ -56,21 +56,21 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
     """
     values = _under_protocol(study, settings)
     combinations = [
-        (name, path, one, dict(zip(study.grid, chosen, strict=True)))
+        (name, path, contender, dict(zip(study.grid, chosen, strict=True)))
         for name, path in _named(data).items()
-        for one in _contenders(study)
+        for contender in _contenders(study)
         for chosen in product(*study.grid.values())
     ]
     planned: dict[tuple[object, ...], Planned] = {}
-    for seed, (name, path, one, chosen) in product(range(study.seeds), combinations):
-        axes = {axis: value for axis, value in chosen.items() if _has(one.loss, axis)}
-        place: Place = {DATA: name, LOSS: one.title, **axes, SEED: seed}
-        trial = {**values, "data": path, "seed": seed, "loss": one.loss.model_dump()}
-        for setting, value in {**one.settings, **axes}.items():
+    for seed, (name, path, contender, chosen) in product(range(study.seeds), combinations):
+        axes = {axis: value for axis, value in chosen.items() if _has(contender.loss, axis)}
+        place: Place = {DATA: name, LOSS: contender.title, **axes, SEED: seed}
+        trial = {**values, "data": path, "seed": seed, "loss": contender.loss.model_dump()}
+        for setting, value in {**contender.settings, **axes}.items():
             trial = put(trial, setting, value)
         planned.setdefault(tuple(place.items()), Planned(RunSettings.build(trial), place))
-    for trial_planned in planned.values():
-        check_door(trial_planned.settings)
+    for one in planned.values():
+        check_door(one.settings)
     return list(planned.values())
 
 
