@@ -39,9 +39,8 @@ class Contender:
     @property
     def title(self) -> str:
         """The loss with its parameters, and its settings by their last names."""
-        return " ".join(
-            [self.loss.title, *(f"{name.rpartition('.')[2]}={value}" for name, value in self.settings.items())]
-        )
+        own = (f"{name.rpartition('.')[2]}={value}" for name, value in self.settings.items())
+        return " ".join([self.loss.title, *own])
 
 
 def parse_losses(text: str) -> list[Loss]:

@@ -12,6 +12,20 @@ from labelcontrast.reports.tables import title_of
 from labelcontrast.run.reporting import COUNTED
 from labelcontrast.studies.engine.store import Record
 
+LEVELS = 3
+"""Levels of a hierarchy, from the roots on, that can be shown."""
+OF_A_LEVEL = (
+    ("micro_f1", "micro-F1", "Of the labels of the level alone."),
+    ("macro_f1", "macro-F1", "Of the labels of the level alone."),
+    ("accuracy", "accuracy", "Share of the examples with labels of the level whose own are predicted exactly."),
+)
+OF_NEIGHBOURS = (
+    ("map", "retrieval mAP", "How early, by cosine, the test examples come that share a label of it."),
+    ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label of it."),
+    ("precision_at_10", "precision@10", "Share of the ten nearest test examples that share a label of it."),
+    ("nmi", "NMI", "Normalised mutual information of clusters by k-means and the label sets of it."),
+)
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -66,23 +80,6 @@ def _over_hierarchy() -> Iterator[Quantity]:
             yield Quantity(f"{which}_level_{level}_{name}", head, "%", "higher", meaning, there)
 
 
-LEVELS = 3
-"""Levels of a hierarchy, from the roots on, that can be shown."""
-OF_A_LEVEL = (
-    ("micro_f1", "micro-F1", "Of the labels of the level alone."),
-    ("macro_f1", "macro-F1", "Of the labels of the level alone."),
-    (
-        "accuracy",
-        "accuracy",
-        "Share of the examples with labels of the level of which these are predicted exactly.",
-    ),
-)
-OF_NEIGHBOURS = (
-    ("map", "retrieval mAP", "How early, by cosine, the test examples come that share a label of it."),
-    ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label of it."),
-    ("precision_at_10", "precision@10", "Share of the ten nearest test examples that share a label of it."),
-    ("nmi", "NMI", "Normalised mutual information of clusters by k-means and the label sets of it."),
-)
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
