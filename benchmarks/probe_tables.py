@@ -23,8 +23,8 @@ def as_markdown(found: Mapping[str, Found]) -> str:
         sizes = ", ".join(f"{count:,} {name}" for name, count in examples.items())
         parts += [
             f"## {data}: {sizes}; {len(result['labels of the optimum'])} labels",
-            "Probes at one half, with the 95 % interval over test examples; then the difference from newton, bold where "
-            "its interval leaves 0 out.",
+            "Probes at one half, with the 95 % interval over test examples; then the difference from newton, bold "
+            "where its interval leaves 0 out.",
             _probes(result["probes"]),
             "Rules of thresholds, chosen on validation: micro-F1 / macro-F1.",
             _rules(result),

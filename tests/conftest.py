@@ -1,5 +1,6 @@
 """What every test may lean on: the shared data, found by a variable, and a machine without a network."""
 
+import json
 import os
 from pathlib import Path
 
@@ -36,6 +37,30 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = np.array(["one", "two", "three", "four", "rare"])
     np.savez(path, X=rows, Y=(rows[:, :5] > offsets).astype(np.uint8), label_names=names)
     return path
+
+
+@pytest.fixture(scope="session")
+def living(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 240 vectors in five clusters below two nodes, and the tree of their labels beside it.
+
+    Of the nodes above, "animal" is a label too, of some rows alone; "plant" is none. Each sixth row is of two clusters.
+    """
+    random = np.random.default_rng(0)
+    names = ["cat", "dog", "owl", "oak", "fir", "animal"]
+    own = random.integers(0, 5, 240)
+    labels = np.eye(6, dtype=np.uint8)[own]
+    second = (own + 2) % 5
+    labels[np.arange(0, 240, 6), second[::6]] = 1
+    alone = np.flatnonzero(own < 3)[::8]
+    labels[alone] = np.eye(6, dtype=np.uint8)[5]
+    centres = random.normal(size=(5, 8)) + np.where(np.arange(5)[:, None] < 3, 1.5, -1.5)
+    rows = centres[own] + 0.5 * centres[second] * (labels[:, :5].sum(1, keepdims=True) > 1)
+    folder = tmp_path_factory.mktemp("living")
+    rows = (rows + 0.5 * random.normal(size=rows.shape)).astype(np.float32)
+    np.savez(folder / "living.npz", X=rows, Y=labels, label_names=np.array(names))
+    parents = {"animal": None, "plant": None, "cat": "animal", "dog": "animal", "owl": "animal"}
+    (folder / "hierarchy.json").write_text(json.dumps(parents | {"oak": "plant", "fir": "plant"}, indent=0))
+    return folder / "living.npz"
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.data.readers.registry import read
 from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.run.folder import load_model
-from labelcontrast.run.material import Listeners
-from labelcontrast.run.prediction import compute_scores
+from labelcontrast.run.folder import load_model, load_settings
+from labelcontrast.run.material import Listeners, read_data
+from labelcontrast.run.prediction import compute_scores, evaluate, predict
 from labelcontrast.training.history import Epoch
 
 Runs = dict[str, Path]
@@ -167,6 +169,93 @@ def test_every_family_of_encoders_is_trained_kept_and_read_back(
     labels = model.vocabulary.encode(test.label_sets or []).toarray()
     said = result["metrics"]["test"]["map_macro"]
     assert said == pytest.approx(average_precision_score(labels, compute_scores(model, test), average="macro"))
+
+
+HIERARCHY = {"closure": True, "consistency": "product", "hold_out": 0.2}
+
+
+@pytest.fixture(scope="module")
+def over_a_hierarchy(living: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hierarchy") / "run"
+    loss = {"name": "himulcon", "layer_penalty": "uniform"}
+    run_experiment(build(living, loss=loss, hierarchy=HIERARCHY, training={"epochs": 6, "batch_size": 32}), folder)
+    return folder
+
+
+def test_a_run_over_a_hierarchy_keeps_it_and_predicts_no_child_without_its_parent(
+    over_a_hierarchy: Path, living: Path
+) -> None:
+    model = load_model(over_a_hierarchy)
+    said = json.loads((over_a_hierarchy / "metrics.json").read_text())["hierarchy"]
+    assert said["source"].startswith("hierarchy in hierarchy.json: 7 nodes on 2 levels")
+    assert len(said["held_out"]) == 1
+    assert said["held_out"][0] not in model.vocabulary.names
+    assert set(model.vocabulary.names) == {"animal", "plant", "cat", "dog", "owl", "oak", "fir"} - {*said["held_out"]}
+    rows = list(predict(model, read(living)))
+    parents = model.decoder.tree.nodes.to_parents()
+    assert all(parents[label] in {None, *row["labels"]} for row in rows for label in row["labels"])
+    assert sum(len(row["labels"]) > 1 for row in rows) > 100
+    scores = compute_scores(model, read(living))
+    column = model.vocabulary.column
+    for child, parent in ((name, above) for name, above in parents.items() if above):
+        assert (scores[:, column[child]] <= scores[:, column[parent]]).all()
+
+
+def test_its_metrics_are_those_of_its_levels(over_a_hierarchy: Path, living: Path) -> None:
+    result = json.loads((over_a_hierarchy / "metrics.json").read_text())
+    said, nodes = result["hierarchy"]["test"], json.loads((over_a_hierarchy / "per_node.json").read_text())
+    labels = {row["label"]: row["f1"] for row in json.loads((over_a_hierarchy / "per_label.json").read_text())}
+    assert said["violations"] == 0
+    assert said["hierarchical_f1"] == pytest.approx(result["metrics"]["test"]["micro_f1"])  # all is closed already
+    assert {row["node"]: row["f1"] for row in nodes} == pytest.approx(labels)
+    for level, row in enumerate(said["levels"]):
+        assert row["macro_f1"] == pytest.approx(np.mean([node["f1"] for node in nodes if node["level"] == level]))
+    assert said["levels"][0]["accuracy"] > 0.8
+    measures = {"map", "precision_at_1", "precision_at_10", "nmi"}
+    assert [set(level) for level in result["hierarchy"]["unseen"]] == [measures, measures]
+    again = evaluate(load_model(over_a_hierarchy), read_data(load_settings(over_a_hierarchy)).splits.test)
+    assert again["hierarchy"] == said
+
+
+def test_its_page_shows_levels_tree_and_maps(over_a_hierarchy: Path) -> None:
+    page = (over_a_hierarchy / "report.html").read_text()
+    nodes = json.loads((over_a_hierarchy / "per_node.json").read_text())
+    tree = page.partition('<div class="tree">')[2].partition("Each node with its F1")[0]
+    assert tree.count('<span class="node">') == 1 + len(nodes)
+    assert tree.count("<details open>") == 2
+    assert all(f"{100 * node['f1']:.1f}</span>" in tree for node in nodes)
+    assert 'id="by-level"' in page
+    assert "unseen leaves alone" in page
+    assert page.count("embeddings (PCA") == 3  # the map, and one a level
+
+
+def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, living: Path, tmp_path: Path) -> None:
+    shutil.copytree(over_a_hierarchy, tmp_path / "run")
+    written = (tmp_path / "run" / "features.safetensors").stat().st_mtime_ns
+    loss = {"name": "himulcon", "layer_penalty": "uniform"}
+    changed = {**HIERARCHY, "consistency": "none", "decoding": "best_path"}
+    other = {"loss": loss, "hierarchy": changed, "training": {"epochs": 6, "batch_size": 32}}
+    run_experiment(build(living, **other, evaluation={"threshold": "per_level"}), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "features.safetensors").stat().st_mtime_ns == written
+    model = load_model(tmp_path / "run")
+    assert all(len(row["labels"]) == 2 for row in predict(model, read(living)))
+    assert model.thresholds.how == "level"
+    with pytest.raises(ConfigError, match=r"was run with hierarchy\.closure = True, not False"):
+        run_experiment(build(living, **{**other, "hierarchy": {}}), tmp_path / "run", resume=True)
+
+
+def test_a_run_without_settings_of_it_is_measured_over_the_hierarchy_all_the_same(living: Path, tmp_path: Path) -> None:
+    result = run_experiment(build(living, loss={"name": "bce"}), tmp_path / "run")
+    model = load_model(tmp_path / "run")
+    assert "plant" not in model.vocabulary.names
+    assert model.decoder.tree.nodes.names[6:] == ("plant",)
+    assert [level["nodes"] for level in result["hierarchy"]["test"]["levels"]] == [2, 5]
+    alone = run_experiment(build(living, loss={"name": "bce"}, hierarchy={"file": "none"}), tmp_path / "alone")
+    assert "hierarchy" not in alone
+    assert alone["metrics"] == result["metrics"]
+    (tmp_path / "run" / "hierarchy.json").write_text('{"cat": null}')
+    with pytest.raises(RunError, match=r"is damaged: .*hierarchy\.json: the first nodes are not the labels of the run"):
+        load_model(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["bce", "reg"])

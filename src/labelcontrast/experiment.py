@@ -16,6 +16,7 @@ from labelcontrast.run.folder import (
     METRICS,
     OUTPUTS,
     PER_LABEL,
+    PER_NODE,
     REPORT,
     claim,
     is_finished,
@@ -26,7 +27,7 @@ from labelcontrast.run.folder import (
     save_model,
     write_json,
 )
-from labelcontrast.run.judging import describe_embeddings, draw_map, judge, read_off
+from labelcontrast.run.judging import describe_embeddings, draw_map, judge, judge_unseen, read_off
 from labelcontrast.run.learning import learn
 from labelcontrast.run.material import Listeners, Material, gather
 from labelcontrast.run.provenance import Clock, describe_origin, seeded
@@ -84,11 +85,15 @@ def run_experiment(
     save_model(folder, model)
     outputs.save(folder / OUTPUTS)
     write_json(folder / PER_LABEL, judged["per_label"])
+    if "per_node" in judged:
+        write_json(folder / PER_NODE, judged["per_node"])
     write_json(folder / MAP, draw_map(settings, material, features["test"]))
     clock.lap("evaluation")
     result = {"metrics": judged["metrics"], "reliability": judged["reliability"]}
     result |= {"best_epoch": learned.best.epoch, "validation_score": learned.best.score}
     result |= {"representation": describe_embeddings(settings, material, features)}
+    if "hierarchy" in judged:
+        result |= {"hierarchy": judged["hierarchy"] | judge_unseen(settings, material, features)}
     clock.lap("representation")
     result |= {"seconds": clock.laps, **facts(material), **describe_origin()}
     write_json(folder / METRICS, result)

@@ -11,6 +11,7 @@ from labelcontrast.data.batches import Prepared, ordered_batches, prepare, train
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.encoders.hashed import HashedEncoder
+from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 
@@ -44,6 +45,16 @@ def test_the_sampler_can_give_partners() -> None:
     for _ in range(3):
         for _, seen in training_batches(data, batch_size=2, seed=0, per_label=2):
             assert torch.equal(seen[0], seen[1])
+
+
+def test_the_sampler_can_give_partners_at_each_level() -> None:
+    """Of four labels below two, a batch holds two of each of two below the same."""
+    tree = Hierarchy.from_parents({"0": "a", "1": "b", "2": "a", "3": "b"})
+    data = prepared(8)
+    data = Prepared(data.items, data.lengths, data.collate, sp.csr_array(np.eye(4, dtype=np.uint8)[np.arange(8) % 4]))
+    for _, seen in training_batches(data, batch_size=4, seed=0, per_label=2, hierarchy=tree):
+        assert sorted(seen.sum(0).tolist()) == [0, 0, 2, 2]
+        assert seen[:, [0, 2]].sum() in (0, 4)
 
 
 def test_loading_leaves_the_global_random_stream_alone() -> None:

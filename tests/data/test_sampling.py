@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches, owned_examples
+from labelcontrast.labels.hierarchy import Hierarchy
 
 
 @settings(deadline=None)
@@ -51,6 +53,9 @@ def make(kind: str, *, seed: int = 0, rank: int = 0, ranks: int = 1) -> SeededBa
     where = {"seed": seed, "rank": rank, "ranks": ranks}
     if kind == "shuffled":
         return ShuffledBatches(lengths, batch_size=16, **where)
+    if kind == "hierarchical":
+        tree = Hierarchy.from_parents({str(node): str(node // 3) if node else None for node in range(30)})
+        return HierarchicalBatches(long_tail(203, 30), tree, lengths, batch_size=16, per_label=2, **where)
     return MultiLabelBatches(long_tail(203, 30), lengths, batch_size=16, per_label=2, **where)
 
 
@@ -75,7 +80,7 @@ def test_partners_are_found_and_no_row_comes_twice(
     if pack < 2:
         return
     dense = hot.toarray()
-    alone = set(owned_examples(hot)[-1].tolist()) if flat else set()
+    alone = set(owned_examples(hot).get(-1, np.empty(0)).tolist())
     for batch in batches:
         shared = dense[batch].astype(int) @ dense[batch].T.astype(int)
         np.fill_diagonal(shared, 0)
@@ -96,7 +101,9 @@ def test_a_batch_is_about_many_labels() -> None:
 
 def test_rare_labels_own_their_examples() -> None:
     hot = csr_array(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0]]))
-    assert [rows.tolist() for rows in owned_examples(hot)] == [[0, 1], [2, 3], [4]]
+    assert {label: rows.tolist() for label, rows in owned_examples(hot).items()} == {1: [0, 1], 0: [2, 3], -1: [4]}
+    upper_first = owned_examples(hot, np.array([1, 0, 0]))
+    assert {label: rows.tolist() for label, rows in upper_first.items()} == {0: [0, 1, 2, 3], -1: [4]}
 
 
 def test_like_lengths_share_a_batch_with_partners_too() -> None:
@@ -106,7 +113,7 @@ def test_like_lengths_share_a_batch_with_partners_too() -> None:
     assert np.mean(spread) < 25  # of random batches of ten, 81
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "multilabel"])
+@pytest.mark.parametrize("kind", ["shuffled", "multilabel", "hierarchical"])
 def test_ranks_share_the_batches_evenly(kind: str) -> None:
     whole = list(make(kind))
     shares = [list(make(kind, rank=rank, ranks=3)) for rank in range(3)]
@@ -115,7 +122,7 @@ def test_ranks_share_the_batches_evenly(kind: str) -> None:
         assert share == whole[rank::3][: len(share)]
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "multilabel"])
+@pytest.mark.parametrize("kind", ["shuffled", "multilabel", "hierarchical"])
 def test_an_epoch_goes_on_in_its_middle(kind: str) -> None:
     batches = make(kind)
     batches.set_epoch(2)

@@ -9,17 +9,27 @@ from labelcontrast.run import door
 from labelcontrast.run.door import check_door
 
 
-@pytest.mark.parametrize("row", [row for row in loss_catalogue() if not row.needs_hierarchy], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", loss_catalogue(), ids=lambda row: row.name)
 def test_every_loss_passes_with_its_kind(row) -> None:
     assert check_door(RunSettings.build({"data": "a", "loss": {"name": row.name}})) == row.kind
 
 
-def test_a_loss_of_levels_is_refused_before_the_data_are_read() -> None:
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"loss": {"name": "himulcon"}}, "himulcon"),
+        ({"loss": {"name": "bce", "joint": {"name": "hicone"}}}, "hicone"),
+        ({"hierarchy": {"closure": True}}, "hierarchy.closure=true"),
+        ({"hierarchy": {"decoding": "best_path"}}, "hierarchy.decoding=best_path"),
+        ({"evaluation": {"threshold": "per_level"}}, "evaluation.threshold=per_level"),
+    ],
+)
+def test_what_needs_a_hierarchy_is_refused_where_there_is_to_be_none(values: dict, what: str) -> None:
+    values = {"data": "a", **values}
+    check_door(RunSettings.build(values))
     with pytest.raises(ConfigError) as refusal:
-        check_door(RunSettings.build({"data": "a", "loss": {"name": "himulcon"}}))
-    assert str(refusal.value) == (
-        "himulcon needs a hierarchy of the labels, which a run has none of yet: make it with make_loss."
-    )
+        check_door(RunSettings.build({**values, "hierarchy": {**values.get("hierarchy", {}), "file": "none"}}))
+    assert str(refusal.value) == f"{what} needs a hierarchy of the labels, and hierarchy.file=none leaves it alone."
 
 
 def test_one_example_at_a_time_is_enough_for_a_logit_loss_only() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.data.batches import training_batches
 from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.measures import compute_metrics
@@ -121,3 +122,22 @@ def test_what_a_loss_has_no_use_for_is_left_aside(vectors: Path, tmp_path: Path)
     run_experiment(settings, tmp_path / "contrastive")
     assert len(json.loads((tmp_path / "contrastive" / "metrics.json").read_text())) > 0
     assert len(read_history(tmp_path / "contrastive" / "history.csv")) == 2
+
+
+@pytest.mark.parametrize(("sampler", "over"), [("multilabel", False), ("hierarchical", True)])
+def test_batches_are_laid_out_over_the_hierarchy_where_that_is_asked_for(
+    living: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, over: bool
+) -> None:
+    laid = []
+
+    def watched(*args: Any, **how: Any) -> Any:
+        laid.append(how)
+        return training_batches(*args, **how)
+
+    monkeypatch.setattr("labelcontrast.run.learning.training_batches", watched)
+    run_experiment(
+        build(living, loss={"name": "mulsupcon"}, training={"sampler": sampler, "epochs": 1}), tmp_path / "a"
+    )
+    (how,) = laid
+    assert how["per_label"] == 2
+    assert ("plant" in how["hierarchy"].names) if over else how["hierarchy"] is None

@@ -9,7 +9,7 @@ from labelcontrast.run.material import gather, introduce
 def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
     heard: list[str] = []
     material = gather(RunSettings.build({"data": str(vectors)}), heard.append)
-    assert heard == introduce(material.splits)
+    assert heard == introduce(material.data)
     assert {name: len(part) for name, part in material.labels.items()} == {"train": 168, "val": 24, "test": 48}
     expected = material.splits.vocabulary.encode(material.splits.test.label_sets or []).toarray()
     assert (material.labels["test"] == expected).all()

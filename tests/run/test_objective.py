@@ -10,6 +10,8 @@ from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.projector import Projector
+from labelcontrast.labels.hierarchy import Hierarchy
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.run.objective import build_objective, linear_head, subset
 
 
@@ -76,6 +78,25 @@ def test_a_joint_head_is_judged_by_its_logits(prepared: Prepared) -> None:
         return objective.score(Pass(), objective.head)
 
     assert score({"name": "bce", "joint": {"name": "reg"}}) == score({"name": "bce"})
+
+
+def test_a_loss_of_levels_takes_the_hierarchy_and_closes_the_labels(prepared: Prepared) -> None:
+    tree = LabelTree.over(["a", "b", "c"], Hierarchy.from_parents({"top": None, "a": "top", "b": "top", "c": None}))
+    projections = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.eye(3).repeat(2, 1)
+    closed = torch.cat([labels, labels[:, :1] + labels[:, 1:2]], 1)
+    shape = {"width": 7, "num_labels": 3, "train": prepared, "validation": prepared, "tree": tree}
+    for variant in ("paper", "released"):
+        loss = {"name": "himulcone", "variant": variant}
+        settings = RunSettings.build({"data": "a", "loss": loss, "training": {"projection_dim": 5}})
+        objective = build_objective(settings, "contrastive", **shape)
+        expected = make_loss("himulcone", hierarchy=tree.nodes, variant=variant)(projections, closed)
+        torch.testing.assert_close(objective.loss(projections, labels), expected)
+        assert bool(getattr(objective.loss, "diagnostics", {})) == (variant == "paper")
+    joint = RunSettings.build({"data": "a", "loss": {"name": "bce", "joint": loss}, "training": {"projection_dim": 5}})
+    objective = build_objective(joint, "logit", **shape)
+    both = torch.cat([torch.zeros(6, 3), projections], 1)
+    torch.testing.assert_close(objective.loss(both, labels), expected + np.log(2))
 
 
 def test_a_head_starts_without_bias_and_within_xaviers_bound() -> None:

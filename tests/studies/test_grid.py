@@ -5,7 +5,7 @@ import pytest
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError
-from labelcontrast.studies.grid import build_grid, parse_loss, parse_losses
+from labelcontrast.studies.grid import build_grid, parse_contenders, parse_loss, parse_losses
 
 
 def test_every_loss_with_every_seed_seed_by_seed() -> None:
@@ -57,3 +57,29 @@ def test_what_is_no_list_of_losses_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         parse_losses(text)
     assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("entry", "title", "settings"),
+    [
+        ("reg", "reg", {}),
+        ("supcon:hierarchy.train_on=lowest", "supcon train_on=lowest", {"hierarchy.train_on": "lowest"}),
+        (
+            "zlpr+0.5*reg:training.epochs=3:alpha=0.1",
+            "zlpr+0.5*reg alpha=0.1 epochs=3",
+            {"training.epochs": 3},
+        ),
+    ],
+)
+def test_a_loss_may_have_settings_of_its_own(entry: str, title: str, settings: dict[str, object]) -> None:
+    (contender,) = parse_contenders([entry])
+    assert (contender.title, contender.settings) == (title, settings)
+    assert contender.loss == parse_loss(contender.loss.title.replace(" ", ":"))
+
+
+def test_one_loss_under_two_settings_is_two_contenders_and_twice_the_same_is_refused() -> None:
+    entries = ["supcon", "supcon:hierarchy.train_on=lowest"]
+    assert len(parse_contenders(entries)) == 2
+    with pytest.raises(ConfigError) as refusal:
+        parse_contenders([*entries, entries[1]])
+    assert str(refusal.value) == '"supcon train_on=lowest" stands twice in the list of losses.'

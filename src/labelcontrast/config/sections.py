@@ -42,6 +42,27 @@ class Encoder(Settings):
     """Leave a pretrained encoder as it is, and train a small network on its features, which are computed once."""
 
 
+class Hierarchy(Settings):
+    """The labels above labels, and what is made of them; ``docs/hierarchy.md`` has the whole of it."""
+
+    file: str = "auto"
+    """A ``.json``, ``.csv``, ``.txt`` or ``.paths`` file; ``auto`` looks in and beside the data; ``none`` uses none."""
+    same_name: Literal["refuse", "path"] = "refuse"
+    """What becomes of a name under two parents in indented text: ``path`` calls each such node by its whole path."""
+    closure: bool = False
+    """Give every example all labels above its own: for training, the probe and all metrics, under any loss."""
+    train_on: Literal["all", "lowest"] = "all"
+    """The labels of an example that the encoder is trained on: all, or those with no other of it below them."""
+    consistency: Literal["none", "max", "product", "projection"] = "none"
+    """How scores are made to fall, or stay, from a label to those below it; before thresholds are chosen."""
+    decoding: Literal["each", "all_paths", "best_path"] = "each"
+    """Each label by its threshold alone; only with all above it; or the one path to the leaf with the best score."""
+    hold_out: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the leaves to keep out of training, drawn with ``split_seed``; the embeddings are judged on them."""
+    hold_out_level: int | None = Field(default=None, ge=0)
+    """Hold out leaves of this level only, the roots being level 0; by default of any."""
+
+
 class NamedLoss(BaseModel):
     """A loss by name, with its parameters beside it; the catalogue knows which there are."""
 
@@ -110,10 +131,10 @@ class Training(Settings):
     """Views of each example that a contrastive loss sees: they differ by the encoder's dropout and by ``augment``."""
     augment: Literal["none", "randaugment"] = "none"
     """How a view of a picture is altered: two operations of strength 9, by kornia, which is an extra."""
-    sampler: Literal["shuffled", "multilabel"] = "shuffled"
-    """``multilabel`` gives every label of a batch partners, rare ones too; every example still comes once an epoch."""
+    sampler: Literal["shuffled", "multilabel", "hierarchical"] = "shuffled"
+    """``multilabel`` gives every label of a batch partners, ``hierarchical`` every level of a hierarchy too."""
     per_label: int = Field(default=2, ge=2)
-    """Examples of each label that a batch is about, under the sampler ``multilabel``."""
+    """Examples of each label that a batch is about, under the other samplers than ``shuffled``."""
     projection_dim: int = Field(default=256, ge=1)
     """Width of the projections that a contrastive loss sees."""
     selection_examples: int = Field(default=2000, ge=1)
@@ -140,8 +161,8 @@ class Evaluation(Settings):
     """How embeddings are read off: at the optimum a label; as published; or as the released code does it."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """How probabilities are mapped, for each label, to how often they are right on validation; before thresholds."""
-    threshold: Literal["global", "fixed", "per_label", "top_k", "expected_f1"] = "global"
-    """``fixed`` is one half; ``global`` and ``per_label`` are the best on validation; the others need none."""
+    threshold: Literal["global", "fixed", "per_label", "per_level", "top_k", "expected_f1"] = "global"
+    """``fixed`` is one half; ``global`` and ``per_`` are the best on validation; the others need none."""
     top_k: int = Field(default=3, ge=1)
     """Labels of each example under the threshold ``top_k``."""
     empty: Literal["allow", "best"] = "allow"

@@ -13,6 +13,7 @@ from labelcontrast.config.sections import (
     Encoder,
     Evaluation,
     Finetuning,
+    Hierarchy,
     Loss,
     Settings,
     Training,
@@ -39,6 +40,7 @@ class RunSettings(Settings):
     train_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the training examples to train on; nested, so that 0.05 lies in 0.1, and stratified by label."""
     columns: Columns = Columns()
+    hierarchy: Hierarchy = Hierarchy()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()
     training: Training = Training()

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from labelcontrast.data.examples import Examples
+from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
 from labelcontrast.data.readers.cells.arrow_column import CHUNK, ArrowColumn
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
 from labelcontrast.encoders.base import Encoder, Items
+from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 
@@ -128,22 +130,32 @@ def dense_truth(labels: sp.csr_array, targets: sp.csr_array | None) -> np.ndarra
 
 
 def training_batches(
-    prepared: Prepared, *, batch_size: int, seed: int, smallest: int = 1, per_label: int | None = None
+    prepared: Prepared,
+    *,
+    batch_size: int,
+    seed: int,
+    smallest: int = 1,
+    per_label: int | None = None,
+    hierarchy: Hierarchy | None = None,
 ) -> "DataLoader[tuple[Mapping[str, Tensor], Tensor]]":
-    """Load batches of inputs and labels: shuffled, or with so many examples of each label that a batch is about."""
+    """Load batches of inputs and labels.
+
+    Args:
+        prepared: the examples.
+        batch_size: examples a batch, at most.
+        seed: of the order.
+        smallest: batches of fewer examples are left out.
+        per_label: examples of each label that a batch is about; by default examples are only shuffled.
+        hierarchy: over the labels, for batches with positives at each level of it.
+    """
+    lengths, how = prepared.lengths, {"batch_size": batch_size, "seed": seed, "smallest": smallest}
     sampler: SeededBatches
-    if per_label is None:
-        sampler = ShuffledBatches(prepared.lengths, batch_size=batch_size, seed=seed, smallest=smallest)
+    if per_label is None or prepared.labels is None:
+        sampler = ShuffledBatches(lengths, **how)
+    elif hierarchy is None:
+        sampler = MultiLabelBatches(prepared.labels, lengths, per_label=per_label, **how)
     else:
-        assert prepared.labels is not None
-        sampler = MultiLabelBatches(
-            prepared.labels,
-            prepared.lengths,
-            batch_size=batch_size,
-            per_label=per_label,
-            seed=seed,
-            smallest=smallest,
-        )
+        sampler = HierarchicalBatches(prepared.labels, hierarchy, lengths, per_label=per_label, **how)
     # The loader draws a base seed for workers; from a generator of its own, the stream of the dropout is not touched.
     generator = torch.Generator().manual_seed(seed)
     indices: Any = range(len(prepared))

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,61 +151,76 @@ class MultiLabelBatches(SeededBatches):
 
     def lay(self, random: np.random.Generator) -> list[list[int]]:
         """Lay out the batches of an epoch."""
-        packs: list[Indices] = []
-        times: list[NDArray[np.float64]] = []
-        for rows in self._owned:
-            lengths = self._lengths[rows] * random.uniform(1 - JITTER, 1 + JITTER, len(rows))
-            cut = _packs(rows[np.argsort(lengths)], self._per_label)
-            packs += cut
-            times.append((np.arange(len(cut)) + random.random()) / len(cut))
-        order = np.argsort(np.concatenate(times))
-        filled = _filled([packs[place] for place in order.tolist()], self._batch_size)
-        batches = [batch for batch in filled if len(batch) >= self._smallest]
-        return [batches[index] for index in random.permutation(len(batches))]
+        packs = [
+            pack for label in self._owned.values() for pack in cut_packs(label, self._lengths, self._per_label, random)
+        ]
+        return fill_batches(packs, self._batch_size, random, smallest=self._smallest)
 
 
-def owned_examples(labels: csr_array) -> list[Indices]:
+class Pack(NamedTuple):
+    """Examples that stay together, and when in the epoch they come, from 0 to 1."""
+
+    time: float
+    rows: list[int]
+
+
+def owned_examples(labels: csr_array, levels: NDArray[Any] | None = None) -> dict[int, Indices]:
     """Give each example to the rarest of its labels that another example can be given to as well.
 
+    Args:
+        labels: multi-hot matrix [examples, labels].
+        levels: of the labels; those of a higher number go before all others, however rare.
+
     Returns:
-        The examples of each label that owns some, two at least; last, those that share no label with what was left.
+        The examples of each label that owns some, two at least; under -1 those that share no label with what was left.
 
     Example:
-        >>> [rows.tolist() for rows in owned_examples(csr_array(np.array([[1, 1], [0, 1], [0, 1], [0, 0]])))]
-        [[0, 1, 2], [3]]
+        >>> owned = owned_examples(csr_array(np.array([[1, 1], [0, 1], [0, 1], [0, 0]])))
+        >>> {label: rows.tolist() for label, rows in owned.items()}
+        {1: [0, 1, 2], -1: [3]}
     """
     columns = labels.tocsc()
     counts = np.diff(columns.indptr)
     free = np.ones(labels.shape[0], dtype=bool)
-    owned = []
-    for label in np.argsort(counts, kind="stable").tolist():
+    owned = {}
+    for label in np.lexsort((counts, 0 * counts if levels is None else -levels)).tolist():
         holders = columns.indices[columns.indptr[label] : columns.indptr[label + 1]]
         rows = holders[free[holders]].astype(np.int64)
         if len(rows) > 1:
             free[rows] = False
-            owned.append(rows)
+            owned[label] = rows
     rest = np.flatnonzero(free)
-    return [*owned, rest] if len(rest) else owned
+    return {**owned, -1: rest} if len(rest) else owned
 
 
-def _packs(rows: Indices, size: int) -> list[Indices]:
-    """Cut the examples of a label into packs; a last single one joins the pack before."""
+def cut_packs(rows: Indices, lengths: np.ndarray, size: int, random: np.random.Generator) -> list[Pack]:
+    """Cut the examples of a label into packs of like length, spread over the epoch; a last single one joins another."""
+    jittered = lengths[rows] * random.uniform(1 - JITTER, 1 + JITTER, len(rows))
     cuts = list(range(size, len(rows), size))
     if cuts and len(rows) - cuts[-1] == 1 and size > 1:
         cuts.pop()
-    return np.split(rows, cuts)
+    parts = np.split(rows[np.argsort(jittered)], cuts)
+    times = (np.arange(len(parts)) + random.random()) / len(parts)
+    return [Pack(time, part.tolist()) for time, part in zip(times.tolist(), parts, strict=True)]
 
 
-def _filled(packs: list[Indices], size: int) -> Iterator[list[int]]:
+def fill_batches(packs: list[Pack], size: int, random: np.random.Generator, *, smallest: int) -> list[list[int]]:
+    """Cut batches from packs in the order of time, leave too small ones out, and shuffle them."""
+    in_time = sorted(packs, key=lambda pack: pack.time)
+    batches = [batch for batch in _filled([pack.rows for pack in in_time], size) if len(batch) >= smallest]
+    return [batches[index] for index in random.permutation(len(batches))]
+
+
+def _filled(packs: list[list[int]], size: int) -> Iterator[list[int]]:
     """Fill batches with whole packs in their order; one that does not fit waits while a later, smaller one goes in."""
     waiting = deque(packs)
     while waiting:
         batch: list[int] = []
-        passed: list[Indices] = []
+        passed: list[list[int]] = []
         while waiting and len(batch) < size and len(passed) < LOOK_AHEAD:
             pack = waiting.popleft()
             if len(batch) + len(pack) <= size or not batch:
-                batch += pack.tolist()
+                batch += pack
             else:
                 passed.append(pack)
         waiting.extendleft(reversed(passed))

@@ -149,7 +149,7 @@ class Hierarchy:
             >>> Hierarchy.from_parents({"a": None, "b": "a"}).over(["red", "b"]).names
             ('red', 'b', 'a')
         """
-        nodes = [*names, *(name for name in self.names if name not in set(names))]
+        nodes = dict.fromkeys((*names, *self.names))
         own = self.to_parents()
         return Hierarchy((name, parent) for name in nodes for parent in above_of(own.get(name)))
 

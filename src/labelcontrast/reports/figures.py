@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOST_SHAPES = 1000
 MOST_NAMED = 10
 MOST_BARS = 40
+LONGEST = 36
+"""Letters of a name in a legend."""
 PANEL = (3.3, 2.3)
 
 
@@ -57,21 +59,33 @@ def curve_figures(curves: Mapping[str, Curve]) -> list[str]:
 
 def embedding_figure(embedding: EmbeddingMap) -> str:
     """Draw the embeddings in the plane; the most frequent labels have a colour and a marker, the others are grey."""
+    with canvas(height=4.4) as (figure, axes):
+        named, count = scatter_labels(axes, embedding), len(embedding.labels)
+        axes.set(xlabel=f"first direction ({embedding.method})", ylabel="second direction")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=1.6, title="label", alignment="left")
+        alternative = f"Map of {count} embeddings ({embedding.method}), coloured by label: {', '.join(named)}."
+        return (as_image if count > MOST_SHAPES else as_svg)(figure, alternative=alternative)
+
+
+def scatter_labels(axes: Axes, embedding: EmbeddingMap, *, size: float = 15) -> list[str]:
+    """Draw the dots of a map, and say which labels have a colour and a marker: the most frequent."""
     found = Counter(label for label in embedding.labels if label is not None)
     named = [label for label, _ in found.most_common(len(PALETTE))]
     ranks = np.array([named.index(label) if label in named else -1 for label in embedding.labels])
-    with canvas(height=4.4) as (figure, axes):
-        axes.grid(visible=False)
-        # One sweep a label: many dots over few would hide the few.
-        for rank in [-1, *range(len(named))]:
-            color, marker = look_of(rank) if rank >= 0 else (OTHERS, "o")
-            size, name = (15, named[rank]) if rank >= 0 else (8, "other labels")
-            across, up = embedding.coordinates[ranks == rank].T
-            axes.scatter(across, up, s=size, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
-        axes.set(xticks=[], yticks=[], xlabel=f"first direction ({embedding.method})", ylabel="second direction")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=1.6, title="label", alignment="left")
-        alternative = f"Map of {len(ranks)} embeddings ({embedding.method}), coloured by label: {', '.join(named)}."
-        return (as_image if len(ranks) > MOST_SHAPES else as_svg)(figure, alternative=alternative)
+    axes.grid(visible=False)
+    axes.set(xticks=[], yticks=[])
+    # One sweep a label: many dots over few would hide the few.
+    for rank in [-1, *range(len(named))]:
+        color, marker = look_of(rank) if rank >= 0 else (OTHERS, "o")
+        area, name = (size, _shortened(named[rank])) if rank >= 0 else (0.55 * size, "other labels")
+        across, up = embedding.coordinates[ranks == rank].T
+        axes.scatter(across, up, s=area, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
+    return named
+
+
+def _shortened(name: str, letters: int = LONGEST) -> str:
+    """Cut a long name; its end says most, for names can be paths."""
+    return name if len(name) <= letters else f"…{name[1 - letters :]}"
 
 
 def label_histogram(counts: Mapping[str, int]) -> bytes:
@@ -145,7 +159,7 @@ def _name_points(
         taken.append(spot)
         left = spot[0] > 0.7
         axes.annotate(
-            names[label],
+            _shortened(names[label], LONGEST // 2 + 4),
             (count[label], f1[label]),
             xytext=(-5 if left else 5, 0),
             textcoords="offset points",

@@ -10,9 +10,12 @@ from markupsafe import Markup
 from labelcontrast.files import write_text
 from labelcontrast.reports.comparison_figures import dot_figures, learning_figures, tail_figure
 from labelcontrast.reports.figures import curve_figures, embedding_figure, frequency_figure
+from labelcontrast.reports.hierarchical.maps import level_figures
+from labelcontrast.reports.hierarchical.tables import level_table, measures_table, retrieval_table
+from labelcontrast.reports.hierarchical.tree import MOST_OPEN, branches
 from labelcontrast.reports.rank_figure import rank_figure
 from labelcontrast.reports.reliability import reliability_figure
-from labelcontrast.reports.tables import NOTHING, comparison_table, duration, percent, title_of
+from labelcontrast.reports.tables import NOTHING, STEPS, comparison_table, duration, percent, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from labelcontrast.reports.studies.figures import Drawing
     from labelcontrast.reports.studies.summary import StudySummary
-    from labelcontrast.reports.summary import ComparisonSummary, RankSummary, RunSummary
+    from labelcontrast.reports.summary import ComparisonSummary, HierarchySummary, RankSummary, RunSummary
 
 HEADLINES = ("micro_f1", "macro_f1", "map_macro")
 
@@ -37,10 +40,23 @@ def write_run_report(path: Path, summary: RunSummary) -> None:
         "curves": curve_figures(summary.curves),
         "reliability": [reliability_figure(summary.reliability)] if summary.reliability else [],
         "embedding": [embedding_figure(summary.embedding)] if summary.embedding else [],
+        "levels": level_figures(summary.hierarchy.maps) if summary.hierarchy else [],
     }
+    over = {} if summary.hierarchy is None else _over_hierarchy(summary.hierarchy)
     split = "test" if "test" in summary.metrics else next(reversed(list(summary.metrics)), None)
     headlines = [one for one in summary.measures if split and one.name in HEADLINES]
-    _write(path, "run.html", figures, summary=summary, split=split, headlines=headlines)
+    _write(path, "run.html", figures, summary=summary, split=split, headlines=headlines, over=over)
+
+
+def _over_hierarchy(hierarchy: HierarchySummary) -> dict[str, object]:
+    """Gather what the page of a run shows of its hierarchy."""
+    return {
+        "measures": measures_table(hierarchy.metrics, [measure.name for measure in hierarchy.measures]),
+        "levels": level_table(hierarchy.levels),
+        "retrieval": retrieval_table(hierarchy.retrieval) if hierarchy.retrieval else None,
+        "tree": branches(hierarchy.nodes),
+        "open": len(hierarchy.nodes) <= MOST_OPEN,
+    }
 
 
 def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
@@ -57,7 +73,8 @@ def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
         "learning": learning_figures(summary.losses),
     }
     table = comparison_table(summary.losses, summary.measures)
-    _write(path, "comparison.html", figures, summary=summary, table=table)
+    over = comparison_table(summary.losses, summary.over_hierarchy) if summary.over_hierarchy else None
+    _write(path, "comparison.html", figures, summary=summary, table=table, over=over)
 
 
 def write_rank_report(path: Path, summary: RankSummary) -> None:
@@ -121,5 +138,5 @@ def _render(template: str, *, autoescape: bool, **content: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, duration=duration, title=title_of)
-    environment.globals["NOTHING"] = NOTHING
+    environment.globals.update(NOTHING=NOTHING, STEPS=STEPS)
     return environment.get_template(template).render(**content)

@@ -42,6 +42,24 @@ class EmbeddingMap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HierarchySummary:
+    """A run over a hierarchy: what it is, and its measures as fractions by split, level by level from the roots on.
+
+    ``nodes`` are rows with ``node``, ``parents``, ``f1`` and ``support``; ``retrieval`` holds the levels of seen and of
+    unseen leaves where some are held out; ``maps`` is the map of embeddings, coloured by the nodes of each level.
+    """
+
+    source: str
+    measures: Sequence[Measure]
+    metrics: Mapping[str, Mapping[str, float]]
+    levels: Sequence[Mapping[str, float | None]]
+    nodes: Sequence[Mapping[str, Any]] = ()
+    maps: Sequence[EmbeddingMap] = ()
+    held_out: Sequence[str] = ()
+    retrieval: Mapping[str, Sequence[Mapping[str, float | None]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """One run. Metrics are fractions by split; per-label rows are the fields of ``LabelRow``; curves are by epoch."""
 
@@ -54,6 +72,7 @@ class RunSummary:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     reliability: Mapping[str, Diagram] = field(default_factory=dict)
     embedding: EmbeddingMap | None = None
+    hierarchy: HierarchySummary | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +131,8 @@ class ComparisonSummary:
     command: str
     measures: Sequence[Measure]
     losses: Sequence[ComparedLoss]
+    over_hierarchy: Sequence[Measure] = ()
+    """What is measured over a hierarchy, where there is one: a table of its own."""
     facts: Sequence[tuple[str, object]] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     warnings: Sequence[str] = ()

@@ -7,6 +7,7 @@ same to two decimals are the same.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean, stdev
@@ -26,7 +27,20 @@ TITLES = {
     "map_macro": "mAP",
     "map_micro": "micro-mAP",
     "lrap": "LRAP",
+    "hierarchical_precision": "hP",
+    "hierarchical_recall": "hR",
+    "hierarchical_f1": "hF1",
+    "lca_precision": "LCA-P",
+    "lca_recall": "LCA-R",
+    "lca_f1": "LCA-F1",
+    "tree_distance_of_errors": "tree distance",
+    "map": "MAP",
+    "precision_at_1": "P@1",
+    "precision_at_10": "P@10",
+    "nmi": "NMI",
 }
+STEPS = frozenset(["tree_distance_of_errors"])
+"""What is no share and stands in a table as it is: it counts steps."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +127,23 @@ def title_of(metric: str) -> str:
     """Name a metric as a reader knows it; an unknown one as it is.
 
     Example:
-        >>> title_of("map_macro"), title_of("coverage")
-        ('mAP', 'coverage')
+        >>> title_of("map_macro"), title_of("coverage"), title_of("level_1_macro_f1")
+        ('mAP', 'coverage', 'macro-F1, level 1')
     """
-    return TITLES.get(metric, metric)
+    level = re.fullmatch(r"level_(\d+)_(\w+)", metric)
+    return f"{title_of(level[2])}, level {level[1]}" if level else TITLES.get(metric, metric)
+
+
+def written(metric: str, value: object) -> str:
+    """Write a value as a table has it: as percent, but for a metric that counts steps.
+
+    Example:
+        >>> written("micro_f1", 0.5), written("tree_distance_of_errors", 2.25), written("micro_f1", None)
+        ('50.00', '2.25', '–')
+    """
+    if metric in STEPS and isinstance(value, (int, float)):
+        return percent(value / 100)
+    return percent(value)
 
 
 def percent(value: object) -> str:
@@ -145,6 +172,8 @@ def duration(seconds: float) -> str:
 def _metric_column(losses: Sequence[ComparedLoss], measure: Measure) -> list[Cell]:
     """Mean and deviation of one metric for each loss, the best marked where there is a choice."""
     measured = [[value for value in loss.metrics.get(measure.name, ()) if isfinite(value)] for loss in losses]
+    scale = 0.01 if measure.name in STEPS else 1.0
+    measured = [[scale * value for value in values] for values in measured]
     means = [round(100 * fmean(values), 2) for values in measured if values]
     best = None if len(means) < 2 else max(means) if measure.better == "higher" else min(means)
 

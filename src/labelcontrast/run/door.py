@@ -7,6 +7,7 @@ from labelcontrast.config.sections import EMBEDDED_ENCODERS, NamedLoss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss, loss_row
 from labelcontrast.errors import ConfigError, MissingExtraError
+from labelcontrast.run.hierarchical.needs import needs_hierarchy
 
 Kind = Literal["logit", "contrastive"]
 
@@ -17,8 +18,9 @@ def check_door(settings: RunSettings) -> Kind:
     With a contrastive loss beside a logit loss that is the logit loss's: its head is what the run comes to.
 
     Raises:
-        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place or needs
-            a hierarchy, a contrastive loss would see one example at a time, or a logit loss several views of one.
+        ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, a
+            contrastive loss would see one example at a time, or a logit loss several views of one; or a hierarchy is
+            needed that is to be left alone.
         MissingExtraError: a logger, the projection of the map or the augmentation is asked for that is not installed.
     """
     _check_extras(settings)
@@ -37,6 +39,8 @@ def check_door(settings: RunSettings) -> Kind:
         raise ConfigError(
             f"training.batch_size must be at least 2: {name} compares the examples of a batch. Got {size}."
         )
+    if settings.hierarchy.file == "none" and (what := needs_hierarchy(settings)):
+        raise ConfigError(f"{what} needs a hierarchy of the labels, and hierarchy.file=none leaves it alone.")
     if loss_row(settings.finetuning.loss).kind != "logit":
         message = (
             f'finetuning.loss must be a logit loss, since it trains a linear head. Got "{settings.finetuning.loss}".'
@@ -50,11 +54,7 @@ def check_door(settings: RunSettings) -> Kind:
 def _check_one(loss: NamedLoss) -> Kind:
     """Check a loss by itself, and say of which kind it is."""
     check_loss(loss.name, loss.parameters)
-    row = loss_row(loss.name)
-    if row.needs_hierarchy:
-        message = f"{loss.name} needs a hierarchy of the labels, which a run has none of yet: make it with make_loss."
-        raise ConfigError(message)
-    return row.kind
+    return loss_row(loss.name).kind
 
 
 def _check_extras(settings: RunSettings) -> None:

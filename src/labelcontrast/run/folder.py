@@ -2,12 +2,14 @@
 
 config.toml         every setting, resolved
 labels.json         the vocabulary, in the order of the score columns
+hierarchy.json      what is above each label, where there is a hierarchy: its first nodes are the labels
 encoder/            the encoder's own files (configuration, tokenizer) and settings.json
 model.safetensors   weights of the encoder and of the linear classifier on it
 features.safetensors the embeddings of all examples, for stages that are repeated
 thresholds.json     probability -> label
 metrics.json        metrics of validation and test, facts, versions, the command
 per_label.json      the per-label table of the test split
+per_node.json       every node of the hierarchy with its F1 on the test split
 test.safetensors    scores, labels and predictions of every test example
 history.csv         loss, validation score and learning rate by epoch
 map.json            the map of embeddings
@@ -27,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -34,19 +37,25 @@ from labelcontrast.config.files import read_settings
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
-from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.errors import ConfigError, DataError, LabelError, RunError
 from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
 from labelcontrast.evaluation.thresholds.calibration import Calibration
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.files import whole_file, write_text
+from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.run.hierarchical.decoder import Decoder
+from labelcontrast.run.hierarchical.tree import LabelTree
 
 CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
 CALIBRATION = "calibration.json"
 LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
 PER_LABEL, MAP, REPORT = "per_label.json", "map.json", "report.html"
+HIERARCHY, PER_NODE = "hierarchy.json", "per_node.json"
 FEATURES, OUTPUTS = "features.safetensors", "test.safetensors"
+REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding")
+"""Settings of the stages after the features, which can be repeated alone."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,12 @@ class TrainedModel:
     vocabulary: LabelVocabulary
     thresholds: Thresholds
     calibration: Calibration | None = None
+    decoder: Decoder | None = None
+    """What scores and label sets owe to a hierarchy, where there is one."""
+
+    def decide(self, scores: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
+        """Predict label sets from the scores of this model."""
+        return self.thresholds.predict(scores) if self.decoder is None else self.decoder.decide(scores, self.thresholds)
 
 
 def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
@@ -99,7 +114,7 @@ def make_room(folder: Path, *, force: bool) -> None:
 
 def reopen(folder: Path) -> None:
     """Take back what a run came to, where its last stages are to be repeated; what they start from stays."""
-    for name in (METRICS, REPORT, CALIBRATION):
+    for name in (METRICS, REPORT, CALIBRATION, HIERARCHY, PER_NODE):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -114,6 +129,8 @@ def save_model(folder: Path, model: TrainedModel) -> None:
     model.thresholds.save(folder / THRESHOLDS)
     if model.calibration is not None:
         model.calibration.save(folder / CALIBRATION)
+    if model.decoder is not None:
+        write_hierarchy(model.decoder.tree.nodes, folder / HIERARCHY)
     try:
         model.encoder.save_assets(folder / ENCODER)
     except OSError as error:
@@ -144,6 +161,7 @@ def load_model(folder: Path) -> TrainedModel:
         thresholds = Thresholds.load(folder / THRESHOLDS)
         calibrated = (folder / CALIBRATION).exists()
         calibration = Calibration.load(folder / CALIBRATION) if calibrated else None
+        decoder = _load_decoder(folder, vocabulary)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
         message = f"{folder} is damaged: {str(error).splitlines()[0]}"
         raise RunError(message) from error
@@ -151,7 +169,17 @@ def load_model(folder: Path) -> TrainedModel:
     if len(set(sizes)) > 1:
         message = f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights."
         raise RunError(message)
-    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration)
+    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration, decoder)
+
+
+def _load_decoder(folder: Path, vocabulary: LabelVocabulary) -> Decoder | None:
+    """Read the hierarchy of a run, where it has one, and what its settings make of it."""
+    if not (folder / HIERARCHY).exists():
+        return None
+    nodes = read_hierarchy(folder / HIERARCHY)
+    if nodes.names[: len(vocabulary)] != vocabulary.names:
+        raise LabelError("the first nodes are not the labels of the run.", path=folder / HIERARCHY)
+    return Decoder(LabelTree(nodes, len(vocabulary)), load_settings(folder).hierarchy)
 
 
 def load_training_labels(folder: Path) -> TrainingLabels | None:
@@ -234,7 +262,7 @@ def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
     """Compare what was with what is asked, field by field, but for what comes after the features."""
     old, new = (flatten(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
     for name in [*new, *(name for name in old if name not in new)]:
-        if old.get(name) != new.get(name) and not name.startswith("evaluation."):
+        if old.get(name) != new.get(name) and not name.startswith(REPEATED):
             message = (
                 f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}; it cannot be resumed so."
             )

@@ -1,16 +1,16 @@
 """What a trained encoder is worth: scores, thresholds, metrics, and what its embeddings look like."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.data.examples import Part
 from labelcontrast.evaluation.embedding.neighbours import neighbour_scores, neighbourhood_purity
 from labelcontrast.evaluation.embedding.representation import describe_representation
+from labelcontrast.evaluation.hierarchical.decoding import level_thresholds
 from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.measures import compute_metrics, per_label_table
 from labelcontrast.evaluation.outputs import Outputs
@@ -21,13 +21,16 @@ from labelcontrast.evaluation.thresholds.choice import choose_thresholds
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.projection import project
 from labelcontrast.run.folder import TrainedModel
+from labelcontrast.run.hierarchical.decoder import Decoder
+from labelcontrast.run.hierarchical.measuring import measure_hierarchy, measure_unseen, per_node_table
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.run.learning import Learned
 from labelcontrast.run.material import Material
 from labelcontrast.run.prediction import probabilities
 
 
 def read_off(
-    settings: RunSettings, learned: Learned, labels: Mapping[Part, np.ndarray], features: Mapping[Part, np.ndarray]
+    settings: RunSettings, learned: Learned, labels: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
 ) -> Classifier:
     """Take the linear head that was trained, or fit a linear probe on the frozen features."""
     if learned.classifier is not None:
@@ -38,15 +41,18 @@ def read_off(
 
 
 def judge(
-    settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[Part, np.ndarray]
+    settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[str, np.ndarray]
 ) -> tuple[TrainedModel, Outputs, dict[str, Any]]:
     """Calibrate and choose thresholds on validation, measure validation and test, and keep what is said of the test."""
     labels, method = material.labels, settings.evaluation.calibration
-    said = {name: probabilities(classifier, rows) for name, rows in features.items()}
+    said = {name: probabilities(classifier, features[name]) for name in labels}
     calibration = None if method == "none" else fit_calibration(labels["val"], said["val"], method=method)
     scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
-    thresholds = set_thresholds(settings, labels["val"], scores["val"])
-    predictions = {name: thresholds.predict(score) for name, score in scores.items()}
+    decoder = None if material.data.tree is None else Decoder(material.data.tree, settings.hierarchy)
+    scores = scores if decoder is None else {name: decoder.settle(score) for name, score in scores.items()}
+    thresholds = set_thresholds(settings, labels["val"], scores["val"], material.data.tree)
+    model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds, calibration, decoder)
+    predictions = {name: model.decide(score) for name, score in scores.items()}
     train = TrainingLabels.of(labels["train"])
     metrics = {
         name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in ("val", "test")
@@ -59,11 +65,23 @@ def judge(
         train_counts=train.counts,
         thresholds=thresholds.values,
     )
-    model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds, calibration)
     outputs = Outputs(labels["test"], scores["test"], predictions["test"])
     believed = {"as said": said["test"]} | ({"calibrated": scores["test"]} if calibration else {})
     diagrams = {name: diagram(labels["test"], score) for name, score in believed.items()}
-    return model, outputs, {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
+    found = {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
+    return model, outputs, found | _judge_hierarchy(material, predictions)
+
+
+def _judge_hierarchy(material: Material, predictions: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Measure validation and test over the hierarchy, and every node on the test, where there is one."""
+    tree, labels = material.data.tree, material.label_sets
+    if tree is None:
+        return {}
+    measured = {name: measure_hierarchy(tree, labels[name], predictions[name]) for name in ("val", "test")}
+    return {
+        "hierarchy": {"source": material.data.source, **measured},
+        "per_node": per_node_table(tree, labels["test"], predictions["test"]),
+    }
 
 
 def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
@@ -73,14 +91,17 @@ def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist(), **errors}
 
 
-def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray) -> Thresholds:
+def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray, tree: LabelTree | None) -> Thresholds:
     """Choose the thresholds on validation, by the rule of the settings."""
     wanted = settings.evaluation
+    if wanted.threshold == "per_level":
+        assert tree is not None, "thresholds by level without a hierarchy are refused when the data are read"
+        return replace(level_thresholds(labels, scores, tree.depths), empty=wanted.empty)
     return choose_thresholds(wanted.threshold, labels, scores, top_k=wanted.top_k, empty=wanted.empty)
 
 
 def describe_embeddings(
-    settings: RunSettings, material: Material, features: Mapping[Part, np.ndarray]
+    settings: RunSettings, material: Material, features: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Measure the test embeddings without a probe; and by nearest neighbours, where the settings ask for them."""
     labels = material.labels
@@ -93,11 +114,19 @@ def describe_embeddings(
             name: neighbour_scores(features["train"], labels["train"], features[name], neighbours=count)
             for name in ("val", "test")
         }
-        predictions = set_thresholds(settings, labels["val"], scores["val"]).predict(scores["test"])
+        predictions = set_thresholds(settings, labels["val"], scores["val"], material.data.tree).predict(scores["test"])
         purity = neighbourhood_purity(features["test"], labels["test"], neighbours=count)
         found["neighbours"] = compute_metrics(labels["test"], scores["test"], predictions)
         found["purity"] = dict(zip(material.splits.vocabulary.names, purity.tolist(), strict=True))
     return found
+
+
+def judge_unseen(settings: RunSettings, material: Material, features: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Measure the embeddings of seen and of unseen leaves, where some are held out."""
+    data = material.data
+    if data.tree is None or data.unseen is None:
+        return {}
+    return measure_unseen(data.tree, material.label_sets["test"], data.unseen, features, seed=settings.seed)
 
 
 def draw_map(settings: RunSettings, material: Material, features: np.ndarray) -> dict[str, Any]:
@@ -105,4 +134,14 @@ def draw_map(settings: RunSettings, material: Material, features: np.ndarray) ->
     drawn = project(features, generator=np.random.default_rng(settings.seed), method=settings.evaluation.map)
     label_sets = material.splits.test.label_sets or []
     labels = [list(label_sets[index]) for index in drawn.chosen]
-    return {"method": drawn.method, "points": drawn.coordinates.round(4).tolist(), "labels": labels}
+    levels = [] if material.data.tree is None else _by_level(material, material.data.tree, drawn.chosen)
+    points = drawn.coordinates.round(4).tolist()
+    return {"method": drawn.method, "points": points, "labels": labels, "levels": levels}
+
+
+def _by_level(material: Material, tree: LabelTree, chosen: np.ndarray) -> list[list[list[str]]]:
+    """List for each level the nodes of it that each of some test examples has."""
+    closed = tree.close(material.label_sets["test"][chosen]).toarray()
+    depths = tree.nodes.depths
+    decode = tree.nodes.vocabulary.decode
+    return [[list(nodes) for nodes in decode(closed * (depths == level))] for level in range(int(depths.max()) + 1)]

@@ -15,6 +15,7 @@ from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.run.door import Kind
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.run.objective import build_objective
 from labelcontrast.run.provenance import seeded
 from labelcontrast.training.history import HISTORY, Epoch, write_history
@@ -30,6 +31,8 @@ class Lesson:
     train: Prepared
     validation: Prepared
     num_labels: int
+    tree: LabelTree | None = None
+    """The hierarchy over the labels, where there is one."""
     listen: Callable[[Epoch], None]
     bar: bool
 
@@ -81,8 +84,15 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
     from labelcontrast.training.learner import Learner, Rates
 
     training, encoder = settings.training, lesson.encoder
-    sizes = {"width": encoder.output_dim, "num_labels": lesson.num_labels}
-    objective = build_objective(settings, kind, **sizes, train=lesson.train, validation=lesson.validation)
+    objective = build_objective(
+        settings,
+        kind,
+        width=encoder.output_dim,
+        num_labels=lesson.num_labels,
+        train=lesson.train,
+        validation=lesson.validation,
+        tree=lesson.tree,
+    )
     schedule = objective.schedule if training.schedule == "auto" else training.schedule
     rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
     learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
@@ -91,7 +101,8 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
         batch_size=training.batch_size,
         seed=settings.seed,
         smallest=objective.smallest_batch,
-        per_label=training.per_label if training.sampler == "multilabel" else None,
+        per_label=None if training.sampler == "shuffled" else training.per_label,
+        hierarchy=lesson.tree.nodes if lesson.tree and training.sampler == "hierarchical" else None,
     )
     history = fit(learner, batches, folder=folder, settings=training, progress=lesson.bar, listen=lesson.listen)
     learner.cpu()

@@ -1,19 +1,23 @@
 """What an experiment is made of: the files as splits, their labels multi-hot, and an encoder that fits them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.batches import Prepared, prepare
-from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.examples import Examples
 from labelcontrast.data.splitting.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.files import cache_folder
+from labelcontrast.run.hierarchical.closing import Unseen, close_splits, hold_out
+from labelcontrast.run.hierarchical.finding import find_hierarchy, introduce_hierarchy
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.run.learning import Lesson
 from labelcontrast.training.history import Epoch
 
@@ -30,26 +34,52 @@ class Listeners:
 
 
 @dataclass(frozen=True)
+class Data:
+    """Divided examples, with the hierarchy over their labels where there is one."""
+
+    splits: Splits
+    tree: LabelTree | None = None
+    source: str = ""
+    """Where the hierarchy was found, and what it is."""
+    unseen: Unseen | None = None
+    """Test examples of leaves that are held out of all parts."""
+
+
+@dataclass(frozen=True)
 class Material:
     """What an experiment is made of: the examples of each split, their labels, and an encoder that fits them."""
 
-    splits: Splits
+    data: Data
     encoder: Encoder
-    prepared: dict[Part, Prepared]
-    """By part: ``train``, ``val`` and ``test``."""
+    prepared: dict[str, Prepared]
+    """By part: ``train``, ``val`` and ``test``; and ``unseen``, without labels, where leaves are held out."""
+    lowest: sp.csr_array | None = None
+    """The training labels without those above others, where the encoder is to be trained on them."""
 
     @property
-    def labels(self) -> dict[Part, np.ndarray]:
+    def splits(self) -> Splits:
+        """The divided examples."""
+        return self.data.splits
+
+    @property
+    def labels(self) -> dict[str, np.ndarray]:
         """What is true by part, dense: 0 or 1, and NaN where a label is unknown."""
-        return {name: part.truth() for name, part in self.prepared.items()}
+        return {name: part.truth() for name, part in self.prepared.items() if part.labels is not None}
+
+    @property
+    def label_sets(self) -> dict[str, np.ndarray]:
+        """The labels by part, dense: 0 or 1, and 0 where one is unknown."""
+        return {name: part.labels.toarray() for name, part in self.prepared.items() if part.labels is not None}
 
     def lesson(self, listeners: Listeners) -> Lesson:
         """What the encoder is trained on, and who hears of it."""
+        train = self.prepared["train"]
         return Lesson(
             encoder=self.encoder,
-            train=self.prepared["train"],
+            train=train if self.lowest is None else replace(train, targets=self.lowest),
             validation=self.prepared["val"],
             num_labels=len(self.splits.vocabulary),
+            tree=self.data.tree,
             listen=listeners.epoch,
             bar=listeners.bar,
         )
@@ -63,16 +93,42 @@ def gather(settings: RunSettings, say: Say = lambda _: None, *, device: str = "c
         say: hears what was understood.
         device: where the features of a frozen encoder are computed.
     """
-    splits = read_splits(settings)
-    for sentence in introduce(splits):
+    data = read_data(settings)
+    splits = data.splits
+    for sentence in introduce(data):
         say(sentence)
     encoder = build_encoder(settings, splits.train)
     if settings.encoder.frozen:
         cache = cache_folder() / "features"
         say(f"the features of the frozen encoder are computed once and kept in {cache}")
         encoder = FrozenEncoder(encoder, cache=cache).to(device)
-    prepared = {name: prepare(encoder, part, splits.vocabulary) for name, part in splits.parts.items()}
-    return Material(splits, encoder.cpu(), prepared)
+    prepared: dict[str, Prepared] = {
+        name: prepare(encoder, part, splits.vocabulary) for name, part in splits.parts.items()
+    }
+    if data.unseen:
+        prepared["unseen"] = prepare(encoder, data.unseen.examples)
+    lowest = settings.hierarchy.train_on == "lowest" and data.tree
+    return Material(data, encoder.cpu(), prepared, lowest.lowest(prepared["train"].labels) if lowest else None)
+
+
+def read_data(settings: RunSettings) -> Data:
+    """Read the files that the settings name, and do with the hierarchy over their labels what the settings say.
+
+    Raises:
+        LabelContrastError: the data or their hierarchy cannot be read, or do not go with the settings.
+    """
+    splits, wanted, unseen = read_splits(settings), settings.hierarchy, None
+    found = find_hierarchy(settings, splits)
+    if found is None:
+        return Data(splits)
+    source, tree = introduce_hierarchy(found), found.tree
+    if wanted.hold_out:
+        splits, unseen = hold_out(splits, tree, wanted, seed=settings.split_seed)
+        tree = LabelTree.over(splits.vocabulary.names, tree.nodes)
+    if wanted.closure:
+        splits = close_splits(splits, tree)
+        tree = LabelTree.over(splits.vocabulary.names, tree.nodes)
+    return Data(splits, tree, source, unseen)
 
 
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
@@ -89,10 +145,13 @@ def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits
     )
 
 
-def introduce(splits: Splits) -> list[str]:
+def introduce(data: Data) -> list[str]:
     """Say what was understood of the data, how they are divided, how much there is, and what to beware of."""
+    splits = data.splits
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.parts.items())
-    return [splits.train.understood, splits.how, f"{sizes}; {len(splits.vocabulary)} labels", *splits.warnings]
+    sizes += f", {len(data.unseen.examples):,} of unseen leaves" if data.unseen else ""
+    said = [splits.train.understood, splits.how, f"{sizes}; {len(splits.vocabulary)} labels"]
+    return [*said, *([data.source] if data.tree else []), *splits.warnings]
 
 
 def build_encoder(settings: RunSettings, train: Examples) -> Encoder:

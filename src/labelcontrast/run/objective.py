@@ -8,13 +8,17 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from labelcontrast.config.sections import NamedLoss
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.contrast.catalogue import loss_row
 from labelcontrast.contrast.factory import make_loss
+from labelcontrast.contrast.hierarchical.level_by_level import by_levels
 from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.projector import Projector
 from labelcontrast.run.door import Kind
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.training.validation import Score, score_features, score_logits
 
 
@@ -34,7 +38,14 @@ class Objective:
 
 
 def build_objective(
-    settings: RunSettings, kind: Kind, *, width: int, num_labels: int, train: Prepared, validation: Prepared
+    settings: RunSettings,
+    kind: Kind,
+    *,
+    width: int,
+    num_labels: int,
+    train: Prepared,
+    validation: Prepared,
+    tree: LabelTree | None = None,
 ) -> Objective:
     """Build what the settings ask for.
 
@@ -46,18 +57,22 @@ def build_objective(
         num_labels: how many labels there are.
         train: the training examples; a part of them serves to judge the epochs of a contrastive loss.
         validation: the examples that epochs are judged on.
+        tree: the hierarchy over the labels, where there is one; a loss of levels takes it.
     """
     training, joint = settings.training, settings.loss.joint
-    contrast = {"num_labels": num_labels, "dim": training.projection_dim, "diagnostics": True}
+    contrast = {"num_labels": num_labels, "dim": training.projection_dim}
     if kind == "contrastive":
         judged_on = subset(train, training.selection_examples, seed=settings.seed)
-        projector, loss = Projector(width, output_dim=training.projection_dim), _loss(settings.loss, contrast)
+        projector, loss = (
+            Projector(width, output_dim=training.projection_dim),
+            _contrastive(settings.loss, contrast, tree),
+        )
         return Objective(projector, loss, score_features(judged_on, validation), "cosine", 2)
     linear, loss, score = linear_head(width, num_labels), _loss(settings.loss, {}), score_logits(validation)
     if joint is None:
         return Objective(linear, loss, score, "linear", 1, linear)
     head = JointHead(linear, Projector(width, output_dim=training.projection_dim))
-    both = JointLoss(loss, _loss(joint, contrast), weight=joint.weight, num_labels=num_labels)
+    both = JointLoss(loss, _contrastive(joint, contrast, tree), weight=joint.weight, num_labels=num_labels)
     return Objective(head, both, lambda encoder, _: score(encoder, linear), "linear", 2, linear)
 
 
@@ -95,6 +110,38 @@ class JointLoss(nn.Module):
         logits, projections = both.tensor_split([self.num_labels], 1)
         value: Tensor = self.logit(logits, labels) + self.weight * self.contrastive(projections, labels)
         return value
+
+
+class Widened(nn.Module):
+    """A loss of levels on labels that are not all nodes of the hierarchy: the others' columns are added, empty."""
+
+    def __init__(self, loss: nn.Module, *, num_nodes: int) -> None:
+        super().__init__()
+        self.loss = loss
+        self.num_nodes = num_nodes
+
+    @property
+    def diagnostics(self) -> Mapping[str, Tensor]:
+        """What the loss has counted of its pairs."""
+        counted: Mapping[str, Tensor] = getattr(self.loss, "diagnostics", {})
+        return counted
+
+    def forward(
+        self, projections: Float[Tensor, "batch *views dim"], labels: Float[Tensor, "batch labels"]
+    ) -> Float[Tensor, ""]:
+        """Compute the loss, which closes the labels itself."""
+        value: Tensor = self.loss(projections, pad(labels, (0, self.num_nodes - labels.shape[1])))
+        return value
+
+
+def _contrastive(named: NamedLoss, given: dict[str, Any], tree: LabelTree | None) -> nn.Module:
+    """Make a contrastive loss that counts its pairs where it can; one of levels with the hierarchy."""
+    given = {**given, "diagnostics": not by_levels(named.parameters)}
+    if not loss_row(named.name).needs_hierarchy:
+        return _loss(named, given)
+    assert tree is not None, "a loss of levels without a hierarchy is refused when the data are read"
+    nodes = len(tree.nodes)
+    return Widened(_loss(named, {**given, "num_labels": nodes, "hierarchy": tree.nodes}), num_nodes=nodes)
 
 
 def _loss(named: NamedLoss, given: dict[str, Any]) -> nn.Module:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from labelcontrast.data.batches import dense_truth, encode_labels, prepare
@@ -14,6 +15,7 @@ from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.streaming import StreamedMetrics
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.run.folder import TrainedModel
+from labelcontrast.run.hierarchical.measuring import measure_hierarchy
 from labelcontrast.training.features import compute_features
 
 CHUNK = 4096
@@ -38,7 +40,8 @@ def embed(model: TrainedModel, examples: Examples) -> np.ndarray:
 def compute_scores(model: TrainedModel, examples: Examples) -> np.ndarray:
     """Compute the probability of every label for every example, ``[examples, labels]``."""
     said = probabilities(model.classifier, embed(model, examples))
-    return said if model.calibration is None else model.calibration.apply(said)
+    scores = said if model.calibration is None else model.calibration.apply(said)
+    return scores if model.decoder is None else model.decoder.settle(scores)
 
 
 def probabilities(classifier: Classifier, features: np.ndarray) -> np.ndarray:
@@ -62,7 +65,7 @@ def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) 
     names = np.array(model.vocabulary.names)
     for part in chunks(examples):
         scores = compute_scores(model, part)
-        for identity, row, chosen in zip(part.ids, scores, model.thresholds.predict(scores), strict=True):
+        for identity, row, chosen in zip(part.ids, scores, model.decide(scores), strict=True):
             order = np.argsort(-row, kind="stable")
             labels = [index for index in order if chosen[index]]
             shown = labels if top is None else order[:top]
@@ -73,7 +76,7 @@ def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) 
             }
 
 
-def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels | None = None) -> dict[str, float]:
+def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels | None = None) -> dict[str, Any]:
     """Measure a model on labelled examples, a chunk at a time: never are the scores of all of them in memory.
 
     Args:
@@ -83,7 +86,7 @@ def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels |
 
     Returns:
         What ``compute_metrics`` finds; the two mean average precisions from histograms of so many bins that they agree
-        to four digits, for up to a thousand labels.
+        to four digits, for up to a thousand labels. As ``hierarchy`` the measures over it, where the model has one.
 
     Raises:
         LabelError: when a label is unknown to the run.
@@ -95,11 +98,19 @@ def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels |
     model.vocabulary.encode(examples.label_sets, where=examples.where)  # an unknown label is refused before the work
     number = len(model.vocabulary)
     streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
+    decided = []
     for part in chunks(examples):
         scores = compute_scores(model, part)
-        truth = dense_truth(*encode_labels(part, model.vocabulary))
-        streamed.update(truth, scores, model.thresholds.predict(scores))
-    return streamed.measures()
+        predictions = model.decide(scores)
+        labels, targets = encode_labels(part, model.vocabulary)
+        truth = dense_truth(labels, targets)
+        streamed.update(truth if model.decoder is None else model.decoder.truth(truth), scores, predictions)
+        if model.decoder is not None:
+            decided.append((labels, csr_array(predictions)))
+    if model.decoder is None:
+        return {**streamed.measures()}
+    labels, predictions = (vstack(parts).toarray() for parts in zip(*decided, strict=True))
+    return {**streamed.measures(), "hierarchy": measure_hierarchy(model.decoder.tree, labels, predictions)}
 
 
 def chunks(examples: Examples) -> Iterator[Examples]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -10,14 +11,21 @@ from typing import Any
 import numpy as np
 
 from labelcontrast.errors import RunError
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.measures import METRICS, Metric
 from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
-from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
+from labelcontrast.reports.summary import (
+    ComparedLoss,
+    ComparisonSummary,
+    EmbeddingMap,
+    HierarchySummary,
+    RunSummary,
+)
 from labelcontrast.reports.tables import percent
 from labelcontrast.run.folder import (
     MAP,
     PER_LABEL,
+    PER_NODE,
     REPORT,
     THRESHOLDS,
     flatten,
@@ -26,6 +34,7 @@ from labelcontrast.run.folder import (
     read_json,
 )
 from labelcontrast.run.folder import METRICS as METRICS_FILE
+from labelcontrast.run.hierarchical.showing import compared_measures, flat_measures, summarise_hierarchy
 from labelcontrast.training.history import HISTORY, read_history
 
 CARD, RESULTS = "README.md", "results.json"
@@ -86,11 +95,19 @@ def summarise_run(folder: Path) -> RunSummary:
             name: (one["count"], one["said"], one["true"]) for name, one in result.get("reliability", {}).items()
         },
         embedding=_read_map(folder / MAP) if (folder / MAP).exists() else None,
+        hierarchy=_hierarchy(folder, result["hierarchy"]) if "hierarchy" in result else None,
         settings=flatten(settings.model_dump(mode="json", exclude_none=True)),
         warnings=result["warnings"],
         versions=result["versions"],
         duration=sum(result["seconds"].values()),
     )
+
+
+def _hierarchy(folder: Path, found: Mapping[str, Any]) -> HierarchySummary:
+    """Gather what the page shows of the hierarchy of a run."""
+    drawn = read_json(folder / MAP) if (folder / MAP).exists() else {}
+    maps = [_as_map(drawn, label_sets) for label_sets in drawn.get("levels", ())]
+    return summarise_hierarchy(found, read_json(folder / PER_NODE), maps)
 
 
 def summarise_comparison(folder: Path) -> ComparisonSummary:
@@ -102,6 +119,7 @@ def summarise_comparison(folder: Path) -> ComparisonSummary:
         command=results["origin"]["command"],
         measures=list(METRICS.values()),
         losses=compared_losses(folder),
+        over_hierarchy=over_hierarchy(folder),
         facts=_facts(runs[0]) if runs else (),
         settings={name: value for name, value in flatten(results["settings"]).items() if name not in VARIED},
         warnings=runs[0]["warnings"] if runs else (),
@@ -117,6 +135,13 @@ def compared_losses(folder: Path) -> list[ComparedLoss]:
     rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric([baseline["metrics"]["test"]]))] if baseline else []
     rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
     return [replace(row, as_good=_as_good(tested.get(row.name, {}))) for row in rows]
+
+
+def over_hierarchy(folder: Path) -> list[Metric]:
+    """List what the runs of a comparison measured over a hierarchy; nothing where there is none."""
+    runs = chain.from_iterable(read_json(folder / RESULTS)["rows"].values())
+    levels = [len(run["hierarchy"]["test"]["levels"]) for run in runs if "hierarchy" in run]
+    return compared_measures(max(levels)) if levels else []
 
 
 def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
@@ -136,7 +161,7 @@ def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -
     places = [folder / run["folder"] for run in finished]
     return ComparedLoss(
         name=name,
-        metrics=_by_metric([run["metrics"]["test"] for run in finished]),
+        metrics=_by_metric([_test_metrics(run) for run in finished]),
         seconds=[sum(run["seconds"].values()) for run in finished],
         per_label=_mean_per_label([read_json(place / PER_LABEL) for place in places]),
         curves=read_curves(places[0]) if places else {},
@@ -145,9 +170,15 @@ def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -
     )
 
 
-def _by_metric(measured: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+def _test_metrics(run: Mapping[str, Any]) -> dict[str, float | None]:
+    """List what a run measured on the test part, over its hierarchy too."""
+    return {**run["metrics"]["test"], **(flat_measures(run["hierarchy"]["test"]) if "hierarchy" in run else {})}
+
+
+def _by_metric(measured: Sequence[Mapping[str, float | None]]) -> dict[str, list[float]]:
     """Turn metrics by run into runs by metric; what could not be measured is left out."""
-    return {name: [run[name] for run in measured if run[name] is not None] for name in METRICS}
+    names = dict.fromkeys([*METRICS, *chain.from_iterable(measured)])
+    return {name: [value for run in measured if (value := run.get(name)) is not None] for name in names}
 
 
 def _as_good(tested: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
@@ -181,9 +212,12 @@ def _embedding_facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
 def _read_map(path: Path) -> EmbeddingMap:
     """Read the map of embeddings, with one label a point to colour it by."""
     drawn = read_json(path)
-    return EmbeddingMap(
-        coordinates=np.array(drawn["points"]), labels=_rarest_label(drawn["labels"]), method=drawn["method"]
-    )
+    return _as_map(drawn, drawn["labels"])
+
+
+def _as_map(drawn: Mapping[str, Any], label_sets: Sequence[Sequence[str]]) -> EmbeddingMap:
+    """Colour the map by some labels of each point."""
+    return EmbeddingMap(coordinates=np.array(drawn["points"]), labels=_rarest_label(label_sets), method=drawn["method"])
 
 
 def _rarest_label(label_sets: Sequence[Sequence[str]]) -> list[str | None]:

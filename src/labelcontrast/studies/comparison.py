@@ -20,7 +20,7 @@ from labelcontrast.experiment import run_experiment
 from labelcontrast.files import write_text
 from labelcontrast.reports.tables import Table, as_markdown, comparison_table
 from labelcontrast.run.folder import OUTPUTS, drop_weights, is_finished, read_json, write_json
-from labelcontrast.run.material import Listeners, introduce, read_splits
+from labelcontrast.run.material import Listeners, introduce, read_data
 from labelcontrast.run.provenance import describe_origin
 from labelcontrast.run.reporting import RESULTS, compared_losses
 from labelcontrast.studies.baseline import fit_baseline
@@ -74,11 +74,11 @@ def run_comparison(
         RunError: when the folder holds something and neither switch allows it.
         ConfigError: when the comparison to be resumed had other settings.
     """
-    splits = read_splits(settings)
+    data = read_data(settings)
     claim_comparison(folder, settings, resume=options.resume, force=options.force)
-    for sentence in introduce(splits):
+    for sentence in introduce(data):
         listeners.say(sentence)
-    baseline = _baseline(splits, folder / BASELINE) if options.baseline else None
+    baseline = _baseline(data.splits, folder / BASELINE) if options.baseline else None
     trials = build_grid(settings, list(losses), options.seeds)
     rows: dict[str, list[dict[str, Any]]] = {trial.name: [] for trial in trials}
     for number, trial in enumerate(trials, start=1):

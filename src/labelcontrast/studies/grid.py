@@ -1,16 +1,18 @@
 """Which runs a comparison consists of: losses, with parameters, times seeds."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labelcontrast.config.files import read_value
-from labelcontrast.config.sections import Loss
+from labelcontrast.config.sections import Loss, Scalar
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError
 
 # The second loss begins with a letter, as the exponent of 1e+5 does not.
 _JOINT = re.compile(r"(?P<first>.+?)\+((?P<weight>\d*\.?\d+(e-?\d+)?)\*)?(?P<second>[a-z]\w*(:.*)?)")
+_SETTING = re.compile(r"(?P<name>[a-z_]+(\.[a-z_]+)+)=(?P<value>.*)")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,20 @@ class Trial:
         return f"{re.sub('[ =+*]', '-', self.name)}-seed{self.settings.seed}"
 
 
+@dataclass(frozen=True)
+class Contender:
+    """What a study holds against others: a loss, and settings that go with it alone."""
+
+    loss: Loss
+    settings: Mapping[str, Scalar]
+
+    @property
+    def title(self) -> str:
+        """The loss with its parameters, and its settings by their last names."""
+        own = (f"{name.rpartition('.')[2]}={value}" for name, value in self.settings.items())
+        return " ".join([self.loss.title, *own])
+
+
 def parse_losses(text: str) -> list[Loss]:
     """Read a list of losses, separated by commas, each as ``parse_loss`` reads it.
 
@@ -38,12 +54,28 @@ def parse_losses(text: str) -> list[Loss]:
         [('bce', {}), ('reg', {'alpha': 1, 'temperature': 0.2})]
     """
     losses = [parse_loss(entry) for entry in text.split(",") if entry.strip()]
-    names = [loss.title for loss in losses]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not losses or twice:
-        message = f'"{twice[0]}" stands twice in the list of losses.' if twice else "the list of losses is empty."
-        raise ConfigError(message)
+    _refuse_repeats([loss.title for loss in losses])
     return losses
+
+
+def parse_contenders(entries: Sequence[str]) -> list[Contender]:
+    """Read losses, of which each may have settings of its own: among its parameters, with a dot in their names.
+
+    Raises:
+        ConfigError: when one is no loss, there is none, or an entry stands twice.
+
+    Example:
+        >>> [one.title for one in parse_contenders(["bce", "supcon:temperature=0.2:hierarchy.train_on=lowest"])]
+        ['bce', 'supcon temperature=0.2 train_on=lowest']
+    """
+    contenders = []
+    for entry in entries:
+        parts = entry.replace(" ", "").split(":")
+        own = [match for part in parts if (match := _SETTING.fullmatch(part))]
+        loss = parse_loss(":".join(part for part in parts if not _SETTING.fullmatch(part)))
+        contenders.append(Contender(loss, {match["name"]: read_value(match["value"]) for match in own}))
+    _refuse_repeats([one.title for one in contenders])
+    return contenders
 
 
 def parse_loss(entry: str) -> Loss:
@@ -74,6 +106,14 @@ def build_grid(settings: RunSettings, losses: list[Loss], seeds: int) -> list[Tr
         for seed in range(seeds)
         for loss in losses
     ]
+
+
+def _refuse_repeats(titles: Sequence[str]) -> None:
+    """Refuse an empty list, and one in which something stands twice."""
+    twice = sorted({title for title in titles if titles.count(title) > 1})
+    if not titles or twice:
+        message = f'"{twice[0]}" stands twice in the list of losses.' if twice else "the list of losses is empty."
+        raise ConfigError(message)
 
 
 def _with_parameters(entry: str) -> dict[str, Any]:

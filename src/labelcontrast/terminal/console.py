@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from labelcontrast.allocator import keep_freed_memory
+from labelcontrast.evaluation.hierarchical.metrics import HIERARCHICAL_METRICS
 from labelcontrast.evaluation.metrics.measures import METRICS
-from labelcontrast.reports.tables import Cell, Table, percent, title_of
+from labelcontrast.reports.hierarchical.tables import level_table, measures_table
+from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
 from labelcontrast.run.material import Listeners
 from labelcontrast.training.history import Epoch
 
@@ -40,6 +43,12 @@ def say(sentence: str) -> None:
 def show(text: str) -> None:
     """Print a result."""
     print(text, flush=True)  # noqa: T201
+
+
+def show_hierarchy(metrics: Mapping[str, Mapping[str, Any]], *, levels_of: str) -> None:
+    """Print what was measured over a hierarchy: every part, and the levels of one."""
+    show("\n" + as_text(measures_table(metrics, [*HIERARCHICAL_METRICS])))
+    show("\n" + as_text(level_table(metrics[levels_of]["levels"])))
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:

@@ -12,15 +12,19 @@ from labelcontrast.data.doctor.fixing import write_fixed
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.splitting.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
+from labelcontrast.errors import LabelError
 from labelcontrast.files import whole_file
 from labelcontrast.reports.figures import label_histogram
+from labelcontrast.run.hierarchical.finding import describe_hierarchy, find_hierarchy
 from labelcontrast.run.material import build_encoder, read_splits
 from labelcontrast.terminal.console import show
 
 
 def print_description(settings: RunSettings, plot: Path | None) -> None:
     """Describe data, with what the encoder would cut of its texts."""
-    _show_description(_described(settings, read_splits(settings)), plot)
+    splits = read_splits(settings)
+    _show_description(_described(settings, splits), plot)
+    _show_hierarchy(settings, splits)
 
 
 def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None) -> None:
@@ -28,12 +32,24 @@ def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fi
     splits, unreadable = without_unreadable(read_splits(settings, check_pictures=False))
     description = _described(settings, splits)
     _show_description(description, plot)
+    _show_hierarchy(settings, splits)
     checkup = check(splits, description, cleanlab=cleanlab)
     show("\n" + render_findings([*unreadable, *checkup.findings]))
     if fix is not None:
         left_out = write_fixed(splits, checkup.suspects, fix)
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items()) or "nothing"
         show(f"\nPut right in {fix}; left out: {reasons}")
+
+
+def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:
+    """Print what the hierarchy over the labels is, where there is one, or why it is none."""
+    try:
+        found = find_hierarchy(settings, splits)
+    except LabelError as error:
+        show(f"\nHierarchy: {error}")
+        return
+    if found is not None:
+        show("\nHierarchy\n" + "\n".join(describe_hierarchy(found, splits)))
 
 
 def _described(settings: RunSettings, splits: Splits) -> Description:

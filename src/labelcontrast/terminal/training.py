@@ -8,9 +8,11 @@ from labelcontrast.config.files import override, read_settings
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.experiment import run_experiment
-from labelcontrast.reports.tables import Cell, Table, as_text, title_of
+from labelcontrast.reports.hierarchical.tables import retrieval_table
+from labelcontrast.reports.tables import Cell, Table, as_text, comparison_table, title_of
 from labelcontrast.run.folder import REPORT
-from labelcontrast.run.reporting import write_report
+from labelcontrast.run.hierarchical.showing import retrieval_groups
+from labelcontrast.run.reporting import compared_losses, over_hierarchy, write_report
 from labelcontrast.studies.across import rank_comparisons
 from labelcontrast.studies.comparison import Options, run_comparison
 from labelcontrast.studies.declared.running import Options as StudyOptions
@@ -18,7 +20,7 @@ from labelcontrast.studies.declared.running import run_study
 from labelcontrast.studies.declared.study import Study, catalogue
 from labelcontrast.studies.demo import EPOCHS as DEMO_EPOCHS
 from labelcontrast.studies.demo import run_demo
-from labelcontrast.terminal.console import listeners, metrics_table, pick_device, say, show
+from labelcontrast.terminal.console import listeners, metrics_table, pick_device, say, show, show_hierarchy
 
 
 def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:
@@ -27,6 +29,10 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
         settings, out, resume=resume, force=force, device=pick_device(), listeners=listeners(settings.training.epochs)
     )
     show(as_text(metrics_table(result["metrics"])))
+    if found := result.get("hierarchy"):
+        show_hierarchy({part: found[part] for part in result["metrics"]}, levels_of="test")
+        if groups := retrieval_groups(found):
+            show("\n" + as_text(retrieval_table(groups)))
     show(f"\nbest epoch {result['best_epoch']}; model in {out}, page in {out / REPORT}")
 
 
@@ -35,6 +41,8 @@ def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, optio
     options = replace(options, device=pick_device())
     table = run_comparison(settings, losses, out, options, listeners=listeners(settings.training.epochs))
     show("\n" + as_text(table))
+    if measures := over_hierarchy(out):
+        show("\nover the hierarchy\n" + as_text(comparison_table(compared_losses(out), measures)))
     show(f"\npage in {write_report(out)}")
 
 

@@ -19,11 +19,11 @@ from labelcontrast.evaluation.metrics.measures import DETAILS
 from labelcontrast.files import whole_file
 from labelcontrast.reports.tables import Cell, Table, as_text, percent
 from labelcontrast.run.folder import REPORT, load_model, load_settings, load_training_labels
-from labelcontrast.run.material import read_splits
+from labelcontrast.run.material import read_data, read_splits
 from labelcontrast.run.prediction import as_table, embed, evaluate, predict
 from labelcontrast.run.reporting import write_report
 from labelcontrast.studies.declared.report import STUDY, write_study
-from labelcontrast.terminal.console import metrics_table, say, show
+from labelcontrast.terminal.console import metrics_table, say, show, show_hierarchy
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
@@ -32,6 +32,8 @@ def print_evaluation(run: Path, data: str, split: Part) -> None:
     found = evaluate(model, examples, train=load_training_labels(run))
     show(as_text(_details(found)) + "\n")
     show(as_text(metrics_table({split: found})))
+    if "hierarchy" in found:
+        show_hierarchy({split: found["hierarchy"]}, levels_of=split)
 
 
 def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
@@ -84,9 +86,15 @@ def _details(found: Mapping[str, float]) -> Table:
 
 
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
-    """Read examples with labels: one part, where the data have parts or the run has divided them."""
+    """Read examples with labels: one part, where the data have parts or the run has divided them.
+
+    On its own data a run does with them what it did in training; others are taken as they are: the run knows of the
+    hierarchy, and what it does not know of is refused.
+    """
     path = Path(data)
-    if path.is_dir() or path.resolve() == Path(settings.data).resolve():
+    if path.resolve() == Path(settings.data).resolve():
+        return read_data(settings).splits.parts[split]
+    if path.is_dir():
         return read_splits(settings.model_copy(update={"data": data})).parts[split]
     examples = read(path, **settings.columns.model_dump())
     return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))

@@ -67,3 +67,11 @@ def label_matrices(draw: st.DrawFn, *, labels: int, examples: int = 3) -> np.nda
 
 def sets(matrix: np.ndarray) -> list[set[int]]:
     return [set(np.flatnonzero(row).tolist()) for row in matrix]
+
+
+def distance(graph: Graph, one: int, other: int) -> tuple[int, int]:
+    """The steps from one node to another, and over which; one past all nodes is above all roots."""
+    up, back = graph.walk(one), graph.walk(other)
+    for way in (up, back):
+        way[len(graph.above)] = 1 + min(steps for node, steps in way.items() if not graph.above[node])
+    return min((up[node] + back[node], node) for node in up.keys() & back.keys())

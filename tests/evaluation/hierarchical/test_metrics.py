@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from graphs import Graph, graphs, label_matrices, sets
+from graphs import Graph, distance, graphs, label_matrices, sets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -19,15 +19,6 @@ from labelcontrast.evaluation.hierarchical.metrics import (
 quick = settings(deadline=None, max_examples=30)
 
 
-def distance(graph: Graph, one: int, other: int) -> tuple[int, int | None]:
-    """The steps, and where the two meet; None is above all roots."""
-    up, back = graph.walk(one), graph.walk(other)
-    common = sorted((up[a] + back[a], a) for a in up.keys() & back.keys())
-    roots = [node for node, above in enumerate(graph.above) if not above]
-    apart = sum(1 + min(way[root] for root in roots if root in way) for way in (up, back))
-    return common[0] if common else (apart, None)
-
-
 def cut(graph: Graph, true: set[int], predicted: set[int]) -> tuple[set[int], set[int]]:
     """The sets on the way from lowest labels to where each meets its nearest."""
     ends = [sorted(graph.lowest(labels)) for labels in (true, predicted)]
@@ -39,7 +30,7 @@ def cut(graph: Graph, true: set[int], predicted: set[int]) -> tuple[set[int], se
     for pair in meetings:
         top = distance(graph, *pair)[1]
         for part, end in zip(parts, pair, strict=True):
-            part |= {a for a in graph.walk(end) if top is None or top in graph.walk(a)}
+            part |= {a for a in graph.walk(end) if top == len(graph.above) or top in graph.walk(a)}
     return parts
 
 

@@ -39,6 +39,13 @@ def test_every_combination_with_every_seed_and_a_loss_without_the_axis_once() ->
     assert planned[-1].title == "two, reg temperature=0.2, alpha 1.0, seed 1"
 
 
+def test_a_loss_with_settings_of_its_own_has_them_alone() -> None:
+    planned = plan_study(
+        study(losses=["bce", "bce:training.epochs=2"], seeds=1), ["a.npz"], {"training": {"epochs": 3}}
+    )
+    assert [(one.place["loss"], one.settings.training.epochs) for one in planned] == [("bce", 3), ("bce epochs=2", 2)]
+
+
 def test_what_the_user_sets_goes_before_the_protocol_and_the_protocol_before_the_defaults() -> None:
     planned = plan_study(study(), ["a.npz"], {"training": {"epochs": 3}})
     assert {one.settings.training.epochs for one in planned} == {3}
@@ -53,6 +60,11 @@ def test_what_the_user_sets_goes_before_the_protocol_and_the_protocol_before_the
         ({}, {"training": {"epoch": 3}}, 'unknown setting "training.epoch" (did you mean "training.epochs"?).'),
         ({"losses": ["rge"]}, {}, "there is no loss 'rge' (did you mean \"reg\"?)"),
         ({"losses": ["reg:alhpa=1"]}, {}, "reg has no parameter 'alhpa'"),
+        (
+            {"losses": ["reg:training.views=2"], "grid": {"training.views": [1]}},
+            {},
+            "training.views varies within the study mine; it cannot be set for reg alone.",
+        ),
         ({"grid": {"training.batch_size": [0]}}, {}, "training.batch_size must be greater than or equal to 1. Got 0."),
     ],
 )

@@ -1,6 +1,7 @@
 """What is read off a record: test metrics, means over epochs, seconds; nothing where there is nothing."""
 
 from labelcontrast.contrast.factory import make_loss
+from labelcontrast.evaluation.hierarchical.metrics import HIERARCHICAL_METRICS
 from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure, measure_epochs
 
@@ -20,6 +21,21 @@ def test_each_is_found_where_it_is_kept() -> None:
     assert measure(RECORD, "positives_pushed_away") == 0.2
     assert measure_epochs(RECORD, "positives_pushed_away") == [0.3, 0.1]
     assert measure_epochs(RECORD, "score") == [0.2, 0.4]
+
+
+def test_what_a_hierarchy_comes_to_is_found_by_level() -> None:
+    levels = [{"micro_f1": 0.9, "accuracy": 0.8}, {"micro_f1": 0.5, "accuracy": None}]
+    near = {"map": 0.3, "precision_at_1": 0.4, "nmi": 0.2}
+    over = {"test": {"hierarchical_f1": 0.7, "levels": levels}, "unseen": [near, {"nmi": 0.1}], "unseen_leaves": near}
+    record = {"result": {**RECORD["result"], "hierarchy": over}}
+    found = {
+        "hierarchical_f1": 0.7, "level_0_micro_f1": 0.9, "level_1_accuracy": None, "level_2_micro_f1": None,
+        "unseen_leaves_map": 0.3, "unseen_level_1_nmi": 0.1, "unseen_level_1_map": None, "seen_level_0_map": None,
+    }  # fmt: skip
+    assert {name: measure(record, name) for name in found} == found
+    assert measure(RECORD, "violations") is None
+    assert set(HIERARCHICAL_METRICS) <= set(QUANTITIES)
+    assert QUANTITIES["tree_distance_of_errors"].factor == 1
 
 
 def test_what_was_not_measured_is_nothing() -> None:

@@ -109,7 +109,7 @@ def load_splits(
         **parts,
         how="; ".join(sentence for sentence in (source, drawn, kept) if sentence),
         vocabulary=vocabulary,
-        warnings=(*_warnings(parts, vocabulary), *_about_values(parts.values())),
+        warnings=warn(parts, vocabulary),
     )
 
 
@@ -218,8 +218,8 @@ def _fewer(train: Examples, vocabulary: LabelVocabulary, fraction: float, seed: 
     return train.select(rows), f"{100 * fraction:.3g} % of train kept, with seed {seed}"
 
 
-def _warnings(parts: dict[Part, Examples], vocabulary: LabelVocabulary) -> tuple[str, ...]:
-    """Name the labels that cannot be learned, chosen for or measured, a sentence a part that has some."""
+def warn(parts: dict[Part, Examples], vocabulary: LabelVocabulary) -> tuple[str, ...]:
+    """Name the labels that cannot be learned, chosen for or measured; and say what becomes of soft and unknown ones."""
     sentences = []
     for part, (nobody, consequence) in UNSEEN.items():
         counts = vocabulary.encode(parts[part].label_sets or []).sum(0)
@@ -227,7 +227,7 @@ def _warnings(parts: dict[Part, Examples], vocabulary: LabelVocabulary) -> tuple
         if absent:
             which = f"{len(absent)} of {len(vocabulary)} labels: {listed(absent, most=5)}"
             sentences.append(f"{nobody} {which}. They {consequence}.")
-    return tuple(sentences)
+    return (*sentences, *_about_values(parts.values()))
 
 
 def _about_values(parts: Iterable[Examples]) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ them from the closed set. A ratio without a denominator is 0.
 
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
-from scipy.sparse import csr_array, diags_array, vstack
+from scipy.sparse import csr_array, diags_array
 
 from labelcontrast.errors import LabelShapeError
-from labelcontrast.evaluation.hierarchical.distances import Distances, lowest
+from labelcontrast.evaluation.hierarchical.distances import links_up, lowest, nearest, steps_up
 from labelcontrast.evaluation.metrics.measures import Metric
 
-Integers = Integer[np.ndarray, " pairs"]
+Integers = Integer[np.ndarray, " ways"]
 Predictions = Shaped[np.ndarray, "examples labels"]
 
 HIERARCHICAL_METRICS = {
@@ -46,7 +46,8 @@ def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents:
         parents: [labels, labels], 1 where the column is a parent of the row.
 
     Returns:
-        Fractions; ``tree_distance_of_errors`` in steps, NaN where no lowest predicted label is wrong.
+        Fractions; ``tree_distance_of_errors`` in steps, where need be over a node above all roots, NaN where no lowest
+        predicted label is wrong.
 
     Raises:
         LabelShapeError: the shapes do not fit, or there is no example.
@@ -61,11 +62,11 @@ def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents:
     al., Evaluation Measures for Hierarchical Classification, 2015, for those up to the lowest common ancestor.
     """
     _check(labels, predictions, parents)
-    distances = Distances(parents)
-    ancestors = csr_array(distances.steps.astype(bool))
+    steps = steps_up(parents)
+    ancestors = csr_array(steps[:, :-1].astype(bool))
     true, predicted = (csr_array(given).astype(bool) @ ancestors for given in (labels, predictions))
     hits, claimed, present = (float(matrix.nnz) for matrix in (_both(true, predicted), predicted, true))
-    errors, *parts = up_to_common_ancestors(true, predicted, distances)
+    errors, *parts = up_to_common_ancestors(true, predicted, steps)
     part_hits, part_present, part_claimed = (np.diff(part.indptr) for part in (_both(*parts), *parts))
     counted = (part_claimed + part_present) > 0
     rates = [
@@ -92,9 +93,11 @@ def violations(predictions: Predictions, parents: csr_array) -> Bool[np.ndarray,
         >>> violations(np.array([[0, 1], [1, 1]]), csr_array([[0, 0], [1, 0]])).tolist()
         [[False, True], [False, False]]
     """
-    given = predictions.astype(bool)
-    missing = (csr_array(parents, dtype=np.int64) @ (~given).T.astype(np.int64)).T
-    return np.asarray(given & (missing > 0))
+    example, label, parent, _ = links_up(csr_array(predictions), parents)
+    lacking = predictions[example, parent] == 0
+    found = np.zeros(predictions.shape, bool)
+    found[example[lacking], label[lacking]] = True
+    return found
 
 
 def level_metrics(
@@ -132,7 +135,7 @@ def level_metrics(
 
 
 def up_to_common_ancestors(
-    true: csr_array, predicted: csr_array, distances: Distances
+    true: csr_array, predicted: csr_array, steps: csr_array
 ) -> tuple[Integer[np.ndarray, " errors"], csr_array, csr_array]:
     """Cut closed label sets off above the labels where true and predicted meet.
 
@@ -140,48 +143,39 @@ def up_to_common_ancestors(
     nearest true one, of several the first; a set keeps its labels on the way from these, to where the two meet. Of an
     example without true or without predicted labels the whole sets are kept.
 
+    Args:
+        true: closed label sets.
+        predicted: others of the same examples.
+        steps: as :func:`steps_up` has them.
+
     Returns:
         For each lowest predicted label that is not true, the steps to the nearest lowest true one, of the examples that
         have both; then the true sets and the predicted.
     """
-    ancestors = csr_array(distances.steps.astype(bool))
-    example, first, second = _pairs(lowest(true, ancestors), lowest(predicted, ancestors))
-    steps, meet = distances.between(first, second)
-    for_second = _nearest(example, second, steps)
-    chosen = for_second | _nearest(example, first, steps)
-    wrong = for_second & ~_both(true, predicted).toarray()[example, second]
-    # a row more, for those that meet nowhere: all is below
-    below = vstack([ancestors.T, np.ones((1, ancestors.shape[0]), bool)], format="csr")[meet[chosen]]
-    size = (true.shape[0], int(chosen.sum()))
-    of_example = csr_array((np.ones(size[1], bool), (example[chosen], np.arange(size[1]))), size)
-    alone = np.bincount(example, minlength=size[0]) == 0
+    ancestors = csr_array(steps.astype(bool))
+    low_true, low_predicted = (lowest(closed, csr_array(ancestors[:, :-1])) for closed in (true, predicted))
+    of_true, of_predicted = nearest(low_true, low_predicted, steps), nearest(low_predicted, low_true, steps)
+    wrong = ~true.astype(bool).toarray()[of_predicted.example, of_predicted.label]
+    example = np.concatenate([of_true.example, of_predicted.example])
+    over = np.concatenate([of_true.over, of_predicted.over])
+    first = np.concatenate([of_true.label, of_predicted.other])
+    second = np.concatenate([of_true.other, of_predicted.label])
+    alone = diags_array((np.bincount(example, minlength=true.shape[0]) == 0).astype(np.float64))
     parts = [
-        of_example @ csr_array(ancestors[end[chosen]].multiply(below)) + diags_array(alone.astype(np.float64)) @ closed
+        csr_array(_ways(example, end, over, ancestors, true.shape[0]) + alone @ closed)
         for closed, end in ((true, first), (predicted, second))
     ]
-    return steps[wrong], csr_array(parts[0]), csr_array(parts[1])
+    return of_predicted.steps[wrong], parts[0], parts[1]
 
 
-def _pairs(first: csr_array, second: csr_array) -> tuple[Integers, Integers, Integers]:
-    """All pairs of a label of the first and one of the second, of the same example: example, label, label."""
-    rows = np.repeat(np.arange(first.shape[0]), np.diff(first.indptr))
-    times = np.diff(second.indptr)[rows]
-    offsets = np.arange(times.sum()) - np.repeat(times.cumsum() - times, times)
-    return (
-        np.repeat(rows, times),
-        np.repeat(first.indices, times),
-        second.indices[np.repeat(second.indptr[rows], times) + offsets],
-    )
-
-
-def _nearest(example: Integers, label: Integers, steps: Integers) -> Bool[np.ndarray, " pairs"]:
-    """Mark of all pairs of an example and a label the one of the fewest steps, of several the first."""
-    order = np.lexsort((steps, label, example))
-    fresh = np.ones(len(order), bool)
-    fresh[1:] = (np.diff(example[order]) != 0) | (np.diff(label[order]) != 0)
-    nearest = np.zeros(len(order), bool)
-    nearest[order[fresh]] = True
-    return nearest
+def _ways(example: Integers, end: Integers, over: Integers, ancestors: csr_array, examples: int) -> csr_array:
+    """Collect for each example the labels on the way from each end up to where it leads over; many share a way."""
+    width = ancestors.shape[1]
+    distinct, which = np.unique(end * width + over, return_inverse=True)
+    below = csr_array(ancestors.T.tocsr()[distinct % width])
+    below.resize(len(distinct), width - 1)
+    ways = csr_array(ancestors[distinct // width, :-1].multiply(below)).astype(np.int64)
+    return csr_array(csr_array((np.ones(len(which), np.int64), (example, which)), (examples, len(distinct))) @ ways)
 
 
 def _both(first: csr_array, second: csr_array) -> csr_array:

@@ -14,7 +14,7 @@ from labelcontrast.studies.declared.plan import Place, short
 from labelcontrast.studies.declared.quantities import QUANTITIES, Quantity, measure_epochs
 from labelcontrast.studies.declared.study import DATA, EPOCH, LOSS, FigureLayout, Study
 
-DECIMALS = {"%": 2, "": 3, "s": 0}
+DECIMALS = {"%": 2, "": 3, "s": 0, "steps": 2}
 """By unit."""
 
 

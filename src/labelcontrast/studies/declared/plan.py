@@ -17,7 +17,7 @@ from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
 from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Trial
-from labelcontrast.studies.grid import parse_losses
+from labelcontrast.studies.grid import Contender, parse_contenders
 
 Place = dict[str, Scalar]
 """Where a trial stands in the grid: by dimension its value; an axis that its loss does not have is left out."""
@@ -56,18 +56,18 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
     """
     values = _under_protocol(study, settings)
     combinations = [
-        (name, path, loss, dict(zip(study.grid, chosen, strict=True)))
+        (name, path, contender, dict(zip(study.grid, chosen, strict=True)))
         for name, path in _named(data).items()
-        for loss in parse_losses(",".join(study.losses))
+        for contender in _contenders(study)
         for chosen in product(*study.grid.values())
     ]
     planned: dict[tuple[object, ...], Planned] = {}
-    for seed, (name, path, loss, chosen) in product(range(study.seeds), combinations):
-        axes = {axis: value for axis, value in chosen.items() if _has(loss, axis)}
-        place: Place = {DATA: name, LOSS: loss.title, **axes, SEED: seed}
-        trial = {**values, "data": path, "seed": seed, "loss": loss.model_dump()}
-        for axis, value in axes.items():
-            trial = put(trial, axis, value)
+    for seed, (name, path, contender, chosen) in product(range(study.seeds), combinations):
+        axes = {axis: value for axis, value in chosen.items() if _has(contender.loss, axis)}
+        place: Place = {DATA: name, LOSS: contender.title, **axes, SEED: seed}
+        trial = {**values, "data": path, "seed": seed, "loss": contender.loss.model_dump()}
+        for setting, value in {**contender.settings, **axes}.items():
+            trial = put(trial, setting, value)
         planned.setdefault(tuple(place.items()), Planned(RunSettings.build(trial), place))
     for one in planned.values():
         check_door(one.settings)
@@ -93,6 +93,17 @@ def short(dimension: str) -> str:
         ('temperature', 'data')
     """
     return dimension.rpartition(".")[2].replace("_", " ")
+
+
+def _contenders(study: Study) -> list[Contender]:
+    """Read the losses of a study; what is varied for all cannot be set for one."""
+    contenders = parse_contenders(study.losses)
+    for one in contenders:
+        for name in one.settings:
+            if name in (*study.dimensions, SEED):
+                message = f"{name} varies within the study {study.name}; it cannot be set for {one.loss.title} alone."
+                raise ConfigError(message)
+    return contenders
 
 
 def _under_protocol(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,30 @@
 """What a study can show of a trial: its test metrics, what its loss counted of pairs, and its time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 from typing import Any, Literal
 
+from labelcontrast.evaluation.hierarchical.metrics import HIERARCHICAL_METRICS
 from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.reports.tables import title_of
 from labelcontrast.run.reporting import COUNTED
 from labelcontrast.studies.engine.store import Record
+
+LEVELS = 3
+"""Levels of a hierarchy, from the roots on, that can be shown."""
+OF_A_LEVEL = (
+    ("micro_f1", "micro-F1", "Of the labels of the level alone."),
+    ("macro_f1", "macro-F1", "Of the labels of the level alone."),
+    ("accuracy", "accuracy", "Share of the examples with labels of the level whose own are predicted exactly."),
+)
+OF_NEIGHBOURS = (
+    ("map", "retrieval mAP", "How early, by cosine, the test examples come that share a label of it."),
+    ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label of it."),
+    ("precision_at_10", "precision@10", "Share of the ten nearest test examples that share a label of it."),
+    ("nmi", "NMI", "Normalised mutual information of clusters by k-means and the label sets of it."),
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +37,8 @@ class Quantity:
     better: Literal["higher", "lower"] | None
     """Which way is better; None where it is neither."""
     meaning: str
+    path: tuple[str | int, ...] = ()
+    """Where the result has it, if not among the test metrics; where a step is missing, it was not measured."""
     by_epoch: bool = False
     """The record has it for every epoch; a table shows the mean over them."""
 
@@ -45,6 +63,23 @@ def _counted(name: str, unit: str, meaning: str) -> Quantity:
     return Quantity(name, COUNTED[name], unit, None, meaning, by_epoch=True)
 
 
+def _over_hierarchy() -> Iterator[Quantity]:
+    """What predictions come to over a hierarchy, and embeddings on seen and on unseen leaves."""
+    for one in HIERARCHICAL_METRICS.values():
+        unit = "steps" if one.name == "tree_distance_of_errors" else "%"
+        path = ("hierarchy", "test", one.name)
+        yield Quantity(one.name, title_of(one.name), unit, one.better, one.meaning, path)
+    for level, (name, title, meaning) in product(range(LEVELS), OF_A_LEVEL):
+        place = ("hierarchy", "test", "levels", level, name)
+        yield Quantity(f"level_{level}_{name}", f"level {level} {title}", "%", "higher", meaning, place)
+    for name, title, meaning in OF_NEIGHBOURS:
+        alone = f"unseen leaves {title}"
+        yield Quantity(f"unseen_leaves_{name}", alone, "%", "higher", meaning, ("hierarchy", "unseen_leaves", name))
+        for which, level in product(("seen", "unseen"), range(LEVELS)):
+            head, there = f"{which} leaves, level {level} {title}", ("hierarchy", which, level, name)
+            yield Quantity(f"{which}_level_{level}_{name}", head, "%", "higher", meaning, there)
+
+
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
@@ -54,6 +89,7 @@ QUANTITIES = {
         _counted("anchors_without_positives", "%", "Share of anchors of a batch that nothing attracts."),
         _counted("similarity_of_positives", "", "Mean cosine of pairs that attract."),
         _counted("similarity_of_negatives", "", "Mean cosine of pairs that do not."),
+        *_over_hierarchy(),
         Quantity("seconds", "time of a run", "s", "lower", "From reading the data to the last metric."),
     )
 }
@@ -67,10 +103,24 @@ def measure(record: Record, name: str) -> float | None:
     if name in METRICS:
         value: float | None = result["metrics"]["test"][name]
         return value
+    path = QUANTITIES[name].path
+    if path:
+        return _follow(result, path)
     if name == "seconds":
         return float(sum(result["seconds"].values()))
     course = measure_epochs(record, name)
     return fmean(course) if course else None
+
+
+def _follow(result: Mapping[str, Any], path: Sequence[str | int]) -> float | None:
+    """Go down a result, step by step; None where there is no such step."""
+    found: Any = result
+    for step in path:
+        try:
+            found = found[step]
+        except LookupError:
+            return None
+    return None if found is None else float(found)
 
 
 def measure_epochs(record: Record, name: str) -> list[float]:

@@ -47,7 +47,7 @@ class Study(Settings):
     source: str = ""
     """The published table or figure that it repeats."""
     losses: tuple[str, ...] = Field(min_length=1)
-    """Each as in ``compare``: a name with parameters behind colons."""
+    """Each as in ``compare``: a name with parameters behind colons; and among them, with a dot, settings of its own."""
     seeds: int = Field(default=3, ge=1)
     """Runs of each combination; the seeds count from 0."""
     grid: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)

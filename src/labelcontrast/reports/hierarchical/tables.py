@@ -1,0 +1,69 @@
+"""The tables of a run over a hierarchy: its measures, each level, and retrieval on seen and unseen leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labelcontrast.reports.tables import Cell, Table, title_of, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Level = Mapping[str, float | None]
+
+
+def measures_table(metrics: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Table:
+    """Tabulate the measures over the hierarchy, a row a part of the data.
+
+    Example:
+        >>> measures_table({"test": {"hierarchical_f1": 0.5, "tree_distance_of_errors": 2.0}},
+        ...                ["hierarchical_f1", "tree_distance_of_errors"]).rows
+        ((Cell(text='test', best=False), Cell(text='50.00', best=False), Cell(text='2.00', best=False)),)
+    """
+    rows = [(Cell(part), *_cells(one, names)) for part, one in metrics.items()]
+    return Table(("over the hierarchy", *map(title_of, names)), tuple(rows))
+
+
+def level_table(levels: Sequence[Level]) -> Table:
+    """Tabulate the levels, from the roots on.
+
+    Example:
+        >>> level_table([{"nodes": 3, "micro_f1": 0.5, "macro_f1": 0.25, "accuracy": None}]).rows[0][1:3]
+        (Cell(text='3', best=False), Cell(text='50.00', best=False))
+    """
+    names = ("micro_f1", "macro_f1", "accuracy")
+    rows = [
+        (Cell(_name(place, len(levels))), Cell(f"{one['nodes']:,}"), *_cells(one, names))
+        for place, one in enumerate(levels)
+    ]
+    return Table(("level", "nodes", *map(title_of, names)), tuple(rows))
+
+
+def retrieval_table(groups: Mapping[str, Sequence[Level]]) -> Table:
+    """Tabulate retrieval and clusters of embeddings, the levels of one group after those of the other.
+
+    A group of one row is named alone.
+
+    Example:
+        >>> found = {"map": 0.5, "precision_at_1": 1.0, "precision_at_10": 0.5, "nmi": 0.25}
+        >>> [row[0].text for row in retrieval_table({"seen": [found, found], "unseen leaves": [found]}).rows]
+        ['seen, level 0', 'seen, level 1', 'unseen leaves']
+    """
+    names = ("map", "precision_at_1", "precision_at_10", "nmi")
+    rows = [
+        (Cell(group if len(levels) == 1 else f"{group}, level {place}"), *_cells(one, names))
+        for group, levels in groups.items()
+        for place, one in enumerate(levels)
+    ]
+    return Table(("embeddings", *map(title_of, names)), tuple(rows))
+
+
+def _cells(values: Mapping[str, float | None], names: Sequence[str]) -> list[Cell]:
+    """Write some values."""
+    return [Cell(written(name, values[name])) for name in names]
+
+
+def _name(level: int, levels: int) -> str:
+    """Name a level by its number, and what is at either end."""
+    ends = {0: " (roots)", levels - 1: " (deepest)"} if levels > 1 else {}
+    return f"{level}{ends.get(level, '')}"

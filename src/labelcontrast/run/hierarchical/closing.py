@@ -1,0 +1,108 @@
+"""Examples under a hierarchy: each with all labels above its own, and those of some leaves kept for later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Bool
+from scipy.sparse import csr_array, vstack
+
+from labelcontrast.config.sections import Hierarchy as Wanted
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.cells.label_values import PRESENT
+from labelcontrast.data.readers.rows import listed
+from labelcontrast.data.splitting.splits import Splits, warn
+from labelcontrast.errors import ConfigError
+from labelcontrast.evaluation.hierarchical.unseen import hold_out_leaves
+from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.run.hierarchical.tree import LabelTree
+
+Rows: TypeAlias = Bool[np.ndarray, " examples"]
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Test examples of leaves that training does not see."""
+
+    examples: Examples
+    labels: csr_array
+    """[examples, nodes], closed."""
+    tree: LabelTree
+    """With the leaves that are held out."""
+    held: tuple[str, ...]
+    """Their names."""
+
+
+def close_splits(splits: Splits, tree: LabelTree) -> Splits:
+    """Give every example all nodes above its labels; every node is a label then."""
+    parts = {name: _closed(part, splits.vocabulary, tree) for name, part in splits.parts.items()}
+    return _with(splits, parts, tree.nodes.vocabulary)
+
+
+def hold_out(splits: Splits, tree: LabelTree, wanted: Wanted, *, seed: int) -> tuple[Splits, Unseen]:
+    """Take the examples of some leaves out of every part; those of the test part are kept apart.
+
+    Args:
+        splits: the data.
+        tree: over their labels.
+        wanted: the share of the leaves, and the level that they are drawn from.
+        seed: of the draw.
+
+    Returns:
+        The splits without the leaves that are held out, and the test examples that have one.
+
+    Raises:
+        ConfigError: there are not two leaves to draw from, or a part would be empty.
+    """
+    closed = {name: tree.close(splits.vocabulary.encode(part.label_sets or [])) for name, part in splits.parts.items()}
+    candidates = vstack(list(closed.values())).toarray()
+    if wanted.hold_out_level is not None:
+        candidates[:, tree.nodes.depths != wanted.hold_out_level] = 0
+    generator = np.random.default_rng(seed)
+    held, _ = hold_out_leaves(candidates, tree.nodes.parents, share=wanted.hold_out, generator=generator)
+    names = tuple(tree.nodes.vocabulary.decode(np.bincount(held, minlength=len(tree.nodes))[None])[0])
+    has = {name: closed[name][:, held].sum(1) > 0 for name in closed}
+    _check_left(has, names)
+    unseen = Unseen(splits.test.select(np.flatnonzero(has["test"])), closed["test"][has["test"]], tree, names)
+    kept = {name: part.select(np.flatnonzero(~has[name])) for name, part in splits.parts.items()}
+    said = f"{len(names)} leaves held out with seed {seed}, and the {sum(map(sum, has.values())):,} examples of them"
+    how = "; ".join(sentence for sentence in (splits.how, said) if sentence)
+    return replace(_with(splits, kept, _left(splits, closed, has)), how=how), unseen
+
+
+def _with(splits: Splits, parts: dict[Part, Examples], vocabulary: LabelVocabulary) -> Splits:
+    """Put other examples and labels in the place of those that were there, with what is to be said of them."""
+    train, val, test = parts["train"], parts["val"], parts["test"]
+    return replace(splits, train=train, val=val, test=test, vocabulary=vocabulary, warnings=warn(parts, vocabulary))
+
+
+def _left(splits: Splits, closed: Mapping[Part, csr_array], has: Mapping[Part, Rows]) -> LabelVocabulary:
+    """Keep the labels that are left an example, and those that had none before."""
+    labels = vstack(list(closed.values()), format="csr").astype(np.int64)
+    gone = (labels.sum(0) > 0) & (labels[~np.concatenate(list(has.values()))].sum(0) == 0)
+    names = splits.vocabulary.names
+    return LabelVocabulary(tuple(name for name, is_gone in zip(names, gone, strict=False) if not is_gone))
+
+
+def _closed(examples: Examples, vocabulary: LabelVocabulary, tree: LabelTree) -> Examples:
+    """Close the label sets of a part, and what they cannot say."""
+    nodes, sets = tree.nodes.vocabulary, examples.label_sets or []
+    if examples.values is None and examples.annotated is None:
+        return replace(examples, label_sets=nodes.decode(tree.close(vocabulary.encode(sets))), label_names=nodes.names)
+    soft = tree.close_soft(vocabulary.encode_values(sets, examples.values, examples.annotated))
+    values = [{nodes.names[node]: float(row[node]) for node in np.flatnonzero((row != 0) & (row != 1))} for row in soft]
+    return replace(
+        examples, label_sets=nodes.decode(soft >= PRESENT), values=values, annotated=None, label_names=nodes.names
+    )
+
+
+def _check_left(has: Mapping[Part, Rows], held: Sequence[str]) -> None:
+    """Refuse to hold out what leaves a part empty, or what no test example has."""
+    for part, rows in has.items():
+        if rows.all():
+            message = f"hierarchy.hold_out leaves no {part} example: all have one of {listed(held, most=5)}."
+            raise ConfigError(message)
+    if not has["test"].any():
+        message = f"hierarchy.hold_out needs test examples of the leaves it holds out: {listed(held, most=5)}."
+        raise ConfigError(message)

@@ -1,0 +1,102 @@
+"""Packs of packs: a positive at each level in the same batch, every example once, and no pack that outgrows a batch."""
+
+from collections import Counter
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from labelcontrast.data.hierarchical_sampling import HierarchicalBatches, join_packs, rarest_parents
+from labelcontrast.data.sampling import Pack
+from labelcontrast.labels.hierarchy import Hierarchy
+
+
+def balanced(branching: int, levels: int) -> Hierarchy:
+    """A tree whose nodes are called by their way from the root: 0, 00, 01, ..."""
+    ways = ["".join(way) for length in range(1, levels + 1) for way in product("012"[:branching], repeat=length)]
+    return Hierarchy.from_parents({way: way[:-1] or None for way in ways})
+
+
+@pytest.mark.parametrize("branching", [2, 3])
+def test_every_anchor_has_a_positive_that_parts_from_it_at_each_level(branching: int) -> None:
+    tree = balanced(branching, 3)
+    own = [tree.names[leaf] for leaf in tree.leaves for _ in range(8)]
+    labels = tree.vocabulary.encode([(leaf,) for leaf in own])
+    batches = list(HierarchicalBatches(labels, tree, np.ones(len(own)), batch_size=16, per_label=2, seed=0))
+    for batch in batches:
+        for anchor in batch:
+            common = {
+                next((level for level in range(3) if own[row][level] != own[anchor][level]), 3)
+                for row in batch
+                if row != anchor
+            }
+            assert {1, 2, 3} <= common
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> tuple[Hierarchy, np.ndarray]:
+    """A graph of up to nine nodes, and examples of up to three of its labels."""
+    above = [draw(st.sets(st.integers(0, node - 1), max_size=2)) if node else set() for node in range(9)]
+    hierarchy = Hierarchy.from_parents({str(node): sorted(map(str, parents)) for node, parents in enumerate(above)})
+    count = draw(st.integers(1, 60))
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    return hierarchy, (random.random((count, 9)) < 0.2).astype(np.uint8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(labelled(), st.integers(2, 20), st.integers(1, 4), st.integers(0, 9))
+def test_every_example_comes_once_and_has_what_partner_there_is(
+    drawn: tuple[Hierarchy, np.ndarray], batch_size: int, per_label: int, seed: int
+) -> None:
+    hierarchy, hot = drawn
+    how = {"batch_size": batch_size, "per_label": per_label, "seed": seed}
+    batches = list(HierarchicalBatches(csr_array(hot), hierarchy, np.ones(len(hot)), **how))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(hot)))
+    pack = min(per_label, batch_size)
+    assert all(len(batch) <= max(batch_size, pack + 1) for batch in batches)
+    closed = hierarchy.close(hot)
+    assert batches == list(HierarchicalBatches(closed, hierarchy, np.ones(len(hot)), **how))
+    if pack < 2:
+        return
+    dense = closed.toarray().astype(int)
+    lonely = [row for batch in batches for row in batch if not (dense[row] @ dense[batch].T > 0).sum() > 1]
+    assert all(not (dense[one] @ dense[other]) for one, other in combinations(lonely, 2))
+
+
+def test_labels_may_be_fewer_than_nodes() -> None:
+    """Two labels whose parent is none of them, with an example each, share a batch for its sake."""
+    tree = Hierarchy.from_parents({"cat": "animal", "oak": "plant", "dog": "animal", "elm": "plant"})
+    batches = HierarchicalBatches(csr_array(np.eye(4)), tree, np.ones(4), batch_size=2, per_label=2, seed=0)
+    assert sorted(map(sorted, batches)) == [[0, 2], [1, 3]]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5)), max_size=20), st.integers(1, 12), st.integers(0, 99))
+def test_packs_find_another_label_where_there_is_one(sizes: list[tuple[int, int]], size: int, seed: int) -> None:
+    times = np.random.default_rng(seed).random(len(sizes)).tolist()
+    rows = iter(range(100))
+    packs = [
+        (label, Pack(time, [next(rows) for _ in range(count)]))
+        for time, (label, count) in zip(times, sizes, strict=True)
+    ]
+    label_of = {row: label for label, pack in packs for row in pack.rows}
+    joined = join_packs(packs, size)
+    assert sorted(row for pack in joined for row in pack.rows) == sorted(label_of)
+    assert all(len(pack.rows) <= size or pack in [given for _, given in packs] for pack in joined)
+    small = Counter(label for label, pack in packs if len(pack.rows) <= size // 2)
+    apart = [pack for pack in joined if len({label_of[row] for row in pack.rows}) == 1 and len(pack.rows) <= size // 2]
+    assert len({label_of[pack.rows[0]] for pack in apart}) <= 1
+    assert len(small) < 2 or len(apart) < sum(small.values()) - 1
+
+
+@settings(deadline=None)
+@given(labelled())
+def test_the_rarest_parent_is_the_first_of_the_fewest(drawn: tuple[Hierarchy, np.ndarray]) -> None:
+    hierarchy, hot = drawn
+    counts = hot.sum(0)
+    above = hierarchy.parents.toarray()
+    expected = [min(np.flatnonzero(row), key=lambda node: counts[node], default=-1) for row in above]
+    assert rarest_parents(hierarchy, counts) == expected

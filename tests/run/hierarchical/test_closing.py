@@ -1,0 +1,75 @@
+"""Examples under a hierarchy: closed, and with leaves held out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.config.settings import RunSettings
+from labelcontrast.errors import ConfigError
+from labelcontrast.run.hierarchical.closing import Unseen
+from labelcontrast.run.material import Data, read_data
+
+ABOVE = {"cat": "animal", "dog": "animal", "owl": "animal", "oak": "plant", "fir": "plant"}
+
+
+def read(path: Path, **hierarchy: object) -> Data:
+    return read_data(RunSettings.build({"data": str(path), "hierarchy": hierarchy}))
+
+
+def test_closed_examples_have_all_that_is_above(living: Path) -> None:
+    given, closed = read(living), read(living, closure=True)
+    assert set(closed.splits.vocabulary.names) == {*given.splits.vocabulary.names, "plant"}
+    assert closed.tree.num_labels == len(closed.tree.nodes) == 7
+    for part in ("train", "val", "test"):
+        for before, after in zip(
+            given.splits.parts[part].label_sets, closed.splits.parts[part].label_sets, strict=True
+        ):
+            assert set(after) == set(before) | {ABOVE[label] for label in before if label in ABOVE}
+
+
+def test_soft_and_unknown_labels_are_closed_too(tmp_path: Path) -> None:
+    labels = np.tile(np.array([[0.25, 0.5, 0], [np.nan, 0, 1], [0, 0, 1]], np.float32), (10, 1))
+    np.savez(tmp_path / "a.npz", X=np.eye(30, dtype=np.float32), Y=labels, label_names=np.array(["cat", "dog", "oak"]))
+    (tmp_path / "own.txt").write_text("animal\n  cat\n  dog\nplant\n  oak\n")
+    closed = read(tmp_path / "a.npz", closure=True, file=str(tmp_path / "own.txt")).splits.train
+    kinds = {
+        (tuple(sorted(own)), str(sorted(values.items())))
+        for own, values in zip(closed.label_sets, closed.values, strict=True)
+    }
+    assert kinds == {
+        (("animal", "dog"), str([("animal", 0.75), ("cat", 0.25), ("dog", 0.5)])),
+        (("oak", "plant"), str([("animal", np.nan), ("cat", np.nan)])),
+        (("oak", "plant"), "[]"),
+    }
+
+
+@pytest.mark.parametrize("closure", [False, True])
+def test_training_sees_no_leaf_that_is_held_out(living: Path, closure: bool) -> None:
+    whole, data = read(living), read(living, closure=closure, hold_out=0.4)
+    unseen = data.unseen
+    assert isinstance(unseen, Unseen)
+    assert len(unseen.held) == 2
+    for part in data.splits.parts.values():
+        assert not any({*own} & {*unseen.held} for own in part.label_sets)
+    assert not {*data.splits.vocabulary.names} & {*unseen.held}
+    assert all({*own} & {*unseen.held} for own in unseen.examples.label_sets)
+    assert len(unseen.examples) + len(data.splits.test) == len(whole.splits.test)
+    names = np.array(unseen.tree.nodes.names)
+    for own, row in zip(unseen.examples.label_sets, unseen.labels.toarray(), strict=True):
+        assert set(names[row > 0]) == set(own) | {ABOVE[label] for label in own if label in ABOVE}
+
+
+def test_leaves_are_drawn_from_the_level_that_is_asked_for_and_by_the_seed(living: Path) -> None:
+    assert read(living, hold_out=0.2, hold_out_level=1).unseen.held == read(living, hold_out=0.2).unseen.held
+    with pytest.raises(ConfigError, match=r"^to hold out leaves, two of them must have an example\. Got 0\.$"):
+        read(living, hold_out=0.2, hold_out_level=0)
+
+
+def test_a_label_whose_examples_are_all_held_out_goes_too(tmp_path: Path) -> None:
+    labels = np.tile(np.array([[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]], np.uint8), (20, 1))
+    names = np.array(["cat", "oak", "animal", "plant", "rain"])
+    np.savez(tmp_path / "a.npz", X=np.eye(60, dtype=np.float32), Y=labels, label_names=names)
+    (tmp_path / "a.json").write_text('{"animal": null, "cat": "animal", "plant": null, "oak": "plant", "rain": null}')
+    data = read(tmp_path / "a.npz", hold_out=0.5, hold_out_level=1, file=str(tmp_path / "a.json"))
+    assert set(data.splits.vocabulary.names) == {*names} - {*data.unseen.held, ABOVE[data.unseen.held[0]]}
