@@ -2,6 +2,9 @@
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from labelcontrast.run.folder import TrainedModel, load_model
 from labelcontrast.run.learning import second_stage
 from labelcontrast.run.material import Listeners
 from labelcontrast.run.prediction import compute_scores
+from labelcontrast.training.fit import LAST
 from labelcontrast.training.history import Epoch, read_history
 
 
@@ -80,6 +84,38 @@ def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path
     resumed = run_experiment(settings, tmp_path / "killed", resume=True, listeners=listeners)
     assert again == [2, 3]
     assert resumed["metrics"] == whole["metrics"]
+
+
+KILLED = """
+import os, signal
+import lightning.pytorch as pl
+from labelcontrast.cli import main
+
+save, saved = pl.Trainer.save_checkpoint, []
+
+def save_and_die(trainer, path, *arguments):
+    save(trainer, path, *arguments)
+    saved.append(path)
+    if len(saved) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+pl.Trainer.save_checkpoint = save_and_die
+main()
+"""
+
+
+def test_sigkill_within_an_epoch_and_resume_give_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
+    values = {"epochs": 1, "batch_size": 32, "checkpoint_minutes": 0.0}
+    settings = build(vectors, training=values)
+    whole = run_experiment(settings, tmp_path / "whole")
+    words = [f"--set=training.{name}={value}" for name, value in values.items()]
+    command = [sys.executable, "-c", KILLED, "train", str(vectors), "--out", str(tmp_path / "killed"), *words]
+    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
+    checkpoint = torch.load(tmp_path / "killed" / LAST, weights_only=True)
+    assert (checkpoint["global_step"], checkpoint["history"]) == (3, [])
+    resumed = run_experiment(settings, tmp_path / "killed", resume=True)
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["validation_score"] == whole["validation_score"]
 
 
 def test_the_second_stage_is_a_training_of_its_own() -> None:

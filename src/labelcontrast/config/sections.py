@@ -104,6 +104,8 @@ class Training(Settings):
     """Arithmetic of the encoder; ``auto`` is bf16 on an accelerator that has it, else 32 bits; a loss is always 32."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation score; by default never."""
+    checkpoint_minutes: float = Field(default=10.0, ge=0)
+    """Time, at least, between the checkpoints within an epoch that a killed run goes on from."""
     views: int = Field(default=1, ge=1)
     """Views of each example that a contrastive loss sees: they differ by the encoder's dropout and by ``augment``."""
     augment: Literal["none", "randaugment"] = "none"
