@@ -76,3 +76,12 @@ def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path
     assert found["neighbours"]["map_macro"] == pytest.approx(expected, abs=0.01)
     assert set(found["purity"]) == set(splits.vocabulary.names)
     assert "mAP of nearest neighbours" in (folder / "report.html").read_text()
+
+
+def test_a_published_probe_has_the_grid_of_the_settings(vectors: Path, tmp_path: Path) -> None:
+    results = []
+    for values in ({}, {"probe_rates": [1.0]}, {"probe_decays": [0.01]}, {"probe_batch_size": 64}):
+        settings = build(vectors, evaluation={"probe": "paper", **values})
+        results.append(run_experiment(settings, tmp_path / "run", resume=bool(results))["metrics"]["test"]["map_macro"])
+    usual, *others = results
+    assert usual not in others

@@ -140,6 +140,13 @@ def test_the_best_length_is_kept(vectors: Path, tmp_path: Path) -> None:
     assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
 
 
+def test_the_last_epoch_is_the_run_s_where_it_shall_be(vectors: Path, tmp_path: Path) -> None:
+    settings = build(vectors, training={"epochs": 3, "keep": "last", "learning_rate": 0.05, "optimiser": "sgd"})
+    result = run_experiment(settings, tmp_path / "run")
+    last = read_history(tmp_path / "run" / "history.csv")[-1]
+    assert (result["best_epoch"], result["validation_score"]) == (3, last.score)
+
+
 def test_each_length_starts_from_the_same_weights(vectors: Path, tmp_path: Path) -> None:
     scores = []
     for name, grid in (("one", [2, 3]), ("other", [3, 2])):

@@ -157,6 +157,17 @@ def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: 
     assert torch.equal(again.head.weight, first.head.weight)
 
 
+def test_the_last_epoch_is_kept_where_it_shall_be(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    kept = []
+    for keep in ("best", "last"):
+        learner = build_learner(settings := Training(epochs=3, keep=keep))
+        learner._score = lambda encoder, head, learner=learner: -float(learner.current_epoch)
+        fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path / keep, settings=settings)
+        kept.append(torch.load(tmp_path / keep / LAST, weights_only=True)["state_dict"]["head.weight"])
+        assert torch.equal(learner.head.weight, kept[-1]) == (keep == "last")
+    assert torch.equal(*kept)
+
+
 def test_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
     learner = build_learner(settings := Training(epochs=50, patience=2))
     scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])

@@ -27,7 +27,7 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
         settings, out, resume=resume, force=force, device=pick_device(), listeners=listeners(settings.training.epochs)
     )
     show(as_text(metrics_table(result["metrics"])))
-    show(f"\nbest epoch {result['best_epoch']}; model in {out}, page in {out / REPORT}")
+    show(f"\nepoch {result['best_epoch']} kept; model in {out}, page in {out / REPORT}")
 
 
 def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, options: Options) -> None:

@@ -86,13 +86,13 @@ def fit(
     progress: bool = False,
     listen: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:
-    """Train until the last epoch or until patience ends, and leave the best epoch's weights in the learner.
+    """Train until the last epoch or until patience ends, and leave the kept epoch's weights in the learner.
 
     Args:
         learner: what is trained.
         batches: the loader of the training batches, as ``training_batches`` makes it.
         folder: ``history.csv`` and ``checkpoints/`` go here; training goes on from a last checkpoint that is there.
-        settings: epochs, precision, clipping, patience, checkpoints and loggers.
+        settings: epochs, precision, clipping, patience, checkpoints, loggers, and whether the best epoch is kept.
         progress: show a progress bar.
         listen: called with every epoch as it ends.
 
@@ -126,8 +126,8 @@ def fit(
             default_root_dir=folder,
         )
         trainer.fit(learner, batches, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    learner.load_state_dict(best["state_dict"])
+    kept = torch.load(folder / (LAST if settings.keep == "last" else BEST), map_location="cpu", weights_only=True)
+    learner.load_state_dict(kept["state_dict"])
     return learner.history
 
 

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from labelcontrast.config.sections import Training
 from labelcontrast.errors import RunError
 from labelcontrast.training.history import Epoch
-from labelcontrast.training.optimiser import build_adamw, rate_factor
+from labelcontrast.training.optimiser import build_optimiser, rate_factor
 from labelcontrast.training.validation import Score
 from labelcontrast.training.views import make_views
 
@@ -31,7 +31,7 @@ class Rates:
 
 
 class Learner(pl.LightningModule):
-    """Encoder, head and loss under AdamW; history, the epoch so far and random streams travel in the checkpoint.
+    """Encoder, head and loss in training; history, the epoch so far and random streams travel in the checkpoint.
 
     The head is a projector under a contrastive loss and a linear layer under a logit loss: here it is what makes the
     loss's first argument out of embeddings.
@@ -88,12 +88,12 @@ class Learner(pl.LightningModule):
         self.note(self.history)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Build AdamW and its schedule over all steps."""
+        """Build the optimiser and its schedule over all steps."""
         rates = [(self.encoder, self._rates.encoder), (self.head, self._rates.head), (self.loss, self._rates.head)]
-        half = self._settings.precision == "16"
-        optimiser = build_adamw(rates, weight_decay=self._settings.weight_decay, fused=not half)
+        wanted, half = self._settings, self._settings.precision == "16"
+        optimiser = build_optimiser(wanted.optimiser, rates, weight_decay=wanted.weight_decay, fused=not half)
         steps = int(self.trainer.estimated_stepping_batches)
-        factor = rate_factor(self._rates.schedule, steps=steps, warmup=self._settings.warmup)
+        factor = rate_factor(self._rates.schedule, steps=steps, warmup=wanted.warmup)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:  # noqa: ARG002
