@@ -149,3 +149,12 @@ def test_a_zero_embedding_does_not_stop_a_run_after_its_training(vectors: Path, 
     found = describe_embeddings(settings, material, features)
     assert 0 <= found["neighbours"]["map_macro"] <= 1
     assert np.isfinite(found["alignment"])
+
+
+def test_a_published_probe_has_the_grid_of_the_settings(vectors: Path, tmp_path: Path) -> None:
+    results = []
+    for values in ({}, {"probe_rates": [1.0]}, {"probe_decays": [0.01]}, {"probe_batch_size": 64}):
+        settings = build(vectors, evaluation={"probe": "paper", **values})
+        results.append(run_experiment(settings, tmp_path / "run", resume=bool(results))["metrics"]["test"]["map_macro"])
+    usual, *others = results
+    assert usual not in others

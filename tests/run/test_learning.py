@@ -2,6 +2,9 @@
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from labelcontrast.run.folder import TrainedModel, load_model
 from labelcontrast.run.learning import second_stage
 from labelcontrast.run.material import Listeners
 from labelcontrast.run.prediction import compute_scores
+from labelcontrast.training.fit import LAST
 from labelcontrast.training.history import Epoch, read_history
 
 
@@ -83,6 +87,38 @@ def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path
     assert resumed["metrics"] == whole["metrics"]
 
 
+KILLED = """
+import os, signal
+import lightning.pytorch as pl
+from labelcontrast.cli import main
+
+save, saved = pl.Trainer.save_checkpoint, []
+
+def save_and_die(trainer, path, *arguments):
+    save(trainer, path, *arguments)
+    saved.append(path)
+    if len(saved) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+pl.Trainer.save_checkpoint = save_and_die
+main()
+"""
+
+
+def test_sigkill_within_an_epoch_and_resume_give_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
+    values = {"epochs": 1, "batch_size": 32, "checkpoint_minutes": 0.0}
+    settings = build(vectors, training=values)
+    whole = run_experiment(settings, tmp_path / "whole")
+    words = [f"--set=training.{name}={value}" for name, value in values.items()]
+    command = [sys.executable, "-c", KILLED, "train", str(vectors), "--out", str(tmp_path / "killed"), *words]
+    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
+    checkpoint = torch.load(tmp_path / "killed" / LAST, weights_only=True)
+    assert (checkpoint["global_step"], checkpoint["history"]) == (3, [])
+    resumed = run_experiment(settings, tmp_path / "killed", resume=True)
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["validation_score"] == whole["validation_score"]
+
+
 def test_the_second_stage_is_a_training_of_its_own() -> None:
     values = {"data": "a", "loss": {"name": "reg", "alpha": 1}, "training": {"epochs": 9, "learning_rate": 0.1}}
     settings = second_stage(RunSettings.build({**values, "finetuning": {"epochs": 3, "loss": "zlpr"}}))
@@ -103,6 +139,13 @@ def test_the_best_length_is_kept(vectors: Path, tmp_path: Path) -> None:
     assert read_history(tmp_path / "run" / "history.csv") == histories[best]
     model = load_model(tmp_path / "run")
     assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
+
+
+def test_the_last_epoch_is_the_run_s_where_it_shall_be(vectors: Path, tmp_path: Path) -> None:
+    settings = build(vectors, training={"epochs": 3, "keep": "last", "learning_rate": 0.05, "optimiser": "sgd"})
+    result = run_experiment(settings, tmp_path / "run")
+    last = read_history(tmp_path / "run" / "history.csv")[-1]
+    assert (result["best_epoch"], result["validation_score"]) == (3, last.score)
 
 
 def test_each_length_starts_from_the_same_weights(vectors: Path, tmp_path: Path) -> None:

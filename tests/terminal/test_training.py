@@ -19,7 +19,7 @@ def test_training_tells_on_standard_error_and_shows_on_standard_output(
     assert "epoch 1/2   loss" in err
     assert "168 train, 24 val, 48 test; 5 labels" in err
     assert (
-        out.splitlines()[-1] == f"best epoch 2; model in {tmp_path / 'run'}, page in {tmp_path / 'run' / 'report.html'}"
+        out.splitlines()[-1] == f"epoch 2 kept; model in {tmp_path / 'run'}, page in {tmp_path / 'run' / 'report.html'}"
     )
 
 

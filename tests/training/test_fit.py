@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from torch import Tensor, nn
 
 from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared, training_batches
@@ -17,6 +20,23 @@ Build = Callable[..., Learner]
 
 class Killed(Exception):
     """Stands for SIGKILL between two epochs."""
+
+
+class Counting(nn.BCEWithLogitsLoss):
+    """A loss that counts something that differs from step to step, and is killed after so many."""
+
+    diagnostics: ClassVar[dict[str, Tensor]] = {}
+
+    def __init__(self, steps: int | None) -> None:
+        super().__init__()
+        self.done, self._steps = 0, steps
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002  the name of its base
+        if self.done == self._steps:
+            raise Killed
+        self.done += 1
+        self.diagnostics = {"spread": input.detach().std()}
+        return super().forward(input, target)
 
 
 def run(build: Build, prepared: Prepared, folder: Path, settings: Training, **options: object) -> Learner:
@@ -60,6 +80,51 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
         assert torch.equal(resumed.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize(("killed_at", "per_label"), [(1, None), (5, None), (8, 2)])
+def test_a_run_killed_within_an_epoch_goes_on_there(
+    prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int, per_label: int | None
+) -> None:
+    settings = Training(epochs=3, checkpoint_minutes=0)
+
+    def run(name: str, *, steps: int | None = None) -> tuple[Learner, int]:
+        loss = Counting(steps)
+        learner = build_learner(settings, loss=loss)
+        batches = training_batches(prepared, batch_size=8, seed=0, per_label=per_label)
+        assert len(batches) == 5
+        try:
+            fit(learner, batches, folder=tmp_path / name, settings=settings)
+        except Killed:
+            assert steps is not None
+        return learner, loss.done
+
+    whole, everything = run("whole")
+    run("killed", steps=killed_at)
+    torch.manual_seed(99)
+    resumed, rest = run("killed")
+    assert (everything, rest) == (15, 15 - killed_at)
+    assert outcome(resumed.history) == outcome(whole.history)
+    assert [epoch.diagnostics for epoch in resumed.history] == [epoch.diagnostics for epoch in whole.history]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_checkpoint_within_an_epoch_waits_for_its_time(
+    prepared: Prepared, build_learner: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    save = pl.Trainer.save_checkpoint
+
+    def noted(trainer: pl.Trainer, path: Path, *arguments: Any, **named: Any) -> None:
+        written.append(trainer.global_step)
+        save(trainer, path, *arguments, **named)
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", noted)
+    for minutes, expected in ((0, [1, 2, 3, 4, 5, 5]), (10, [5, 5])):
+        run(build_learner, prepared, tmp_path / str(minutes), Training(epochs=1, checkpoint_minutes=minutes))
+        assert written == expected  # at an epoch's end, the best and the last
+        written.clear()
+
+
 def test_what_is_resumed_is_the_last_epoch_and_not_the_best(
     prepared: Prepared, build_learner: Build, tmp_path: Path
 ) -> None:
@@ -90,6 +155,17 @@ def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: 
     again = run(build_learner, prepared, tmp_path, settings, listen=heard.append)
     assert heard == []
     assert torch.equal(again.head.weight, first.head.weight)
+
+
+def test_the_last_epoch_is_kept_where_it_shall_be(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    kept = []
+    for keep in ("best", "last"):
+        learner = build_learner(settings := Training(epochs=3, keep=keep))
+        learner._score = lambda encoder, head, learner=learner: -float(learner.current_epoch)
+        fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path / keep, settings=settings)
+        kept.append(torch.load(tmp_path / keep / LAST, weights_only=True)["state_dict"]["head.weight"])
+        assert torch.equal(learner.head.weight, kept[-1]) == (keep == "last")
+    assert torch.equal(*kept)
 
 
 def test_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:

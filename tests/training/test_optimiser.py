@@ -1,4 +1,4 @@
-"""AdamW's groups and the schedule, against what the protocol says."""
+"""The optimiser's groups and the schedule, against what the protocol says."""
 
 import math
 
@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from labelcontrast.training.optimiser import build_adamw, rate_factor
+from labelcontrast.training.optimiser import build_optimiser, rate_factor
 
 
 def test_biases_and_norms_are_not_decayed() -> None:
     encoder = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2), nn.LayerNorm(2))
     head = nn.Linear(2, 3)
-    optimiser = build_adamw([(encoder, 0.1), (head, 0.2), (nn.ReLU(), 0.3)], weight_decay=0.5, fused=True)
+    optimiser = build_optimiser("adamw", [(encoder, 0.1), (head, 0.2), (nn.ReLU(), 0.3)], weight_decay=0.5, fused=True)
     settings = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
     decayed = {(encoder, "0.weight"), (encoder, "2.weight"), (head, "weight")}
     for module, rate in ((encoder, 0.1), (head, 0.2)):
@@ -24,7 +24,7 @@ def test_biases_and_norms_are_not_decayed() -> None:
 
 def test_a_frozen_parameter_is_left_out() -> None:
     head = nn.Linear(2, 3).requires_grad_(requires_grad=False)
-    optimiser = build_adamw([(nn.Linear(2, 2), 0.1), (head, 0.1)], weight_decay=0.1, fused=True)
+    optimiser = build_optimiser("adamw", [(nn.Linear(2, 2), 0.1), (head, 0.1)], weight_decay=0.1, fused=True)
     assert sum(len(group["params"]) for group in optimiser.param_groups) == 2
 
 
@@ -44,10 +44,24 @@ def test_the_fused_step_is_the_plain_one() -> None:
     for fused in (False, True):
         torch.manual_seed(0)
         layer = nn.Linear(3, 2)
-        optimiser = build_adamw([(layer, 0.1)], weight_decay=0.1, fused=fused)
+        optimiser = build_optimiser("adamw", [(layer, 0.1)], weight_decay=0.1, fused=fused)
         for _ in range(3):
             layer(torch.ones(4, 3)).pow(2).sum().backward()
             optimiser.step()
             optimiser.zero_grad()
         results.append(layer.weight.detach().clone())
     torch.testing.assert_close(*results)
+
+
+def test_sgd_is_the_formula() -> None:
+    layer = nn.Linear(1, 1)
+    nn.init.ones_(layer.weight)
+    optimiser = build_optimiser("sgd", [(layer, 0.1)], weight_decay=0.5, fused=True)
+    weight, velocity = 1.0, 0.0
+    for _ in range(3):
+        layer(torch.full((1, 1), 2.0)).sum().backward()  # the gradient of the weight is 2
+        optimiser.step()
+        optimiser.zero_grad()
+        velocity = 0.9 * velocity + 2 + 0.5 * weight
+        weight -= 0.1 * velocity
+        assert layer.weight.detach().item() == pytest.approx(weight)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 Scalar = bool | int | float | str
 EMBEDDED_ENCODERS = ("auto", "hashed", "convnet", "mlp")
@@ -111,12 +111,14 @@ class Training(Settings):
     """Numbers of epochs to train a logit loss for, one after the other; the best on validation is kept."""
     batch_size: int = Field(default=64, ge=1)
     """Examples a step; a contrastive loss needs at least two, and likes many."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """``sgd`` has a momentum of 0.9, and wants a larger learning rate."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """Peak rate of AdamW; by default 5e-5 for a pretrained encoder, 1e-3 for an embedded one or on a frozen one."""
+    """Peak rate; by default 5e-5 for a pretrained encoder, 1e-3 for an embedded one or on a frozen one."""
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Peak rate of projector, linear head and prototypes; by default the same as the encoder's."""
     weight_decay: float = Field(default=0.01, ge=0)
-    """Decoupled decay of all weights but biases and norms."""
+    """Decay of all weights but biases and norms; decoupled from the gradient under AdamW."""
     schedule: Literal["auto", "cosine", "linear"] = "auto"
     """Decay after the warm-up; ``auto`` is cosine for a contrastive loss and linear for a logit loss."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
@@ -125,8 +127,12 @@ class Training(Settings):
     """Largest global norm of the gradient."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """Arithmetic of the encoder; ``auto`` is bf16 on an accelerator that has it, else 32 bits; a loss is always 32."""
+    keep: Literal["best", "last"] = "best"
+    """Whose weights are kept: those of the epoch with the best validation score, or of the last one."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after so many epochs without a better validation score; by default never."""
+    checkpoint_minutes: float = Field(default=10.0, ge=0)
+    """Time, at least, between the checkpoints within an epoch that a killed run goes on from."""
     views: int = Field(default=1, ge=1)
     """Views of each example that a contrastive loss sees: they differ by the encoder's dropout and by ``augment``."""
     augment: Literal["none", "randaugment"] = "none"
@@ -159,6 +165,12 @@ class Evaluation(Settings):
 
     probe: Literal["newton", "paper", "released"] = "newton"
     """How embeddings are read off: at the optimum a label; as published; or as the released code does it."""
+    probe_rates: tuple[PositiveFloat, ...] = ()
+    """Peak rates that a published probe chooses from for each label; by default those of its protocol."""
+    probe_decays: tuple[NonNegativeFloat, ...] = ()
+    """Weight decays that it chooses from; by default those of its protocol."""
+    probe_batch_size: int | None = Field(default=None, ge=1)
+    """Examples a step of it; by default as its protocol has it, 256."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """How probabilities are mapped, for each label, to how often they are right on validation; before thresholds."""
     threshold: Literal["global", "fixed", "per_label", "per_level", "top_k", "expected_f1"] = "global"

@@ -35,9 +35,11 @@ def read_off(
     """Take the linear head that was trained, or fit a linear probe on the frozen features."""
     if learned.classifier is not None:
         return learned.classifier
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator, wanted = torch.Generator().manual_seed(settings.seed), settings.evaluation
+    grid = {"rates": wanted.probe_rates, "decays": wanted.probe_decays, "batch_size": wanted.probe_batch_size}
+    changes = {name: value for name, value in grid.items() if value}
     parts = features["train"], labels["train"], features["val"], labels["val"]
-    return fit_probe(settings.evaluation.probe, *parts, generator=generator)
+    return fit_probe(wanted.probe, *parts, generator=generator, changes=changes)
 
 
 def judge(

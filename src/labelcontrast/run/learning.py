@@ -39,16 +39,13 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a training leaves beside the encoder's weights: the best epoch's head, and the history."""
+    """What a training leaves beside the encoder's weights: the kept epoch's head, and the history."""
 
     classifier: nn.Linear | None
     """A linear head that was trained with the encoder; none under a contrastive loss alone."""
     history: list[Epoch]
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch whose weights are kept."""
-        return max(self.history, key=lambda epoch: epoch.score)
+    kept: Epoch
+    """The epoch whose weights these are: the best one, or the last where the settings say so."""
 
 
 def learn(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Learned:
@@ -57,7 +54,7 @@ def learn(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
     Args:
         settings: of the run.
         kind: of its loss.
-        lesson: the encoder, which has the best epoch's weights afterwards, and what it is trained on.
+        lesson: the encoder, which has the kept epoch's weights afterwards, and what it is trained on.
         folder: where histories and checkpoints go.
     """
     if kind == "logit" and settings.training.epoch_grid:
@@ -78,7 +75,7 @@ def second_stage(settings: RunSettings) -> RunSettings:
 
 
 def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Learned:
-    """Train encoder and head once, from the start or from the last checkpoint; the best epoch is kept."""
+    """Train encoder and head once, from the start or from the last checkpoint; the best epoch is kept, or the last."""
     # Lightning takes seconds to import; bad data are refused before.
     from labelcontrast.training.fit import fit
     from labelcontrast.training.learner import Learner, Rates
@@ -106,7 +103,8 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
     )
     history = fit(learner, batches, folder=folder, settings=training, progress=lesson.bar, listen=lesson.listen)
     learner.cpu()
-    return Learned(objective.classifier, history)
+    kept = history[-1] if training.keep == "last" else max(history, key=lambda epoch: epoch.score)
+    return Learned(objective.classifier, history, kept)
 
 
 def _best_length(settings: RunSettings, lesson: Lesson, folder: Path) -> Learned:
@@ -121,8 +119,8 @@ def _best_length(settings: RunSettings, lesson: Lesson, folder: Path) -> Learned
                 settings.model_copy(update={"training": training}), "logit", lesson, folder / f"epochs-{epochs}"
             )
 
-    scores = {epochs: train_for(epochs).best.score for epochs in settings.training.epoch_grid}
-    # The training that is there ends at once, with the weights of its best epoch.
+    scores = {epochs: train_for(epochs).kept.score for epochs in settings.training.epoch_grid}
+    # The training that is there ends at once, with the weights that it kept.
     learned = train_for(max(scores, key=scores.__getitem__))
     write_history(folder / HISTORY, learned.history)
     return learned

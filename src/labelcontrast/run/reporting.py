@@ -86,7 +86,7 @@ def summarise_run(folder: Path) -> RunSummary:
         metrics=result["metrics"],
         facts=[
             *_facts(result),
-            ("best epoch", result["best_epoch"]),
+            ("epoch kept", result["best_epoch"]),
             *_embedding_facts(result.get("representation", {})),
         ],
         per_label=read_json(folder / PER_LABEL),

@@ -22,7 +22,7 @@ Encoder = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training examples, at most.")]
 BatchSize = Annotated[int | None, typer.Option(help="Examples a step.")]
-LearningRate = Annotated[float | None, typer.Option(help="Peak rate of AdamW.")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak rate of the optimiser.")]
 Precision = Annotated[str | None, typer.Option(help="auto, 32, bf16 or 16.")]
 TextColumn = Annotated[str | None, typer.Option(help="The column of the texts, where it is not found by looking.")]
 ImageColumn = Annotated[str | None, typer.Option(help="The column of the pictures' paths.")]

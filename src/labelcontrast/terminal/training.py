@@ -33,7 +33,7 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
         show_hierarchy({part: found[part] for part in result["metrics"]}, levels_of="test")
         if groups := retrieval_groups(found):
             show("\n" + as_text(retrieval_table(groups)))
-    show(f"\nbest epoch {result['best_epoch']}; model in {out}, page in {out / REPORT}")
+    show(f"\nepoch {result['best_epoch']} kept; model in {out}, page in {out / REPORT}")
 
 
 def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, options: Options) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from labelcontrast.config.sections import Training
+from labelcontrast.data.sampling import SeededBatches
 from labelcontrast.files import whole_file
 from labelcontrast.training.history import HISTORY, Epoch, write_history
 from labelcontrast.training.learner import Learner
@@ -39,6 +41,42 @@ class WholeCheckpoints(TorchCheckpointIO):
             file.write(packed.getbuffer())
 
 
+class Interim(Callback):
+    """Brings the last checkpoint up to date within an epoch, with the place in the batches; resumed, goes on there."""
+
+    def __init__(self, sampler: SeededBatches, path: Path, *, minutes: float) -> None:
+        self._sampler, self._path, self._seconds = sampler, path, 60 * minutes
+        self._place: dict[str, int] | None = None
+
+    def state_dict(self) -> dict[str, int]:
+        """Say where the sampler is; nothing is fetched ahead, so what was drawn has been trained on."""
+        return self._sampler.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Remember where the sampler was."""
+        self._place = state_dict
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Go there; not before, since the steps of the schedule are counted on the first epoch."""
+        if self._place:
+            self._sampler.load_state_dict(self._place)
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ANN401, ARG002
+        batch: Any,  # noqa: ANN401, ARG002
+        batch_idx: int,
+    ) -> None:
+        """Save when it is time; after an epoch's last batch its validation is still to come, and then a checkpoint."""
+        within = batch_idx + 1 < trainer.num_training_batches
+        if within and time.monotonic() - self._saved > self._seconds:
+            trainer.save_checkpoint(self._path)
+            self._saved = time.monotonic()
+
+
 def fit(
     learner: Learner,
     batches: DataLoader[Any],
@@ -48,13 +86,13 @@ def fit(
     progress: bool = False,
     listen: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:
-    """Train until the last epoch or until patience ends, and leave the best epoch's weights in the learner.
+    """Train until the last epoch or until patience ends, and leave the kept epoch's weights in the learner.
 
     Args:
         learner: what is trained.
-        batches: the loader of the training batches.
+        batches: the loader of the training batches, as ``training_batches`` makes it.
         folder: ``history.csv`` and ``checkpoints/`` go here; training goes on from a last checkpoint that is there.
-        settings: epochs, precision, clipping, patience and loggers.
+        settings: epochs, precision, clipping, patience, checkpoints, loggers, and whether the best epoch is kept.
         progress: show a progress bar.
         listen: called with every epoch as it ends.
 
@@ -71,12 +109,16 @@ def fit(
 
     learner.note = note
     last = folder / LAST
+    sampler: Any = batches.batch_sampler
     with quiet():
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             devices=1,
             precision=resolve_precision(settings.precision),
-            callbacks=_callbacks(folder, settings.patience),
+            callbacks=[
+                Interim(sampler, last, minutes=settings.checkpoint_minutes),
+                *_callbacks(folder, settings.patience),
+            ],
             plugins=[WholeCheckpoints()],
             logger=build_loggers(settings.loggers, folder) or False,
             enable_progress_bar=progress,
@@ -84,8 +126,8 @@ def fit(
             default_root_dir=folder,
         )
         trainer.fit(learner, batches, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    learner.load_state_dict(best["state_dict"])
+    kept = torch.load(folder / (LAST if settings.keep == "last" else BEST), map_location="cpu", weights_only=True)
+    learner.load_state_dict(kept["state_dict"])
     return learner.history
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from labelcontrast.config.sections import Training
 from labelcontrast.errors import RunError
 from labelcontrast.training.history import Epoch
-from labelcontrast.training.optimiser import build_adamw, rate_factor
+from labelcontrast.training.optimiser import build_optimiser, rate_factor
 from labelcontrast.training.validation import Score
 from labelcontrast.training.views import make_views
 
@@ -31,7 +31,7 @@ class Rates:
 
 
 class Learner(pl.LightningModule):
-    """Encoder, head and loss under AdamW; the history and the random streams travel in the checkpoint.
+    """Encoder, head and loss in training; history, the epoch so far and random streams travel in the checkpoint.
 
     The head is a projector under a contrastive loss and a linear layer under a logit loss: here it is what makes the
     loss's first argument out of embeddings.
@@ -62,19 +62,18 @@ class Learner(pl.LightningModule):
         return value
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:  # noqa: ARG002
-        """Begin an epoch with its first batch, with the random streams where a killed run left it."""
-        if batch_idx:
-            return
-        self._started = time.monotonic()
-        self._losses: list[Tensor] = []
-        self._counted: list[Mapping[str, Tensor]] = []
+        """Begin an epoch with its first batch; and a run, with the random streams where a killed one left them."""
+        if batch_idx == 0:
+            self._started = time.monotonic()
+            self._losses: list[Tensor | float] = []
+            self._counted: list[Mapping[str, Tensor | float]] = []
         if self._streams:
             set_random_streams(self._streams)
             self._streams = []
 
     def on_train_epoch_end(self) -> None:
         """Judge the epoch and write it into the history."""
-        loss = float(torch.stack(self._losses).mean())
+        loss = _float32(self._losses).mean().item()
         if not math.isfinite(loss):
             message = f"the training loss became {loss} in epoch {self.current_epoch + 1}; try a smaller learning_rate."
             raise RunError(message)
@@ -82,19 +81,19 @@ class Learner(pl.LightningModule):
             score = self._score(self.encoder, self.head)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         names = self._counted[0]
-        counted = {name: float(torch.stack([step[name] for step in self._counted]).nanmean()) for name in names}
+        counted = {name: _float32(step[name] for step in self._counted).nanmean().item() for name in names}
         record = Epoch(self.current_epoch + 1, loss, score, rate, time.monotonic() - self._started, counted)
         self.history.append(record)
         self.log_dict({"loss": loss, "score": score, "learning_rate": rate, **counted})
         self.note(self.history)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Build AdamW and its schedule over all steps."""
+        """Build the optimiser and its schedule over all steps."""
         rates = [(self.encoder, self._rates.encoder), (self.head, self._rates.head), (self.loss, self._rates.head)]
-        half = self._settings.precision == "16"
-        optimiser = build_adamw(rates, weight_decay=self._settings.weight_decay, fused=not half)
+        wanted, half = self._settings, self._settings.precision == "16"
+        optimiser = build_optimiser(wanted.optimiser, rates, weight_decay=wanted.weight_decay, fused=not half)
         steps = int(self.trainer.estimated_stepping_batches)
-        factor = rate_factor(self._rates.schedule, steps=steps, warmup=self._settings.warmup)
+        factor = rate_factor(self._rates.schedule, steps=steps, warmup=wanted.warmup)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:  # noqa: ARG002
@@ -102,14 +101,27 @@ class Learner(pl.LightningModule):
         nn.utils.clip_grad_norm_(self.parameters(), self._settings.clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Pack the history and the random streams."""
+        """Pack the history, the epoch so far and the random streams."""
         checkpoint["history"] = [asdict(epoch) for epoch in self.history]
+        checkpoint["so_far"] = {
+            "losses": [float(value) for value in self._losses],
+            "counted": [{name: float(value) for name, value in step.items()} for step in self._counted],
+            "seconds": time.monotonic() - self._started,
+        }
         checkpoint["streams"] = random_streams()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Unpack them."""
         self.history = [Epoch(**epoch) for epoch in checkpoint["history"]]
+        so_far = checkpoint["so_far"]
+        self._losses, self._counted = so_far["losses"], so_far["counted"]
+        self._started = time.monotonic() - so_far["seconds"]
         self._streams = checkpoint["streams"]
+
+
+def _float32(values: Iterable[Tensor | float]) -> Tensor:
+    """Line up numbers, each a tensor on some device or read from a checkpoint."""
+    return torch.tensor([float(value) for value in values])
 
 
 def random_streams() -> list[Tensor]:

@@ -1,5 +1,7 @@
 """The door: every name gives what its own function gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,3 +27,15 @@ def test_the_others_are_the_published_protocols(problem, name, heads: int) -> No
     direct = fit_published_probe(*parts, protocol=PROTOCOLS[name], generator=torch.Generator().manual_seed(3))
     assert torch.equal(chosen.weight, direct.weight)
     assert len(chosen.weight) == heads
+
+
+def test_the_grid_of_a_published_probe_can_be_another(problem) -> None:
+    features, labels = problem
+    parts = features[:200], labels[:200], features[200:], labels[200:]
+    changes = {"rates": (1.0,), "decays": (0.01,), "batch_size": 64}
+    chosen = fit_probe("paper", *parts, generator=torch.Generator().manual_seed(3), changes=changes)
+    protocol = replace(PROTOCOLS["paper"], **changes)
+    direct = fit_published_probe(*parts, protocol=protocol, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(chosen.weight, direct.weight)
+    usual = fit_probe("paper", *parts, generator=torch.Generator().manual_seed(3))
+    assert not torch.equal(chosen.weight, usual.weight)

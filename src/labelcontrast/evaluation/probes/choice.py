@@ -1,6 +1,9 @@
 """One door to the probes: a name in, a classifier out."""
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +24,7 @@ def fit_probe(
     val_labels: Shaped[np.ndarray, "val labels"],
     *,
     generator: torch.Generator,
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Classifier:
     """Fit a probe on frozen features.
 
@@ -31,6 +35,7 @@ def fit_probe(
         val_features: Features to choose on how each label is fitted.
         val_labels: What is true of them, in the same way.
         generator: What the published probe draws with; the convex optimum draws nothing.
+        changes: Fields of the published probe's ``Protocol`` that shall be other than it has them.
 
     Raises:
         LabelShapeError: Features and labels have different lengths, or there is no example.
@@ -44,6 +49,6 @@ def fit_probe(
     """
     parts = train_features, train_labels, val_features, val_labels
     if name != "newton":
-        return fit_published_probe(*parts, protocol=PROTOCOLS[name], generator=generator)
+        return fit_published_probe(*parts, protocol=replace(PROTOCOLS[name], **changes), generator=generator)
     probe = fit_linear_probe(*parts)
     return build_classifier(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))

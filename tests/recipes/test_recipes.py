@@ -1,0 +1,153 @@
+"""Every recipe says what the study's tables say, and trains on a tiny set in the format of its data."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from official_sets import HELD_OUT, LABELS, TRAIN, WRITERS
+
+from labelcontrast.config.files import read_settings
+from labelcontrast.config.settings import RunSettings
+from labelcontrast.run.door import check_door
+from labelcontrast.run.judging import read_off
+from labelcontrast.run.learning import learn
+from labelcontrast.run.material import Listeners, gather
+from labelcontrast.training.features import compute_features
+
+ROOT = Path(__file__).parents[2]
+RECIPES = {str(path.relative_to(ROOT / "recipes")): path for path in sorted((ROOT / "recipes").rglob("*.toml"))}
+PICTURES, TEXTS = ("voc2007", "coco2014", "nuswide"), ("aapd", "rcv1", "bgc")
+SMALL = {"tweets": "texts", "newswire": "texts", "words": "texts", "photographs": "pictures", "products": "pictures"}
+SMALL |= {"vectors": "vectors"}
+SIZES = {"paper/rcv1": (51, 9, 20), "paper-small/rcv1": (13, 9, 20), "small": (42, 6, 12)}
+SIZES |= {f"paper/{name}": (TRAIN, HELD_OUT // 2, HELD_OUT // 2) for name in PICTURES}
+SIZES |= {f"paper-small/{name}": (TRAIN // 5, HELD_OUT // 2, HELD_OUT // 2) for name in PICTURES}
+SIZES |= {f"paper/{name}": (TRAIN, HELD_OUT, HELD_OUT) for name in ("aapd", "bgc")}
+SIZES |= {"paper-small/aapd": (5, 20, 20), "paper-small/bgc": (6, 20, 20)}
+
+TRIED, SHORT, LONG = {5e-5, 2e-5}, (0.1, 0.01, 1e-4), (1.0, 0.1, 0.01, 1e-4, 1e-6)
+# Table 6: epochs, learning rates, batch sizes, optimiser; learning rates, weight decays, batch size of the probe.
+CONTRASTIVE = {
+    "paper/voc2007": ({10}, {0.003}, {64}, "adamw", (1.0, 0.1), SHORT, 64),
+    "paper/coco2014": ({10}, {0.01}, {64}, "sgd", (1.0, 0.1), SHORT, 64),
+    "paper/nuswide": ({10}, {0.01}, {64}, "adamw", (1.0, 0.1), SHORT, 64),
+    "paper/aapd": ({320, 640}, TRIED, {256}, "adamw", (1.0, 0.1), LONG, 256),
+    "paper/rcv1": ({320}, TRIED, {256}, "adamw", (1.0, 0.1), SHORT, 256),
+    "paper/bgc": ({320, 640}, TRIED, {256}, "adamw", (1.0, 0.1), LONG, 256),
+    "paper-small/aapd": ({320, 640}, TRIED, {128, 256}, "adamw", (1.0,), (0.01,), 256),
+    "paper-small/rcv1": ({320, 640}, TRIED, {128, 256}, "adamw", (1.0,), (0.01,), 256),
+    "paper-small/bgc": ({320, 640}, TRIED, {128, 256}, "adamw", (1.0,), (0.01,), 256),
+}
+# Table 5: epochs, learning rates, batch sizes, optimiser.
+LOGIT = {
+    "voc2007": ((5, 10, 20), {0.003}, {64}, "sgd"),
+    "coco2014": ((5, 10, 20), {0.01}, {64}, "sgd"),
+    "nuswide": ((5, 10, 20), {0.01}, {64}, "sgd"),
+    "aapd": ((10, 40, 80, 160), TRIED, {32, 64}, "adamw"),
+    "rcv1": ((10, 40, 80, 160), TRIED, {32, 64}, "adamw"),
+    "bgc": ((10, 40, 80, 160), TRIED, {32, 64}, "adamw"),
+}
+
+
+def recipe(name: str) -> RunSettings:
+    return RunSettings.build({"data": "somewhere", **read_settings(RECIPES[name])})
+
+
+def of_the_paper(family: str) -> list[str]:
+    return [f"{size}/{family}/{name}.toml" for size in ("paper", "paper-small") for name in (*PICTURES, *TEXTS)]
+
+
+def test_there_is_a_recipe_for_every_set_and_family_and_no_other() -> None:
+    small = [f"small/{name}.toml" for name in SMALL]
+    assert sorted(RECIPES) == sorted([*of_the_paper("contrastive"), *of_the_paper("logit"), *small])
+
+
+@pytest.mark.parametrize("name", of_the_paper("contrastive"))
+def test_a_contrastive_recipe_is_a_row_of_table_6(name: str) -> None:
+    settings = recipe(name)
+    training, evaluation = settings.training, settings.evaluation
+    row = name.replace("contrastive/", "").removesuffix(".toml")
+    row = row if row in CONTRASTIVE else row.replace("paper-small", "paper")  # no row of its own: the full set's
+    epochs, rates, sizes, optimiser, *probe = CONTRASTIVE[row]
+    assert training.epochs in epochs
+    assert training.learning_rate in rates
+    assert training.batch_size in sizes
+    assert training.optimiser == optimiser
+    assert [evaluation.probe_rates, evaluation.probe_decays, evaluation.probe_batch_size] == probe
+    assert settings.loss.model_dump(exclude_none=True) == {"name": "reg", "temperature": 0.1, "alpha": 0.0}
+    assert (training.schedule, training.keep, training.views) == ("cosine", "last", 1)
+    assert (training.projection_dim, evaluation.probe, evaluation.threshold) == (256, "paper", "fixed")
+
+
+@pytest.mark.parametrize("name", of_the_paper("logit"))
+def test_a_logit_recipe_is_a_row_of_table_5(name: str) -> None:
+    settings = recipe(name)
+    training = settings.training
+    epochs, rates, sizes, optimiser = LOGIT[Path(name).stem]
+    assert training.epoch_grid == epochs
+    assert training.learning_rate in rates
+    assert training.batch_size in sizes
+    assert training.optimiser == optimiser
+    assert (settings.loss.title, training.schedule, training.keep) == ("bce", "linear", "best")
+    assert settings.evaluation.threshold == "fixed"
+
+
+@pytest.mark.parametrize("name", [*of_the_paper("contrastive"), *of_the_paper("logit")])
+def test_a_recipe_of_the_paper_says_what_section_5_says_of_its_kind(name: str) -> None:
+    settings = recipe(name)
+    training, encoder, small = settings.training, settings.encoder, name.startswith("paper-small")
+    assert (training.warmup, training.clip, training.precision) == (0.05, 1.0, "16")
+    assert (training.weight_decay, training.sampler) == (0.01, "shuffled")
+    if Path(name).stem in PICTURES:
+        assert (encoder.name, encoder.image_size) == ("timm:resnet50.tv_in1k", 224)
+        assert (training.augment, settings.protocol) == ("randaugment", "paper-small" if small else "paper")
+    else:
+        assert (encoder.name, encoder.pooling, encoder.max_length) == ("roberta-base", "cls", 220)
+        assert (training.augment, settings.train_fraction < 1) == ("none", small)
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {name: tmp_path_factory.mktemp(name) for name in WRITERS}
+    for name, write in WRITERS.items():
+        write(folders[name])
+    return folders
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_one_epoch_on_a_tiny_set(
+    name: str, sets: dict[str, Path], stand_ins: dict[str, Path], augmented: list[int], tmp_path: Path
+) -> None:
+    values: Any = read_settings(RECIPES[name])
+    kind, stem = name.partition("/")[0], Path(name).stem
+    values["data"] = str(sets[SMALL.get(stem, stem)])
+    values["encoder"]["name"] = str(stand_ins.get(values["encoder"]["name"], values["encoder"]["name"]))
+    values["training"] |= {"epochs": 1} | ({"epoch_grid": [1]} if "epoch_grid" in values["training"] else {})
+    settings = RunSettings.build(values)
+    wanted = settings.encoder
+    torch.manual_seed(0)
+    material = gather(settings)
+    assert tuple(map(len, material.prepared.values())) == SIZES.get(f"{kind}/{stem}", SIZES.get(kind))
+    encoder: Any = material.encoder
+    if wanted.image_size:
+        assert (encoder.look.height, encoder.look.width) == (wanted.image_size, wanted.image_size)
+    if wanted.pooling:
+        assert (encoder.pooling, encoder.max_length) == (wanted.pooling, wanted.max_length)
+    before = compute_features(encoder, material.prepared["test"])
+    learned = learn(settings, check_door(settings), material.lesson(Listeners()), tmp_path)
+    assert math.isfinite(learned.kept.loss)
+    assert bool(augmented) == (settings.training.augment == "randaugment")
+    features = {part: compute_features(encoder, prepared) for part, prepared in material.prepared.items()}
+    assert not torch.equal(features["test"], before)
+    arrays = {part: values.numpy() for part, values in features.items()}
+    classifier = read_off(settings, learned, material.labels, arrays)
+    assert classifier(features["test"]).shape == (len(features["test"]), len(LABELS) if stem != "voc2007" else 20)
+
+
+def test_the_page_names_every_recipe_and_none_that_is_not_there() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    named = re.findall(r"recipes/(\S+?\.toml)", page)
+    assert set(named) == set(RECIPES)
