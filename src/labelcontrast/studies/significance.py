@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
 from labelcontrast.studies.statistics import Difference, compare, holm, permute_examples, permute_seeds

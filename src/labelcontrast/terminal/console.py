@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 
 from labelcontrast.allocator import keep_freed_memory
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.reports.tables import Cell, Table, percent, title_of
 from labelcontrast.run.material import Listeners
 from labelcontrast.training.history import Epoch

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, diags_array, vstack
 
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.evaluation.hierarchical.distances import Distances, lowest
-from labelcontrast.evaluation.metrics.measures import Metric
+from labelcontrast.evaluation.metrics.catalogue import Metric
 
 Integers = Integer[np.ndarray, " pairs"]
 Predictions = Shaped[np.ndarray, "examples labels"]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from labelcontrast.evaluation.metrics.measures import METRICS
-from labelcontrast.reports.tables import title_of
-from labelcontrast.run.reporting import COUNTED
+from labelcontrast.evaluation.metrics.catalogue import METRICS
+from labelcontrast.reports.tables import COUNTED, title_of
 from labelcontrast.studies.engine.store import Record
 
 
