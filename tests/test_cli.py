@@ -107,11 +107,25 @@ def test_help_is_quick_and_imports_no_torch(tmp_path: Path) -> None:
         ),
         (["train", "a.csv"], "Missing option '--out'"),
         (["compare", "a.csv", "--out", "x", "--losses", "bce,rge"], "there is no loss 'rge' (did you mean \"reg\"?)"),
+        (["study", "lossess", "a.csv", "--out", "x"], "there is no study 'lossess' (did you mean \"losses\"?)"),
+        (
+            ["study", "losses", "a.csv", "--out", "x", "--losses", "bce,rge"],
+            "there is no loss 'rge' (did you mean \"reg\"?)",
+        ),
+        (
+            ["study", "losses", "a.csv", "--out", "x", "--set", "trainig.epochs=1"],
+            'unknown setting "trainig" (did you mean "training"?)',
+        ),
+        (
+            ["study", "alpha", "a.csv", "--out", "x", "--set", "seed=1"],
+            "seed varies within the study alpha; it cannot be set for all its trials.",
+        ),
+        (["study", "losses", "a.csv", "--out", "x", "--config", "no.toml"], "no.toml: no such file"),
         (["trian"], "No such command 'trian'. Did you mean 'train'"),
     ],
 )
 def test_a_refused_argument_is_one_line_without_torch(tmp_path: Path, arguments: list[str], message: str) -> None:
-    code = "import sys; sys.modules['torch'] = None; from labelcontrast.cli import main; main()"
+    code = "import sys; sys.modules |= {'torch': None, 'numpy': None}; from labelcontrast.cli import main; main()"
     words = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert message in refused(Result(done.returncode, done.stdout, done.stderr))

@@ -1,11 +1,12 @@
 """A file is whole or not there."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from labelcontrast.errors import RunError
-from labelcontrast.files import whole_file, write_text
+from labelcontrast.files import whole_file, write_json, write_text
 
 
 def test_an_interrupted_write_leaves_the_older_file(tmp_path: Path) -> None:
@@ -33,3 +34,8 @@ def test_a_full_disk_is_one_line_of_our_family(tmp_path: Path) -> None:
     ):
         full.write(b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"map": float("nan"), "rows": [1.5, float("inf")]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"map": None, "rows": [1.5, None]}

@@ -17,6 +17,7 @@ from labelcontrast.terminal.options import (
     Force,
     ImageColumn,
     Input,
+    Jobs,
     LabelColumn,
     LearningRate,
     Loss,
@@ -29,6 +30,7 @@ from labelcontrast.terminal.options import (
     build_settings,
     chosen_loss,
     common,
+    read_values,
 )
 
 app = typer.Typer(
@@ -123,6 +125,7 @@ def compare(
     precision: Precision = None,
     assignments: Assignments = None,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the models, not only results.")] = False,
+    jobs: Jobs = 1,
     resume: Resume = False,
     force: Force = False,
 ) -> None:
@@ -138,7 +141,7 @@ def compare(
     from labelcontrast.studies.comparison import Options
     from labelcontrast.terminal.training import print_comparison
 
-    options = Options(seeds=seeds, baseline=baseline, keep_weights=keep_weights, resume=resume, force=force)
+    options = Options(seeds=seeds, baseline=baseline, keep_weights=keep_weights, jobs=jobs, resume=resume, force=force)
     print_comparison(settings, entries, out, options)
 
 
@@ -150,7 +153,7 @@ def study(
     out: Out,
     losses: Annotated[str | None, typer.Option(help="Other losses than the study's, as in compare.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each combination; by default the study's.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")] = 1,
+    jobs: Jobs = 1,
     store: Annotated[Path | None, typer.Option(help="Share trials with other studies in this folder.")] = None,
     config: Config = None,
     assignments: Assignments = None,
@@ -158,13 +161,16 @@ def study(
     force: Force = False,
 ) -> None:
     """Run a grid of trials on DATA under one protocol, and draw the table and the figures of a question."""
-    from labelcontrast.studies.declared.running import Options
+    from labelcontrast.studies.declared.plan import plan_study
     from labelcontrast.studies.declared.study import find_study
-    from labelcontrast.terminal.training import print_study
 
     chosen = find_study(name).narrowed(losses=losses, seeds=seeds, assignments=assignments or [])
-    options = Options(jobs=jobs, store=store, resume=resume, force=force)
-    print_study(chosen, data, out, options, config=config, assignments=assignments or [])
+    settings = read_values(config, [one for one in assignments or [] if not chosen.varies(one)])
+    plan_study(chosen, data, settings)
+    from labelcontrast.studies.declared.running import Options
+    from labelcontrast.terminal.training import print_study
+
+    print_study(chosen, data, settings, out, Options(jobs=jobs, store=store, resume=resume, force=force))
 
 
 @app.command()

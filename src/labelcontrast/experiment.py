@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.files import read_json, write_json
 from labelcontrast.run.door import check_door
 from labelcontrast.run.folder import (
     CONFIG,
@@ -22,10 +23,8 @@ from labelcontrast.run.folder import (
     is_finished,
     load_settings,
     make_room,
-    read_json,
     reopen,
     save_model,
-    write_json,
 )
 from labelcontrast.run.judging import describe_embeddings, draw_map, judge, judge_unseen, read_off
 from labelcontrast.run.learning import learn

@@ -1,10 +1,12 @@
 """Files that are whole or not there: written under a temporary name, then renamed."""
 
+import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from labelcontrast.errors import RunError
 
@@ -57,3 +59,22 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
+    """Write JSON that a person can read, whole or not at all; what is no number becomes null."""
+    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """Read JSON."""
+    return json.loads(path.read_text())
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Put null in the place of NaN and infinity, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

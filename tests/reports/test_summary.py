@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from labelcontrast.evaluation.metrics.measures import METRICS, compute_metrics, per_label_table
+from labelcontrast.evaluation.metrics.catalogue import METRICS
+from labelcontrast.evaluation.metrics.measures import compute_metrics, per_label_table
 from labelcontrast.reports.pages import write_run_report
 from labelcontrast.reports.summary import RunSummary
 

@@ -1,6 +1,5 @@
 """The run folder: claimed before anything is done, written whole, read back to the bit, with no pickle."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.files import read_json, write_json
 from labelcontrast.run.folder import (
     claim,
     drop_weights,
@@ -17,9 +17,7 @@ from labelcontrast.run.folder import (
     load_settings,
     load_training_labels,
     make_room,
-    read_json,
     save_model,
-    write_json,
 )
 
 Runs = dict[str, Path]
@@ -117,11 +115,6 @@ def test_weights_that_fit_other_labels_are_damage(copied: Path) -> None:
     write_json(copied / "labels.json", labels[:-1])
     with pytest.raises(RunError, match="is damaged: 4 labels, 5 thresholds and 5 rows of weights"):
         load_model(copied)
-
-
-def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"map": float("nan"), "rows": [1.5, float("inf")]})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"map": None, "rows": [1.5, None]}
 
 
 def test_assets_that_cannot_be_written_are_one_line(finished_runs: Runs, tmp_path: Path, monkeypatch) -> None:

@@ -14,7 +14,8 @@ from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.thresholds.calibration import calibration_errors, reliability
 from labelcontrast.experiment import run_experiment
-from labelcontrast.run.folder import load_model, read_json
+from labelcontrast.files import read_json
+from labelcontrast.run.folder import load_model
 from labelcontrast.run.judging import describe_embeddings
 from labelcontrast.run.material import gather
 from labelcontrast.run.prediction import compute_scores

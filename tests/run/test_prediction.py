@@ -11,8 +11,9 @@ from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
 from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import DataError, EncoderError, LabelError
+from labelcontrast.files import read_json
 from labelcontrast.run import prediction
-from labelcontrast.run.folder import TrainedModel, load_model, load_training_labels, read_json
+from labelcontrast.run.folder import TrainedModel, load_model, load_training_labels
 from labelcontrast.run.prediction import as_table, compute_scores, embed, evaluate, predict
 
 

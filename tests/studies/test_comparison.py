@@ -1,24 +1,47 @@
 """A comparison: one table, nothing done twice, failures shown, another protocol refused."""
 
 import json
+import pickle
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.resampling import RESAMPLED
 from labelcontrast.reports.tables import as_text, comparison_table
 from labelcontrast.run.material import Listeners
 from labelcontrast.run.reporting import compared_losses, over_hierarchy, write_report
-from labelcontrast.studies.comparison import Options, run_comparison
+from labelcontrast.studies import comparison
+from labelcontrast.studies.comparison import Options, plan_comparison, run_comparison
+from labelcontrast.studies.engine.workers import run_trials
+from labelcontrast.studies.grid import parse_loss
 
 
 @pytest.fixture
 def settings(vectors: Path) -> RunSettings:
     return RunSettings.build({"data": str(vectors), "training": {"epochs": 2, "batch_size": 64}})
+
+
+def test_every_loss_with_every_seed_seed_by_seed(tmp_path: Path) -> None:
+    losses = [Loss(name="bce"), Loss(name="reg", alpha=1), parse_loss("zlpr+0.5*reg:alpha=1")]
+    prints = {"data": "abc", "encoder": None}
+    trials = plan_comparison(RunSettings(data="a.csv"), losses, 2, tmp_path, prints)
+    assert [trial.title for trial in trials[2:4]] == ["zlpr+0.5*reg alpha=1, seed 0", "bce, seed 1"]
+    assert [trial.folder.relative_to(tmp_path).as_posix() for trial in trials[:3]] == [
+        "runs/bce-seed0",
+        "runs/reg-alpha-1-seed0",
+        "runs/zlpr-0.5-reg-alpha-1-seed0",
+    ]
+    assert len({trial.folder for trial in trials}) == len({trial.key for trial in trials}) == 6
+    assert trials[1].settings.loss.parameters == {"alpha": 1}
+    other = plan_comparison(RunSettings(data="b.csv"), losses, 2, tmp_path, {**prints, "data": "other"})
+    assert not {trial.key for trial in other} & {trial.key for trial in trials}
 
 
 def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -> None:
@@ -98,3 +121,63 @@ def test_another_protocol_is_refused_and_force_starts_anew(settings: RunSettings
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     with pytest.raises(RunError, match="is not empty and is not a comparison"):
         run_comparison(settings, losses, tmp_path / "mine", Options(force=True))
+
+
+def test_what_failed_is_tried_again_and_what_was_removed_too(settings: RunSettings, tmp_path: Path) -> None:
+    losses, out = [Loss(name="bce")], tmp_path / "out"
+    once = Options(seeds=1, baseline=False)
+    run_comparison(settings, losses, out, once)
+    record = next((out / "trials").glob("*.json"))
+    shutil.rmtree(out / "runs" / "bce-seed0")
+    run_comparison(settings, losses, out, replace(once, resume=True))
+    assert (out / "runs" / "bce-seed0" / "metrics.json").exists()
+    record.write_text(json.dumps({"title": "bce", "error": "the disk was full.", "seconds": 0}))
+    table = run_comparison(settings, losses, out, replace(once, resume=True))
+    assert table.rows[0][-2].text == "1"
+
+
+def test_losses_that_are_the_same_run_once(settings: RunSettings, tmp_path: Path) -> None:
+    heard: list[str] = []
+    losses = [Loss(name="reg"), Loss(name="reg", temperature=0.1)]
+    options = Options(seeds=1, baseline=False)
+    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Listeners(say=heard.append))
+    assert [row[0].text for row in table.rows] == ["reg", "reg temperature=0.1"]
+    assert [cell.text for cell in table.rows[0][1:]] == [cell.text for cell in table.rows[1][1:]]
+    assert "[1/1] reg, seed 0" in heard
+    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["reg-seed0"]
+
+
+def test_data_that_have_changed_since_are_refused(settings: RunSettings, vectors: Path, tmp_path: Path) -> None:
+    data = tmp_path / "mine.npz"
+    shutil.copy(vectors, data)
+    settings = settings.model_copy(update={"data": str(data)})
+    losses, out = [Loss(name="bce")], tmp_path / "out"
+    run_comparison(settings, losses, out, Options(seeds=1, baseline=False))
+    with np.load(vectors) as arrays:
+        np.savez(data, **{**arrays, "X": arrays["X"] + 1})
+    with pytest.raises(
+        ConfigError, match=r"^the data have changed since \S+ was begun; a comparison has one protocol\.$"
+    ):
+        run_comparison(settings, losses, out, Options(seeds=1, resume=True))
+
+
+def test_several_processes_share_the_runs_and_the_table_is_written_here(
+    settings: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    asked: list[int] = []
+
+    def in_this_process(trials, store, perform, *, jobs, tell) -> None:
+        asked.append(jobs)
+        assert perform.listeners is None
+        run_trials(trials, store, pickle.loads(pickle.dumps(perform)), jobs=1, tell=tell)
+
+    monkeypatch.setattr(comparison, "run_trials", in_this_process)
+    losses = [Loss(name="bce"), Loss(name="proto", temperature=1e-9)]
+    options = Options(seeds=1, baseline=False, jobs=2)
+    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Listeners(say=heard.append))
+    assert asked == [2]
+    assert [row[-2].text for row in table.rows] == ["1", "0 of 1"]
+    assert heard[-3:-1] == ["[1/2] bce, seed 0", "[2/2] proto temperature=1e-09, seed 0"]
+    assert heard[-1].startswith("proto temperature=1e-09, seed 0 failed: temperature must be")
+    assert "proto temperature=1e-09" in (tmp_path / "out" / "report.html").read_text()

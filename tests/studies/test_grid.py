@@ -1,25 +1,9 @@
-"""The grid of a comparison: which runs, in which order, under which names."""
+"""Losses as a line names them: read, written again, refused."""
 
 import pytest
 
-from labelcontrast.config.sections import Loss
-from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError
-from labelcontrast.studies.grid import build_grid, parse_contenders, parse_loss, parse_losses
-
-
-def test_every_loss_with_every_seed_seed_by_seed() -> None:
-    settings = RunSettings(data="a.csv")
-    trials = build_grid(settings, [Loss(name="bce"), Loss(name="reg", alpha=1)], seeds=2)
-    assert [(trial.name, trial.settings.seed) for trial in trials] == [
-        ("bce", 0),
-        ("reg alpha=1", 0),
-        ("bce", 1),
-        ("reg alpha=1", 1),
-    ]
-    assert len({trial.folder for trial in trials}) == 4
-    assert trials[1].folder == "reg-alpha-1-seed0"
-    assert trials[1].settings.loss.parameters == {"alpha": 1}
+from labelcontrast.studies.grid import parse_contenders, parse_loss, parse_losses
 
 
 @pytest.mark.parametrize(
@@ -36,11 +20,6 @@ def test_every_loss_with_every_seed_seed_by_seed() -> None:
 def test_a_loss_is_read_with_its_parameters_and_with_what_stands_beside_it(entry: str, title: str) -> None:
     assert parse_loss(entry).title == title
     assert parse_loss(title.replace(" ", ":")) == parse_loss(entry)
-
-
-def test_the_folder_of_a_joint_loss_is_a_plain_name() -> None:
-    trial = build_grid(RunSettings(data="a.csv"), [parse_loss("zlpr+0.5*reg:alpha=1")], seeds=1)[0]
-    assert trial.folder == "zlpr-0.5-reg-alpha-1-seed0"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.resampling import RESAMPLED, resampled_metrics
 from labelcontrast.studies import significance

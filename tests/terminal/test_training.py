@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.run.folder import write_json
+from labelcontrast.files import write_json
 from labelcontrast.terminal.training import print_ranks, print_training
 
 

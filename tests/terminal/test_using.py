@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.evaluation.metrics.measures import DETAILS
+from labelcontrast.files import read_json
 from labelcontrast.reports.tables import percent
-from labelcontrast.run.folder import read_json
 from labelcontrast.terminal.using import print_evaluation, write_predictions
 
 

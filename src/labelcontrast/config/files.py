@@ -1,4 +1,4 @@
-"""Settings from a TOML file, and single ones set over them by a dotted name."""
+"""Settings from a TOML file, and single ones by a dotted name: set over them, or all of them named so."""
 
 import tomllib
 from pathlib import Path
@@ -56,6 +56,19 @@ def put(values: dict[str, Any], key: str, value: object) -> dict[str, Any]:
         message = f'"{section}" in "{key}" is a value, not a section.'
         raise ConfigError(message)
     return values | {section: put(inner, rest, value)}
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name every field by its dotted path.
+
+    Example:
+        >>> flatten({"seed": 0, "loss": {"name": "reg"}})
+        {'seed': 0, 'loss.name': 'reg'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def read_value(text: str) -> Any:  # noqa: ANN401

@@ -41,6 +41,13 @@ TITLES = {
 }
 STEPS = frozenset(["tree_distance_of_errors"])
 """What is no share and stands in a table as it is: it counts steps."""
+COUNTED = {
+    "anchors_without_positives": "anchors without a positive",
+    "similarity_of_positives": "similarity of positives",
+    "similarity_of_negatives": "similarity of negatives",
+    "positives_pushed_away": "positives pushed more than pulled",
+}
+"""How the page names what a contrastive loss counts of its pairs."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]
     """Tabulate losses by metrics, with the number of finished runs and the seconds that one takes.
 
     Example:
-        >>> from labelcontrast.evaluation.metrics.measures import METRICS
+        >>> from labelcontrast.evaluation.metrics.catalogue import METRICS
         >>> from labelcontrast.reports.summary import ComparedLoss
         >>> losses = [ComparedLoss(name="bce", metrics={"micro_f1": [0.61, 0.63]}, seconds=[40, 42]),
         ...           ComparedLoss(name="reg", metrics={"micro_f1": [0.64, 0.65]}, seconds=[50, 54])]

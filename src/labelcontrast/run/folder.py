@@ -20,12 +20,9 @@ finetuning/         history and checkpoints of a second stage
 epochs-N/           those of each number of epochs, where several were tried
 """
 
-import json
-import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -33,7 +30,7 @@ from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from torch import Tensor
 
-from labelcontrast.config.files import read_settings
+from labelcontrast.config.files import flatten, read_settings
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
@@ -42,7 +39,7 @@ from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
 from labelcontrast.evaluation.thresholds.calibration import Calibration
 from labelcontrast.evaluation.thresholds.rules import Thresholds
-from labelcontrast.files import whole_file, write_text
+from labelcontrast.files import read_json, whole_file, write_json
 from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.run.hierarchical.decoder import Decoder
@@ -210,16 +207,6 @@ def load_settings(folder: Path) -> RunSettings:
     return RunSettings.build(read_settings(folder / CONFIG))
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
-    """Write JSON that a person can read, whole or not at all; what is no number becomes null."""
-    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:  # noqa: ANN401
-    """Read JSON."""
-    return json.loads(path.read_text())
-
-
 def _what_it_is(folder: Path) -> str:
     """Say why there is no model in a folder."""
     if not (folder / CONFIG).exists():
@@ -229,28 +216,6 @@ def _what_it_is(folder: Path) -> str:
         if is_finished(folder)
         else "is not finished; train --resume goes on"
     )
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name every field by its dotted path.
-
-    Example:
-        >>> flatten({"seed": 0, "loss": {"name": "reg"}})
-        {'seed': 0, 'loss.name': 'reg'}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """Put null in the place of NaN and infinity, which JSON does not know."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

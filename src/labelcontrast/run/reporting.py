@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from labelcontrast.config.files import flatten
 from labelcontrast.errors import RunError
-from labelcontrast.evaluation.metrics.measures import METRICS, Metric
+from labelcontrast.evaluation.metrics.catalogue import METRICS, Metric
 from labelcontrast.evaluation.thresholds.rules import Thresholds
+from labelcontrast.files import read_json
 from labelcontrast.reports.pages import write_comparison_report, write_model_card, write_run_report
 from labelcontrast.reports.summary import (
     ComparedLoss,
@@ -21,17 +23,15 @@ from labelcontrast.reports.summary import (
     HierarchySummary,
     RunSummary,
 )
-from labelcontrast.reports.tables import percent
+from labelcontrast.reports.tables import COUNTED, percent
 from labelcontrast.run.folder import (
     MAP,
     PER_LABEL,
     PER_NODE,
     REPORT,
     THRESHOLDS,
-    flatten,
     is_finished,
     load_settings,
-    read_json,
 )
 from labelcontrast.run.folder import METRICS as METRICS_FILE
 from labelcontrast.run.hierarchical.showing import compared_measures, flat_measures, summarise_hierarchy
@@ -40,13 +40,6 @@ from labelcontrast.training.history import HISTORY, read_history
 CARD, RESULTS = "README.md", "results.json"
 VARIED = ("seed", "loss.name")
 """What a comparison varies from run to run."""
-COUNTED = {
-    "anchors_without_positives": "anchors without a positive",
-    "similarity_of_positives": "similarity of positives",
-    "similarity_of_negatives": "similarity of negatives",
-    "positives_pushed_away": "positives pushed more than pulled",
-}
-"""How the page names what a contrastive loss counts of its pairs."""
 MAPPED_LABELS = 7
 """As many labels of the map have a colour as there are colours that everyone tells apart."""
 

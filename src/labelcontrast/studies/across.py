@@ -6,10 +6,10 @@ from statistics import fmean
 from typing import Any
 
 from labelcontrast.errors import RunError
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.catalogue import METRICS
+from labelcontrast.files import read_json
 from labelcontrast.reports.pages import HEADLINES, write_rank_report
 from labelcontrast.reports.summary import RankedMetric, RankSummary
-from labelcontrast.run.folder import read_json
 from labelcontrast.run.provenance import describe_origin
 from labelcontrast.run.reporting import RESULTS
 from labelcontrast.studies.ranks import Ranking, rank_losses

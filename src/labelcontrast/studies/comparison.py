@@ -1,12 +1,21 @@
 """Several losses with several seeds on the same data under the same protocol, and one table.
 
-A comparison's folder holds ``compare.toml`` (what all runs share), ``runs/`` (a run folder a trial), ``results.json``
-(every number), ``table.md`` and ``report.html``. What is done is not done again.
+compare.toml   what all runs share
+prints.json    of which data and encoder, and of which version of ours, they are runs
+trials/        the store: what each run came to
+runs/          a folder a run
+baseline.json  what the linear model came to, with what it said of the test examples beside it
+results.json   every number
+table.md       the table
+report.html    the page
 """
 
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +23,32 @@ from labelcontrast.config.files import read_settings
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.splitting.splits import Splits
-from labelcontrast.errors import ConfigError, LabelContrastError, RunError
-from labelcontrast.evaluation.metrics.measures import METRICS
-from labelcontrast.experiment import run_experiment
-from labelcontrast.files import write_text
+from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.evaluation.metrics.catalogue import METRICS
+from labelcontrast.files import read_json, write_json, write_text
 from labelcontrast.reports.tables import Table, as_markdown, comparison_table
-from labelcontrast.run.folder import OUTPUTS, drop_weights, is_finished, read_json, write_json
+from labelcontrast.run.folder import OUTPUTS, is_finished
 from labelcontrast.run.material import Listeners, introduce, read_data
 from labelcontrast.run.provenance import describe_origin
-from labelcontrast.run.reporting import RESULTS, compared_losses
+from labelcontrast.run.reporting import RESULTS, compared_losses, write_report
 from labelcontrast.studies.baseline import fit_baseline
-from labelcontrast.studies.grid import Trial, build_grid
+from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
+from labelcontrast.studies.engine.pace import Pace
+from labelcontrast.studies.engine.store import Record, Store
+from labelcontrast.studies.engine.trials import Runner, Trial
+from labelcontrast.studies.engine.workers import Event, Tell, run_trials
 from labelcontrast.studies.significance import Measured, Runs, find_best
 
-SHARED, TABLE, BASELINE = "compare.toml", "table.md", "baseline.json"
+SHARED, PRINTS, TABLE, BASELINE = "compare.toml", "prints.json", "table.md", "baseline.json"
+RUNS, TRIALS = "runs", "trials"
+Prints = dict[str, Any]
+Rows = dict[str, list[dict[str, Any]]]
+CHANGED = {
+    "data": "the data have changed",
+    "encoder": "the encoder's files have changed",
+    "version": "labelcontrast has changed",
+}
+"""What the results depend on beside the settings, and what is said where it is not as it was."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,8 @@ class Options:
     """Add a row for a linear model on what needs no training."""
     keep_weights: bool = False
     """Keep every model; by default only results stay."""
+    jobs: int = 1
+    """Runs at a time, each in a process of its own."""
     resume: bool = False
     """Go on with the comparison that is there; losses and seeds may have been added."""
     force: bool = False
@@ -56,47 +79,71 @@ def run_comparison(
     *,
     listeners: Listeners = Listeners(),  # noqa: B008  frozen
 ) -> Table:
-    """Train every loss with every seed, and write the table after each run.
+    """Train every loss with every seed; results, table and page are written as the runs end.
 
-    A run that fails is shown in the table's place with its one line; the others go on.
+    A run that fails is shown in the table's place with its one line; the others go on. What failed in an earlier
+    command is tried again.
 
     Args:
         settings: what all runs share; their ``loss`` and ``seed`` are not looked at.
         losses: a row each.
         folder: where everything goes.
         options: how it is run.
-        listeners: who hears of progress.
+        listeners: who hears of progress; of epochs, where the runs are in this process.
 
     Returns:
         The table, a row a loss; ``results.json`` holds every number.
 
     Raises:
         RunError: when the folder holds something and neither switch allows it.
-        ConfigError: when the comparison to be resumed had other settings.
+        ConfigError: when the comparison to be resumed had other settings, or was made of something else.
     """
     data = read_data(settings)
-    claim_comparison(folder, settings, resume=options.resume, force=options.force)
+    prints = take_prints(settings)
+    claim_comparison(folder, settings, prints, resume=options.resume, force=options.force)
     for sentence in introduce(data):
         listeners.say(sentence)
     baseline = _baseline(data.splits, folder / BASELINE) if options.baseline else None
-    trials = build_grid(settings, list(losses), options.seeds)
-    rows: dict[str, list[dict[str, Any]]] = {trial.name: [] for trial in trials}
-    for number, trial in enumerate(trials, start=1):
-        listeners.say(f"[{number}/{len(trials)}] {trial.name}, seed {trial.settings.seed}")
-        rows[trial.name].append(_run(trial, folder / "runs" / trial.folder, options, listeners))
-        results = {"baseline": baseline, "rows": rows, "origin": describe_origin()}
-        results["significance"] = find_best(_finished(folder, rows, baseline))
-        write_json(
-            folder / RESULTS,
-            {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True), **results},
+    trials = plan_comparison(settings, losses, options.seeds, folder, prints)
+    store = Store(folder / TRIALS)
+    write = partial(_write, folder, settings, trials, baseline)
+    unique = list({trial.key: trial for trial in reversed(trials)}.values())[::-1]
+    _forget(unique, store)
+    runner = Runner(options.device, keep_weights=options.keep_weights)
+    if options.jobs == 1:
+        runner = replace(runner, listeners=replace(listeners, say=lambda _: None))
+    tell = _teller(unique, store, listeners.say, Pace(write))
+    run_trials(unique, store, runner, jobs=options.jobs, tell=tell)
+    return write()
+
+
+def take_prints(settings: RunSettings) -> Prints:
+    """Say what the results depend on beside the settings."""
+    return {
+        "data": data_print(settings.data),
+        "encoder": encoder_print(settings.encoder.name),
+        "version": version("labelcontrast"),
+    }
+
+
+def plan_comparison(
+    settings: RunSettings, losses: Sequence[Loss], seeds: int, folder: Path, prints: Prints
+) -> list[Trial]:
+    """Plan every loss with the first seed, then every loss with the second, so that a table is there early."""
+    varied = [settings.model_copy(update={"loss": loss, "seed": seed}) for seed in range(seeds) for loss in losses]
+    return [
+        Trial(
+            identify(one, data=prints["data"], encoder=prints["encoder"]),
+            f"{one.loss.title}, seed {one.seed}",
+            one,
+            folder / RUNS / f"{re.sub('[ =+*]', '-', one.loss.title)}-seed{one.seed}",
         )
-        table = comparison_table(compared_losses(folder), list(METRICS.values()))
-        write_text(folder / TABLE, as_markdown(table) + "\n")
-    return table
+        for one in varied
+    ]
 
 
-def claim_comparison(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
-    """Make sure that a comparison may write here, and say in ``compare.toml`` what its runs share."""
+def claim_comparison(folder: Path, settings: RunSettings, prints: Prints, *, resume: bool, force: bool) -> None:
+    """Make sure that a comparison may write here, and keep what its runs share and what they are runs of."""
     shared = settings.model_copy(update={"loss": Loss(), "seed": 0})
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not (folder / SHARED).exists():
@@ -112,23 +159,47 @@ def claim_comparison(folder: Path, settings: RunSettings, *, resume: bool, force
         elif RunSettings.build(read_settings(folder / SHARED)) != shared:
             message = f"{folder / SHARED} has other settings than these; a comparison has one protocol."
             raise ConfigError(message)
+        else:
+            _refuse_other_prints(folder, prints)
     shared.write(folder / SHARED)
+    write_json(folder / PRINTS, prints)
 
 
-def _run(trial: Trial, folder: Path, options: Options, listeners: Listeners) -> dict[str, Any]:
-    """Run one trial, or read what it came to; a refusal is a result too."""
-    done = is_finished(folder)
-    try:
-        quiet = replace(listeners, say=lambda _: None)
-        result = run_experiment(trial.settings, folder, resume=True, device=options.device, listeners=quiet)
-    except LabelContrastError as error:
-        listeners.say(f"failed: {error}")
-        return {"seed": trial.settings.seed, "error": str(error)}
-    if done:
-        listeners.say("done before")
-    elif not options.keep_weights:
-        drop_weights(folder)
-    return {"seed": trial.settings.seed, "folder": f"runs/{folder.name}", **result}
+def _refuse_other_prints(folder: Path, prints: Prints) -> None:
+    """Compare what the runs that are there were made of with what is there now."""
+    before = read_json(folder / PRINTS) if (folder / PRINTS).exists() else {}
+    for name, value in before.items():
+        if value != prints[name]:
+            message = f"{CHANGED[name]} since {folder} was begun; a comparison has one protocol."
+            raise ConfigError(message)
+
+
+def _forget(trials: Sequence[Trial], store: Store) -> None:
+    """Let those run again that failed in an earlier command, or whose folder somebody has removed."""
+    for trial in trials:
+        record = store.read(trial.key)
+        if record and ("error" in record or not is_finished(trial.folder.parent / record["folder"])):
+            store.forget(trial.key)
+
+
+def _teller(trials: Sequence[Trial], store: Store, say: Callable[[str], None], write: Pace) -> Tell:
+    """Say what is done already, what begins and what fails; and let the table be written."""
+    lines = {trial.key: f"[{place}/{len(trials)}] {trial.title}" for place, trial in enumerate(trials, start=1)}
+    for trial in trials:
+        if store.holds(trial.key):
+            say(lines[trial.key])
+            say("done before")
+
+    def tell(event: Event) -> None:
+        if event.kind == "begun":
+            say(lines[event.key])
+            return
+        record = store.read(event.key) or {}
+        if "error" in record:
+            say(f"{record['title']} failed: {record['error']}")
+        write()
+
+    return tell
 
 
 def _baseline(splits: Splits, path: Path) -> dict[str, Any] | None:
@@ -139,7 +210,36 @@ def _baseline(splits: Splits, path: Path) -> dict[str, Any] | None:
     return result
 
 
-def _finished(folder: Path, rows: dict[str, list[dict[str, Any]]], baseline: dict[str, Any] | None) -> Runs:
+def _write(folder: Path, settings: RunSettings, trials: Sequence[Trial], baseline: dict[str, Any] | None) -> Table:
+    """Write every number, the table and the page of the runs that have ended."""
+    rows = _rows(trials, Store(folder / TRIALS))
+    results: dict[str, Any] = {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True)}
+    results |= {"baseline": baseline, "rows": rows, "origin": describe_origin()}
+    results["significance"] = find_best(_finished(folder, rows, baseline))
+    write_json(folder / RESULTS, results)
+    table = comparison_table(compared_losses(folder), list(METRICS.values()))
+    write_text(folder / TABLE, as_markdown(table) + "\n")
+    write_report(folder)
+    return table
+
+
+def _rows(trials: Sequence[Trial], store: Store) -> Rows:
+    """Gather what the runs of each loss came to, a refusal too."""
+    rows: Rows = {trial.settings.loss.title: [] for trial in trials}
+    for trial in trials:
+        record, seed = store.read(trial.key), trial.settings.seed
+        if record is not None:
+            told = {"error": record["error"]} if "error" in record else _result(record)
+            rows[trial.settings.loss.title].append({"seed": seed, **told})
+    return rows
+
+
+def _result(record: Record) -> dict[str, Any]:
+    """Take the result of a finished run, with where its folder is."""
+    return {"folder": f"{RUNS}/{record['folder']}", **record["result"]}
+
+
+def _finished(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs:
     """Gather the runs that can be compared; the baseline draws nothing, so it is the same under every seed."""
     found = {}
     for name, runs in rows.items():

@@ -1,4 +1,4 @@
-"""Which runs a comparison consists of: losses, with parameters, times seeds."""
+"""The losses of a grid, as a line names them: with parameters, and with what stands beside them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,6 @@ from labelcontrast.errors import ConfigError
 # The second loss begins with a letter, as the exponent of 1e+5 does not.
 _JOINT = re.compile(r"(?P<first>.+?)\+((?P<weight>\d*\.?\d+(e-?\d+)?)\*)?(?P<second>[a-z]\w*(:.*)?)")
 _SETTING = re.compile(r"(?P<name>[a-z_]+(\.[a-z_]+)+)=(?P<value>.*)")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One run of a comparison."""
-
-    name: str
-    """The row of the table: the loss and what was set on it."""
-    settings: RunSettings
-
-    @property
-    def folder(self) -> str:
-        """The run's folder below ``runs/``."""
-        return f"{re.sub('[ =+*]', '-', self.name)}-seed{self.settings.seed}"
 
 
 @dataclass(frozen=True)
@@ -97,15 +83,6 @@ def parse_loss(entry: str) -> Loss:
         joint = {**_with_parameters(match["second"]), "weight": float(match["weight"] or 1)}
         values = {**_with_parameters(match["first"]), "joint": joint}
     return RunSettings.build({"data": entry, "loss": values}).loss  # refused as in the settings of a run
-
-
-def build_grid(settings: RunSettings, losses: list[Loss], seeds: int) -> list[Trial]:
-    """Build the runs: every loss with the first seed, then every loss with the second, so a table is there early."""
-    return [
-        Trial(loss.title, settings.model_copy(update={"loss": loss, "seed": seed}))
-        for seed in range(seeds)
-        for loss in losses
-    ]
 
 
 def _refuse_repeats(titles: Sequence[str]) -> None:

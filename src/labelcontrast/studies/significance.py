@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.metrics.counting import known_pairs
-from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
 from labelcontrast.studies.statistics import Difference, compare, holm, permute_examples, permute_seeds

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from labelcontrast.allocator import keep_freed_memory
-from labelcontrast.evaluation.hierarchical.metrics import HIERARCHICAL_METRICS
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS, METRICS
 from labelcontrast.reports.hierarchical.tables import level_table, measures_table
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
 from labelcontrast.run.material import Listeners

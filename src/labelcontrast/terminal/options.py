@@ -28,6 +28,7 @@ TextColumn = Annotated[str | None, typer.Option(help="The column of the texts, w
 ImageColumn = Annotated[str | None, typer.Option(help="The column of the pictures' paths.")]
 LabelColumn = Annotated[str | None, typer.Option(help="The column of the labels.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
 Force = Annotated[bool, typer.Option("--force", help="Remove what a run has left there.")]
 
@@ -54,10 +55,16 @@ def chosen_loss(entry: str | None) -> dict[str, Any] | None:
 
 def build_settings(config: Path | None, given: dict[str, Any], assignments: list[str] | None = None) -> "RunSettings":
     """Build the settings: a file, then the options given, then the single assignments."""
-    from labelcontrast.config.files import override, put, read_settings
     from labelcontrast.config.settings import RunSettings
 
+    return RunSettings.build(read_values(config, assignments or [], given))
+
+
+def read_values(config: Path | None, assignments: list[str], given: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read what of the settings was set, nested and unchecked: in a file, by options, by single assignments."""
+    from labelcontrast.config.files import override, put, read_settings
+
     values = read_settings(config) if config else {}
-    for key, value in given.items():
+    for key, value in (given or {}).items():
         values = values if value is None else put(values, key, value)
-    return RunSettings.build(override(values, assignments or []))
+    return override(values, assignments)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from labelcontrast.config.files import override, read_settings
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.experiment import run_experiment
@@ -12,7 +12,7 @@ from labelcontrast.reports.hierarchical.tables import retrieval_table
 from labelcontrast.reports.tables import Cell, Table, as_text, comparison_table, title_of
 from labelcontrast.run.folder import REPORT
 from labelcontrast.run.hierarchical.showing import retrieval_groups
-from labelcontrast.run.reporting import compared_losses, over_hierarchy, write_report
+from labelcontrast.run.reporting import compared_losses, over_hierarchy
 from labelcontrast.studies.across import rank_comparisons
 from labelcontrast.studies.comparison import Options, run_comparison
 from labelcontrast.studies.declared.running import Options as StudyOptions
@@ -43,29 +43,19 @@ def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, optio
     show("\n" + as_text(table))
     if measures := over_hierarchy(out):
         show("\nover the hierarchy\n" + as_text(comparison_table(compared_losses(out), measures)))
-    show(f"\npage in {write_report(out)}")
+    show(f"\npage in {out / REPORT}")
 
 
 def print_demo(out: Path, *, force: bool) -> None:
     """Run the demo and print the table and what to do next."""
     table = run_demo(out, force=force, device=pick_device(), listeners=listeners(DEMO_EPOCHS))
     show("\n" + as_text(table))
-    show(f"\nThe page with figures: {write_report(out / 'comparison')}")
+    show(f"\nThe page with figures: {out / 'comparison' / REPORT}")
     show("The same on your own file: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
 
 
-def print_study(
-    study: Study,
-    data: list[str],
-    out: Path,
-    options: StudyOptions,
-    *,
-    config: Path | None,
-    assignments: list[str],
-) -> None:
-    """Run a study under a file of settings and single assignments, and print its table."""
-    values = read_settings(config) if config else {}
-    settings = override(values, [one for one in assignments if not study.varies(one)])
+def print_study(study: Study, data: list[str], settings: dict[str, Any], out: Path, options: StudyOptions) -> None:
+    """Run a study under what the user has set, and print its table."""
     table = run_study(study, data, settings, out, replace(options, device=pick_device()), say=say)
     show("\n" + as_text(table))
     show(f"\npage in {out / REPORT}")

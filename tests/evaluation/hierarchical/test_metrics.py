@@ -9,12 +9,8 @@ from scipy.sparse import csr_array
 from sklearn.metrics import f1_score
 
 from labelcontrast.errors import LabelShapeError
-from labelcontrast.evaluation.hierarchical.metrics import (
-    HIERARCHICAL_METRICS,
-    hierarchical_metrics,
-    level_metrics,
-    violations,
-)
+from labelcontrast.evaluation.hierarchical.metrics import hierarchical_metrics, level_metrics, violations
+from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS
 
 quick = settings(deadline=None, max_examples=30)
 

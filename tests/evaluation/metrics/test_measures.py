@@ -11,10 +11,10 @@ from scipy.sparse import csr_array
 from sklearn import metrics as sk
 
 from labelcontrast.errors import LabelShapeError, TensorError
+from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.measures import (
     DETAILS,
-    METRICS,
     compute_metrics,
     mean_average_precision,
     per_label_table,

@@ -1,14 +1,10 @@
 """From a declaration to trials: which there are, in which order, under which settings and names."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from labelcontrast.errors import ConfigError, DataError
-from labelcontrast.studies.declared.plan import name_trials, plan_study
+from labelcontrast.errors import ConfigError
+from labelcontrast.studies.declared.plan import plan_study
 from labelcontrast.studies.declared.study import Study
-from labelcontrast.studies.engine.store import Store
 
 
 def study(**changes: object) -> Study:
@@ -79,17 +75,3 @@ def test_what_cannot_run_is_refused_before_anything_runs(
 def test_two_data_sets_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match=r'two data sets are named "a": x/a\.npz and y/a\.npz'):
         plan_study(study(), ["x/a.npz", "y/a.npz"], {})
-
-
-def test_trials_are_named_by_their_data_wherever_they_lie(tmp_path: Path) -> None:
-    for folder, value in (("one", 0), ("two", 0), ("three", 1)):
-        (tmp_path / folder).mkdir()
-        np.save(tmp_path / folder / "a.npy", np.full(3, value))
-    keys = [
-        [trial.key for trial in name_trials(plan_study(study(), [str(tmp_path / folder)], {}), Store(tmp_path))]
-        for folder in ("one", "two", "three")
-    ]
-    assert keys[0] == keys[1]
-    assert len({*keys[0], *keys[2]}) == 12
-    with pytest.raises(DataError, match="there is no such file or folder"):
-        name_trials(plan_study(study(), ["nowhere.npz"], {}), Store(tmp_path))

@@ -1,8 +1,7 @@
 """What is read off a record: test metrics, means over epochs, seconds; nothing where there is nothing."""
 
 from labelcontrast.contrast.factory import make_loss
-from labelcontrast.evaluation.hierarchical.metrics import HIERARCHICAL_METRICS
-from labelcontrast.evaluation.metrics.measures import METRICS
+from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS, METRICS
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure, measure_epochs
 
 RECORD = {

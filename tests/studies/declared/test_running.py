@@ -11,9 +11,11 @@ import pytest
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.reports.tables import as_markdown
 from labelcontrast.studies.declared import running
+from labelcontrast.studies.declared.plan import plan_study
 from labelcontrast.studies.declared.report import write_study
-from labelcontrast.studies.declared.running import Options, run_study
+from labelcontrast.studies.declared.running import Options, name_trials, run_study
 from labelcontrast.studies.declared.study import Study
+from labelcontrast.studies.engine.store import Store
 
 FIGURES = ("micro_f1-by-temperature", "score-by-epoch-temperature-0.1", "score-by-epoch-temperature-0.5")
 METRICS = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
@@ -156,3 +158,17 @@ def test_two_data_sets_stand_side_by_side(tiny: Study, vectors: Path, tmp_path: 
     assert table.header[1:3] == ("temperature", "vectors micro-F1 (%)")
     assert table.rows[0][2] == table.rows[0][4]
     assert len(list((tmp_path / "out" / "trials").glob("*.json"))) == 1, "the same contents are the same trial"
+
+
+def test_trials_are_named_by_their_data_wherever_they_lie(tiny: Study, tmp_path: Path) -> None:
+    for folder, value in (("one", 0), ("two", 0), ("three", 1)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "a.npy", np.full(3, value))
+    keys = [
+        [trial.key for trial in name_trials(plan_study(tiny, [str(tmp_path / folder)], {}), Store(tmp_path))]
+        for folder in ("one", "two", "three")
+    ]
+    assert keys[0] == keys[1]
+    assert len({*keys[0], *keys[2]}) == 6
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        name_trials(plan_study(tiny, ["nowhere.npz"], {}), Store(tmp_path))

@@ -7,7 +7,7 @@ import pytest
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import DataError
 from labelcontrast.studies.engine import identity
-from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
+from labelcontrast.studies.engine.identity import data_print, encoder_print, fingerprint, identify
 
 
 def name(**changes: object) -> str:
@@ -73,3 +73,9 @@ def test_an_encoder_in_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
     assert before is not None
     assert encoder_print(str(tmp_path)) not in {None, before}
     assert encoder_print("organisation/model") is None
+
+
+def test_a_data_set_of_the_hub_is_known_by_its_name(tmp_path: Path) -> None:
+    assert data_print("hf:go_emotions:simplified") == "hf:go_emotions:simplified"
+    (tmp_path / "a.csv").write_text("text,label")
+    assert data_print(str(tmp_path / "a.csv")) == fingerprint(tmp_path / "a.csv")

@@ -22,6 +22,7 @@ def test_a_record_holds_metrics_and_history_and_the_weights_go(vectors: Path, tm
     assert "positives_pushed_away" in record["history"][0]["diagnostics"]
     assert record["seconds"] >= sum(record["result"]["seconds"].values()) * 0.5
     assert record["settings"]["loss"]["name"] == "reg"
+    assert record["folder"] == "run"
     assert not list(tmp_path.rglob("model.safetensors"))
 
 

@@ -10,24 +10,10 @@ from scipy.sparse import csr_array, diags_array
 
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.evaluation.hierarchical.distances import links_up, lowest, nearest, steps_up
-from labelcontrast.evaluation.metrics.measures import Metric
+from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS
 
 Integers = Integer[np.ndarray, " ways"]
 Predictions = Shaped[np.ndarray, "examples labels"]
-
-HIERARCHICAL_METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("hierarchical_precision", "higher", "Share of the predicted labels and all above them that are true."),
-        Metric("hierarchical_recall", "higher", "Share of the true labels and all above them that are predicted."),
-        Metric("hierarchical_f1", "higher", "Harmonic mean of hierarchical precision and recall."),
-        Metric("lca_precision", "higher", "As hierarchical precision, but only up to where a true label is met."),
-        Metric("lca_recall", "higher", "As hierarchical recall, but only up to where a predicted label is met."),
-        Metric("lca_f1", "higher", "Harmonic mean of the two, of every example; then their mean."),
-        Metric("tree_distance_of_errors", "lower", "Steps from a wrong lowest label to the nearest true one, in mean."),
-        Metric("violations", "lower", "Share of the predicted labels below others that lack one right above them."),
-    )
-}
 
 
 def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents: csr_array) -> dict[str, float]:

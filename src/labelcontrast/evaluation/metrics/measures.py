@@ -8,11 +8,11 @@ without labels. A label without a positive has no average precision (NaN) and is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Integer, Real, Shaped
 
+from labelcontrast.evaluation.metrics.catalogue import METRICS, Metric
 from labelcontrast.evaluation.metrics.counting import (
     HEAD,
     TAIL,
@@ -24,34 +24,6 @@ from labelcontrast.evaluation.metrics.counting import (
 )
 from labelcontrast.evaluation.metrics.ranking import TOP
 from labelcontrast.evaluation.metrics.streaming import Matrix, StreamedMetrics, check_measurable, dense
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A measure: its name, which way is better, and one sentence."""
-
-    name: str
-    better: Literal["higher", "lower"]
-    meaning: str
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("micro_f1", "higher", "F1 over all pairs of an example and a label; frequent labels dominate."),
-        Metric("macro_f1", "higher", "Mean of the F1 of each label; a rare label counts as much as a frequent one."),
-        Metric("sample_f1", "higher", "Mean over examples of the F1 between the predicted and the true label set."),
-        Metric("hamming_loss", "lower", "Share of pairs of an example and a label that are predicted wrongly."),
-        Metric(
-            "map_macro", "higher", "Mean of the average precision of each label with a positive; needs no threshold."
-        ),
-        Metric(
-            "map_micro", "higher", "Average precision over all pairs of an example and a label; needs no threshold."
-        ),
-        Metric("lrap", "higher", "Label ranking average precision: how high an example's own labels are ranked in it."),
-    )
-}
-"""The short table: what reports print."""
 
 DETAILS = {
     metric.name: metric

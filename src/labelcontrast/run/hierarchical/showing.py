@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelcontrast.evaluation.hierarchical.metrics import HIERARCHICAL_METRICS
-from labelcontrast.evaluation.metrics.measures import METRICS, Metric
+from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS, METRICS, Metric
 from labelcontrast.reports.summary import EmbeddingMap, HierarchySummary
 
 COMPARED = ("hierarchical_f1", "lca_f1", "tree_distance_of_errors", "violations")

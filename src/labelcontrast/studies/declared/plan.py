@@ -6,17 +6,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from labelcontrast.config.files import put
+from labelcontrast.config.files import flatten, put
 from labelcontrast.config.sections import Loss, Scalar
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.errors import ConfigError
 from labelcontrast.run.door import check_door
-from labelcontrast.run.folder import flatten
 from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
-from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
-from labelcontrast.studies.engine.store import Store
-from labelcontrast.studies.engine.trials import Trial
 from labelcontrast.studies.grid import Contender, parse_contenders
 
 Place = dict[str, Scalar]
@@ -72,17 +68,6 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
     for one in planned.values():
         check_door(one.settings)
     return list(planned.values())
-
-
-def name_trials(planned: Sequence[Planned], store: Store) -> list[Trial]:
-    """Name every trial by what its result depends on; each run has its folder beside the store's results."""
-    data = {path: fingerprint(Path(path)) for path in {one.settings.data for one in planned}}
-    encoders = {name: encoder_print(name) for name in {one.settings.encoder.name for one in planned}}
-    keys = [
-        identify(one.settings, data=data[one.settings.data], encoder=encoders[one.settings.encoder.name])
-        for one in planned
-    ]
-    return [Trial(key, one.title, one.settings, store.folder / key) for key, one in zip(keys, planned, strict=True)]
 
 
 def short(dimension: str) -> str:

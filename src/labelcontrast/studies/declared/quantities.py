@@ -6,10 +6,8 @@ from itertools import product
 from statistics import fmean
 from typing import Any, Literal
 
-from labelcontrast.evaluation.hierarchical.metrics import HIERARCHICAL_METRICS
-from labelcontrast.evaluation.metrics.measures import METRICS
-from labelcontrast.reports.tables import title_of
-from labelcontrast.run.reporting import COUNTED
+from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS, METRICS
+from labelcontrast.reports.tables import COUNTED, title_of
 from labelcontrast.studies.engine.store import Record
 
 LEVELS = 3

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from labelcontrast.files import whole_file, write_text
+from labelcontrast.config.files import flatten
+from labelcontrast.files import read_json, whole_file, write_text
 from labelcontrast.reports.pages import write_study_report
 from labelcontrast.reports.studies.figures import draw
 from labelcontrast.reports.studies.summary import StudySummary
 from labelcontrast.reports.tables import Table, as_latex, as_markdown
-from labelcontrast.run.folder import REPORT, flatten, read_json
+from labelcontrast.run.folder import REPORT
 from labelcontrast.studies.declared.layout import draw_panels, tabulate
 from labelcontrast.studies.declared.outcomes import Outcome, values_of
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure

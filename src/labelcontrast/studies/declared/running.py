@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.errors import RunError
+from labelcontrast.files import read_json, write_json
 from labelcontrast.reports.tables import Table
-from labelcontrast.run.folder import read_json, write_json
 from labelcontrast.run.provenance import describe_origin
-from labelcontrast.studies.declared.plan import name_trials, plan_study
+from labelcontrast.studies.declared.plan import Planned, plan_study
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure
 from labelcontrast.studies.declared.report import STUDY, TRIALS, write_study
 from labelcontrast.studies.declared.study import Study
+from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Runner, Trial
 from labelcontrast.studies.engine.workers import Event, run_trials
@@ -87,6 +88,17 @@ def run_study(
     say(f"{study.name}: {len(unique)} trials" + (f", {done} done before" if done else ""))
     run_trials(unique, store, Runner(options.device), jobs=options.jobs, tell=_teller(unique, store, say))
     return write_study(folder)
+
+
+def name_trials(planned: Sequence[Planned], store: Store) -> list[Trial]:
+    """Name every trial by what its result depends on; each run has its folder beside the store's results."""
+    data = {path: data_print(path) for path in {one.settings.data for one in planned}}
+    encoders = {name: encoder_print(name) for name in {one.settings.encoder.name for one in planned}}
+    keys = [
+        identify(one.settings, data=data[one.settings.data], encoder=encoders[one.settings.encoder.name])
+        for one in planned
+    ]
+    return [Trial(key, one.title, one.settings, store.folder / key) for key, one in zip(keys, planned, strict=True)]
 
 
 def claim_study(folder: Path, study: Study, *, resume: bool, force: bool) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from labelcontrast.errors import RunError
-from labelcontrast.run.folder import read_json, write_json
+from labelcontrast.files import read_json, write_json
 
 Record = dict[str, Any]
-"""What a trial came to: ``settings``, ``seconds``, and either ``result`` and ``history`` or ``error``."""
+"""What a trial came to: ``title``, ``seconds``, and ``error``, or ``settings``, ``folder``, ``result``, ``history``."""
 
 
 @dataclass(frozen=True)

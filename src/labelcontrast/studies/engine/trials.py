@@ -49,7 +49,8 @@ class Runner:
             The record. A failure is a result too: a refusal is its one line; what nobody foresaw comes with its trace.
         """
         begun = time.monotonic()
-        record: Record = {"title": trial.title, "settings": trial.settings.model_dump(mode="json", exclude_none=True)}
+        settings = trial.settings.model_dump(mode="json", exclude_none=True)
+        record: Record = {"title": trial.title, "folder": trial.folder.name, "settings": settings}
         try:
             listeners = self.listeners or Listeners()
             result = run_experiment(trial.settings, trial.folder, resume=True, device=self.device, listeners=listeners)

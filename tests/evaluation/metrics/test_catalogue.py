@@ -1,0 +1,16 @@
+"""The measures that reports print: each has a title for a reader, and none needs a library to be known."""
+
+import subprocess
+import sys
+
+from labelcontrast.evaluation.metrics.catalogue import METRICS
+from labelcontrast.reports.tables import TITLES
+
+
+def test_each_is_under_its_own_name_and_has_a_title() -> None:
+    assert [metric.name for metric in METRICS.values()] == list(METRICS) == list(TITLES)
+
+
+def test_they_are_known_without_a_library_of_numbers() -> None:
+    code = "import sys, labelcontrast.evaluation.metrics.catalogue; print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
