@@ -4,15 +4,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import scipy.sparse as sp
 import torch
 
-from labelcontrast.data.batches import Prepared, ordered_batches, prepare, training_batches
+from labelcontrast.data import batches
+from labelcontrast.data.batches import LazyItems, Prepared, ordered_batches, prepare, training_batches
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.encoders.hashed import HashedEncoder
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
+
+
+class Measured(HashedEncoder):
+    """An encoder to which lengths matter."""
+
+    def length(self, item: Any) -> int:
+        return len(item)
 
 
 def prepared(count: int = 10) -> Prepared:
@@ -96,19 +105,33 @@ def test_a_loss_sees_soft_and_unknown_labels() -> None:
     assert soft.labels is not None
 
 
-def test_texts_in_a_file_are_made_ready_when_they_are_asked_for() -> None:
+def test_what_would_not_fit_is_made_ready_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{'word ' * (row % 7)}text {row}" for row in range(30)]
     label_sets = [("even",) if row % 2 else () for row in range(30)]
     given: dict[str, Any] = {"kind": "text", "ids": texts, "lines": range(30), "origin": "a", "understood": ""}
-    vocabulary, encoder = LabelVocabulary(("even",)), HashedEncoder(width=8)
-    listed, mapped = (
-        prepare(encoder, Examples(inputs=inputs, label_sets=label_sets, **given), vocabulary)
-        for inputs in (texts, ArrowColumn(pa.chunked_array([texts[:11], texts[11:]])))
+    vocabulary, encoder = LabelVocabulary(("even",)), Measured(width=8)
+    kept = prepare(encoder, Examples(inputs=texts, label_sets=label_sets, **given), vocabulary)
+    assert isinstance(kept.items, list)
+    monkeypatch.setattr(batches, "KEPT", 0)
+    column = ArrowColumn(pa.chunked_array([texts[:11], texts[11:]]))
+    for inputs in (texts, column):
+        lazy = prepare(encoder, Examples(inputs=inputs, label_sets=label_sets, **given), vocabulary)
+        assert isinstance(lazy.items, LazyItems)
+        assert np.array_equal(lazy.lengths, kept.lengths)
+        assert [item.tolist() for item in lazy.items] == [item.tolist() for item in kept.items]
+        chosen = np.array([29, 3, 8])
+        for one, other in ((kept, lazy), (kept.select(chosen), lazy.select(chosen))):
+            (expected, labels), (same, equal) = one.batch([2, 0]), other.batch([2, 0])
+            assert all(torch.equal(expected[name], same[name]) for name in expected)
+            assert torch.equal(labels, equal)
+            assert len(one) == len(other)
+
+
+def test_the_size_of_all_is_told_from_the_first() -> None:
+    texts = ["a cat"] * 1000
+    examples = Examples(
+        inputs=texts, label_sets=None, kind="text", ids=texts, lines=range(1000), origin="a", understood=""
     )
-    assert np.array_equal(mapped.lengths, listed.lengths)
-    chosen = np.array([29, 3, 8])
-    for one, other in ((listed, mapped), (listed.select(chosen), mapped.select(chosen))):
-        (inputs, labels), (same, equal) = one.batch([2, 0]), other.batch([2, 0])
-        assert all(torch.equal(inputs[name], same[name]) for name in inputs)
-        assert torch.equal(labels, equal)
-        assert len(one) == len(other)
+    lazy = LazyItems(HashedEncoder(width=8), examples)
+    assert lazy.size() == sum(item.nbytes + 112 for item in lazy)
+    assert lazy.lengths().tolist() == [1] * 1000

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,42 +12,57 @@ from torch.utils.data import DataLoader
 
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
-from labelcontrast.data.readers.cells.arrow_column import CHUNK, ArrowColumn
+from labelcontrast.data.readers.cells.arrow_column import CHUNK
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
 from labelcontrast.encoders.base import Encoder, Items
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
+KEPT = 2**29
+"""Bytes that prepared items may take in memory."""
+SAMPLE, ITEM = 200, 112
+"""Items whose size is looked at, and the bytes of one beside its numbers."""
+
 
 class LazyItems(Sequence[Any]):
-    """Items that are made ready when a batch asks for them, and not kept: for texts that stay in their file."""
+    """Items that are made ready when a batch asks for them, and not kept: for more than fits into memory."""
 
-    def __init__(self, encoder: Encoder, texts: ArrowColumn) -> None:
+    def __init__(self, encoder: Encoder, examples: Examples) -> None:
         self._encoder = encoder
-        self._texts = texts
+        self._examples = examples
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._examples)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        """Make one item ready, or a list of them."""
+        """Make one item ready, or those of a slice."""
         if isinstance(index, slice):
-            return self._encoder.prepare(self._texts[index])
-        return self.take([index])[0]
+            return self._encoder.prepare(self._examples.inputs[index])
+        return self._encoder.prepare(self._examples.inputs[index : index + 1])[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Make all ready, some thousands at a time."""
+        for start in range(0, len(self), CHUNK):
+            yield from self[start : start + CHUNK]
 
     def take(self, indices: Sequence[int]) -> Items:
         """Make the items at these positions ready together."""
-        return self._encoder.prepare(self._texts.take(indices))
+        return self._encoder.prepare(self._examples.inputs_at(indices))
 
     def select(self, indices: np.ndarray) -> "LazyItems":
         """Keep the items at these positions."""
-        return LazyItems(self._encoder, self._texts.select(indices))
+        return LazyItems(self._encoder, self._examples.select(indices))
 
     def lengths(self) -> np.ndarray:
-        """Measure every item, some thousands at a time."""
-        starts = range(0, len(self), CHUNK)
-        parts = [[self._encoder.length(item) for item in self[start : start + CHUNK]] for start in starts]
-        return np.array(list(chain.from_iterable(parts)), dtype=np.int64)
+        """Measure every item; where lengths do not matter, without making any ready."""
+        if type(self._encoder).length is Encoder.length:
+            return np.ones(len(self), dtype=np.int64)
+        return np.fromiter(map(self._encoder.length, self), np.int64, count=len(self))
+
+    def size(self) -> float:
+        """Estimate how many bytes all items would take, from the first ones."""
+        first = self[:SAMPLE]
+        return len(self) * sum(item.nbytes + ITEM for item in first) / max(len(first), 1)
 
 
 @dataclass(frozen=True)
@@ -95,14 +109,16 @@ class Prepared:
 
 
 def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None) -> Prepared:
-    """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary."""
-    items: Any
-    if isinstance(examples.inputs, ArrowColumn) and not encoder.keeps_prepared:
-        items = LazyItems(encoder, examples.inputs)
-        lengths = items.lengths()
-    else:
-        items = encoder.prepare(examples.inputs)
+    """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary.
+
+    Items are made ready once and kept; where they would take more than half a GiB, anew for each batch.
+    """
+    lazy = LazyItems(encoder, examples)
+    if encoder.keeps_prepared or isinstance(examples.inputs, np.ndarray) or lazy.size() <= KEPT:
+        items: Any = encoder.prepare(examples.inputs)
         lengths = np.array([encoder.length(item) for item in items])
+    else:
+        items, lengths = lazy, lazy.lengths()
     if vocabulary is None:
         return Prepared(items, lengths, encoder.collate)
     return Prepared(items, lengths, encoder.collate, *encode_labels(examples, vocabulary))

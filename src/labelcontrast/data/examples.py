@@ -69,7 +69,7 @@ class Examples:
 
         return replace(
             self,
-            inputs=self._inputs_at(rows),
+            inputs=self.inputs_at(rows),
             label_sets=None if self.label_sets is None else at(self.label_sets),
             ids=at(self.ids),
             lines=at(self.lines),
@@ -78,8 +78,9 @@ class Examples:
             annotated=None if self.annotated is None else at(self.annotated),
         )
 
-    def _inputs_at(self, rows: NDArray[np.int64]) -> Inputs:
+    def inputs_at(self, indices: Sequence[int] | NDArray[np.integer]) -> Inputs:
         """Take the inputs at these positions, each kind in its own way."""
+        rows = np.asarray(indices, dtype=np.int64)
         if isinstance(self.inputs, np.ndarray):
             return self.inputs[rows]
         if isinstance(self.inputs, ArrowColumn):

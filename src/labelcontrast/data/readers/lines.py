@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.assembly import examples_of
+from labelcontrast.data.readers.cells.arrow_column import columns_of
 from labelcontrast.data.readers.rows import ColumnNames, Rows
 from labelcontrast.errors import DataError
 
@@ -90,19 +91,23 @@ def _plain(lines: Iterable[tuple[int, str]], origin: str) -> Examples:
 
 def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Rows:
     """Parse one object a line; empty lines are passed over."""
-    objects, numbers = [], []
-    for number, line in lines:
-        if line.strip():
-            objects.append(_object(_parsed(line.rstrip(), origin, number), origin, "line", number))
-            numbers.append(number)
-    return Rows(origin=origin, columns=_columns(objects), lines=numbers)
+    numbers = []
+
+    def objects() -> Iterator[dict[str, object]]:
+        for number, line in lines:
+            if line.strip():
+                numbers.append(number)
+                yield _object(_parsed(line.rstrip(), origin, number), origin, "line", number)
+
+    columns = columns_of(objects())
+    return Rows(origin=origin, columns=columns, lines=numbers)
 
 
 def _rows_of_list(items: object, origin: str) -> Rows:
     """Take a JSON list of objects as rows."""
     assert isinstance(items, list)
     objects = [_object(item, origin, "row", number) for number, item in enumerate(items, 1)]
-    return Rows(origin=origin, columns=_columns(objects), lines=range(1, len(objects) + 1), counted="row")
+    return Rows(origin=origin, columns=columns_of(objects), lines=range(1, len(objects) + 1), counted="row")
 
 
 def _parsed(text: str, origin: str, line: int | None = None) -> object:
@@ -136,9 +141,3 @@ def _object(value: object, origin: str, counted: str, number: int) -> dict[str, 
         return value
     message = f"expected a JSON object. Got {json.dumps(value)[:60]}"
     raise DataError(message, path=f"{origin}, {counted} {number}")
-
-
-def _columns(objects: list[dict[str, object]]) -> dict[str, list[object]]:
-    """Turn objects into columns, in the order in which names are first met."""
-    names = dict.fromkeys(name for item in objects for name in item)
-    return {name: [item.get(name) for item in objects] for name in names}

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.assembly import examples_of
+from labelcontrast.data.readers.cells.arrow_column import arrow_cells, columns_of
 from labelcontrast.data.readers.lines import numbered_lines
 from labelcontrast.data.readers.rows import ColumnNames, Rows
 from labelcontrast.errors import DataError
@@ -29,14 +30,17 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
     mark = "\t" if ".tsv" in path.suffixes else max(",;\t", key=first.count)
     names = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
     _refuse_repeated(names, path, line=1)
-    rows, numbers = [], []
-    for number, cells in _records(lines, mark, path):
-        if len(cells) != len(names):
-            message = f"{len(cells)} cells, but {len(names)} columns."
-            raise DataError(message, path=path, line=number)
-        rows.append(cells)
-        numbers.append(number)
-    columns: dict[str, list[object]] = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    numbers = []
+
+    def rows() -> Iterator[dict[str, object]]:
+        for number, cells in _records(lines, mark, path):
+            if len(cells) != len(names):
+                message = f"{len(cells)} cells, but {len(names)} columns."
+                raise DataError(message, path=path, line=number)
+            numbers.append(number)
+            yield dict(zip(names, cells, strict=True))
+
+    columns = columns_of(rows())
     return examples_of(Rows(origin=str(path), columns=columns, lines=numbers), wanted, path.parent)
 
 
@@ -53,7 +57,7 @@ def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
     except (pa.ArrowException, OSError) as error:
         message = f"not a Parquet file that can be read ({str(error).splitlines()[0]})."
         raise DataError(message, path=path) from None
-    columns = {name: table[name].to_pylist() for name in table.column_names}
+    columns = {name: arrow_cells(table[name]) for name in table.column_names}
     lines = range(1, table.num_rows + 1)
     return examples_of(Rows(origin=str(path), columns=columns, lines=lines, counted="row"), wanted, path.parent)
 

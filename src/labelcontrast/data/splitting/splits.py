@@ -1,6 +1,8 @@
 """Train, validation and test: as the data have them, or by iterative stratification with a seed."""
 
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -94,7 +96,8 @@ def load_splits(
     wanted = ColumnNames(
         text=text, image=image, labels=labels, separator=separator, difficult=difficult, check_pictures=check_pictures
     )
-    found, source = _found_parts(Path(path), wanted, protocol, seed)
+    with _collector_at_rest():
+        found, source = _found_parts(Path(path), wanted, protocol, seed)
     for examples in found.values():
         _check_part(examples, found["train"])
     vocabulary = _vocabulary(found)
@@ -111,6 +114,18 @@ def load_splits(
         vocabulary=vocabulary,
         warnings=warn(parts, vocabulary),
     )
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the collector of garbage from looking, over and over, through millions of objects that are read to stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _found_parts(path: Path, wanted: ColumnNames, protocol: str, seed: int) -> tuple[dict[Part, Examples], str]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.data.readers.cells import arrow_column
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn, arrow_cells, columns_of
 
 CELLS = [f"text {number}" for number in range(37)]
 COLUMN = ArrowColumn(pa.chunked_array([CELLS[:5], CELLS[5:6], CELLS[6:]]))
@@ -28,3 +29,36 @@ def test_it_ends_where_a_list_does() -> None:
             COLUMN[row]
     assert "text 36" in COLUMN
     assert len(COLUMN.select([])) == 0
+
+
+def test_a_long_column_of_texts_goes_into_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_column, "CHUNK", 3)
+    rows: list[dict[str, object]] = [{"text": f"text {row}", "id": row} for row in range(8)]
+    rows[6]["late"] = "x"
+    columns = columns_of(iter(rows))
+    assert isinstance(columns["text"], ArrowColumn)
+    assert list(columns["text"]) == [row["text"] for row in rows]
+    assert (columns["id"], columns["late"]) == (list(range(8)), [None] * 6 + ["x", None])
+
+
+@pytest.mark.parametrize("odd", [None, 3, ["a"], "\ud800"])
+def test_a_column_that_is_not_of_texts_stays_as_it_is(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_column, "CHUNK", 2)
+    cells = ["a", "b", "c", odd, "d"]
+    assert columns_of({"text": cell} for cell in cells) == {"text": cells}
+
+
+@pytest.mark.parametrize(
+    ("column", "kept"),
+    [
+        (pa.chunked_array([["a"]]), True),
+        (pa.chunked_array([pa.array(["a"], pa.large_string())]), True),
+        (pa.chunked_array([[b"a"]]), True),
+        (pa.chunked_array([["a", None]]), False),
+        (pa.chunked_array([[["a"]]]), False),
+    ],
+)
+def test_only_whole_columns_of_texts_and_bytes_stay_in_arrow(column: pa.ChunkedArray, kept: bool) -> None:
+    cells = arrow_cells(column)
+    assert isinstance(cells, ArrowColumn) == kept
+    assert list(cells) == column.to_pylist()

@@ -4,6 +4,7 @@ import json
 from ast import literal_eval
 from collections.abc import Callable, Sequence
 from math import isnan
+from sys import intern
 from typing import NamedTuple
 
 from labelcontrast.data.readers.cells.label_values import (
@@ -60,7 +61,9 @@ def labels_of(rows: Rows, labels: str | tuple[str, ...], separator: str | None =
         ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
     """
     if not isinstance(labels, str):
-        table = [_values_of_columns(rows, labels, row) for row in range(len(rows))]
+        columns = [rows.columns[name] for name in labels]
+        across = zip(range(len(rows)), *columns, strict=True)
+        table = [_values_of_columns(cells, rows, row, labels) for row, *cells in across]
         return _valued(table, f"labels are the {len(labels)} columns of 0 and 1 {listed(labels, most=4)}")
     cells = rows.columns[labels]
     expected = _one_type(rows, labels, cells)
@@ -128,7 +131,8 @@ def _from_lists(cells: Sequence[object], rows: Rows, name: str) -> LabelSets:
         if "" in cell:
             message = "a label is empty text; expected a name."
             raise LabelError(message, path=rows.where(row, name))
-        sets.append(tuple(dict.fromkeys(map(str, cell))))
+        # The same name in a million rows is one object.
+        sets.append(tuple(dict.fromkeys(map(intern, map(str, cell)))))
     return sets
 
 
@@ -175,10 +179,10 @@ def _multi_hot_width(cells: Sequence[object]) -> int:
     That is so where all are equally long, hold nothing but values, and one holds a value twice or one that is no whole
     number: nobody names a label twice.
     """
-    lists = [cell for cell in cells if isinstance(cell, list)]
-    widths = set(map(len, lists))
+    widths = {len(cell) for cell in cells if isinstance(cell, list)}
     if len(widths) != 1 or widths == {0}:
         return 0
+    lists = [cell for cell in cells if isinstance(cell, list)]
     odd = any(len(set(map(str, cell))) < len(cell) or any(type(value) is float for value in cell) for cell in lists)
     whole = all(value is None or type(value) in {int, float} for cell in lists for value in cell)
     fits = whole and all(value is None or value == -1 or not value > 1 for cell in lists for value in cell)
@@ -198,9 +202,10 @@ def _values_of_object(cell: object, rows: Rows, row: int, name: str) -> dict[str
     return {str(label): found for label, value in cell.items() if (found := _value(value, str(label), rows, row, name))}
 
 
-def _values_of_columns(rows: Rows, names: tuple[str, ...], row: int) -> dict[str, float]:
+def _values_of_columns(cells: list[object], rows: Rows, row: int, names: tuple[str, ...]) -> dict[str, float]:
     """Read one column a label."""
-    return {name: found for name in names if (found := _value(rows.columns[name][row], name, rows, row, name))}
+    named = zip(names, cells, strict=True)
+    return {name: found for name, cell in named if (found := _value(cell, name, rows, row, name))}
 
 
 def _value(cell: object, label: str, rows: Rows, row: int, column: str) -> float:
