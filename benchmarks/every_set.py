@@ -142,8 +142,9 @@ def table(results: dict[str, Any]) -> str:
         "set's own `DATASET.md` says where that is another. Published and found figures stand as *published / found*;",
         "parts that were not published count to train.\n",
         *first,
-        "\nOne short training each, with `--loss reg` and the embedded encoder of the kind: it shows that the set goes",
-        "through, not how good a loss is. Scores are on test. The seconds are of the whole command, on a shared machine.\n",
+        "\nOne short training each, with `--loss reg` and the embedded encoder of the kind: it shows that the set",
+        "goes through, not how good a loss is. Scores are on test. Seconds are of the whole command, on a busy",
+        "machine.\n",
         *second,
     ]) + "\n"  # fmt: skip
 
@@ -161,7 +162,11 @@ def beside(published: dict[str, Any] | None) -> str:
 
 def doctor(results: dict[str, Any]) -> str:
     """Write the findings, a section a set."""
-    lines = ["# What the doctor found", "", "`labelcontrast describe SET --doctor`; without what it quotes of the data."]
+    lines = [
+        "# What the doctor found",
+        "",
+        "`labelcontrast describe SET --doctor`; without what it quotes of the data.",
+    ]
     for name, it in results.items():
         lines += ["", f"## {name}", ""]
         for sentence, *instances in it["doctor"]:

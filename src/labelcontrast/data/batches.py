@@ -62,7 +62,7 @@ class LazyItems(Sequence[Any]):
     def size(self) -> float:
         """Estimate how many bytes all items would take, from the first ones."""
         first = self[:SAMPLE]
-        return len(self) * sum(item.nbytes + ITEM for item in first) / max(len(first), 1)
+        return len(self) * float(sum(item.nbytes + ITEM for item in first)) / max(len(first), 1)
 
 
 @dataclass(frozen=True)

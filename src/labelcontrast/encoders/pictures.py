@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def decode_pictures(inputs: Sequence[Any] | NDArray[Any], *, look: Look) -> UInt
     """Decode and resize pictures to one array of bytes.
 
     Args:
-        inputs: paths, or arrays of bytes: [height, width], or [height, width, 3 or 4].
+        inputs: paths, the bytes of files, or arrays of bytes: [height, width], or [height, width, 3 or 4].
         look: the size, and the interpolation between pixels.
 
     Returns: red, green and blue; transparency is seen on white, and a photograph is turned as its camera was held.
@@ -121,7 +122,7 @@ def _resized(picture: Any, *, place: str, look: Look) -> Image.Image:  # noqa: A
             raise DataError(message, path=place)
         return _in_colour(Image.fromarray(picture)).resize((look.width, look.height), resampling)
     try:
-        with Image.open(picture) as image:
+        with Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture) as image:
             return _in_colour(ImageOps.exif_transpose(image)).resize((look.width, look.height), resampling)
     except FileNotFoundError:
         message = "the picture is missing."
@@ -129,7 +130,7 @@ def _resized(picture: Any, *, place: str, look: Look) -> Image.Image:  # noqa: A
     # Pillow's decoders say "broken" in many ways: OSError when truncated, SyntaxError for a bad PNG chunk, and more.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         message = f"the picture cannot be read; it is truncated or no picture ({error})."
-        raise DataError(message, path=picture) from error
+        raise DataError(message, path=place if isinstance(picture, bytes) else picture) from error
 
 
 def _in_colour(image: Image.Image) -> Image.Image:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
-from labelcontrast.data.readers.pictures import picture_problem, pictures_in, pictures_of, read_picture_folder
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.data.readers.pictures import opened, picture_problem, pictures_in, pictures_of, read_picture_folder
 from labelcontrast.data.readers.rows import Rows
 from labelcontrast.errors import DataError
 
@@ -21,6 +23,11 @@ def draw(path: Path) -> Path:
 def cut(path: Path) -> Path:
     path.write_bytes(path.read_bytes()[:-400])
     return path
+
+
+def as_bytes(*pictures: bytes) -> Rows:
+    column = ArrowColumn(pa.chunked_array([list(pictures)]))
+    return Rows(origin="train.parquet", columns={"image": column}, lines=range(1, len(pictures) + 1), counted="row")
 
 
 def named(*names: object) -> Rows:
@@ -69,6 +76,23 @@ def test_what_is_no_picture_is_refused_with_its_line(name: str | None, message: 
     with pytest.raises(DataError) as refusal:
         pictures_of(named("a.jpg", name), "image", tmp_path)
     assert str(refusal.value) == f"train.jsonl, line 2: {message}"
+
+
+def test_bytes_are_pictures_too(tmp_path: Path) -> None:
+    whole = draw(tmp_path / "a.png").read_bytes()
+    pictures = pictures_of(as_bytes(whole, whole), "image", tmp_path)
+    assert list(pictures) == [whole, whole]
+    assert picture_problem(whole) is None
+    with opened(whole) as one, opened(tmp_path / "a.png") as other:
+        assert one.read() == other.read()
+
+
+def test_truncated_bytes_are_refused_with_row_and_column(tmp_path: Path) -> None:
+    whole = draw(tmp_path / "a.png").read_bytes()
+    with pytest.raises(DataError) as refusal:
+        pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path)
+    assert str(refusal.value) == 'train.parquet, row 2, column "image": the picture is truncated.'
+    assert len(pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path, check=False)) == 2
 
 
 def test_a_folder_of_pictures_is_examples_without_labels(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_written_table_is_read_back(
         [("text", "labels"), *((text, "|".join(labels)) for text, labels in rows)]
     )
     examples = read_separated(written(tmp_path_factory.mktemp("table") / name, buffer.getvalue()), ColumnNames())
-    assert examples.inputs == [text for text, _ in rows]
+    assert list(examples.inputs) == [text for text, _ in rows]
     assert examples.label_sets == [tuple(labels) for _, labels in rows]
 
 
@@ -57,7 +57,7 @@ def test_a_written_parquet_file_is_read_back(
     labels = pa.array([labels for _, labels in rows], type=pa.list_(pa.string()))
     pq.write_table(pa.table({"text": [text for text, _ in rows], "labels": labels}), path)
     examples = read_parquet(path, ColumnNames())
-    assert examples.inputs == [text for text, _ in rows]
+    assert list(examples.inputs) == [text for text, _ in rows]
     assert examples.label_sets == [tuple(labels) for _, labels in rows]
     assert examples.where(0) == f"{path}, row 1"
 

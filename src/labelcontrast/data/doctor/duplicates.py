@@ -9,6 +9,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.readers.pictures import Picture
 from labelcontrast.data.splitting.splits import Splits
 
 
@@ -58,7 +59,7 @@ def fingerprints(examples: Examples) -> Iterator[bytes]:
     if isinstance(examples.inputs, np.ndarray):
         contents = (row.tobytes() for row in examples.inputs)
     else:
-        contents = (words(item) if isinstance(item, str) else item.read_bytes() for item in examples.inputs)
+        contents = (_content(item) for item in examples.inputs)
     for content in contents:
         yield blake2b(content, digest_size=16).digest()
 
@@ -66,3 +67,8 @@ def fingerprints(examples: Examples) -> Iterator[bytes]:
 def words(text: str) -> bytes:
     """Return the words of a text in small letters; of a text without words, what it is."""
     return (" ".join(re.findall(r"\w+", text.lower())) or text.strip()).encode()
+
+
+def _content(item: str | Picture) -> bytes:
+    """Return the words of a text, or the bytes of a picture."""
+    return words(item) if isinstance(item, str) else item if isinstance(item, bytes) else item.read_bytes()

@@ -33,8 +33,8 @@ def without_unreadable(splits: Splits) -> tuple[Splits, tuple[Finding, ...]]:
     for part, examples in splits.parts.items():
         problems = {
             row: problem
-            for row, path in enumerate(examples.inputs)
-            if isinstance(path, Path) and (problem := picture_problem(path))
+            for row, picture in enumerate(examples.inputs if examples.kind == "image" else ())
+            if (problem := picture_problem(picture))
         }
         parts[part] = examples.select([row for row in range(len(examples)) if row not in problems])
         if problems:

@@ -3,9 +3,11 @@
 import json
 import math
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from labelcontrast.data.doctor.duplicates import fingerprints
 from labelcontrast.data.doctor.findings import is_empty
@@ -51,7 +53,7 @@ def write_fixed(splits: Splits, found: tuple[Suspect, ...], folder: Path) -> dic
     for part, examples in splits.parts.items():
         lines = []
         for row in kept[part]:
-            record = _record(examples, row)
+            record = _record(examples, row, folder / "images" / f"{part}-{row}")
             if part == "train" and row in suspected:
                 record["suspected"] = suspected[row]
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
@@ -82,10 +84,15 @@ def _kept(part: Part, splits: Splits, left_out: Counter[str]) -> list[int]:
     return rows
 
 
-def _record(examples: Examples, row: int) -> dict[str, object]:
-    """Return an example as a JSON object, its labels as a list; as an object where some are soft or unknown."""
+def _record(examples: Examples, row: int, picture: Path) -> dict[str, object]:
+    """Return an example as a JSON object, its labels as a list; as an object where some are soft or unknown.
+
+    A picture that is bytes in a table becomes a file, whose name without its end is ``picture``.
+    """
     item = examples.inputs[row]
     record: dict[str, object] = {"id": examples.ids[row]}
+    if isinstance(item, bytes):
+        item = _written_picture(item, picture)
     record |= {"image": str(item.resolve())} if isinstance(item, Path) else {"text": item}
     labels = (examples.label_sets or [])[row]
     record["labels"] = list(labels)
@@ -96,6 +103,15 @@ def _record(examples: Examples, row: int) -> dict[str, object]:
     if examples.annotated is not None:
         record["annotated"] = list(examples.annotated[row])
     return record
+
+
+def _written_picture(picture: bytes, path: Path) -> Path:
+    """Write a picture into a file whose end says its format."""
+    with Image.open(BytesIO(picture)) as image:
+        path = path.with_suffix(f".{image.format}".lower())
+    with whole_file(path) as file:
+        file.write(picture)
+    return path
 
 
 def _write_archive(splits: Splits, kept: dict[Part, list[int]], path: Path) -> None:

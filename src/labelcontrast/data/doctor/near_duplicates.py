@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
+from itertools import chain, combinations
 from zlib import crc32
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.readers.pictures import picture_problem
+from labelcontrast.data.readers.pictures import Picture, opened, picture_problem
 
 WORDS = 3
 """Words of a shingle."""
@@ -49,11 +48,12 @@ def near_pairs(parts: Sequence[Examples]) -> list[NearPair]:
 
     Reference: Broder, On the resemblance and containment of documents, 1997.
     """
-    inputs = [item for part in parts if not isinstance(part.inputs, np.ndarray) for item in part.inputs]
-    texts = [item for item in inputs if isinstance(item, str)]
-    if texts:
-        return _alike_texts([shingles(text) for text in texts])
-    return _alike_pictures([slopes(item) for item in inputs if isinstance(item, Path)])
+    if parts[0].kind == "vector":
+        return []
+    inputs = chain.from_iterable(part.inputs for part in parts)
+    if parts[0].kind == "text":
+        return _alike_texts([shingles(str(text)) for text in inputs])
+    return _alike_pictures([slopes(picture) for picture in inputs])
 
 
 def shingles(text: str) -> NDArray[np.uint64]:
@@ -68,11 +68,11 @@ def shingles(text: str) -> NDArray[np.uint64]:
     return np.unique(np.array([crc32(" ".join(span).encode()) for span in spans], dtype=np.uint64))
 
 
-def slopes(path: Path) -> NDArray[np.uint8]:
+def slopes(picture: Picture) -> NDArray[np.uint8]:
     """Say of 16 x 16 points of a picture whether the next is brighter; nothing for an unreadable or a plain one."""
-    if picture_problem(path):
+    if picture_problem(picture):
         return np.zeros(0, dtype=np.uint8)
-    with Image.open(path) as image:
+    with opened(picture) as file, Image.open(file) as image:
         grey = np.asarray(image.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)
     bits = (np.diff(grey, axis=1) > 0).ravel()
     return np.packbits(bits) if bits.any() else np.zeros(0, dtype=np.uint8)

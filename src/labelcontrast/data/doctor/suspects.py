@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import KFold
 
 from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.pictures import Picture, opened
 from labelcontrast.errors import MissingExtraError
 from labelcontrast.evaluation.probes.logistic import solve_logistic
 
@@ -55,7 +56,7 @@ def plain_features(examples: Examples, *, seed: int = 0) -> Float[np.ndarray, "e
         except ValueError:  # no word stands in two texts
             return np.zeros((len(examples), 1))
     else:
-        raw = np.stack([_small(Path(path)) for path in examples.inputs])
+        raw = np.stack([_small(cast("Picture", picture)) for picture in examples.inputs])
     width = min(WIDTH, min(raw.shape) - 1)
     if raw.shape[1] > WIDTH and width > 0:
         raw = TruncatedSVD(width, random_state=seed).fit_transform(raw)
@@ -129,10 +130,10 @@ def cleanlab_rows(probabilities: Float[np.ndarray, "examples labels"], labels: c
     return [int(row) for row in rows]
 
 
-def _small(path: Path) -> NDArray[np.float64]:
+def _small(picture: Picture) -> NDArray[np.float64]:
     """Shrink a picture to 16 x 16 points of three colours; zeros for an unreadable one."""
     try:
-        with Image.open(path) as image:
+        with opened(picture) as file, Image.open(file) as image:
             points = np.asarray(image.convert("RGB").resize((16, 16), Image.Resampling.BOX), dtype=np.float64)
     except (OSError, SyntaxError, ValueError):
         return np.zeros(16 * 16 * 3)

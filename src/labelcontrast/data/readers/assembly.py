@@ -72,7 +72,7 @@ def _texts(rows: Rows, column: str) -> list[str] | ArrowColumn:
     """Return the texts of a column, or refuse the first row that has none; texts in a file stay there."""
     texts = []
     cells = rows.columns[column]
-    if isinstance(cells, ArrowColumn):
+    if isinstance(cells, ArrowColumn) and not cells.holds_bytes:
         return cells
     for row, cell in enumerate(rows.columns[column]):
         if cell is None:

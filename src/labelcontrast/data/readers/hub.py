@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.assembly import PART_NAMES, examples_of
-from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.data.readers.cells.arrow_column import arrow_cells
 from labelcontrast.data.readers.rows import ColumnNames, Rows, listed
 from labelcontrast.errors import DataError, MissingExtraError
 
@@ -93,13 +93,8 @@ def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
 
 
 def _cells(column: pa.ChunkedArray, feature: Any) -> Sequence[object]:  # noqa: ANN401
-    """Return the cells of a column, class labels by their names; of a picture, its path; texts stay in their file."""
-    if pa.types.is_string(column.type) and not column.null_count:
-        return ArrowColumn(column)
-    cells: list[object] = column.to_pylist()
-    if isinstance(feature, Mapping) and feature.get("_type") == "Image":
-        return [cell.get("path") if isinstance(cell, dict) else None for cell in cells]
-    names = _class_names(feature)
+    """Return the cells of a column, class labels by their names."""
+    cells, names = arrow_cells(column), _class_names(feature)
     if names is None:
         return cells
     if any(isinstance(cell, list) for cell in cells):

@@ -1,31 +1,43 @@
-"""Pictures: every one that is named must be there and be whole."""
+"""Pictures, in files of their own or as bytes in a table: every one must be there and be whole."""
 
+import os
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 from PIL import Image, UnidentifiedImageError
 
 from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.readers.rows import PICTURE_SUFFIXES, Rows
 from labelcontrast.errors import DataError
 
+Picture: TypeAlias = Path | bytes
 _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 
 
-def pictures_of(rows: Rows, column: str, folder: Path, *, check: bool = True) -> list[Path]:
-    """Find the picture of every row, its name relative to the folder of the file, and look whether it is whole.
+def pictures_of(rows: Rows, column: str, folder: Path, *, check: bool = True) -> list[Path] | ArrowColumn:
+    """Find the picture of every row, and look whether it is whole; bytes stay where they are.
 
     Args:
         rows: the file.
-        column: the column of the names.
+        column: the column of the names, or of the bytes.
         folder: what the names are relative to.
-        check: whether to look; else any name passes.
+        check: whether to look; else anything passes.
 
     Raises:
         DataError: at the first picture that is missing, truncated or not a picture; with the line that names it.
     """
+    cells = rows.columns[column]
+    if isinstance(cells, ArrowColumn) and cells.holds_bytes:
+        for row, picture in enumerate(cells if check else ()):
+            if problem := picture_problem(picture):
+                message = f"the picture {problem}."
+                raise DataError(message, path=rows.where(row, column))
+        return cells
     paths = []
-    for row, name in enumerate(rows.columns[column]):
+    for row, name in enumerate(cells):
         if not isinstance(name, str) or not name:
             message = f'there is no "{column}"; expected the name of a picture.'
             raise DataError(message, path=rows.where(row))
@@ -65,15 +77,20 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
-def picture_problem(path: Path) -> str | None:
+def opened(picture: Picture) -> BinaryIO:
+    """Open a picture for reading, whatever it is."""
+    return BytesIO(picture) if isinstance(picture, bytes) else picture.open("rb")
+
+
+def picture_problem(picture: Picture) -> str | None:
     """Say what is wrong with a picture, or None.
 
     A picture whose file ends with the mark of its format is taken as whole; any other is decoded.
     """
     try:
-        with path.open("rb") as file, Image.open(file) as image:
+        with opened(picture) as file, Image.open(file) as image:
             if end := _END.get(image.format or ""):
-                file.seek(max(0, path.stat().st_size - 64))
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
                 if end in file.read():
                     return None
                 file.seek(0)

@@ -127,7 +127,7 @@ def input_column(rows: Rows, wanted: ColumnNames, labels: str | tuple[str, ...] 
         return "image", rows.required(wanted.image)
     if wanted.text is not None:
         return "text", rows.required(wanted.text)
-    if (image := rows.named(IMAGE_NAMES)) and _names_a_picture(rows.columns[image][0]):
+    if (image := rows.named(IMAGE_NAMES)) and _is_a_picture(rows.columns[image][0]):
         return "image", image
     if usual := rows.named(TEXT_NAMES):
         return "text", usual
@@ -159,9 +159,9 @@ def _is_binary(cells: Sequence[object]) -> bool:
     return bool(known) and all(isinstance(cell, str | int | float) and cell in ONE_OR_ZERO for cell in known)
 
 
-def _names_a_picture(cell: object) -> bool:
-    """Say whether a cell ends as the name of a picture does."""
-    return isinstance(cell, str) and PurePath(cell).suffix.lower() in PICTURE_SUFFIXES
+def _is_a_picture(cell: object) -> bool:
+    """Say whether a cell is bytes, or ends as the name of a picture does."""
+    return isinstance(cell, bytes) or (isinstance(cell, str) and PurePath(cell).suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _mean_length(cells: Sequence[object]) -> float:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 CHUNK = 10_000
@@ -25,6 +26,7 @@ class ArrowColumn(Sequence[Any]):
     """
 
     def __init__(self, column: pa.ChunkedArray, rows: NDArray[np.int64] | None = None) -> None:
+        self.holds_bytes = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
         self._column = column
         self._rows = rows
         self._ends = np.cumsum([len(chunk) for chunk in column.chunks])
@@ -77,10 +79,15 @@ class ArrowColumn(Sequence[Any]):
 def arrow_cells(column: pa.ChunkedArray) -> Sequence[object]:
     """Return the cells of an Arrow column: texts and bytes stay there, all else becomes Python objects.
 
+    A picture as `datasets` has it, bytes with a path, is its bytes; where a row has none, all are paths.
+
     Example:
         >>> arrow_cells(pa.chunked_array([[3, None]])), type(arrow_cells(pa.chunked_array([["a"]]))).__name__
         ([3, None], 'ArrowColumn')
     """
+    if pa.types.is_struct(column.type) and {field.name for field in column.type} == {"bytes", "path"}:
+        pictures = pc.struct_field(column, "bytes")
+        return arrow_cells(pc.struct_field(column, "path") if pictures.null_count else pictures)
     if not column.null_count and column.type in KEPT:
         return ArrowColumn(column)
     cells: list[object] = column.to_pylist()

@@ -57,7 +57,7 @@ def read_voc(folder: Path, wanted: ColumnNames) -> Parts:
         how = "count" if wanted.difficult == "count" else "are left out"
         remark = f"the {difficult:,} of {objects:,} objects that are marked difficult {how}"
         origin = Origin(dataset=f"voc{year}", title=f"PASCAL VOC {year}", path=path, names=VOC_CLASSES, remark=remark)
-        parts[part] = examples_of_rows(rows, origin)
+        parts[part] = examples_of_rows(rows, origin, check_pictures=wanted.check_pictures)
     return parts
 
 
@@ -66,7 +66,7 @@ def find_coco(folder: Path) -> Path | None:
     return find(folder, "instances_train20??.json")
 
 
-def read_coco(folder: Path, _wanted: ColumnNames) -> Parts:
+def read_coco(folder: Path, wanted: ColumnNames) -> Parts:
     """Read MS-COCO: a picture has the label of every category with an instance in it, crowds too.
 
     Raises:
@@ -76,7 +76,7 @@ def read_coco(folder: Path, _wanted: ColumnNames) -> Parts:
     assert train is not None
     year = train.stem[-4:]
     files: dict[Part, Path] = {"train": train, "val": train.with_name(f"instances_val{year}.json")}
-    return {part: _coco_part(path, year) for part, path in files.items() if path.exists()}
+    return {part: _coco_part(path, year, wanted) for part, path in files.items() if path.exists()}
 
 
 def find_nuswide(folder: Path) -> Path | None:
@@ -84,7 +84,7 @@ def find_nuswide(folder: Path) -> Path | None:
     return find(folder, "Concepts81.txt")
 
 
-def read_nuswide(folder: Path, _wanted: ColumnNames) -> Parts:
+def read_nuswide(folder: Path, wanted: ColumnNames) -> Parts:
     """Read NUS-WIDE: the 81 concepts, the lists of training and test pictures, and a file of 0 and 1 a concept.
 
     Raises:
@@ -107,7 +107,7 @@ def read_nuswide(folder: Path, _wanted: ColumnNames) -> Parts:
             for number, (picture, held) in enumerate(zip(pictures, labels, strict=True), 1)
         ]
         origin = Origin(dataset="nuswide", title="NUS-WIDE", path=path, names=names)
-        parts[part] = examples_of_rows(rows, origin)
+        parts[part] = examples_of_rows(rows, origin, check_pictures=wanted.check_pictures)
     return parts
 
 
@@ -130,7 +130,7 @@ def _voc_objects(path: Path, *, where: str) -> Iterator[tuple[str, bool]]:
         yield (item.findtext("name") or "").strip(), (item.findtext("difficult") or "0").strip() == "1"
 
 
-def _coco_part(path: Path, year: str) -> Examples:
+def _coco_part(path: Path, year: str, wanted: ColumnNames) -> Examples:
     """Read one file of instances."""
     try:
         content = json.loads(path.read_bytes())
@@ -158,7 +158,7 @@ def _coco_part(path: Path, year: str) -> Examples:
     origin = Origin(
         dataset=f"coco{year}", title=f"MS-COCO {year}", path=path, names=names, remark=remark, counted="image"
     )
-    return examples_of_rows(rows, origin)
+    return examples_of_rows(rows, origin, check_pictures=wanted.check_pictures)
 
 
 def _nuswide_positives(path: Path, expected: int) -> list[int]:

@@ -44,8 +44,8 @@ class Origin:
         return f"{self.path}, {self.counted} {line}"
 
 
-def examples_of_rows(rows: Sequence[Row], origin: Origin) -> Examples:
-    """Make one part of the rows of a distribution: texts, or pictures that are looked at.
+def examples_of_rows(rows: Sequence[Row], origin: Origin, *, check_pictures: bool = True) -> Examples:
+    """Make one part of the rows of a distribution: texts, or pictures that are looked at, unless the doctor will.
 
     Raises:
         DataError: when there is no row, or a picture is missing or not whole; with the place.
@@ -59,7 +59,7 @@ def examples_of_rows(rows: Sequence[Row], origin: Origin) -> Examples:
         if unknown := [label for label in row.labels if label not in known]:
             message = f'label "{unknown[0]}" is not one of the {len(origin.names)} of {origin.title}.'
             raise LabelError(message, path=origin.where(row.line))
-        if isinstance(row.content, Path) and (problem := picture_problem(row.content)):
+        if check_pictures and isinstance(row.content, Path) and (problem := picture_problem(row.content)):
             message = f"the picture {row.content} {problem}."
             raise DataError(message, path=origin.where(row.line))
     texts = [row.content for row in rows if isinstance(row.content, str)]
