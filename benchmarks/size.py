@@ -60,7 +60,9 @@ def save(folder: Path, table: pa.Table) -> None:
         writer.write_table(table, max_chunksize=1000)
     value = {"dtype": "string", "_type": "Value"}
     features = {"text": value, "labels": {"feature": value, "_type": "List"}}
-    (folder / "state.json").write_text('{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}')
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_fingerprint": "0", "_split": folder.name}
+    state |= dict.fromkeys(["_format_columns", "_format_type"]) | {"_format_kwargs": {}, "_output_all_columns": False}
+    (folder / "state.json").write_text(json.dumps(state))
     (folder / "dataset_info.json").write_text(json.dumps({"features": features}))
 
 

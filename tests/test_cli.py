@@ -281,7 +281,9 @@ def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run:
 def test_an_unknown_label_is_refused_with_its_line(command: Run, tmp_path: Path, text_run: Path) -> None:
     (tmp_path / "new.jsonl").write_text(jsonl([GOOD[0], {"text": "x", "labels": ["lable1"]}]))
     line = refused(command("evaluate", text_run, "new.jsonl"))
-    assert line == 'new.jsonl, line 2: label "lable1" is not in the vocabulary (did you mean "label1"?).'
+    assert (
+        line == 'new.jsonl, line 2, column "labels": label "lable1" is not in the vocabulary (did you mean "label1"?).'
+    )
 
 
 def test_what_is_no_run_is_refused(command: Run, tmp_path: Path) -> None:

@@ -25,10 +25,13 @@ def saved(folder: Path, image: Image.Image, name: str = "picture.png", **how: ob
 def test_an_array_and_its_file_are_the_same_picture(tmp_path: Path) -> None:
     colour = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
     path = saved(tmp_path, Image.fromarray(colour))
-    from_file, from_text, from_array = decode_pictures([path, str(path), colour], look=LOOK)
+    from_file, from_text, from_array, from_bytes = decode_pictures(
+        [path, str(path), colour, path.read_bytes()], look=LOOK
+    )
     expected = np.asarray(Image.fromarray(colour).resize((8, 6), Image.Resampling.BILINEAR))
     assert (from_file == expected).all()
     assert (from_text == expected).all()
+    assert (from_bytes == expected).all()
     assert (from_array == expected).all()
 
 

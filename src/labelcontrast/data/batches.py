@@ -130,7 +130,7 @@ def encode_labels(examples: Examples, vocabulary: LabelVocabulary) -> tuple[sp.c
     Raises:
         LabelError: when a label is not in the vocabulary.
     """
-    label_sets, where = examples.label_sets or [], examples.where
+    label_sets, where = examples.label_sets or [], examples.where_labels
     labels = vocabulary.encode(label_sets, where=where)
     if examples.values is None and examples.annotated is None:
         return labels, None

@@ -57,6 +57,9 @@ class Examples:
     parents: Mapping[str, tuple[str, ...]] | None = None
     """The labels directly above a label, where the data have a hierarchy; a label at the top is not named."""
 
+    label_column: str | None = None
+    """The column of the labels, where they stand in one."""
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -90,3 +93,8 @@ class Examples:
     def where(self, index: int) -> str:
         """Say where the example at a position comes from, as ``reviews.jsonl, line 17``."""
         return f"{self.origin}, {self.counted} {self.lines[index]}"
+
+    def where_labels(self, index: int) -> str:
+        """Say where the labels of the example at a position come from, with the column where they stand in one."""
+        place = self.where(index)
+        return place if self.label_column is None else f'{place}, column "{self.label_column}"'

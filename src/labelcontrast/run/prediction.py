@@ -95,7 +95,9 @@ def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels |
     if examples.label_sets is None:
         message = "has no labels to evaluate against."
         raise DataError(message, path=examples.origin)
-    model.vocabulary.encode(examples.label_sets, where=examples.where)  # an unknown label is refused before the work
+    model.vocabulary.encode(
+        examples.label_sets, where=examples.where_labels
+    )  # an unknown label is refused before the work
     number = len(model.vocabulary)
     streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
     decided = []

@@ -48,8 +48,8 @@ def test_a_column_split_with_other_values_is_an_ordinary_column() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (rows(text=["a", None]), 'reviews.csv, line 3: there is no "text"; expected a text.'),
-        (rows(text=["a", 7]), 'reviews.csv, line 3: "text" is 7; expected a text.'),
+        (rows(text=["a", None]), 'reviews.csv, line 3, column "text": there is nothing; expected a text.'),
+        (rows(text=["a", 7]), 'reviews.csv, line 3, column "text": expected a text. Got 7.'),
         (rows(text=[]), "reviews.csv: there are no rows in the file."),
         (rows(), "reviews.csv: there are no rows in the file."),
     ],

@@ -45,18 +45,18 @@ def test_a_list_of_objects_is_read_as_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": "good" "labels": []}', "not valid JSON (Expecting ',' delimiter at column 17)."),
-        ('{"text": "good", "labels": ["fo', "not valid JSON (Unterminated string starting at column 29)."),
-        ("[1, 2]", "expected a JSON object. Got [1, 2]"),
-        ('{"text": "good", "text": "bad", "labels": []}', "the key 'text' stands twice."),
-        ('{"labels": ["food"]}', 'there is no "text"; expected a text.'),
-        ('{"text": "good"}', 'there is no "labels". An example without labels has an empty list.'),
-        ('{"text": "good", "labels": 3}', '"labels" is a number, but a list in line 1; labels are of one type.'),
+        ('{"text": "good" "labels": []}', ": not valid JSON (Expecting ',' delimiter at column 17)."),
+        ('{"text": "good", "labels": ["fo', ": not valid JSON (Unterminated string starting at column 29)."),
+        ("[1, 2]", ": expected a JSON object. Got [1, 2]"),
+        ('{"text": "good", "text": "bad", "labels": []}', ": the key 'text' stands twice."),
+        ('{"labels": ["food"]}', ', column "text": there is nothing; expected a text.'),
+        ('{"text": "good"}', ', column "labels": there is nothing; an example without labels has an empty list.'),
+        ('{"text": "good", "labels": 3}', ', column "labels": labels are of one type: a list in line 1. Got a number.'),
     ],
 )
 def test_a_broken_line_17_is_named(line: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path / "reviews.jsonl", LINE * 16 + line + "\n" + LINE)
-    assert refusal_of(path) == f"{path}, line 17: {message}"
+    assert refusal_of(path) == f"{path}, line 17{message}"
 
 
 def test_a_broken_list_is_named_with_its_line(tmp_path: Path) -> None:
@@ -103,7 +103,10 @@ def test_objects_come_in_by_standard_input() -> None:
     [
         (["\n"], "<stdin>: there is nothing to read."),
         (['{"text": "good"}\n', "bad\n"], "<stdin>, line 2: not valid JSON (Expecting value at column 1)."),
-        (['{"text": "good"}\n', '{"txt": "bad"}\n'], '<stdin>, line 2: there is no "text"; expected a text.'),
+        (
+            ['{"text": "good"}\n', '{"txt": "bad"}\n'],
+            '<stdin>, line 2, column "text": there is nothing; expected a text.',
+        ),
     ],
 )
 def test_broken_standard_input_is_refused(lines: list[str], message: str) -> None:

@@ -56,7 +56,7 @@ def test_a_truncated_picture_is_refused_with_its_line(name: str, tmp_path: Path)
     cut(draw(tmp_path / name))
     with pytest.raises(DataError) as refusal:
         pictures_of(named("a.jpg", name), "image", tmp_path)
-    assert str(refusal.value) == f"train.jsonl, line 2: the picture {name} is truncated."
+    assert str(refusal.value) == f'train.jsonl, line 2, column "image": the picture {name} is truncated.'
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_a_truncated_picture_is_refused_with_its_line(name: str, tmp_path: Path)
         ("gone.jpg", "the picture gone.jpg is missing."),
         ("text.jpg", "the picture text.jpg is not a picture that can be read."),
         ("empty.jpg", "the picture empty.jpg is not a picture that can be read."),
-        (None, 'there is no "image"; expected the name of a picture.'),
-        ("", 'there is no "image"; expected the name of a picture.'),
+        (None, "there is nothing; expected the name of a picture."),
+        ("", "there is nothing; expected the name of a picture."),
     ],
 )
 def test_what_is_no_picture_is_refused_with_its_line(name: str | None, message: str, tmp_path: Path) -> None:
@@ -75,7 +75,24 @@ def test_what_is_no_picture_is_refused_with_its_line(name: str | None, message: 
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(DataError) as refusal:
         pictures_of(named("a.jpg", name), "image", tmp_path)
-    assert str(refusal.value) == f"train.jsonl, line 2: {message}"
+    assert str(refusal.value) == f'train.jsonl, line 2, column "image": {message}'
+
+
+def test_bytes_are_pictures_too(tmp_path: Path) -> None:
+    whole = draw(tmp_path / "a.png").read_bytes()
+    pictures = pictures_of(as_bytes(whole, whole), "image", tmp_path)
+    assert list(pictures) == [whole, whole]
+    assert picture_problem(whole) is None
+    with opened(whole) as one, opened(tmp_path / "a.png") as other:
+        assert one.read() == other.read()
+
+
+def test_truncated_bytes_are_refused_with_row_and_column(tmp_path: Path) -> None:
+    whole = draw(tmp_path / "a.png").read_bytes()
+    with pytest.raises(DataError) as refusal:
+        pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path)
+    assert str(refusal.value) == 'train.parquet, row 2, column "image": the picture is truncated.'
+    assert len(pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path, check=False)) == 2
 
 
 def test_bytes_are_pictures_too(tmp_path: Path) -> None:

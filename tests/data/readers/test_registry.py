@@ -47,7 +47,7 @@ def test_every_format_gives_the_same_examples(
     name: str, pairs: Pairs, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     examples = read(write(tmp_path_factory.mktemp("data") / name.lower(), pairs))
-    assert examples.inputs == [text for text, _ in pairs]
+    assert list(examples.inputs) == [text for text, _ in pairs]
     assert examples.label_sets == [labels for _, labels in pairs]
     assert examples.kind == "text"
 
@@ -181,4 +181,6 @@ def test_numbers_are_places_in_the_list_of_labels(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('["law", "fish"]')
     with pytest.raises(LabelError) as refusal:
         read(path)
-    assert str(refusal.value) == f"{path}, line 1: the label 2 is no place in labels.json; expected 0 to 1."
+    assert str(refusal.value) == (
+        f'{path}, line 1, column "labels": the label 2 is no place in labels.json; expected 0 to 1.'
+    )

@@ -91,7 +91,7 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("text,tag,text\n", ', line 1: the column "text" stands twice.'),
-        ("text,tag\na,b\nc\n", ", line 3: 1 cells, but 2 columns."),
+        ("text,tag\na,b\nc\n", ', line 3: 1 cells, but 2 columns; there is none for "tag".'),
         ("text,tag\na,b,c\n", ", line 2: 3 cells, but 2 columns."),
         ('text,tag\na,b\n"c"d,e\n', ", line 3: not a table (',' expected after '\"')."),
         ('text,tag\na,b\n"c,e\n', ", line 3: not a table (unexpected end of data)."),

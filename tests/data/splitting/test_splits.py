@@ -137,7 +137,8 @@ def test_a_label_that_the_given_list_has_not_is_refused_with_its_line(tmp_path: 
     with pytest.raises(LabelError) as refusal:
         load_splits(tmp_path, seed=0)
     assert str(refusal.value) == (
-        f'{tmp_path}/test.jsonl, line 4: label "spots" is not in the vocabulary (did you mean "sports"?).'
+        f'{tmp_path}/test.jsonl, line 4, column "labels": '
+        'label "spots" is not in the vocabulary (did you mean "sports"?).'
     )
 
 

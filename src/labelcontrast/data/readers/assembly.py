@@ -58,6 +58,7 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
         values=read.values,
         annotated=None if annotated is None else annotated.sets,
         parents=read.parents,
+        label_column=labels if isinstance(labels, str) else None,
     )
 
 
@@ -74,15 +75,20 @@ def _texts(rows: Rows, column: str) -> list[str] | ArrowColumn:
     cells = rows.columns[column]
     if isinstance(cells, ArrowColumn) and not cells.holds_bytes:
         return cells
-    for row, cell in enumerate(rows.columns[column]):
+    for row, cell in enumerate(cells):
         if cell is None:
-            message = f'there is no "{column}"; expected a text.'
-            raise DataError(message, path=rows.where(row))
+            message = "there is nothing; expected a text."
+            raise DataError(message, path=rows.where(row, column))
         if not isinstance(cell, str):
-            message = f'"{column}" is {cell!r}; expected a text.'
-            raise DataError(message, path=rows.where(row))
+            message = f"expected a text. Got {_shown(cell)}."
+            raise DataError(message, path=rows.where(row, column))
         texts.append(cell)
     return texts
+
+
+def _shown(cell: object) -> str:
+    """Write a cell that is not what it should be; a long one is cut."""
+    return text if len(text := repr(cell)) <= 40 else f"{text[:40]}..."
 
 
 def _ids(rows: Rows, column: str | None) -> list[str]:

@@ -39,12 +39,12 @@ def pictures_of(rows: Rows, column: str, folder: Path, *, check: bool = True) ->
     paths = []
     for row, name in enumerate(cells):
         if not isinstance(name, str) or not name:
-            message = f'there is no "{column}"; expected the name of a picture.'
-            raise DataError(message, path=rows.where(row))
+            message = "there is nothing; expected the name of a picture."
+            raise DataError(message, path=rows.where(row, column))
         path = folder / name
         if check and (problem := picture_problem(path)):
             message = f"the picture {name} {problem}."
-            raise DataError(message, path=rows.where(row))
+            raise DataError(message, path=rows.where(row, column))
         paths.append(path)
     return paths
 

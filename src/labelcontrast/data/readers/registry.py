@@ -142,7 +142,7 @@ def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
         for label in labels:
             if int(label) >= len(names):
                 message = f"the label {label} is no place in {LABEL_ORDER}; expected 0 to {len(names) - 1}."
-                raise LabelError(message, path=examples.where(row))
+                raise LabelError(message, path=examples.where_labels(row))
     named = [tuple(names[int(label)] for label in labels) for labels in examples.label_sets]
     return replace(examples, label_sets=named, understood=f"{examples.understood}; numbers are places in {LABEL_ORDER}")
 

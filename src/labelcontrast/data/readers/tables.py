@@ -35,7 +35,8 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
     def rows() -> Iterator[dict[str, object]]:
         for number, cells in _records(lines, mark, path):
             if len(cells) != len(names):
-                message = f"{len(cells)} cells, but {len(names)} columns."
+                lacking = f'; there is none for "{names[len(cells)]}"' if len(cells) < len(names) else ""
+                message = f"{len(cells)} cells, but {len(names)} columns{lacking}."
                 raise DataError(message, path=path, line=number)
             numbers.append(number)
             yield dict(zip(names, cells, strict=True))

@@ -102,7 +102,7 @@ def load_splits(
         _check_part(examples, found["train"])
     vocabulary = _vocabulary(found)
     for examples in found.values():
-        vocabulary.encode(examples.label_sets or [], where=examples.where)
+        vocabulary.encode(examples.label_sets or [], where=examples.where_labels)
     parts, drawn = _complete(found, vocabulary, dict(zip(PARTS, fractions, strict=True)), seed)
     parts["train"], kept = _fewer(parts["train"], vocabulary, train_fraction, seed)
     if not any(parts["train"].label_sets or []):

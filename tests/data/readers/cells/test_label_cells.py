@@ -69,17 +69,17 @@ def test_the_separator_can_be_said(cells: list[str], separator: str, label_sets:
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ([["a"], 3], 'line 2: "tags" is a number, but a list in line 1; labels are of one type.'),
-        (["a", ["b"]], 'line 2: "tags" is a list, but text in line 1; labels are of one type.'),
-        ([["a"], None], 'line 2: there is no "tags". An example without labels has an empty list.'),
-        ([None, ["a"]], 'line 1: there is no "tags". An example without labels has an empty list.'),
-        ([{"a": 1}, ["a"]], 'line 2: "tags" is a list, but an object in line 1; labels are of one type.'),
+        ([["a"], 3], 'line 2, column "tags": labels are of one type: a list in line 1. Got a number.'),
+        (["a", ["b"]], 'line 2, column "tags": labels are of one type: text in line 1. Got a list.'),
+        ([["a"], None], 'line 2, column "tags": there is nothing; an example without labels has an empty list.'),
+        ([None, ["a"]], 'line 1, column "tags": there is nothing; an example without labels has an empty list.'),
+        ([{"a": 1}, ["a"]], 'line 2, column "tags": labels are of one type: an object in line 1. Got a list.'),
         ([{"a": 2}], 'line 1, column "tags": "a" must be 0, 1, a number between, or empty where it is unknown. Got 2.'),
         (
             [[0, 0, 1], [1, "x", 0]],
             'line 2, column "tags": the label "x" is text, but a number in line 1; labels are of one type.',
         ),
-        ([True], 'line 1: "tags" is true or false; labels are a list, a text, a whole number or an object.'),
+        ([True], 'line 1, column "tags": labels are a list, a text, a whole number or an object. Got true or false.'),
         (
             [[], ["a"], ["b", 3]],
             'line 3, column "tags": the label 3 is a number, but text in line 2; labels are of one type.',

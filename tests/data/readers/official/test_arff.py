@@ -89,8 +89,9 @@ def test_a_folder_of_two_files_is_two_parts(tmp_path: Path) -> None:
     [
         ("0.5,2,minor,1\n", ", line 11: 4 values that fit, but 5 attributes. Got '0.5,2,minor,1'."),
         ("{9 1}\n", ", line 11: 0 values that fit, but 5 attributes. Got '{9 1}'."),
-        ("x,2,minor,1,0\n", ", line 11: the attribute \"beat, mean\" must be a number. Got 'x'."),
-        ("?,2,minor,1,0\n", ", line 11: the attribute \"beat, mean\" must be a number. Got '?'."),
+        ("x,2,minor,1,0\n", ", line 11: the attribute \"beat, mean\" must be a finite number. Got 'x'."),
+        ("?,2,minor,1,0\n", ", line 11: the attribute \"beat, mean\" must be a finite number. Got '?'."),
+        ("nan,2,minor,1,0\n", ", line 11: the attribute \"beat, mean\" must be a finite number. Got 'nan'."),
         (
             "1,2,flat,1,0\n",
             ', line 11: the attribute "key" must be one of "major", "minor", "no key". Got \'flat\'.',
@@ -120,6 +121,14 @@ def test_an_odd_head_is_refused(content: str, message: str, tmp_path: Path) -> N
     with pytest.raises(DataError) as refusal:
         read_arff(path, ColumnNames())
     assert str(refusal.value).startswith(f"{path}{message}")
+
+
+def test_a_damaged_xml_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "music.arff", DENSE)
+    (tmp_path / "music.xml").write_text("<labels>\n<label")
+    with pytest.raises(DataError) as refusal:
+        read_arff(path, ColumnNames())
+    assert str(refusal.value) == f"{tmp_path / 'music.xml'}, line 2: not XML that names labels (unclosed token)."
 
 
 def test_a_label_of_the_xml_file_must_be_an_attribute(tmp_path: Path) -> None:

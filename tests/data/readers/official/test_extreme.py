@@ -48,8 +48,10 @@ def test_a_plain_text_file_is_no_bag(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ("1 4 3\n3 0:1\n", ", line 2: label 3 is not below 3, the number of labels in the first line."),
-        ("1 4 3\n0 4:1\n", ", line 2: feature 4 is not below 4, the number of features in the first line."),
+        ("1 4 3\n3 0:1\n", ", line 2: label 3 is not 0 to 2, as the number of labels in the first line says."),
+        ("1 4 3\n0 4:1\n", ", line 2: feature 4 is not 0 to 3, as the number of features in the first line says."),
+        ("1 4 3\n-1 0:1\n", ", line 2: label -1 is not 0 to 2, as the number of labels in the first line says."),
+        ("1 4 3\n0 0:nan\n", ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 0:nan'."),
         ("1 4 3\n0 a:1\n", ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 a:1'."),
         ("2 4 3\n0 1:1\n", ": there are 1 points; the first line says 2."),
         (

@@ -114,6 +114,17 @@ def test_a_damaged_voc_is_refused_with_the_place(damage: object, message: str, t
     assert message in str(refusal.value)
 
 
+def test_the_doctor_gets_the_pictures_that_cannot_be_read(tmp_path: Path) -> None:
+    voc = write_voc(tmp_path / "VOC2012", {"train": ["a", "b"], "val": ["a"]}, {"a": [("cat", 0)], "b": [("dog", 0)]})
+    coco, nuswide = write_coco(tmp_path / "coco"), write_nuswide(tmp_path / "nuswide")
+    for root, read in ((voc, read_voc), (coco, read_coco), (nuswide, read_nuswide)):
+        first = next(iter(read(root, ColumnNames())["train"].inputs))
+        Path(first).write_bytes(b"no picture")
+        with pytest.raises(DataError, match="is not a picture that can be read"):
+            read(root, ColumnNames())
+        assert first in read(root, ColumnNames(check_pictures=False))["train"].inputs
+
+
 def write_coco(folder: Path) -> Path:
     categories = [{"supercategory": "x", "id": 3, "name": "car"}, {"supercategory": "x", "id": 1, "name": "person"}]
     for part, number in (("train", 9), ("val", 4)):

@@ -107,12 +107,12 @@ def _one_type(rows: Rows, name: str, cells: Sequence[object]) -> str:
         return types[0]
     row = next(row for row, kind in enumerate(types) if kind != types[0] or kind not in READABLE)
     if types[row] == "missing":
-        message = f'there is no "{name}". An example without labels has an empty list.'
+        message = "there is nothing; an example without labels has an empty list."
     elif row == 0:
-        message = f'"{name}" is {types[0]}; labels are a list, a text, a whole number or an object.'
+        message = f"labels are a list, a text, a whole number or an object. Got {types[0]}."
     else:
-        message = f'"{name}" is {types[row]}, but {types[0]} in {rows.counted} {rows.lines[0]}; labels are of one type.'
-    raise LabelError(message, path=rows.where(row))
+        message = f"labels are of one type: {types[0]} in {rows.counted} {rows.lines[0]}. Got {types[row]}."
+    raise LabelError(message, path=rows.where(row, name))
 
 
 def _from_lists(cells: Sequence[object], rows: Rows, name: str) -> LabelSets:

@@ -1,6 +1,7 @@
 """ARFF: feature vectors with labels as MULAN (an XML file names the labels) and MEKA (``-C`` counts them) have them."""
 
 import csv
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,8 +146,10 @@ def _fill(row: NDArray[np.float64], line: str, attributes: list[Attribute], path
         values = attributes[column].values
         try:
             row[column] = float(cell) if values is None or set(values) == {"0", "1"} else values.index(cell)
+            if not math.isfinite(row[column]):
+                raise ValueError
         except ValueError:
-            expected = "a number" if values is None else f"one of {listed(values, most=4)}"
+            expected = "a finite number" if values is None else f"one of {listed(values, most=4)}"
             message = f'the attribute "{attributes[column].name}" must be {expected}. Got {cell!r}.'
             raise DataError(message, path=path, line=number) from None
 
@@ -157,7 +160,7 @@ def _label_columns(path: Path, relation: str, attributes: list[Attribute]) -> li
     place = {attribute.name: column for column, attribute in enumerate(attributes)}
     for other in beside:
         if other.exists():
-            names = [item.get("name", "") for item in ET.parse(other).getroot().iter() if item.tag.endswith("label")]
+            names = [item.get("name", "") for item in _parsed_xml(other).iter() if item.tag.endswith("label")]
             if missing := [name for name in names if name not in place]:
                 message = f'there is no attribute "{missing[0]}", which {other.name} has as a label.'
                 raise DataError(message, path=path)
@@ -167,6 +170,15 @@ def _label_columns(path: Path, relation: str, attributes: list[Attribute]) -> li
         message = f'nothing says which attributes are labels; expected {beside[-1].name} or "-C" in the relation.'
         raise DataError(message, path=path)
     return list(range(count)) if count > 0 else list(range(len(attributes) + count, len(attributes)))
+
+
+def _parsed_xml(path: Path) -> ET.Element:
+    """Parse the file that names the labels, or refuse it with the line."""
+    try:
+        return ET.parse(path).getroot()
+    except ET.ParseError as error:
+        message = f"not XML that names labels ({error.msg.partition(':')[0]})."
+        raise DataError(message, path=path, line=error.position[0]) from None
 
 
 def _features(table: NDArray[np.float64], columns: list[int], attributes: list[Attribute]) -> NDArray[np.float32]:

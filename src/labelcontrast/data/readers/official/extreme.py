@@ -124,14 +124,16 @@ def _points(path: Path, width: int, labels: int) -> Iterator[tuple[list[int], np
             pairs = [pair.split(":") for pair in behind.split()]
             columns = np.array([int(column) for column, _ in pairs], dtype=np.int64)
             values = np.array([float(value) for _, value in pairs], dtype=np.float32)
+            if not np.isfinite(values).all():
+                raise ValueError
         except ValueError:
             message = f'expected labels and features, as "3,17 5:0.2 90:1". Got {line.strip()[:60]!r}.'
             raise DataError(message, path=path, line=number) from None
-        if wrong := [label for label in held if label >= labels]:
-            message = f"label {wrong[0]} is not below {labels}, the number of labels in the first line."
+        if wrong := [label for label in held if not 0 <= label < labels]:
+            message = f"label {wrong[0]} is not 0 to {labels - 1}, as the number of labels in the first line says."
             raise LabelError(message, path=path, line=number)
-        if len(columns) and (columns.max() >= width or columns.min() < 0):
-            message = f"feature {columns.max()} is not below {width}, the number of features in the first line."
+        if len(outside := columns[(columns < 0) | (columns >= width)]):
+            message = f"feature {outside[0]} is not 0 to {width - 1}, as the number of features in the first line says."
             raise DataError(message, path=path, line=number)
         yield held, columns, values
 
