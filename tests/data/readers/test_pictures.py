@@ -95,23 +95,6 @@ def test_truncated_bytes_are_refused_with_row_and_column(tmp_path: Path) -> None
     assert len(pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path, check=False)) == 2
 
 
-def test_bytes_are_pictures_too(tmp_path: Path) -> None:
-    whole = draw(tmp_path / "a.png").read_bytes()
-    pictures = pictures_of(as_bytes(whole, whole), "image", tmp_path)
-    assert list(pictures) == [whole, whole]
-    assert picture_problem(whole) is None
-    with opened(whole) as one, opened(tmp_path / "a.png") as other:
-        assert one.read() == other.read()
-
-
-def test_truncated_bytes_are_refused_with_row_and_column(tmp_path: Path) -> None:
-    whole = draw(tmp_path / "a.png").read_bytes()
-    with pytest.raises(DataError) as refusal:
-        pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path)
-    assert str(refusal.value) == 'train.parquet, row 2, column "image": the picture is truncated.'
-    assert len(pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path, check=False)) == 2
-
-
 def test_a_folder_of_pictures_is_examples_without_labels(tmp_path: Path) -> None:
     paths = [draw(tmp_path / name) for name in ("a.png", "b.JPG", "deep/c.jpg")]
     (tmp_path / "notes.md").write_text("no picture")
