@@ -162,11 +162,14 @@ BAD = {
     "missing": (missing, "data.jsonl: there is no such file or folder."),
     "empty": (text_file(""), "data.jsonl: the file is empty."),
     "broken json": (text_file(jsonl(GOOD[:16]) + '{"text": \n' + jsonl(GOOD)), "data.jsonl, line 17: "),
-    "no text": (text_file(jsonl([*GOOD[:16], {"labels": ["a"]}, *GOOD])), "data.jsonl, line 17: "),
-    "mixed labels": (text_file(jsonl([*GOOD[:16], {"text": "x", "labels": 3}, *GOOD])), "data.jsonl, line 17: "),
+    "no text": (text_file(jsonl([*GOOD[:16], {"labels": ["a"]}, *GOOD])), "data.jsonl, line 17, column "),
+    "mixed labels": (text_file(jsonl([*GOOD[:16], {"text": "x", "labels": 3}, *GOOD])), "data.jsonl, line 17, column "),
     "no labels at all": (text_file(jsonl([{"text": "x", "labels": []}] * 40)), "no training example has a label."),
-    "missing picture": (pictures(lambda path: path.unlink()), "data.jsonl, line 17: "),
-    "truncated picture": (pictures(lambda path: path.write_bytes(path.read_bytes()[:40])), "data.jsonl, line 17: "),
+    "missing picture": (pictures(lambda path: path.unlink()), "data.jsonl, line 17, column "),
+    "truncated picture": (
+        pictures(lambda path: path.write_bytes(path.read_bytes()[:40])),
+        "data.jsonl, line 17, column ",
+    ),
 }
 
 

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 
-from labelcontrast.evaluation.metrics.catalogue import METRICS
+from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS, METRICS
 from labelcontrast.reports.tables import TITLES
 
 
 def test_each_is_under_its_own_name_and_has_a_title() -> None:
-    assert [metric.name for metric in METRICS.values()] == list(METRICS) == list(TITLES)
+    for metrics in (METRICS, HIERARCHICAL_METRICS):
+        assert [metric.name for metric in metrics.values()] == list(metrics)
+    assert [name for name in TITLES if name in METRICS] == list(METRICS)
 
 
 def test_they_are_known_without_a_library_of_numbers() -> None:

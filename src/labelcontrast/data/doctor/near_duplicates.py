@@ -109,7 +109,7 @@ def _minimal_hashes(documents: list[NDArray[np.uint64]]) -> Bands:
     random = np.random.default_rng(0)
     factors = random.integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
     starts = np.cumsum([0, *(len(document) for document in documents)])[:-1]
-    filled = np.array([len(document) > 0 for document in documents])
+    filled = np.array([len(document) > 0 for document in documents], dtype=bool)
     everything = np.concatenate(documents) if documents else np.zeros(0, dtype=np.uint64)
     bands = np.zeros((len(documents), BANDS), dtype=np.uint64)
     for place, factor in enumerate(factors):
