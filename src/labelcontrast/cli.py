@@ -32,6 +32,7 @@ from labelcontrast.terminal.options import (
     common,
     read_values,
 )
+from labelcontrast.terminal.searching import search
 
 app = typer.Typer(
     help="Multi-label contrastive learning: from a file of examples to a trained, evaluated and explained model.",
@@ -171,6 +172,9 @@ def study(
     from labelcontrast.terminal.training import print_study
 
     print_study(chosen, data, settings, out, Options(jobs=jobs, store=store, resume=resume, force=force))
+
+
+app.command()(search)
 
 
 @app.command()

@@ -99,6 +99,18 @@ def write_study_report(path: Path, summary: StudySummary, drawings: Sequence[Dra
     _write(path, "study.html", figures, summary=summary, table=summary.table)
 
 
+def write_search_report(path: Path, summary: StudySummary, drawings: Sequence[Drawing]) -> None:
+    """Write the page of a search for good settings.
+
+    Args:
+        path: The HTML file.
+        summary: What the page says.
+        drawings: Its figures.
+    """
+    figures = {"panels": [drawing.inline for drawing in drawings]}
+    _write(path, "search.html", figures, summary=summary, table=summary.table)
+
+
 def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:
     """Write the Markdown that goes with a model: what it is, how well it does, what not to trust it with.
 
