@@ -38,6 +38,10 @@ class RunSettings(Settings):
     """Whether objects that PASCAL VOC marks difficult give a picture their label."""
     train_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the training examples to train on; nested, so that 0.05 lies in 0.1, and stratified by label."""
+    val_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the validation examples to choose by, drawn in the same way."""
+    label_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the labels to keep, drawn by the split's seed, nested; an example left without a label stays."""
     columns: Columns = Columns()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()

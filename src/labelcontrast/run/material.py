@@ -85,6 +85,8 @@ def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits
         check_pictures=check_pictures,
         difficult=settings.difficult,
         train_fraction=settings.train_fraction,
+        val_fraction=settings.val_fraction,
+        label_fraction=settings.label_fraction,
         **settings.columns.model_dump(),
     )
 
