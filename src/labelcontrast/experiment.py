@@ -87,7 +87,7 @@ def run_experiment(
     write_json(folder / MAP, draw_map(settings, material, features["test"]))
     clock.lap("evaluation")
     result = {"metrics": judged["metrics"], "reliability": judged["reliability"]}
-    result |= {"best_epoch": learned.best.epoch, "validation_score": learned.best.score}
+    result |= {"best_epoch": learned.kept.epoch, "validation_score": learned.kept.score}
     result |= {"representation": describe_embeddings(settings, material, features)}
     clock.lap("representation")
     result |= {"seconds": clock.laps, **facts(material), **describe_origin()}

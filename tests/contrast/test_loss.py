@@ -34,6 +34,14 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("similarity_dissimilarity", {}),
     ("jaccard_sigmoid", {}),
     ("jaccard_sigmoid", {"bias": -1.0}),
+    ("weighted", {}),
+    ("weighted", {"affinity": "exact", "sharing": "per_label"}),
+    ("weighted", {"affinity": "jaccard", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_anchor"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "similarity_dissimilarity", "sharing": "per_label"}),
 ]
 NAMES = sorted({name for name, _ in CASES})
 UNDIVIDED = {"similarity_dissimilarity", "jaccard_sigmoid"}  # whose weights are not shares of one
@@ -78,6 +86,21 @@ def test_equals_the_paper(name: str, parameters: dict[str, Any], batch: Batch) -
     (expected + 0 * (z.sum() + c.sum())).backward()
     got = run(loss_on(batch, name, **parameters), batch.z, batch.y)
     assert_same(got, (expected.detach(), by_angle(z), c.grad if got[2] is not None else None))
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("supcon", {"affinity": "any"}),
+        ("base", {"affinity": "jaccard"}),
+        ("mulsupcon", {"affinity": "any", "sharing": "per_label", "reduction": "label_count"}),
+        ("similarity_dissimilarity", {"affinity": "similarity_dissimilarity", "sharing": "per_positive"}),
+    ],
+)
+@quick
+@given(batch=batches(views=True))
+def test_the_published_ones_are_choices_on_the_axes(name: str, axes: dict[str, Any], batch: Batch) -> None:
+    assert_same(run(loss_on(batch, "weighted", **axes), batch.z, batch.y), run(loss_on(batch, name), batch.z, batch.y))
 
 
 @quick

@@ -41,11 +41,8 @@ class Learned:
     classifier: nn.Linear | None
     """A linear head that was trained with the encoder; none under a contrastive loss alone."""
     history: list[Epoch]
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch whose weights are kept."""
-        return max(self.history, key=lambda epoch: epoch.score)
+    kept: Epoch
+    """The epoch whose weights are kept."""
 
 
 def learn(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Learned:
@@ -75,7 +72,7 @@ def second_stage(settings: RunSettings) -> RunSettings:
 
 
 def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Learned:
-    """Train encoder and head once, from the start or from the last checkpoint; the best epoch is kept."""
+    """Train encoder and head once, from the start or from the last checkpoint; one epoch is kept."""
     # Lightning takes seconds to import; bad data are refused before.
     from labelcontrast.training.fit import fit
     from labelcontrast.training.learner import Learner, Rates
@@ -85,7 +82,8 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
     objective = build_objective(settings, kind, **sizes, train=lesson.train, validation=lesson.validation)
     schedule = objective.schedule if training.schedule == "auto" else training.schedule
     rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
-    learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
+    judges = {"score": objective.score, "examine": objective.examine}
+    learner = Learner(encoder, objective.head, objective.loss, **judges, settings=training, rates=rates)
     batches = training_batches(
         lesson.train,
         batch_size=training.batch_size,
@@ -95,7 +93,8 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
     )
     history = fit(learner, batches, folder=folder, settings=training, progress=lesson.bar, listen=lesson.listen)
     learner.cpu()
-    return Learned(objective.classifier, history)
+    kept = max(history, key=lambda epoch: epoch.score) if training.keep == "best" else history[-1]
+    return Learned(objective.classifier, history, kept)
 
 
 def _best_length(settings: RunSettings, lesson: Lesson, folder: Path) -> Learned:
@@ -110,7 +109,7 @@ def _best_length(settings: RunSettings, lesson: Lesson, folder: Path) -> Learned
                 settings.model_copy(update={"training": training}), "logit", lesson, folder / f"epochs-{epochs}"
             )
 
-    scores = {epochs: train_for(epochs).best.score for epochs in settings.training.epoch_grid}
+    scores = {epochs: train_for(epochs).kept.score for epochs in settings.training.epoch_grid}
     # The training that is there ends at once, with the weights of its best epoch.
     learned = train_for(max(scores, key=scores.__getitem__))
     write_history(folder / HISTORY, learned.history)

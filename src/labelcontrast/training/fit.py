@@ -21,6 +21,7 @@ from labelcontrast.training.learner import Learner
 from labelcontrast.training.loggers import build_loggers
 
 BEST, LAST = Path("checkpoints/best.ckpt"), Path("checkpoints/last.ckpt")
+KEPT = {"best": BEST, "last": LAST}
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
@@ -48,13 +49,13 @@ def fit(
     progress: bool = False,
     listen: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:
-    """Train until the last epoch or until patience ends, and leave the best epoch's weights in the learner.
+    """Train until the last epoch or until patience ends, and leave the kept epoch's weights in the learner.
 
     Args:
         learner: what is trained.
         batches: the loader of the training batches.
         folder: ``history.csv`` and ``checkpoints/`` go here; training goes on from a last checkpoint that is there.
-        settings: epochs, precision, clipping, patience and loggers.
+        settings: epochs, precision, clipping, patience, loggers and which epoch is kept.
         progress: show a progress bar.
         listen: called with every epoch as it ends.
 
@@ -84,8 +85,8 @@ def fit(
             default_root_dir=folder,
         )
         trainer.fit(learner, batches, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
-    learner.load_state_dict(best["state_dict"])
+    kept = torch.load(folder / KEPT[settings.keep], map_location="cpu", weights_only=True)
+    learner.load_state_dict(kept["state_dict"])
     return learner.history
 
 
