@@ -42,6 +42,8 @@ class RunSettings(Settings):
     """Share of the validation examples to choose by, drawn in the same way."""
     label_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the labels to keep, drawn by the split's seed, nested; an example left without a label stays."""
+    transfer_to: str | None = None
+    """Other data of the same kind: on these a probe is fitted and measured, with the encoder as ``data`` made it."""
     columns: Columns = Columns()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from labelcontrast.config.sections import Scalar
 from labelcontrast.studies.declared.plan import Place
@@ -15,6 +16,8 @@ class Outcome:
 
     place: Place
     record: Record | None
+    outputs: Path | None = None
+    """The file of what its model said of every test example, where that is kept."""
 
     @property
     def error(self) -> str | None:

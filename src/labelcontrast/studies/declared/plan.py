@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.errors import ConfigError
 from labelcontrast.run.door import check_door
 from labelcontrast.run.folder import flatten
-from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
+from labelcontrast.studies.declared.study import DATA, LOSS, SEED, TRANSFER, VARIANT, Study
 from labelcontrast.studies.engine.identity import encoder_print, fingerprint, identify
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Trial
@@ -42,6 +42,14 @@ class Planned:
         return ", ".join([str(self.place[DATA]), str(self.place[LOSS]), *own])
 
 
+@dataclass(frozen=True)
+class Choice:
+    """One value on an axis of a study, and the settings that it stands for."""
+
+    value: Scalar
+    settings: Mapping[str, Scalar]
+
+
 def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -> list[Planned]:
     """Plan every trial, the first seed of all before the second of any, so that a table is there early.
 
@@ -54,20 +62,15 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
         ConfigError: when a setting does not exist or a loss does not accept its parameter; and when the user sets what
             the study varies.
     """
-    values = _under_protocol(study, settings)
-    combinations = [
-        (name, path, loss, dict(zip(study.grid, chosen, strict=True)))
-        for name, path in _named(data).items()
-        for loss in parse_losses(",".join(study.losses))
-        for chosen in product(*study.grid.values())
-    ]
+    values, named = _under_protocol(study, settings), _named(data)
+    losses, axes = parse_losses(",".join(study.losses)), _axes(study, named)
     planned: dict[tuple[object, ...], Planned] = {}
-    for seed, (name, path, loss, chosen) in product(range(study.seeds), combinations):
-        axes = {axis: value for axis, value in chosen.items() if _has(loss, axis)}
-        place: Place = {DATA: name, LOSS: loss.title, **axes, SEED: seed}
-        trial = {**values, "data": path, "seed": seed, "loss": loss.model_dump()}
-        for axis, value in axes.items():
-            trial = put(trial, axis, value)
+    for seed, name, loss, *chosen in product(range(study.seeds), named, losses, *axes.values()):
+        choices = {axis: choice for axis, choice in zip(axes, chosen, strict=True) if _has(loss, axis)}
+        place: Place = {DATA: name, LOSS: loss.title, **{axis: one.value for axis, one in choices.items()}, SEED: seed}
+        trial = {**values, "data": named[name], "seed": seed, "loss": loss.model_dump()}
+        for setting, value in chain.from_iterable(one.settings.items() for one in choices.values()):
+            trial = put(trial, setting, value)
         planned.setdefault(tuple(place.items()), Planned(RunSettings.build(trial), place))
     for one in planned.values():
         check_door(one.settings)
@@ -76,10 +79,15 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
 
 def name_trials(planned: Sequence[Planned], store: Store) -> list[Trial]:
     """Name every trial by what its result depends on; each run has its folder beside the store's results."""
-    data = {path: fingerprint(Path(path)) for path in {one.settings.data for one in planned}}
+    places = {path for one in planned for path in (one.settings.data, one.settings.transfer_to) if path}
+    data = {path: fingerprint(Path(path)) for path in places}
     encoders = {name: encoder_print(name) for name in {one.settings.encoder.name for one in planned}}
     keys = [
-        identify(one.settings, data=data[one.settings.data], encoder=encoders[one.settings.encoder.name])
+        identify(
+            one.settings.model_copy(update={TRANSFER: data.get(one.settings.transfer_to or "")}),
+            data=data[one.settings.data],
+            encoder=encoders[one.settings.encoder.name],
+        )
         for one in planned
     ]
     return [Trial(key, one.title, one.settings, store.folder / key) for key, one in zip(keys, planned, strict=True)]
@@ -95,11 +103,21 @@ def short(dimension: str) -> str:
     return dimension.rpartition(".")[2].replace("_", " ")
 
 
+def _axes(study: Study, data: Mapping[str, str]) -> dict[str, list[Choice]]:
+    """List what the trials on one data set under one loss and seed differ in: the grid, variants, where they transfer."""
+    axes = {axis: [Choice(value, {axis: value}) for value in values] for axis, values in study.grid.items()}
+    if study.variants:
+        axes[VARIANT] = [Choice(name, settings) for name, settings in study.variants.items()]
+    if study.transfer:
+        axes[TRANSFER] = [Choice(name, {TRANSFER: path}) for name, path in data.items()]
+    return axes
+
+
 def _under_protocol(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Put what the user has set over the protocol of the study."""
     values: dict[str, Any] = {}
     for name, value in {**study.protocol, **flatten(dict(settings))}.items():
-        if name in (*study.grid, DATA, SEED) or name.partition(".")[0] == LOSS:
+        if name in study.varied or name.partition(".")[0] == LOSS:
             message = f"{name} varies within the study {study.name}; it cannot be set for all its trials."
             raise ConfigError(message)
         values = put(values, name, value)

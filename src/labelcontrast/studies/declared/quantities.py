@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
+from labelcontrast.evaluation.metrics.counting import HEAD, TAIL
 from labelcontrast.evaluation.metrics.measures import METRICS
 from labelcontrast.reports.tables import title_of
 from labelcontrast.run.reporting import COUNTED
@@ -21,6 +22,8 @@ class Quantity:
     better: Literal["higher", "lower"] | None
     """Which way is better; None where it is neither."""
     meaning: str
+    part: str = ""
+    """Of which part of the labels, where there are several numbers of the same title."""
     by_epoch: bool = False
     """The record has it for every epoch; a table shows the mean over them."""
 
@@ -37,6 +40,11 @@ class Quantity:
             >>> QUANTITIES["macro_f1"].label, QUANTITIES["seconds"].label
             ('macro-F1 (%)', 'time of a run (s)')
         """
+        return self.axis if not self.part else f"{self.part}: {self.axis}"
+
+    @property
+    def axis(self) -> str:
+        """The same, of whichever part."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
@@ -45,6 +53,18 @@ def _counted(name: str, unit: str, meaning: str) -> Quantity:
     return Quantity(name, COUNTED[name], unit, None, meaning, by_epoch=True)
 
 
+def _repulsion(bucket: str, which: str) -> list[Quantity]:
+    """What a loss does to the positives that share a label of a bucket."""
+    often = f"Share of positive pairs that are pushed more than pulled, of those with a label in common {which}."
+    far = "How much more they are pushed than pulled, of the loss of an anchor, before any of it is stopped."
+    return [
+        Quantity(f"pushed_away_{bucket}", "positives pushed away", "%", None, often, part=bucket, by_epoch=True),
+        Quantity(f"push_{bucket}", "mean push of these", "", None, far, part=bucket, by_epoch=True),
+    ]
+
+
+REPRESENTATION = ("alignment", "uniformity", "effective_rank")
+"""What the embeddings are measured by without a probe."""
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
@@ -54,6 +74,12 @@ QUANTITIES = {
         _counted("anchors_without_positives", "%", "Share of anchors of a batch that nothing attracts."),
         _counted("similarity_of_positives", "", "Mean cosine of pairs that attract."),
         _counted("similarity_of_negatives", "", "Mean cosine of pairs that do not."),
+        *_repulsion("head", f"with more than {HEAD} training examples"),
+        *_repulsion("medium", f"with {TAIL} to {HEAD} training examples"),
+        *_repulsion("tail", f"with fewer than {TAIL} training examples"),
+        Quantity("alignment", "alignment", "", "lower", "Mean squared distance of test embeddings of one label set."),
+        Quantity("uniformity", "uniformity", "", "lower", "Log of the mean Gaussian potential of all pairs of these."),
+        Quantity("effective_rank", "effective rank", "", None, "How many directions the test embeddings use."),
         Quantity("seconds", "time of a run", "s", "lower", "From reading the data to the last metric."),
     )
 }
@@ -67,6 +93,8 @@ def measure(record: Record, name: str) -> float | None:
     if name in METRICS:
         value: float | None = result["metrics"]["test"][name]
         return value
+    if name in REPRESENTATION:
+        return result.get("representation", {}).get(name)
     if name == "seconds":
         return float(sum(result["seconds"].values()))
     course = measure_epochs(record, name)
