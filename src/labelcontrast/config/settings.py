@@ -43,7 +43,7 @@ class RunSettings(Settings):
     label_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the labels to keep, drawn by the split's seed, nested; an example left without a label stays."""
     transfer_to: str | None = None
-    """Other data of the same kind: on these a probe is fitted and measured, with the encoder as ``data`` made it."""
+    """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
     columns: Columns = Columns()
     encoder: Encoder = Encoder()
     loss: Loss = Loss()

@@ -29,8 +29,8 @@ from labelcontrast.run.prediction import probabilities
 def read_off(
     settings: RunSettings, learned: Learned, labels: Mapping[Part, np.ndarray], features: Mapping[Part, np.ndarray]
 ) -> Classifier:
-    """Take the linear head that was trained, or fit a linear probe on the frozen features."""
-    if learned.classifier is not None:
+    """Take the linear head that was trained; or, on other data too, fit a linear probe on the frozen features."""
+    if learned.classifier is not None and settings.transfer_to is None:
         return learned.classifier
     generator = torch.Generator().manual_seed(settings.seed)
     parts = features["train"], labels["train"], features["val"], labels["val"]

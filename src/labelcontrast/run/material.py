@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labelcontrast.config.sections import Columns
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples, Part
@@ -13,6 +14,7 @@ from labelcontrast.data.splitting.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.registry import make_encoder
+from labelcontrast.errors import DataError
 from labelcontrast.files import cache_folder
 from labelcontrast.run.learning import Lesson
 from labelcontrast.training.history import Epoch
@@ -73,6 +75,29 @@ def gather(settings: RunSettings, say: Say = lambda _: None, *, device: str = "c
         encoder = FrozenEncoder(encoder, cache=cache).to(device)
     prepared = {name: prepare(encoder, part, splits.vocabulary) for name, part in splits.parts.items()}
     return Material(splits, encoder.cpu(), prepared)
+
+
+def gather_target(settings: RunSettings, material: Material, say: Say = lambda _: None) -> Material:
+    """Gather what the encoder is read off on: the same; or other data, where the settings transfer to them.
+
+    Raises:
+        DataError: the other data are of another kind, or vectors of another width, than the encoder reads.
+    """
+    if settings.transfer_to is None:
+        return material
+    splits = read_splits(settings.model_copy(update={"data": settings.transfer_to, "columns": Columns()}))
+    here, there = material.splits.train, splits.train
+    if there.kind != here.kind:
+        message = f"holds {there.kind} inputs; the encoder is trained on {here.kind} inputs."
+        raise DataError(message, path=there.origin)
+    if isinstance(here.inputs, np.ndarray) and isinstance(there.inputs, np.ndarray):
+        before, now = here.inputs.shape[1], there.inputs.shape[1]
+        if before != now:
+            message = f"there are {now} features; the encoder is trained on {before}."
+            raise DataError(message, path=there.origin)
+    say(f"read off on {there.understood}")
+    prepared = {name: prepare(material.encoder, part, splits.vocabulary) for name, part in splits.parts.items()}
+    return Material(splits, material.encoder, prepared)
 
 
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:

@@ -154,7 +154,7 @@ def measure_repulsion(
     labels = torch.from_numpy(sample.labels.toarray()).float().to(device)
     with frozen(projector):
         projections = projector(features.to(device)).float()
-    batches = zip(projections.split(batch_size), labels.split(batch_size), strict=True)
+    batches = zip(torch.split(projections, batch_size), torch.split(labels, batch_size), strict=True)
     found = reduce(add, (loss.repulsion(*batch) for batch in batches))
     measured = {}
     for name, chosen in buckets.items():

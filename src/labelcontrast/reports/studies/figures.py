@@ -24,6 +24,8 @@ class Drawing:
     """One figure, for a page and as files for a paper."""
 
     name: str
+    said: str
+    """What it shows, in words."""
     inline: str
     svg: str
     png: bytes
@@ -44,7 +46,7 @@ def draw(panel: Panel) -> Drawing:
         axes.set(title=panel.title)
         where = f" on {panel.title}" if panel.title else ""
         said = f"{panel.y_label} by {panel.x_label}{where}. {_in_words(panel)}"
-        return Drawing(panel.name, as_svg(figure, alternative=said), as_svg_file(figure), as_png(figure))
+        return Drawing(panel.name, said, as_svg(figure, alternative=said), as_svg_file(figure), as_png(figure))
 
 
 def _draw_lines(axes: Axes, panel: Panel) -> None:

@@ -65,7 +65,7 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
     values, named = _under_protocol(study, settings), _named(data)
     losses, axes = parse_losses(",".join(study.losses)), _axes(study, named)
     planned: dict[tuple[object, ...], Planned] = {}
-    for seed, name, loss, *chosen in product(range(study.seeds), named, losses, *axes.values()):
+    for seed, name, loss, chosen in product(range(study.seeds), named, losses, list(product(*axes.values()))):
         choices = {axis: choice for axis, choice in zip(axes, chosen, strict=True) if _has(loss, axis)}
         place: Place = {DATA: name, LOSS: loss.title, **{axis: one.value for axis, one in choices.items()}, SEED: seed}
         trial = {**values, "data": named[name], "seed": seed, "loss": loss.model_dump()}
@@ -104,7 +104,7 @@ def short(dimension: str) -> str:
 
 
 def _axes(study: Study, data: Mapping[str, str]) -> dict[str, list[Choice]]:
-    """List what the trials on one data set under one loss and seed differ in: the grid, variants, where they transfer."""
+    """List what trials of one data set, loss and seed differ in: the grid, variants, and on what they are read off."""
     axes = {axis: [Choice(value, {axis: value}) for value in values] for axis, values in study.grid.items()}
     if study.variants:
         axes[VARIANT] = [Choice(name, settings) for name, settings in study.variants.items()]

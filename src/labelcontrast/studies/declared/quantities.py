@@ -94,7 +94,8 @@ def measure(record: Record, name: str) -> float | None:
         value: float | None = result["metrics"]["test"][name]
         return value
     if name in REPRESENTATION:
-        return result.get("representation", {}).get(name)
+        number: float | None = result.get("representation", {}).get(name)
+        return number
     if name == "seconds":
         return float(sum(result["seconds"].values()))
     course = measure_epochs(record, name)

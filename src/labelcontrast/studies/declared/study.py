@@ -24,7 +24,7 @@ class TableLayout(Settings):
     metrics: tuple[str, ...] = Field(min_length=1)
     """The quantities of a cell."""
     within: tuple[str, ...] = ()
-    """Of the rows' dimensions: the best is looked for among rows that have the same value of these, and data."""
+    """Of the rows' dimensions: the best is looked for among rows that have the same value of these."""
 
 
 class FigureLayout(Settings):

@@ -10,14 +10,13 @@ from itertools import groupby
 from typing import Any
 
 from labelcontrast.evaluation.resampling import RESAMPLED
-from labelcontrast.studies.declared.outcomes import Outcome, row_places, values_of
+from labelcontrast.studies.declared.outcomes import Outcome, row_places
 from labelcontrast.studies.declared.plan import Place, short
-from labelcontrast.studies.declared.quantities import QUANTITIES
-from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
-from labelcontrast.studies.significance import Measured, Runs, find_best
+from labelcontrast.studies.declared.study import DATA, LOSS, SEED, TRANSFER, Study
+from labelcontrast.studies.significance import Measured, find_best
 
 Verdict = dict[str, Any]
-"""Of a row in a column: where they are, the metric, ``best``, and where they differ ``difference`` and ``p``."""
+"""Of a cell: ``column`` and ``row`` as places, the ``metric``, and what ``find_best`` says of it."""
 
 
 def judge_rows(study: Study, outcomes: Sequence[Outcome], columns: Sequence[Place]) -> list[Verdict] | None:
@@ -49,8 +48,9 @@ def judge_rows(study: Study, outcomes: Sequence[Outcome], columns: Sequence[Plac
 
 
 def held_together(study: Study, rows: Sequence[Place]) -> list[list[Place]]:
-    """Divide the rows into those among which the best is looked for: on the same data, and as the declaration says."""
-    apart = [name for name in (DATA, *study.table.within) if name in study.table.rows]
+    """Divide the rows into those among which the best is looked for: on the same test examples, or as declared."""
+    tested_on = TRANSFER if study.transfer else DATA
+    apart = [name for name in (tested_on, *study.table.within) if name in study.table.rows]
 
     def key(row: Place) -> list[str]:
         return [str(row.get(name)) for name in apart]
