@@ -81,3 +81,36 @@ def test_trials_are_named_by_their_data_wherever_they_lie(tmp_path: Path) -> Non
     assert len({*keys[0], *keys[2]}) == 12
     with pytest.raises(DataError, match="there is no such file or folder"):
         name_trials(plan_study(study(), ["nowhere.npz"], {}), Store(tmp_path))
+
+
+def test_variants_are_set_beside_one_another_and_not_combined() -> None:
+    variants = {"ours": {}, "both": {"val_fraction": 0.5, "evaluation.threshold": "global"}}
+    planned = plan_study(study(grid={}, variants=variants, seeds=1), ["a.npz"], {})
+    assert [(one.place["loss"], one.place["variant"]) for one in planned] == [
+        ("bce", "ours"),
+        ("bce", "both"),
+        ("reg temperature=0.2", "ours"),
+        ("reg temperature=0.2", "both"),
+    ]
+    told = [(one.settings.val_fraction, one.settings.evaluation.threshold) for one in planned[:2]]
+    assert told == [(1.0, "fixed"), (0.5, "global")]
+    planned = plan_study(study(grid={}, variants=variants, seeds=1), ["a.npz"], {"val_fraction": 0.2})
+    assert [one.settings.val_fraction for one in planned[:2]] == [0.2, 0.5]
+
+
+def test_every_encoder_is_read_off_on_every_data_set(tmp_path: Path) -> None:
+    for name, value in (("one", 0), ("two", 1)):
+        np.save(tmp_path / f"{name}.npy", np.full(3, value))
+    data = [str(tmp_path / "one.npy"), str(tmp_path / "two.npy")]
+    planned = plan_study(study(grid={}, losses=["bce"], transfer=True, seeds=1), data, {})
+    places = [(one.place["data"], one.place["transfer_to"]) for one in planned]
+    assert places == [("one", "one"), ("one", "two"), ("two", "one"), ("two", "two")]
+    assert [(one.settings.data, one.settings.transfer_to) for one in planned] == [(a, b) for a in data for b in data]
+    keys = [trial.key for trial in name_trials(planned, Store(tmp_path))]
+    assert len(set(keys)) == 4
+    (tmp_path / "moved").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.npy").rename(tmp_path / "moved" / f"{name}.npy")
+    moved = [str(tmp_path / "moved" / Path(path).name) for path in data]
+    again = plan_study(study(grid={}, losses=["bce"], transfer=True, seeds=1), moved, {})
+    assert [trial.key for trial in name_trials(again, Store(tmp_path))] == keys, "where the data lie does not matter"

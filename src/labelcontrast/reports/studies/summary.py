@@ -36,6 +36,8 @@ class Panel:
     y_label: str
     scale: Literal["linear", "log"] = "linear"
     """Of the x axis."""
+    y_limits: tuple[float, float] | None = None
+    """Where panels are to be compared with one another; by default what fits the series."""
     series: Sequence[Series]
 
 
@@ -77,7 +79,7 @@ class StudySummary:
         if self.tested:
             verdict = (
                 "and every other that is not significantly worse: differences are paired and tested over seeds and "
-                "test examples together, at 5 % over all pairs of rows (Holm); with one seed, over test examples alone. "
+                "test examples together, at 5 % over all pairs of rows (Holm); with one seed, over examples alone. "
                 "What is not measured on predictions is not tested: there it is the best mean alone."
             )
         else:

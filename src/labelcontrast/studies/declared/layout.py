@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from itertools import product
 from statistics import fmean, stdev
 from typing import TypeGuard
@@ -60,11 +61,27 @@ def draw_panels(study: Study, outcomes: Sequence[Outcome]) -> list[Panel]:
     for figure in study.figures:
         apart = [name for name in study.dimensions if name not in (figure.x, figure.lines)]
         together = _by_axis(figure.y) if figure.lines == QUANTITY else [[name] for name in figure.y]
-        for place, names in product(_combinations(outcomes, apart), together):
-            panel = _panel(figure, outcomes, place, [QUANTITIES[name] for name in names])
-            if panel.series:
-                panels.append(panel)
+        drawn = [
+            _panel(figure, outcomes, place, [QUANTITIES[name] for name in names])
+            for place, names in product(_combinations(outcomes, apart), together)
+        ]
+        kept = [panel for panel in drawn if panel.series]
+        panels += _on_one_scale(kept) if figure.lines == QUANTITY else kept
     return panels
+
+
+def _on_one_scale(panels: Sequence[Panel]) -> list[Panel]:
+    """Give panels of the same quantity the same y axis, so that they can be compared; with some room at both ends."""
+    values: dict[str, list[float]] = {}
+    for panel in panels:
+        values.setdefault(panel.y_label, []).extend(
+            value for one in panel.series for seeds in one.values for value in seeds
+        )
+    limits = {}
+    for label, found in values.items():
+        room = 0.05 * (max(found) - min(found)) or 1.0
+        limits[label] = (min(found) - room, max(found) + room)
+    return [replace(panel, y_limits=limits[panel.y_label]) for panel in panels]
 
 
 def _by_axis(names: Sequence[str]) -> list[list[str]]:

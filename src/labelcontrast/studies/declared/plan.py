@@ -117,7 +117,7 @@ def _under_protocol(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]
     """Put what the user has set over the protocol of the study."""
     values: dict[str, Any] = {}
     for name, value in {**study.protocol, **flatten(dict(settings))}.items():
-        if name in study.varied or name.partition(".")[0] == LOSS:
+        if name in (*study.dimensions, SEED) or name.partition(".")[0] == LOSS:
             message = f"{name} varies within the study {study.name}; it cannot be set for all its trials."
             raise ConfigError(message)
         values = put(values, name, value)

@@ -56,7 +56,7 @@ class Study(Settings):
     grid: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     """Values by dotted setting; a loss without a parameter runs once for all its values."""
     variants: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
-    """Named settings, one set beside the other, where every combination of them would be too many."""
+    """Named settings, where all combinations would be too many; each goes before what is set for all trials."""
     transfer: bool = False
     """Read every encoder off on each data set in turn, and not on the one alone that it was trained on."""
     protocol: dict[str, Scalar] = Field(default_factory=dict)
@@ -68,11 +68,6 @@ class Study(Settings):
     def dimensions(self) -> tuple[str, ...]:
         """What tells one cell from another, in the order of nesting; seeds are what cells are averaged over."""
         return (DATA, LOSS, *self.grid, *([VARIANT] if self.variants else []), *([TRANSFER] if self.transfer else []))
-
-    @property
-    def varied(self) -> set[str]:
-        """The settings that trials differ in."""
-        return {DATA, SEED, TRANSFER, *self.grid, *(name for one in self.variants.values() for name in one)}
 
     @classmethod
     def build(cls, values: dict[str, Any]) -> Self:
