@@ -130,8 +130,8 @@ def test_the_best_is_looked_for_within_rows_of_the_same_value() -> None:
     rows = tabulate(one, outcomes(one)).rows
     assert [(row[0].text, row[1].text, row[2].best) for row in rows] == [
         ("1.0", "reg", True),
-        ("0.0", "reg", True),
         ("1.0", "wo_reg", True),
+        ("0.0", "reg", True),
         ("0.0", "wo_reg", True),
     ]
     found = [
@@ -140,7 +140,7 @@ def test_the_best_is_looked_for_within_rows_of_the_same_value() -> None:
         )
         for place in outcomes(one)
     ]
-    assert [row[2].best for row in tabulate(one, found).rows] == [True, True, False, False]
+    assert [row[2].best for row in tabulate(one, found).rows] == [True, False, True, False]
 
 
 def test_what_is_not_significantly_worse_is_marked_beside_the_best() -> None:

@@ -13,7 +13,7 @@ from labelcontrast.reports.tables import NOTHING, Cell, Table
 from labelcontrast.studies.declared.outcomes import Outcome, count_runs, measured, row_places, values_of
 from labelcontrast.studies.declared.plan import Place, short
 from labelcontrast.studies.declared.quantities import QUANTITIES, Quantity, measure_epochs
-from labelcontrast.studies.declared.study import DATA, EPOCH, LOSS, QUANTITY, VARIANT, FigureLayout, Study
+from labelcontrast.studies.declared.study import DATA, EPOCH, LOSS, QUANTITY, TRANSFER, VARIANT, FigureLayout, Study
 from labelcontrast.studies.declared.verdicts import Verdict, held_together
 
 DECIMALS = {"%": 2, "": 3, "s": 0}
@@ -22,7 +22,7 @@ AXES = {
     "train_fraction": "share of the training examples",
     "label_fraction": "share of the labels",
     "training.epochs": "epochs of training",
-    "transfer_to": "read off on",
+    TRANSFER: "read off on",
 }
 """What a setting is called at an axis, where its own name would not do."""
 
@@ -103,7 +103,9 @@ def _told(outcomes: Sequence[Outcome], place: Place) -> list[str]:
 
 def _named(dimension: str, value: Scalar) -> str:
     """Name a value: by itself where it says what it is."""
-    return str(value) if dimension in (DATA, LOSS, VARIANT) else f"{short(dimension)} {value}"
+    if dimension in (DATA, LOSS, VARIANT):
+        return str(value)
+    return f"{AXES[dimension] if dimension == TRANSFER else short(dimension)} {value}"
 
 
 def _best(values: Sequence[Sequence[float]], group: set[int], name: str) -> set[int]:
