@@ -66,15 +66,16 @@ class StudySummary:
     versions: Mapping[str, str] = field(default_factory=dict)
     duration: float = 0.0
     drawn: str = (
-        "A line is the mean over seeds, the band around it the standard deviation; a dashed line is a loss that does "
-        "not have what the axis varies. A dot is one run, the bar beside it the mean."
+        "A line is the mean over seeds, the band around it the standard deviation; beside one another, a point is the "
+        "mean and its bar the deviation. A dashed line is a loss that does not have what the axis varies. On a row of "
+        "dots each is one run, the bar the mean."
     )
     """How the figures are to be read."""
 
     @property
     def marked(self) -> str:
         """What bold stands for."""
-        among = f" of the rows with the same {' and '.join(self.within)}" if self.within else ""
+        among = f", among the rows with the same {' and '.join(self.within)}" if self.within else ""
         best = f"Bold is the best mean of its column{among}"
         if self.tested:
             verdict = (

@@ -47,7 +47,7 @@ def tabulate(study: Study, outcomes: Sequence[Outcome], verdicts: Sequence[Verdi
     runs = [Cell(count_runs(outcomes, row)) for row in rows]
     told = [" ".join([*_told(outcomes, place), QUANTITIES[name].label]) for place, name in columns]
     header = (*(short(name) for name in study.table.rows), *told, "runs")
-    return Table(header, tuple(zip(*heads, *cells, runs, strict=True)))
+    return Table(header, tuple(zip(*heads, *cells, runs, strict=True)), texts=len(heads))
 
 
 def column_places(study: Study, outcomes: Sequence[Outcome]) -> list[Place]:
