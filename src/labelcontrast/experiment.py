@@ -28,7 +28,7 @@ from labelcontrast.run.folder import (
 )
 from labelcontrast.run.judging import describe_embeddings, draw_map, judge, judge_unseen, read_off
 from labelcontrast.run.learning import learn
-from labelcontrast.run.material import Listeners, Material, gather
+from labelcontrast.run.material import Listeners, Material, gather, gather_target
 from labelcontrast.run.provenance import Clock, describe_origin, seeded
 from labelcontrast.run.reporting import write_report
 from labelcontrast.training.feature_store import stored_features
@@ -67,6 +67,7 @@ def run_experiment(
     clock = Clock()
     with seeded(settings.seed):
         material = gather(settings, listeners.say, device=device)
+        target = gather_target(settings, material, listeners.say)
         make_room(folder, force=force)
         reopen(folder)
         settings.write(folder / CONFIG)
@@ -74,27 +75,27 @@ def run_experiment(
         learned = learn(settings, kind, material.lesson(listeners), folder)
         clock.lap("training")
         clock.laps["training"] = round(sum(epoch.seconds for epoch in learned.history), 3)  # a kill's share with it
-        material.encoder.to(device)
-        features = stored_features(folder / FEATURES, material.encoder, material.prepared)
-        material.encoder.cpu()
+        target.encoder.to(device)
+        features = stored_features(folder / FEATURES, target.encoder, target.prepared)
+        target.encoder.cpu()
         clock.lap("features")
-        classifier = read_off(settings, learned, material.labels, features)
+        classifier = read_off(settings, learned, target.labels, features)
         clock.lap("probe")
-    model, outputs, judged = judge(settings, material, classifier, features)
+    model, outputs, judged = judge(settings, target, classifier, features)
     save_model(folder, model)
     outputs.save(folder / OUTPUTS)
     write_json(folder / PER_LABEL, judged["per_label"])
     if "per_node" in judged:
         write_json(folder / PER_NODE, judged["per_node"])
-    write_json(folder / MAP, draw_map(settings, material, features["test"]))
+    write_json(folder / MAP, draw_map(settings, target, features["test"]))
     clock.lap("evaluation")
     result = {"metrics": judged["metrics"], "reliability": judged["reliability"]}
     result |= {"best_epoch": learned.kept.epoch, "validation_score": learned.kept.score}
-    result |= {"representation": describe_embeddings(settings, material, features)}
+    result |= {"representation": describe_embeddings(settings, target, features)}
     if "hierarchy" in judged:
-        result |= {"hierarchy": judged["hierarchy"] | judge_unseen(settings, material, features)}
+        result |= {"hierarchy": judged["hierarchy"] | judge_unseen(settings, target, features)}
     clock.lap("representation")
-    result |= {"seconds": clock.laps, **facts(material), **describe_origin()}
+    result |= {"seconds": clock.laps, **facts(target), **describe_origin()}
     write_json(folder / METRICS, result)
     return read_result(folder)
 

@@ -185,6 +185,35 @@ def jaccard_sigmoid(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, bias
     return total / len(z)
 
 
+def weighted(
+    z: Tensor, y: Tensor, c: Tensor, *, temperature: float, affinity: str = "any", sharing: str = "per_anchor"
+) -> Tensor:
+    """Every affinity as its sentence says, under every sharing as its equation says."""
+    s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
+    alike = {
+        "any": lambda one, other: float(bool(one & other)),
+        "exact": lambda one, other: float(bool(one) and one == other),
+        "jaccard": lambda one, other: len(one & other) / len(one | other),
+        "inverse_union": lambda one, other: bool(one & other) / len(one | other),
+        "coverage": lambda one, other: len(one & other) / len(other) if other else 0.0,
+        "similarity_dissimilarity": lambda one, other: len(one & other) / len(one) / (1 + len(other - one)),
+    }[affinity]
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        f = {j: alike(sets[i], sets[j]) for j in others if sets[i] & sets[j]}
+        f = {j: value for j, value in f.items() if value}
+        if f and sharing == "per_anchor":
+            w = {j: value / sum(f.values()) for j, value in f.items()}
+        elif f and sharing == "per_positive":
+            w = {j: value / len(f) for j, value in f.items()}
+        else:
+            same = {label: [j for j in f if label in sets[j]] for label in sets[i]}
+            w = {j: sum(f[j] / sum(f[k] for k in same[label]) for label in sets[i] & sets[j]) / len(sets[i]) for j in f}
+        if w:
+            losses[i] = -sum(weight * log_p(s, i, j, others) for j, weight in w.items())
+    return mean_valid(losses, z.sum() * 0)
+
+
 FLAT = (simclr, supcon, base, jscl, proto, mulsupcon, msc, wo_reg, reg)
-BEYOND = (sincere, similarity_dissimilarity, jaccard_sigmoid)
+BEYOND = (sincere, similarity_dissimilarity, jaccard_sigmoid, weighted)
 ORACLES = {f.__name__: f for f in (*FLAT, *BEYOND)}

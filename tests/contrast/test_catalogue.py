@@ -45,6 +45,7 @@ def test_every_contrastive_loss_takes_what_all_take(row: Any) -> None:
     assert row.parameters.keys() >= {"temperature", "stop_repulsion", "block_size", "reduction"}
     assert (row.contrast.tuned_by or "temperature") in row.parameters
     assert (row.contrast.instance_prior or "temperature") in row.parameters
+    assert (row.contrast.sharing_by or "temperature") in row.parameters
 
 
 def test_published_defaults() -> None:

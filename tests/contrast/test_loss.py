@@ -34,6 +34,14 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("similarity_dissimilarity", {}),
     ("jaccard_sigmoid", {}),
     ("jaccard_sigmoid", {"bias": -1.0}),
+    ("weighted", {}),
+    ("weighted", {"affinity": "exact", "sharing": "per_label"}),
+    ("weighted", {"affinity": "jaccard", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_anchor"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "similarity_dissimilarity", "sharing": "per_label"}),
 ]
 NAMES = sorted({name for name, _ in CASES})
 UNDIVIDED = {"similarity_dissimilarity", "jaccard_sigmoid"}  # whose weights are not shares of one
@@ -78,6 +86,21 @@ def test_equals_the_paper(name: str, parameters: dict[str, Any], batch: Batch) -
     (expected + 0 * (z.sum() + c.sum())).backward()
     got = run(loss_on(batch, name, **parameters), batch.z, batch.y)
     assert_same(got, (expected.detach(), by_angle(z), c.grad if got[2] is not None else None))
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("supcon", {"affinity": "any"}),
+        ("base", {"affinity": "jaccard"}),
+        ("mulsupcon", {"affinity": "any", "sharing": "per_label", "reduction": "label_count"}),
+        ("similarity_dissimilarity", {"affinity": "similarity_dissimilarity", "sharing": "per_positive"}),
+    ],
+)
+@quick
+@given(batch=batches(views=True))
+def test_the_published_ones_are_choices_on_the_axes(name: str, axes: dict[str, Any], batch: Batch) -> None:
+    assert_same(run(loss_on(batch, "weighted", **axes), batch.z, batch.y), run(loss_on(batch, name), batch.z, batch.y))
 
 
 @quick
@@ -315,7 +338,7 @@ def test_a_nearly_certain_label_is_nearly_a_label(name: str) -> None:
     loss = make_loss(name, num_labels=2, dim=3, generator=generator).double()
     values = [loss(z, torch.tensor([[1.0, there], [1.0, 0.5], [0.0, 1.0]])) for there in (0.5, 1 - 1e-6, 1.0)]
     torch.testing.assert_close(values[1], values[2], rtol=1e-4, atol=1e-4)
-    assert name in {"supcon", "sincere"} or (values[0] - values[2]).abs() > 1e-3
+    assert name in {"supcon", "sincere", "weighted"} or (values[0] - values[2]).abs() > 1e-3
 
 
 @quick

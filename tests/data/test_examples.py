@@ -1,5 +1,7 @@
 """Examples: a selection keeps every field in step, and every example knows its place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,3 +38,21 @@ def test_a_selection_of_vectors_is_an_array_and_of_no_labels_has_none() -> None:
 
 def test_an_empty_selection_is_empty() -> None:
     assert len(made(["one", "two", "three"], label_sets=None).select([])) == 0
+
+
+def test_labels_that_are_left_out_are_left_out_everywhere_and_no_example_is() -> None:
+    examples = replace(
+        made(["one", "two", "three"], label_sets=[("x", "y"), ("z",), ()]),
+        label_names=("z", "y", "x"),
+        values=[{"y": 0.5, "z": 0.1}, {}, {"x": 0.2}],
+        annotated=[("x", "z"), ("y",), ()],
+        parents={"x": ("y", "z"), "y": ()},
+    )
+    kept = examples.with_labels({"x", "z"})
+    assert kept.label_sets == [("x",), ("z",), ()]
+    assert kept.label_names == ("z", "x")
+    assert kept.values == [{"z": 0.1}, {}, {"x": 0.2}]
+    assert kept.annotated == [("x", "z"), (), ()]
+    assert kept.parents == {"x": ("z",)}
+    assert (kept.inputs, kept.ids) == (examples.inputs, examples.ids)
+    assert made(["one", "two", "three"], label_sets=None).with_labels({"x"}).label_sets is None

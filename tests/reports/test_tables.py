@@ -112,3 +112,14 @@ def test_latex_shows_what_the_table_says_and_bold_where_it_is_best() -> None:
     assert lines[4] == r"wo\_reg \{x\} & \textbf{61.20 $\pm$ 0.10} & -- \\"
     assert lines[5] == r"a\&b\textbackslash{}\textasciicircum{}\textasciitilde{}\#\$ & 1 & 2 \\"
     assert lines[-1] == r"\end{tabular}"
+
+
+def test_text_stands_left_and_numbers_right_in_every_format() -> None:
+    table = Table(
+        ("share", "loss", "mAP"),
+        ((Cell("0.1"), Cell("bce"), Cell("9.00")), (Cell("0.25"), Cell("reg x"), Cell("61.00"))),
+        texts=2,
+    )
+    assert as_text(table).splitlines() == ["share  loss     mAP", "0.1    bce     9.00", "0.25   reg x  61.00"]
+    assert as_markdown(table).splitlines()[1] == "| --- | --- | ---: |"
+    assert as_latex(table).startswith("\\begin{tabular}{llr}")

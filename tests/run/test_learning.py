@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -184,3 +185,32 @@ def test_batches_are_laid_out_over_the_hierarchy_where_that_is_asked_for(
     (how,) = laid
     assert how["per_label"] == 2
     assert ("plant" in how["hierarchy"].names) if over else how["hierarchy"] is None
+
+
+def test_the_last_epoch_is_that_of_the_result_where_it_is_kept(vectors: Path, tmp_path: Path) -> None:
+    training = {"epochs": 3, "keep": "last", "learning_rate": 0.3}
+    result = run_experiment(build(vectors, loss={"name": "bce"}, training=training), tmp_path / "run")
+    history = read_history(tmp_path / "run" / "history.csv")
+    assert result["best_epoch"] == 3
+    assert result["validation_score"] == history[-1].score
+    assert measured_again(load_model(tmp_path / "run"), vectors) == pytest.approx(
+        known(result["metrics"]["test"]), nan_ok=True
+    )
+
+
+def test_a_transferred_run_is_the_encoder_of_one_data_set_with_a_probe_on_another(
+    vectors: Path, tmp_path: Path
+) -> None:
+    with np.load(vectors) as arrays:
+        np.savez(tmp_path / "b.npz", X=arrays["X"][:150], Y=arrays["Y"][:150, 1:3], label_names=np.array(["x", "y"]))
+    loss, other = {"name": "bce"}, str(tmp_path / "b.npz")
+    run_experiment(build(vectors, loss=loss), tmp_path / "own")
+    result = run_experiment(build(vectors, loss=loss, transfer_to=other), tmp_path / "run")
+    assert (result["labels"], result["examples"]["train"]) == (2, 105)
+    own, model = load_model(tmp_path / "own"), load_model(tmp_path / "run")
+    assert model.vocabulary.names == ("x", "y")
+    for name, weight in own.encoder.state_dict().items():
+        assert torch.equal(model.encoder.state_dict()[name], weight), "what it is read off on does not train it"
+    metrics = measured_again(model, tmp_path / "b.npz")
+    assert metrics == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
+    assert metrics["map_macro"] > 0.6

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.run.material import gather, introduce
+from labelcontrast.errors import DataError
+from labelcontrast.run.material import Material, gather, gather_target, introduce
 
 
 def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
@@ -15,3 +19,25 @@ def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
     assert (material.labels["test"] == expected).all()
     inputs, _ = material.prepared["val"].batch([0, 1, 2])
     assert material.encoder(inputs).shape == (3, material.encoder.output_dim)
+
+
+def test_an_encoder_is_read_off_on_other_data_of_its_kind(vectors: Path, tmp_path: Path) -> None:
+    with np.load(vectors) as arrays:
+        np.savez(tmp_path / "b.npz", X=arrays["X"][:100], Y=arrays["Y"][:100, 1:3], label_names=np.array(["x", "y"]))
+        np.savez(tmp_path / "narrow.npz", X=arrays["X"][:, :5], Y=arrays["Y"], label_names=arrays["label_names"])
+    (tmp_path / "texts.csv").write_text("text,label\n" + 20 * "a goal,sports\n")
+    settings = RunSettings.build({"data": str(vectors)})
+    material = gather(settings)
+    assert gather_target(settings, material) is material
+
+    def read_off_on(name: str) -> Material:
+        return gather_target(settings.model_copy(update={"transfer_to": str(tmp_path / name)}), material)
+
+    other = read_off_on("b.npz")
+    assert other.encoder is material.encoder
+    assert other.splits.vocabulary.names == ("x", "y")
+    assert {name: len(part) for name, part in other.prepared.items()} == {"train": 70, "val": 10, "test": 20}
+    with pytest.raises(DataError, match="there are 5 features; the encoder is trained on 8"):
+        read_off_on("narrow.npz")
+    with pytest.raises(DataError, match="holds text inputs; the encoder is trained on vector inputs"):
+        read_off_on("texts.csv")

@@ -12,7 +12,7 @@ from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.projector import Projector
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.run.hierarchical.tree import LabelTree
-from labelcontrast.run.objective import build_objective, linear_head, subset
+from labelcontrast.run.objective import build_objective, linear_head, measure_repulsion, subset
 
 
 @pytest.fixture
@@ -112,3 +112,63 @@ def test_a_subset_is_in_order_without_repetition_and_fixed_by_its_seed(prepared:
     assert len(firsts) == 8
     assert firsts == [item[0] for item in subset(prepared, 8, seed=3).items]
     assert len(subset(prepared, 99, seed=3)) == 20
+
+
+class Flat(nn.Module):
+    """An encoder that passes its rows on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.scale * inputs["rows"]
+
+
+def test_repulsion_is_measured_by_frequency_where_it_is_asked_for() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(300, 4)).astype(np.float32)
+    labels = random.random((300, 4)) < [0.5, 0.2, 0.03, 0.0]  # head, medium, tail, and one that nobody has
+    train = Prepared(
+        rows,
+        np.ones(300, int),
+        lambda items: {"rows": torch.tensor(np.stack(items))},
+        sp.csr_array(labels.astype(np.uint8)),
+    )
+
+    def examined(loss: dict[str, object], **training: object) -> dict[str, float]:
+        settings = RunSettings.build({"data": "a", "loss": loss, "training": {"batch_size": 100, **training}})
+        torch.manual_seed(0)
+        kind = "logit" if loss["name"] == "zlpr" else "contrastive"
+        objective = build_objective(settings, kind, width=4, num_labels=4, train=train, validation=train)
+        return dict(objective.examine(Flat(), objective.head))
+
+    found = examined({"name": "reg"}, repulsion=True)
+    names = [f"{what}_{bucket}" for bucket in ("head", "medium", "tail") for what in ("pushed_away", "push")]
+    assert list(found) == names
+    assert all(0 <= value < 1 for value in found.values())
+    assert found["pushed_away_head"] > 0
+    assert found["push_head"] > 0
+    assert examined({"name": "reg"}, repulsion=True, selection_examples=150) != found
+    assert list(examined({"name": "zlpr", "joint": {"name": "reg"}}, repulsion=True)) == names
+    assert examined({"name": "reg"}) == {}
+    assert examined({"name": "simclr"}, repulsion=True, views=2) == {}
+    assert examined({"name": "zlpr"}, repulsion=True) == {}
+
+
+def test_a_bucket_is_the_sum_over_its_labels_of_what_its_batches_show() -> None:
+    random = np.random.default_rng(0)
+    rows, labels = random.normal(size=(24, 3)).astype(np.float32), (random.random((24, 4)) < 0.4).astype(np.uint8)
+    sample = Prepared(
+        rows, np.ones(24, int), lambda items: {"rows": torch.tensor(np.stack(items))}, sp.csr_array(labels)
+    )
+    loss = make_loss("supcon")
+    projector = nn.Linear(3, 2)
+    projections, targets = projector(torch.from_numpy(rows)).detach(), torch.from_numpy(labels)
+    buckets = {"some": np.array([True, False, True, False])}
+    got = measure_repulsion(Flat(), projector, loss, sample, batch_size=10, buckets=buckets)
+    parts = [loss.repulsion(projections[at : at + 10], targets[at : at + 10]) for at in (0, 10, 20)]
+    positives, repelled, push = (
+        sum(float(getattr(part, name)[[0, 2]].sum()) for part in parts) for name in ("positives", "repelled", "push")
+    )
+    assert got == pytest.approx({"pushed_away_some": repelled / positives, "push_some": push / repelled})

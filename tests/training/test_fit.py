@@ -58,6 +58,24 @@ def test_it_learns_and_keeps_the_best_epoch(prepared: Prepared, build_learner: B
     assert learner.history[-1].learning_rate == pytest.approx(0, abs=1e-12)
 
 
+def test_the_last_epoch_is_kept_where_it_is_asked_for(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    scores, kept = [0.9, 0.5, 0.4], {}
+    for keep in ("best", "last"):
+        learner = build_learner(settings := Training(epochs=3, keep=keep))
+        learner._score = lambda *_, learner=learner: scores[learner.current_epoch]
+        ends: list[torch.Tensor] = []
+        listen = lambda _, learner=learner, ends=ends: ends.append(learner.head.weight.detach().clone())  # noqa: E731
+        fit(
+            learner,
+            training_batches(prepared, batch_size=8, seed=0),
+            folder=tmp_path / keep,
+            settings=settings,
+            listen=listen,
+        )
+        kept[keep] = [torch.equal(learner.head.weight, end) for end in ends]
+    assert kept == {"best": [True, False, False], "last": [False, False, True]}
+
+
 @pytest.mark.parametrize("killed_at", [1, 3, 5])
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
     prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int

@@ -143,6 +143,8 @@ class Training(Settings):
     """Examples of each label that a batch is about, under the other samplers than ``shuffled``."""
     projection_dim: int = Field(default=256, ge=1)
     """Width of the projections that a contrastive loss sees."""
+    repulsion: bool = False
+    """Measure after every epoch how far positives are pushed apart, by frequency, on the ``selection_examples``."""
     selection_examples: int = Field(default=2000, ge=1)
     """Training examples, at most, that the validation score of a contrastive epoch is fitted on."""
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()

@@ -39,6 +39,12 @@ class RunSettings(Settings):
     """Whether objects that PASCAL VOC marks difficult give a picture their label."""
     train_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the training examples to train on; nested, so that 0.05 lies in 0.1, and stratified by label."""
+    val_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the validation examples to choose by, drawn in the same way."""
+    label_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the labels to keep, drawn by the split's seed, nested; an example left without a label stays."""
+    transfer_to: str | None = None
+    """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
     columns: Columns = Columns()
     hierarchy: Hierarchy = Hierarchy()
     encoder: Encoder = Encoder()

@@ -9,14 +9,15 @@ from typing import Any
 
 from labelcontrast.contrast import rows as takes
 from labelcontrast.contrast.hierarchical.rows import HIERARCHICAL_ROWS
-from labelcontrast.contrast.rows import Contrast, LossRow, Parameter, check_values, contrastive
+from labelcontrast.contrast.rows import SHARINGS, Contrast, LossRow, Parameter, check_values, contrastive
 from labelcontrast.contrast.weights.affinity import (
+    NAMED,
     any_shared,
     coverage,
     everyone,
     inverse_union,
     jaccard,
-    positives,
+    named,
     similarity_dissimilarity,
 )
 from labelcontrast.errors import ConfigError, nearest
@@ -159,7 +160,7 @@ _ROWS = (
         equation=r"-\frac{1}{|P(i)|} \sum_{j \in P(i)} \log p_{ij}",
         reference="Khosla et al., Supervised Contrastive Learning, 2020 (arXiv 2004.11362)",
         takes=contrastive(_POSITIVES),
-        contrast=Contrast(affinity=positives, tuned_by="positives"),
+        contrast=Contrast(affinity=named, tuned_by="positives"),
     ),
     LossRow(
         name="base",
@@ -241,7 +242,7 @@ _ROWS = (
         equation=r"\frac{1}{|P(i)|} \sum_{j \in P(i)} \log (e^{s_{ij}} + \sum_{k \notin P(i)} e^{s_{ik}}) - s_{ij}",
         reference="Feeney and Hughes, SINCERE: Supervised InfoNCE Revisited, 2023 (arXiv 2309.14277)",
         takes=contrastive(_POSITIVES),
-        contrast=Contrast(affinity=positives, tuned_by="positives", rivals="negatives"),
+        contrast=Contrast(affinity=named, tuned_by="positives", rivals="negatives"),
     ),
     LossRow(
         name="similarity_dissimilarity",
@@ -263,6 +264,18 @@ _ROWS = (
             averaging="mean_all",
         ),
         contrast=Contrast(affinity=jaccard, sharing="none", averaging="mean_all", rivals="none"),
+    ),
+    LossRow(
+        name="weighted",
+        kind="contrastive",
+        summary="Affinity and sharing as you choose: the axes of supcon, base and mulsupcon, in any combination.",
+        equation=r"-\sum_j W_{ij} \log p_{ij}, \; W \text{ shared out of } F_{ij} = f(|y_i \cap y_j|, |y_i|, |y_j|)",
+        reference="no method of its own: it is there so that a study can vary one axis of the published ones alone",
+        takes=contrastive(
+            takes.choice("affinity", "any", "how alike two label sets are; coverage has the power 1", among=NAMED),
+            takes.choice("sharing", "per_anchor", "how an anchor's attraction is split", among=SHARINGS),
+        ),
+        contrast=Contrast(affinity=named, tuned_by="affinity", sharing_by="sharing"),
     ),
     *HIERARCHICAL_ROWS,
 )

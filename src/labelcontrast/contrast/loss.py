@@ -15,6 +15,7 @@ from labelcontrast.contrast.hierarchical.level_weights import LevelWeights, shar
 from labelcontrast.contrast.kernel.blocks import Tally, grid, working_precision
 from labelcontrast.contrast.kernel.competition import AllCandidates, Competition, EachPair, NegativesOnly
 from labelcontrast.contrast.line_up import LineUp
+from labelcontrast.contrast.repulsion import LabelTally, Repulsion
 from labelcontrast.contrast.rows import Contrast
 from labelcontrast.contrast.weights.label_sets import LabelSets, SampleIds
 from labelcontrast.contrast.weights.sharing import Pairs, SharedWeights, share
@@ -134,6 +135,26 @@ class ContrastiveLoss(nn.Module):
                 dense[columns, rows] = mirror.T
         return dense
 
+    @torch.no_grad()
+    def repulsion(self, projections: Tensor, labels: Tensor) -> Repulsion:
+        """Count of a batch, for each label, how many positives are pushed away and how far; nothing is trained by it.
+
+        Args:
+            projections: as in :meth:`forward`.
+            labels: [batch, labels], dense.
+
+        Example:
+            >>> from labelcontrast.contrast.factory import make_loss
+            >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.9], [0.0, 1.0]])
+            >>> y = torch.tensor([[1, 0], [1, 0], [1, 1], [0, 1]])
+            >>> make_loss("supcon").repulsion(z, y).repelled  # the two that are close already
+            tensor([2., 0.])
+        """
+        line_up = self._line_up(projections, labels, None, None)
+        tally = LabelTally(line_up.weights.pairs)
+        line_up.softmax(average=torch.ones_like(line_up.factors), tally=tally)
+        return tally.repulsion
+
     @property
     def _scale(self) -> float:
         """Temperature over base temperature, where there is one."""
@@ -179,7 +200,7 @@ class ContrastiveLoss(nn.Module):
 
     def _share(self, pairs: Pairs) -> SharedWeights | LevelWeights:
         """Share out every anchor's attraction."""
-        sharing, size = self.contrast.sharing, self.settings["block_size"]
+        sharing, size = self.contrast.sharing_for(self.settings), self.settings["block_size"]
         if sharing != "per level" or self.closure is None:
             return share(pairs, sharing, block_size=size)
         penalty = self.settings.get("layer_penalty", "uniform")

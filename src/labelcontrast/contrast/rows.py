@@ -10,6 +10,8 @@ from labelcontrast.errors import ConfigError, nearest
 
 Rows = Literal["instances", "prototypes"]
 Sharing = Literal["per anchor", "per label", "per level", "per positive", "none"]
+SHARINGS: dict[str, Sharing] = {"per_anchor": "per anchor", "per_label": "per label", "per_positive": "per positive"}
+"""Those that a parameter can choose, in one word each."""
 Rivals = Literal["all", "negatives", "none"]
 
 
@@ -39,6 +41,7 @@ class Contrast:
         affinity: how alike two label sets are; or, with ``tuned_by``, what makes that out of one parameter.
         tuned_by: the name of this parameter.
         sharing: how an anchor's attraction is split among its positives; per level it needs a hierarchy.
+        sharing_by: the name of the parameter that says so instead.
         averaging: what the losses of the anchors are weighed with.
         constrained: no pair that shares a label costs less than one that shares a label of a finer level.
         rivals: what a positive has to win against: all candidates, the negatives, or nobody, each pair being judged by
@@ -55,6 +58,7 @@ class Contrast:
     affinity: Callable[..., Any]
     tuned_by: str | None = None
     sharing: Sharing = "per anchor"
+    sharing_by: str | None = None
     averaging: Literal["mean_valid", "mean_all", "label_count"] = "mean_valid"
     constrained: bool = False
     rivals: Rivals = "all"
@@ -69,6 +73,10 @@ class Contrast:
         """Return the affinity, tuned where it is to be."""
         tuned: Affinity = self.affinity if self.tuned_by is None else self.affinity(settings[self.tuned_by])
         return tuned
+
+    def sharing_for(self, settings: Mapping[str, Any]) -> Sharing:
+        """Return the sharing, chosen where it is to be."""
+        return self.sharing if self.sharing_by is None else SHARINGS[settings[self.sharing_by]]
 
 
 @dataclass(frozen=True, kw_only=True)

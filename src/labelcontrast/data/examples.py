@@ -1,6 +1,6 @@
 """Examples: inputs of one kind, each with a set of labels, and where they come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, TypeVar, cast
@@ -79,6 +79,30 @@ class Examples:
             parts=None if self.parts is None else at(self.parts),
             values=None if self.values is None else at(self.values),
             annotated=None if self.annotated is None else at(self.annotated),
+        )
+
+    def with_labels(self, names: Container[str]) -> Self:
+        """Keep these labels alone; an example that has none of them stays.
+
+        Example:
+            >>> examples = Examples(
+            ...     inputs=["a goal", "a vote"], label_sets=[("sports", "news"), ("politics",)], kind="text",
+            ...     ids=["1", "2"], lines=[2, 3], origin="reviews.csv", understood="reviews.csv: 2 rows",
+            ... )
+            >>> examples.with_labels({"news"}).label_sets
+            [('news',), ()]
+        """
+
+        def kept(labels: Iterable[str]) -> tuple[str, ...]:
+            return tuple(name for name in labels if name in names)
+
+        return replace(
+            self,
+            label_sets=self.label_sets and [kept(labels) for labels in self.label_sets],
+            label_names=self.label_names and kept(self.label_names),
+            values=self.values and [{name: row[name] for name in kept(row)} for row in self.values],
+            annotated=self.annotated and [kept(labels) for labels in self.annotated],
+            parents=self.parents and {name: kept(self.parents[name]) for name in kept(self.parents)},
         )
 
     def inputs_at(self, indices: Sequence[int] | NDArray[np.integer]) -> Inputs:

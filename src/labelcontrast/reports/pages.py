@@ -15,7 +15,15 @@ from labelcontrast.reports.hierarchical.tables import level_table, measures_tabl
 from labelcontrast.reports.hierarchical.tree import MOST_OPEN, branches
 from labelcontrast.reports.rank_figure import rank_figure
 from labelcontrast.reports.reliability import reliability_figure
-from labelcontrast.reports.tables import NOTHING, STEPS, comparison_table, duration, percent, title_of
+from labelcontrast.reports.tables import (
+    NOTHING,
+    STEPS,
+    as_markdown,
+    comparison_table,
+    duration,
+    percent,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +117,19 @@ def write_search_report(path: Path, summary: StudySummary, drawings: Sequence[Dr
     """
     figures = {"panels": [drawing.inline for drawing in drawings]}
     _write(path, "search.html", figures, summary=summary, table=summary.table)
+
+
+def write_study_notes(path: Path, summary: StudySummary, drawings: Sequence[Drawing], *, figures: str) -> None:
+    """Write the page of a study as Markdown.
+
+    Args:
+        path: The Markdown file.
+        summary: What it says; a part that is empty is left out.
+        drawings: Its figures.
+        figures: The folder with their files, relative to that of the page.
+    """
+    content = {"table": as_markdown(summary.table), "drawings": drawings, "figures": figures}
+    write_text(path, _render("study.md", autoescape=False, summary=summary, **content))
 
 
 def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:

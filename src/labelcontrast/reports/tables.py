@@ -60,10 +60,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A header, and rows as long as it; the first column is text, the others are numbers."""
+    """A header, and rows as long as it."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    texts: int = 1
+    """The first so many columns are text, the others are numbers."""
 
 
 def comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> Table:
@@ -92,7 +94,11 @@ def as_text(table: Table) -> str:
     lines = [table.header, *(tuple(f"*{cell.text}" if cell.best else cell.text for cell in row) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
+        "  ".join(
+            cell.ljust(width) if place < table.texts else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
     )
 
 
@@ -105,7 +111,7 @@ def as_markdown(table: Table) -> str:
         | --- | ---: |
         | a\|b | **61.20** |
     """
-    rule = ["---", *["---:"] * (len(table.header) - 1)]
+    rule = ["---"] * table.texts + ["---:"] * (len(table.header) - table.texts)
     rows = [[f"**{cell.text}**" if cell.best else cell.text.replace("|", "\\|") for cell in row] for row in table.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in [table.header, rule, *rows])
 
@@ -125,7 +131,7 @@ def as_latex(table: Table) -> str:
     """
     rows = [[f"\\textbf{{{_tex(one.text)}}}" if one.best else _tex(one.text) for one in row] for row in table.rows]
     lines = [f"{' & '.join(row)} \\\\" for row in [[_tex(heading) for heading in table.header], *rows]]
-    columns = "l" + "r" * (len(table.header) - 1)
+    columns = "l" * table.texts + "r" * (len(table.header) - table.texts)
     body = ["\\toprule", lines[0], "\\midrule", *lines[1:], "\\bottomrule"]
     return "\n".join([f"\\begin{{tabular}}{{{columns}}}", *body, "\\end{tabular}"])
 

@@ -32,8 +32,8 @@ from labelcontrast.run.prediction import probabilities
 def read_off(
     settings: RunSettings, learned: Learned, labels: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
 ) -> Classifier:
-    """Take the linear head that was trained, or fit a linear probe on the frozen features."""
-    if learned.classifier is not None:
+    """Take the linear head that was trained; or, on other data too, fit a linear probe on the frozen features."""
+    if learned.classifier is not None and settings.transfer_to is None:
         return learned.classifier
     generator, wanted = torch.Generator().manual_seed(settings.seed), settings.evaluation
     grid = {"rates": wanted.probe_rates, "decays": wanted.probe_decays, "batch_size": wanted.probe_batch_size}

@@ -92,7 +92,15 @@ def train(settings: RunSettings, kind: Kind, lesson: Lesson, folder: Path) -> Le
     )
     schedule = objective.schedule if training.schedule == "auto" else training.schedule
     rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
-    learner = Learner(encoder, objective.head, objective.loss, score=objective.score, settings=training, rates=rates)
+    learner = Learner(
+        encoder,
+        objective.head,
+        objective.loss,
+        score=objective.score,
+        examine=objective.examine,
+        settings=training,
+        rates=rates,
+    )
     batches = training_batches(
         lesson.train,
         batch_size=training.batch_size,

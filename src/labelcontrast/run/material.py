@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from labelcontrast.config.sections import Columns
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples
@@ -14,6 +15,7 @@ from labelcontrast.data.splitting.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.registry import make_encoder
+from labelcontrast.errors import DataError
 from labelcontrast.files import cache_folder
 from labelcontrast.run.hierarchical.closing import Unseen, close_splits, hold_out
 from labelcontrast.run.hierarchical.finding import find_hierarchy, introduce_hierarchy
@@ -131,6 +133,31 @@ def read_data(settings: RunSettings) -> Data:
     return Data(splits, tree, source, unseen)
 
 
+def gather_target(settings: RunSettings, material: Material, say: Say = lambda _: None) -> Material:
+    """Gather what the encoder is read off on: the same; or other data, where the settings transfer to them.
+
+    Raises:
+        DataError: the other data are of another kind, or vectors of another width, than the encoder reads.
+    """
+    if settings.transfer_to is None:
+        return material
+    splits = read_splits(settings.model_copy(update={"data": settings.transfer_to, "columns": Columns()}))
+    here, there = material.splits.train, splits.train
+    if there.kind != here.kind:
+        message = f"holds {there.kind} inputs; the encoder is trained on {here.kind} inputs."
+        raise DataError(message, path=there.origin)
+    if isinstance(here.inputs, np.ndarray) and isinstance(there.inputs, np.ndarray):
+        before, now = here.inputs.shape[1], there.inputs.shape[1]
+        if before != now:
+            message = f"there are {now} features; the encoder is trained on {before}."
+            raise DataError(message, path=there.origin)
+    say(f"read off on {there.understood}")
+    prepared: dict[str, Prepared] = {
+        name: prepare(material.encoder, part, splits.vocabulary) for name, part in splits.parts.items()
+    }
+    return Material(Data(splits), material.encoder, prepared)
+
+
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
     """Read the files that the settings name as training, validation and test examples."""
     return load_splits(
@@ -141,6 +168,8 @@ def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits
         check_pictures=check_pictures,
         difficult=settings.difficult,
         train_fraction=settings.train_fraction,
+        val_fraction=settings.val_fraction,
+        label_fraction=settings.label_fraction,
         **settings.columns.model_dump(),
     )
 

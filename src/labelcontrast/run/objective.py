@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import numpy as np
@@ -15,11 +17,14 @@ from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import loss_row
 from labelcontrast.contrast.factory import make_loss
 from labelcontrast.contrast.hierarchical.level_by_level import by_levels
+from labelcontrast.contrast.loss import ContrastiveLoss
 from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.projector import Projector
+from labelcontrast.evaluation.metrics.counting import by_frequency
 from labelcontrast.run.door import Kind
 from labelcontrast.run.hierarchical.tree import LabelTree
-from labelcontrast.training.validation import Score, score_features, score_logits
+from labelcontrast.training.features import compute_features, frozen
+from labelcontrast.training.validation import Examine, Score, score_features, score_logits
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Objective:
     """A batch of fewer examples teaches nothing."""
     classifier: nn.Linear | None = None
     """What of the head gives logits, where something does."""
+    examine: Examine = lambda *_: {}
+    """What else is measured after an epoch."""
 
 
 def build_objective(
@@ -67,13 +74,15 @@ def build_objective(
             Projector(width, output_dim=training.projection_dim),
             _contrastive(settings.loss, contrast, tree),
         )
-        return Objective(projector, loss, score_features(judged_on, validation), "cosine", 2)
+        score = score_features(judged_on, validation)
+        return Objective(projector, loss, score, "cosine", 2, examine=_examine(settings, projector, loss, train))
     linear, loss, score = linear_head(width, num_labels), _loss(settings.loss, {}), score_logits(validation)
     if joint is None:
         return Objective(linear, loss, score, "linear", 1, linear)
     head = JointHead(linear, Projector(width, output_dim=training.projection_dim))
     both = JointLoss(loss, _contrastive(joint, contrast, tree), weight=joint.weight, num_labels=num_labels)
-    return Objective(head, both, lambda encoder, _: score(encoder, linear), "linear", 2, linear)
+    examine = _examine(settings, head.projector, both.contrastive, train)
+    return Objective(head, both, lambda encoder, _: score(encoder, linear), "linear", 2, linear, examine)
 
 
 class JointHead(nn.Module):
@@ -147,6 +156,62 @@ def _contrastive(named: NamedLoss, given: dict[str, Any], tree: LabelTree | None
 def _loss(named: NamedLoss, given: dict[str, Any]) -> nn.Module:
     """Make a loss with its parameters, which go before what is given."""
     return make_loss(named.name, **{**given, **named.parameters})
+
+
+def _examine(settings: RunSettings, projector: nn.Module, loss: nn.Module, train: Prepared) -> Examine:
+    """Build what is measured after an epoch beside its score: nothing, unless the settings ask for it."""
+    training = settings.training
+    if not training.repulsion or not isinstance(loss, ContrastiveLoss) or loss.contrast.views_only:
+        return lambda *_: {}
+    assert train.labels is not None
+    buckets = by_frequency(train.labels.toarray().sum(0))
+    chosen = np.random.default_rng(settings.seed).permutation(len(train))[: training.selection_examples]
+    sample = train.select(chosen)
+    return lambda encoder, _: measure_repulsion(
+        encoder, projector, loss, sample, batch_size=training.batch_size, buckets=buckets
+    )
+
+
+def measure_repulsion(
+    encoder: nn.Module,
+    projector: nn.Module,
+    loss: ContrastiveLoss,
+    sample: Prepared,
+    *,
+    batch_size: int,
+    buckets: Mapping[str, np.ndarray],
+) -> dict[str, float]:
+    """Measure how often and how far positives are pushed apart, by how frequent the labels are that they share.
+
+    Args:
+        encoder: as it is after an epoch; nothing is dropped out.
+        projector: on it.
+        loss: whose pull and push are measured, within batches as in training.
+        sample: the examples that are put into these batches, in their order.
+        batch_size: of the training.
+        buckets: by name, which labels.
+
+    Returns:
+        ``pushed_away_NAME``, the share of the positives that are pushed more than they are pulled, and ``push_NAME``,
+        how much more on average: in units of the loss of an anchor, before the regulariser stops any of it. A pair
+        counts for each label that the two share. A bucket without a positive is left out.
+    """
+    features, device = compute_features(encoder, sample), next(projector.parameters()).device
+    assert sample.labels is not None
+    labels = torch.from_numpy(sample.labels.toarray()).float().to(device)
+    with frozen(projector):
+        projections = projector(features.to(device)).float()
+    batches = zip(torch.split(projections, batch_size), torch.split(labels, batch_size), strict=True)
+    found = reduce(add, (loss.repulsion(*batch) for batch in batches))
+    measured = {}
+    for name, chosen in buckets.items():
+        positives, repelled, push = (
+            float(one.cpu()[chosen].sum()) for one in (found.positives, found.repelled, found.push)
+        )
+        if positives:
+            measured[f"pushed_away_{name}"] = repelled / positives
+            measured[f"push_{name}"] = push / repelled if repelled else 0.0
+    return measured
 
 
 def linear_head(width: int, num_labels: int) -> nn.Linear:

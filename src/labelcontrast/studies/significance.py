@@ -4,7 +4,7 @@ All pairs of losses are compared on each metric, over seeds and test examples to
 adjusted by Holm's procedure over all pairs: so it does not matter that the best is picked after the fact.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -37,12 +37,16 @@ Runs = Mapping[str, Mapping[int, Measured]]
 """By loss, by seed."""
 
 
-def find_best(losses: Runs) -> dict[str, dict[str, dict[str, Any]]]:
+def find_best(
+    losses: Runs, metrics: Sequence[str] = RESAMPLED, *, permute: bool = True
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Compare every loss with the best one, metric by metric.
 
     Args:
         losses: The finished runs, all on the same test examples. A loss without a seed in common with another is not
             compared with it.
+        metrics: Those that are tested, of ``RESAMPLED``.
+        permute: Whether to permute as well, which is slower and of which no verdict is made.
 
     Returns:
         By loss and metric, but for a metric that a run could not measure: ``best`` names the loss with the best mean;
@@ -52,7 +56,7 @@ def find_best(losses: Runs) -> dict[str, dict[str, dict[str, Any]]]:
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in losses}
     every = [run for runs in losses.values() for run in runs.values()]
-    for metric in (METRICS[name] for name in RESAMPLED):
+    for metric in (METRICS[name] for name in metrics):
         if not every or any(run.metrics[metric.name] is None for run in every):
             continue
         means = {name: np.mean([run.metrics[metric.name] for run in runs.values()]) for name, runs in losses.items()}
@@ -65,7 +69,8 @@ def find_best(losses: Runs) -> dict[str, dict[str, dict[str, Any]]]:
             if (p := adjusted.get(frozenset((name, best)))) is not None:
                 difference = _compare(losses, name, best, metric.name)
                 row |= {"difference": difference.mean, "interval": [difference.low, difference.high], "p": float(p)}
-                row |= {"as_good": bool(p >= LEVEL), **_permuted(losses, name, best, metric.name)}
+                row |= {"as_good": bool(p >= LEVEL)}
+                row |= _permuted(losses, name, best, metric.name) if permute else {}
             found[name][metric.name] = row
     return found
 

@@ -23,6 +23,7 @@ from labelcontrast.training.learner import Learner
 from labelcontrast.training.loggers import build_loggers
 
 BEST, LAST = Path("checkpoints/best.ckpt"), Path("checkpoints/last.ckpt")
+KEPT = {"best": BEST, "last": LAST}
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
@@ -126,7 +127,7 @@ def fit(
             default_root_dir=folder,
         )
         trainer.fit(learner, batches, ckpt_path=last if last.exists() else None, weights_only=True)
-    kept = torch.load(folder / (LAST if settings.keep == "last" else BEST), map_location="cpu", weights_only=True)
+    kept = torch.load(folder / KEPT[settings.keep], map_location="cpu", weights_only=True)
     learner.load_state_dict(kept["state_dict"])
     return learner.history
 

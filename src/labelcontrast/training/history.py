@@ -26,7 +26,7 @@ class Epoch:
     seconds: float
     """Time of the epoch, with its validation."""
     diagnostics: dict[str, float] = field(default_factory=dict)
-    """What the loss counted of its pairs, mean over the steps; nothing where it counts none."""
+    """What the loss counted of its pairs, mean over the steps, and what was examined; nothing where nothing was."""
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

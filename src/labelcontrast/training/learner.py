@@ -17,7 +17,7 @@ from labelcontrast.config.sections import Training
 from labelcontrast.errors import RunError
 from labelcontrast.training.history import Epoch
 from labelcontrast.training.optimiser import build_optimiser, rate_factor
-from labelcontrast.training.validation import Score
+from labelcontrast.training.validation import Examine, Score
 from labelcontrast.training.views import make_views
 
 
@@ -38,7 +38,15 @@ class Learner(pl.LightningModule):
     """
 
     def __init__(
-        self, encoder: nn.Module, head: nn.Module, loss: nn.Module, *, score: Score, settings: Training, rates: Rates
+        self,
+        encoder: nn.Module,
+        head: nn.Module,
+        loss: nn.Module,
+        *,
+        score: Score,
+        settings: Training,
+        rates: Rates,
+        examine: Examine = lambda *_: {},
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -47,6 +55,7 @@ class Learner(pl.LightningModule):
         self.history: list[Epoch] = []
         self.note: Callable[[list[Epoch]], None] = lambda _: None
         self._score = score
+        self._examine = examine
         self._settings = settings
         self._rates = rates
         self._streams: list[Tensor] = []
@@ -82,6 +91,7 @@ class Learner(pl.LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         names = self._counted[0]
         counted = {name: _float32(step[name] for step in self._counted).nanmean().item() for name in names}
+        counted |= self._examine(self.encoder, self.head)
         record = Epoch(self.current_epoch + 1, loss, score, rate, time.monotonic() - self._started, counted)
         self.history.append(record)
         self.log_dict({"loss": loss, "score": score, "learning_rate": rate, **counted})

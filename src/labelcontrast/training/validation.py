@@ -4,7 +4,7 @@ A regularised contrastive loss is not the objective that is descended (its clamp
 negative), so the smallest value says nothing. What counts is how well the labels of unseen examples can be read off.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -15,6 +15,8 @@ from labelcontrast.training.features import compute_features
 
 Score = Callable[[nn.Module, nn.Module], float]
 """Judges an encoder and the head on it; higher is better."""
+Examine = Callable[[nn.Module, nn.Module], Mapping[str, float]]
+"""Measures something else of them, by name."""
 
 
 def score_logits(validation: Prepared) -> Score:

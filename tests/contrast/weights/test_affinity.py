@@ -13,7 +13,7 @@ from labelcontrast.contrast.weights.affinity import (
     exact_match,
     inverse_union,
     jaccard,
-    positives,
+    named,
 )
 
 sets = st.sets(st.integers(0, 4))
@@ -52,5 +52,5 @@ def test_soft_labels_are_expected_counts() -> None:
 def test_choices_are_the_functions_themselves() -> None:
     """The pair weights recognise the affinity that needs no computing by its identity."""
     assert coverage(0.0) is any_shared
-    assert positives("any") is any_shared
-    assert positives("exact") is exact_match
+    assert named("any") is any_shared
+    assert named("exact") is exact_match

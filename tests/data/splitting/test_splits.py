@@ -130,6 +130,31 @@ def test_a_share_of_train_is_kept_and_the_rest_stays_as_it_was(tmp_path: Path) -
         load_splits(path, seed=1, train_fraction=0.0)
 
 
+def test_a_share_of_validation_is_kept_and_nothing_else_changes(tmp_path: Path) -> None:
+    path = write(tmp_path / "reviews.jsonl", 400)
+    whole, half = (load_splits(path, seed=1, val_fraction=share) for share in (1.0, 0.5))
+    assert len(half.val) == round(0.5 * len(whole.val))
+    assert set(half.val.ids) < set(whole.val.ids)
+    assert (half.train.ids, half.test.ids) == (whole.train.ids, whole.test.ids)
+    assert half.how == f"{whole.how}; 50 % of val kept, with seed 1"
+
+
+def test_fewer_labels_are_the_only_thing_that_varies(tmp_path: Path) -> None:
+    path = write(tmp_path / "reviews.jsonl", 400, labels="abcdefgh")
+    whole, quarter, half = (load_splits(path, seed=1, label_fraction=share) for share in (1.0, 0.25, 0.5))
+    assert len(quarter.vocabulary) == 2
+    assert set(quarter.vocabulary.names) < set(half.vocabulary.names) < set(whole.vocabulary.names)
+    for part in ("train", "val", "test"):
+        assert quarter.parts[part].ids == whole.parts[part].ids
+        kept = quarter.vocabulary.encode(quarter.parts[part].label_sets or []).toarray()
+        columns = [whole.vocabulary.column[name] for name in quarter.vocabulary.names]
+        assert (kept == whole.vocabulary.encode(whole.parts[part].label_sets or []).toarray()[:, columns]).all()
+    assert () in (quarter.train.label_sets or []), "an example without a label is a negative, and stays"
+    assert quarter.how == f"{whole.how}; 2 of 8 labels kept, with seed 1"
+    with pytest.raises(ConfigError, match=r"^fraction must be above 0 and at most 1\. Got 2\.$"):
+        load_splits(path, seed=1, label_fraction=2.0)
+
+
 def test_a_label_that_the_given_list_has_not_is_refused_with_its_line(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", 30)
     write(tmp_path / "test.jsonl", 4, labels=["a", "b", "c", "spots"])  # type: ignore[arg-type]

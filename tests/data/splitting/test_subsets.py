@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from labelcontrast.data.splitting.subsets import low_data_subset, nested_order
+from labelcontrast.data.splitting.subsets import keep_labels, low_data_subset, nested_order
 from labelcontrast.errors import ConfigError
+from labelcontrast.labels.vocabulary import LabelVocabulary
 
 
 def long_tail(rows: int, labels: int, per_row: int) -> csr_array:
@@ -80,3 +81,16 @@ def test_a_hundred_thousand_examples_of_a_thousand_labels_take_seconds() -> None
     rows = subset(labels, 0.05)
     assert perf_counter() - start < 60
     assert (labels[rows].sum(0) > 0).all()
+
+
+def test_fewer_labels_lie_inside_more_and_are_as_frequent_as_all() -> None:
+    labels = LabelVocabulary(tuple(f"label {rank:03d}" for rank in range(120)))
+    kept = [keep_labels(labels, share, seed=3).names for share in (0.001, 0.1, 0.25, 1.0)]
+    assert [len(names) for names in kept] == [1, 12, 30, 120]
+    assert all(set(few) < set(many) for few, many in pairwise(kept))
+    assert all(names == tuple(sorted(names)) for names in kept)
+    assert keep_labels(labels, 0.1, seed=4).names != kept[1]
+    places = [[labels.column[name] for name in keep_labels(labels, 0.1, seed=seed).names] for seed in range(200)]
+    assert np.mean(places) == pytest.approx(59.5, abs=3)  # the mean rank by frequency stays that of all
+    with pytest.raises(ConfigError, match=r"^fraction must be above 0 and at most 1\. Got 1\.5\.$"):
+        keep_labels(labels, 1.5, seed=0)

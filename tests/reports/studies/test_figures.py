@@ -1,6 +1,7 @@
 """The figures of a study: what they say in words, means and deviations where they belong, files that stand alone."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,12 +38,27 @@ def test_a_line_has_its_deviation_as_a_band_and_what_has_no_x_is_a_level() -> No
         assert axes.get_xticks().tolist() == [0.1, 0.2, 1.0]
 
 
+def test_a_long_label_is_wrapped_and_panels_can_have_one_scale() -> None:
+    one = replace(panel(), y_label="a quantity with a name that is far too long (%)", y_limits=(0.0, 80.0))
+    with canvas() as (_, axes):
+        figures._draw_lines(axes, one)
+        assert axes.get_ylabel() == "a quantity with a name that is\nfar too long (%)"
+        assert axes.get_ylim() == (0.0, 80.0)
+
+
 def test_values_with_names_stand_in_the_order_of_the_grid() -> None:
-    series = [Series(name="reg", x=["fixed", "global"], values=[[1.0], [2.0]])]
+    series = [
+        Series(name=name, x=["fixed", "an_untrained_head"], values=[[1.0, 3.0], [3.0]]) for name in ("bce", "reg")
+    ]
     with canvas() as (_, axes):
         figures._draw_lines(axes, panel(series=series, scale="linear"))
-        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["fixed", "global"]
-        assert axes.get_lines()[0].get_xydata().tolist() == [[0.0, 1.0], [1.0, 2.0]]
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["fixed", "an\nuntrained\nhead"]
+        first, second = (container.lines[0] for container in axes.containers)
+        assert first.get_xydata().tolist() == [[-0.15, 2.0], [0.85, 3.0]]
+        assert second.get_xydata().tolist() == [[0.15, 2.0], [1.15, 3.0]]
+        assert first.get_linestyle() == "None", "there is nothing between two names"
+        (bars,) = axes.containers[0].lines[2]
+        assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([2 - 2**0.5, 2 + 2**0.5])
 
 
 def test_a_dot_a_run_and_a_bar_at_the_mean() -> None:

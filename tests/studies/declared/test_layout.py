@@ -122,3 +122,56 @@ def test_names_and_switches_stand_in_the_order_of_the_grid(values: list[object],
         for value in values
     ]
     assert list(draw_panels(one, found)[0].series[0].x) == expected
+
+
+def test_the_best_is_looked_for_within_rows_of_the_same_value() -> None:
+    table = {"rows": ["loss.alpha", "loss"], "within": ["loss.alpha"], "metrics": ["macro_f1"]}
+    one = study(losses=["reg", "wo_reg"], table=table)
+    rows = tabulate(one, outcomes(one)).rows
+    assert [(row[0].text, row[1].text, row[2].best) for row in rows] == [
+        ("1.0", "reg", True),
+        ("1.0", "wo_reg", True),
+        ("0.0", "reg", True),
+        ("0.0", "wo_reg", True),
+    ]
+    found = [
+        Outcome(
+            place.place, place.record if place.place["loss"] == "reg" else made({"macro_f1": 0.1, "hamming_loss": 1})
+        )
+        for place in outcomes(one)
+    ]
+    assert [row[2].best for row in tabulate(one, found).rows] == [True, False, True, False]
+
+
+def test_what_is_not_significantly_worse_is_marked_beside_the_best() -> None:
+    verdict = {"column": {"data": "a"}, "row": {"loss": "bce"}, "metric": "macro_f1", "as_good": True}
+    other = {"column": {"data": "a"}, "row": {"loss": "reg", "loss.alpha": 0.0}, "metric": "macro_f1", "as_good": False}
+    rows = tabulate(study(), outcomes(study()), [verdict, other]).rows
+    assert [row[2].best for row in rows] == [True, True, False]
+    assert [row[3].best for row in rows] == [False, True, False], "a verdict is about one metric"
+
+
+def test_quantities_of_one_axis_are_lines_of_one_panel_and_panels_have_one_scale() -> None:
+    names = [f"{what}_{bucket}" for bucket in ("head", "tail") for what in ("pushed_away", "push")]
+    figures = [{"x": "epoch", "y": names, "lines": "quantity"}]
+    one = study(losses=["reg", "wo_reg"], grid={}, figures=figures, table={"metrics": ["macro_f1"]}, seeds=1)
+    found = []
+    for place, scale in (
+        ({"data": "a", "loss": "reg", "seed": 0}, 0.1),
+        ({"data": "a", "loss": "wo_reg", "seed": 0}, 0.2),
+    ):
+        measured = [dict(zip(names, (scale, 0.01, 2 * scale, 0.03), strict=True)) for _ in range(2)]
+        history = [{"epoch": epoch, "score": 0.1, "diagnostics": each} for epoch, each in enumerate(measured, 1)]
+        found.append(Outcome(place, {**made({"macro_f1": 0.1}), "history": history}))
+    panels = draw_panels(one, found)
+    assert [(panel.title, panel.y_label) for panel in panels] == [
+        ("reg", "positives pushed away (%)"),
+        ("reg", "mean push of these"),
+        ("wo_reg", "positives pushed away (%)"),
+        ("wo_reg", "mean push of these"),
+    ]
+    assert [series.name for series in panels[0].series] == ["head", "tail"]
+    assert np.allclose(panels[0].series[1].values, [[20.0], [20.0]])
+    assert panels[0].y_limits == panels[2].y_limits == pytest.approx((8.5, 41.5))
+    assert panels[1].y_limits == panels[3].y_limits != panels[0].y_limits
+    assert len({panel.name for panel in panels}) == 4

@@ -35,6 +35,19 @@ def test_rows_are_the_combinations_that_occur() -> None:
     assert values_of(OUTCOMES, "seed") == [0, 1]
 
 
+def test_rows_are_sorted_by_the_first_dimension_then_by_the_second() -> None:
+    rows = row_places(OUTCOMES, ("loss.alpha", "loss"))
+    assert rows == [{"loss": "bce"}, {"loss.alpha": 0, "loss": "reg"}, {"loss.alpha": 1, "loss": "reg"}]
+    found = [outcome(0.1, loss=loss, train_fraction=share) for loss in ("reg", "bce") for share in (1.0, 0.1)]
+    places = row_places(found, ("train_fraction", "loss"))
+    assert [(one["train_fraction"], one["loss"]) for one in places] == [
+        (1.0, "reg"),
+        (1.0, "bce"),
+        (0.1, "reg"),
+        (0.1, "bce"),
+    ]
+
+
 def test_what_failed_or_has_not_ended_is_counted_as_such() -> None:
     assert count_runs(OUTCOMES, {"loss": "bce"}) == "1 of 2"
     assert count_runs(OUTCOMES, {"loss": "reg", "loss.alpha": 0}) == "1 of 2"

@@ -1,10 +1,15 @@
 """From a declaration to trials: which there are, in which order, under which settings and names."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.studies.declared.plan import plan_study
+from labelcontrast.studies.declared.running import name_trials
 from labelcontrast.studies.declared.study import Study
+from labelcontrast.studies.engine.store import Store
 
 
 def study(**changes: object) -> Study:
@@ -75,3 +80,36 @@ def test_what_cannot_run_is_refused_before_anything_runs(
 def test_two_data_sets_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match=r'two data sets are named "a": x/a\.npz and y/a\.npz'):
         plan_study(study(), ["x/a.npz", "y/a.npz"], {})
+
+
+def test_variants_are_set_beside_one_another_and_not_combined() -> None:
+    variants = {"ours": {}, "both": {"val_fraction": 0.5, "evaluation.threshold": "global"}}
+    planned = plan_study(study(grid={}, variants=variants, seeds=1), ["a.npz"], {})
+    assert [(one.place["loss"], one.place["variant"]) for one in planned] == [
+        ("bce", "ours"),
+        ("bce", "both"),
+        ("reg temperature=0.2", "ours"),
+        ("reg temperature=0.2", "both"),
+    ]
+    told = [(one.settings.val_fraction, one.settings.evaluation.threshold) for one in planned[:2]]
+    assert told == [(1.0, "fixed"), (0.5, "global")]
+    planned = plan_study(study(grid={}, variants=variants, seeds=1), ["a.npz"], {"val_fraction": 0.2})
+    assert [one.settings.val_fraction for one in planned[:2]] == [0.2, 0.5]
+
+
+def test_every_encoder_is_read_off_on_every_data_set(tmp_path: Path) -> None:
+    for name, value in (("one", 0), ("two", 1)):
+        np.save(tmp_path / f"{name}.npy", np.full(3, value))
+    data = [str(tmp_path / "one.npy"), str(tmp_path / "two.npy")]
+    planned = plan_study(study(grid={}, losses=["bce"], transfer=True, seeds=1), data, {})
+    places = [(one.place["data"], one.place["transfer_to"]) for one in planned]
+    assert places == [("one", "one"), ("one", "two"), ("two", "one"), ("two", "two")]
+    assert [(one.settings.data, one.settings.transfer_to) for one in planned] == [(a, b) for a in data for b in data]
+    keys = [trial.key for trial in name_trials(planned, Store(tmp_path))]
+    assert len(set(keys)) == 4
+    (tmp_path / "moved").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.npy").rename(tmp_path / "moved" / f"{name}.npy")
+    moved = [str(tmp_path / "moved" / Path(path).name) for path in data]
+    again = plan_study(study(grid={}, losses=["bce"], transfer=True, seeds=1), moved, {})
+    assert [trial.key for trial in name_trials(again, Store(tmp_path))] == keys, "where the data lie does not matter"

@@ -37,6 +37,19 @@ def test_what_a_hierarchy_comes_to_is_found_by_level() -> None:
     assert QUANTITIES["tree_distance_of_errors"].factor == 1
 
 
+def test_what_the_embeddings_look_like_and_what_is_done_to_a_part_of_the_labels() -> None:
+    found = {"alignment": 0.4, "uniformity": -2.0, "effective_rank": 7.5}
+    result = {**RECORD["result"], "representation": found}
+    history = [{"epoch": 1, "score": 0.2, "diagnostics": {"pushed_away_tail": 0.25, "push_tail": 0.01}}]
+    record = {"result": result, "history": history}
+    assert {name: measure(record, name) for name in found} == found
+    assert measure(RECORD, "alignment") is None
+    assert measure_epochs(record, "pushed_away_tail") == [0.25]
+    assert QUANTITIES["pushed_away_tail"].label == "tail: positives pushed away (%)"
+    assert QUANTITIES["pushed_away_tail"].axis == "positives pushed away (%)"
+    assert QUANTITIES["alignment"].better == "lower"
+
+
 def test_what_was_not_measured_is_nothing() -> None:
     assert measure({"error": "x"}, "macro_f1") is None
     assert measure({}, "seconds") is None

@@ -65,6 +65,8 @@ def test_it_leaves_a_page_tables_figures_and_every_number(finished: Path) -> Non
         "table.tex",
         "table.csv",
         "results.csv",
+        "significance.json",
+        "report.md",
         "figures",
         *(f"figures/{name}.{end}" for name in FIGURES for end in ("svg", "png")),
     }
@@ -72,6 +74,18 @@ def test_it_leaves_a_page_tables_figures_and_every_number(finished: Path) -> Non
     for said in ("Does the temperature matter?", "Table 1", "processors", "training.epochs", "scikit-learn", "<svg"):
         assert said in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
+    notes = (finished / "report.md").read_text()
+    for said in ("Does the temperature matter?", "Table 1", "processors", "training.epochs", "scikit-learn"):
+        assert said in notes
+    assert (finished / "table.md").read_text() in notes
+    assert all((finished / link).exists() for link in re.findall(r"\]\((.+?)\)", notes))
+    verdicts = json.loads((finished / "significance.json").read_text())
+    assert [one["row"] for one in verdicts] == [
+        {"loss": "bce"},
+        {"loss": "reg", "loss.temperature": 0.1},
+        {"loss": "reg", "loss.temperature": 0.5},
+    ]
+    assert sum("p" not in one for one in verdicts) == 1, "the best is not compared with itself"
     with (finished / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["loss"], row["loss.temperature"], row["seed"]) for row in rows] == [

@@ -55,7 +55,11 @@ def test_the_published_ones_have_the_published_values() -> None:
         ),
         (
             {"figures": [{"x": "seed", "y": ["macro_f1"]}]},
-            "figures.x: there is no 'seed'. There are: loss.alpha,",
+            "figures.x: there is no 'seed'. There are: data, loss, loss.alpha, epoch.",
+        ),
+        (
+            {"table": {"rows": ["loss"], "within": ["loss.alpha"], "metrics": ["macro_f1"]}},
+            "table.within: there is no 'loss.alpha'. There are: loss.",
         ),
         ({"figures": [{"x": "loss", "y": ["f1"]}]}, "figures.y: there is no 'f1'"),
         ({"figures": [{"x": "epoch", "y": ["score"], "lines": "epoch"}]}, "figures.lines: there is no 'epoch'"),

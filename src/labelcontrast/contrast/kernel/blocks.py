@@ -59,8 +59,8 @@ class Tally:
         self.similarity_of_positives: Tensor | float = 0.0
         self.similarity_of_all: Tensor | float = 0.0
 
-    def add(self, similarity: Block, push: Block, pull: Block) -> None:
-        """Count a block; a positive is stoppable where it is pushed more than it is pulled."""
+    def add(self, similarity: Block, push: Block, pull: Block, rows: slice, columns: slice) -> None:  # noqa: ARG002
+        """Count the block of these rows and columns; a positive is stoppable where it is pushed more than pulled."""
         positive = pull.sign()
         self.positives = self.positives + positive.sum()
         self.stoppable = self.stoppable + (push * positive > pull).sum()

@@ -131,12 +131,13 @@ class _Sweep:
             gradients = [torch.zeros_like(given) for given in (candidates, queries) if given is not None]
             of_bias = losses.new_zeros(())
             for rows, columns, mirrored in blocks:
-                similarity, exponential = blocks.similarities(rows, columns)
+                place = rows, columns
+                similarity, exponential = blocks.similarities(*place)
                 pull, mirror = weights.block(rows, columns, mirrored=mirrored)
-                slope, gain = self._meet(similarity, exponential, pull, [part[rows, None] for part in state])
+                slope, gain = self._meet(place, similarity, exponential, pull, [part[rows, None] for part in state])
                 losses[rows] -= gain.sum(1)
                 if mirror is not None:
-                    back, gain = self._meet(similarity, exponential, mirror, [part[columns] for part in state])
+                    back, gain = self._meet(place, similarity, exponential, mirror, [part[columns] for part in state])
                     losses[columns] -= gain.sum(0)
                     slope += back
                 if gradient:
@@ -145,11 +146,13 @@ class _Sweep:
                     blocks.descend(slope, rows, columns, gradients)
             return losses, of_bias, *gradients
 
-    def _meet(self, similarity: Block, exponential: Block, pull: Block, state: State) -> tuple[Block, Block]:
+    def _meet(
+        self, place: tuple[slice, slice], similarity: Block, exponential: Block, pull: Block, state: State
+    ) -> tuple[Block, Block]:
         """The slope of the loss in each similarity; and its gain, in which a stopped repulsion counts as a pull."""
         push = self.competition.push(exponential, pull, state)
         if self.tally is not None:
-            self.tally.add(similarity, push, pull)
+            self.tally.add(similarity, push, pull, *place)
         if self.stop_repulsion:
             held = pull.sign().mul_(push)
             torch.maximum(held, pull, out=held)  # the push, where it is above a pull

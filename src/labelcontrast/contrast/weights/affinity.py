@@ -91,11 +91,6 @@ def similarity_dissimilarity(overlap: Counts, size_i: Counts, size_j: Counts) ->
     return (overlap / _nonzero(size_i)).div_(1 + size_j - overlap)
 
 
-def positives(which: str) -> Affinity:
-    """Pairs that share ``"any"`` label, or pairs with ``"exact"``-ly the same label set."""
-    return {"any": any_shared, "exact": exact_match}[which]
-
-
 def _union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
     """How many labels either example has; never 0."""
     return (_nonzero(size_i) + size_j).sub_(overlap)
@@ -104,3 +99,20 @@ def _union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
 def _nonzero(counts: Counts) -> Counts:
     """The counts, but never 0: where nothing was counted nothing is shared either, and the share becomes 0."""
     return counts.clamp(min=1e-12)
+
+
+_NAMED: dict[str, Affinity] = {
+    "any": any_shared,
+    "exact": exact_match,
+    "jaccard": jaccard,
+    "inverse_union": inverse_union(1.0),
+    "coverage": coverage(1.0),
+    "similarity_dissimilarity": similarity_dissimilarity,
+}
+NAMED = tuple(_NAMED)
+"""Affinities that a parameter can choose."""
+
+
+def named(name: str) -> Affinity:
+    """Find an affinity by its name, one of ``NAMED``."""
+    return _NAMED[name]

@@ -16,7 +16,7 @@ from labelcontrast.data.readers.assembly import PART_NAMES
 from labelcontrast.data.readers.registry import data_files, format_of, read_as, read_parts
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.splitting.stratification import checked_fractions, iterative_stratification
-from labelcontrast.data.splitting.subsets import low_data_subset
+from labelcontrast.data.splitting.subsets import keep_labels, low_data_subset
 from labelcontrast.errors import DataError
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
@@ -55,6 +55,8 @@ def load_splits(
     seed: int,
     fractions: Sequence[float] = (0.7, 0.1, 0.2),
     train_fraction: float = 1.0,
+    val_fraction: float = 1.0,
+    label_fraction: float = 1.0,
     text: str | None = None,
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
@@ -71,6 +73,9 @@ def load_splits(
         seed: of the split, where one is drawn.
         fractions: the shares of train, val and test; of a missing part, beside train.
         train_fraction: the share of the training examples to keep, all by default; nested, so that 0.05 lies in 0.1.
+        val_fraction: the same of the validation examples.
+        label_fraction: the share of the labels to keep, drawn at random and nested. The parts are those of all labels,
+            and an example that is left without a label stays, so that nothing varies but the labels.
         text: the column of the texts; columns that are not named are found by looking.
         image: the column of the pictures' paths.
         labels: the column of label sets, or the columns of 0 and 1.
@@ -82,7 +87,7 @@ def load_splits(
     Raises:
         DataError: when data cannot be read, have no labels, or are too few for three parts.
         LabelError: when a label is not in the ``labels.json`` of the data.
-        ConfigError: when the fractions are not positive or their sum is not one, or ``train_fraction`` is none.
+        ConfigError: when the fractions are not positive or their sum is not one, or a share is none.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -104,13 +109,19 @@ def load_splits(
     for examples in found.values():
         vocabulary.encode(examples.label_sets or [], where=examples.where_labels)
     parts, drawn = _complete(found, vocabulary, dict(zip(PARTS, fractions, strict=True)), seed)
-    parts["train"], kept = _fewer(parts["train"], vocabulary, train_fraction, seed)
+    shares: dict[Part, float] = {"train": train_fraction, "val": val_fraction}
+    parts |= {part: _fewer(parts[part], vocabulary, share, seed) for part, share in shares.items()}
+    kept = [f"{100 * share:.3g} % of {part} kept, with seed {seed}" for part, share in shares.items() if share < 1]
+    if label_fraction != 1:
+        count, vocabulary = len(vocabulary), keep_labels(vocabulary, label_fraction, seed=seed)
+        parts = {part: examples.with_labels(vocabulary.names) for part, examples in parts.items()}
+        kept.append(f"{len(vocabulary)} of {count} labels kept, with seed {seed}")
     if not any(parts["train"].label_sets or []):
         message = "no training example has a label."
         raise DataError(message, path=parts["train"].origin)
     return Splits(
         **parts,
-        how="; ".join(sentence for sentence in (source, drawn, kept) if sentence),
+        how="; ".join(sentence for sentence in (source, drawn, *kept) if sentence),
         vocabulary=vocabulary,
         warnings=warn(parts, vocabulary),
     )
@@ -224,13 +235,12 @@ def _complete(
     return parts, f"{what}, by iterative stratification with seed {seed}"
 
 
-def _fewer(train: Examples, vocabulary: LabelVocabulary, fraction: float, seed: int) -> tuple[Examples, str]:
-    """Keep a share of the training examples, and say so."""
+def _fewer(examples: Examples, vocabulary: LabelVocabulary, fraction: float, seed: int) -> Examples:
+    """Keep a share of the examples."""
     if fraction == 1:
-        return train, ""
-    labels = vocabulary.encode(train.label_sets or [])
-    rows = low_data_subset(labels, fraction, generator=np.random.default_rng(seed))
-    return train.select(rows), f"{100 * fraction:.3g} % of train kept, with seed {seed}"
+        return examples
+    labels = vocabulary.encode(examples.label_sets or [])
+    return examples.select(low_data_subset(labels, fraction, generator=np.random.default_rng(seed)))
 
 
 def warn(parts: dict[Part, Examples], vocabulary: LabelVocabulary) -> tuple[str, ...]:

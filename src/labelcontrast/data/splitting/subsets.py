@@ -1,4 +1,4 @@
-"""Small training sets drawn from a large one: nested, stratified, and with every label for as long as there is room."""
+"""Small sets drawn from a large one, nested: of examples, with every label for as long as there is room; of labels."""
 
 from itertools import chain
 from typing import Any
@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 
 from labelcontrast.data.splitting.stratification import Rows, iterative_stratification
 from labelcontrast.errors import ConfigError
+from labelcontrast.labels.vocabulary import LabelVocabulary
 
 PIECES = (5, 4, 5)
 """Into how many equal parts the examples are divided, and each part again: pieces of 20 %, of 5 % and of 1 %."""
@@ -35,11 +36,36 @@ def low_data_subset(
         >>> [labels[rows].sum(0).tolist() for rows in kept], bool(np.isin(kept[0], kept[1]).all())
         ([[4, 1], [17, 3]], True)
     """
-    if not 0 < fraction <= 1:
-        message = f"fraction must be above 0 and at most 1. Got {fraction:g}."
-        raise ConfigError(message)
+    _check_share(fraction)
     most = max(1, round(fraction * labels.shape[0]))
     return np.sort(nested_order(labels, generator=generator)[:most])
+
+
+def keep_labels(vocabulary: LabelVocabulary, fraction: float, *, seed: int) -> LabelVocabulary:
+    """Keep a share of the labels, whatever their frequency; under one seed a smaller share lies inside a larger one.
+
+    Drawn at random, a few labels have the same mix of frequent and rare ones as all: only their number is another.
+
+    Args:
+        vocabulary: all labels.
+        fraction: the share to keep, above 0 and at most 1; rounded to whole labels, one at least.
+        seed: of the draw.
+
+    Returns:
+        The labels kept, in their order.
+
+    Raises:
+        ConfigError: when the fraction is not above 0 and at most 1.
+
+    Example:
+        >>> labels = LabelVocabulary(("a", "b", "c", "d", "e", "f"))
+        >>> [keep_labels(labels, share, seed=0).names for share in (0.3, 0.5)]
+        [('c', 'd'), ('c', 'd', 'f')]
+    """
+    _check_share(fraction)
+    most = max(1, round(fraction * len(vocabulary)))
+    chosen = np.random.default_rng(seed).permutation(len(vocabulary))[:most]
+    return LabelVocabulary(tuple(vocabulary.names[column] for column in np.sort(chosen)))
 
 
 def nested_order(labels: csr_array[Any, tuple[int, int]], *, generator: np.random.Generator) -> Rows:
@@ -52,6 +78,13 @@ def nested_order(labels: csr_array[Any, tuple[int, int]], *, generator: np.rando
     cover = _cover(labels, generator)
     rest = np.setdiff1d(np.arange(labels.shape[0]), cover)
     return np.concatenate([cover, *_pieces(labels, rest, PIECES, generator)])
+
+
+def _check_share(fraction: float) -> None:
+    """Refuse what is no share."""
+    if not 0 < fraction <= 1:
+        message = f"fraction must be above 0 and at most 1. Got {fraction:g}."
+        raise ConfigError(message)
 
 
 def _cover(labels: csr_array[Any, tuple[int, int]], generator: np.random.Generator) -> Rows:

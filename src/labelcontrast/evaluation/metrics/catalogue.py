@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+HEAD, TAIL = 100, 20
+"""A head label has more training examples than the first, a tail label fewer than the second."""
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Real, Shaped
 
-HEAD, TAIL = 100, 20
-"""A head label has more training examples than the first, a tail label fewer than the second."""
+from labelcontrast.evaluation.metrics.catalogue import HEAD, TAIL
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,20 @@ class Counts:
             found[f"weighted_{name}"] = _divide(by_label @ self.support, self.support.sum(), nothing=0.0)
             found[f"sample_{name}"] = sample[place]
         if train is not None:
-            bucket = {"head": train.counts > HEAD, "tail": train.counts < TAIL}
-            bucket["medium"] = ~bucket["head"] & ~bucket["tail"]
-            found |= {f"{name}_f1": mean_of_known(f1[scored & chosen]) for name, chosen in bucket.items()}
+            buckets = by_frequency(train.counts)
+            found |= {f"{name}_f1": mean_of_known(f1[scored & chosen]) for name, chosen in buckets.items()}
         return {name: float(value) for name, value in found.items()}
+
+
+def by_frequency(counts: Real[np.ndarray, " labels"]) -> dict[str, Bool[np.ndarray, " labels"]]:
+    """Say which labels are head, medium and tail, by their positives in training.
+
+    Example:
+        >>> by_frequency(np.array([101, 100, 20, 19]))["medium"]
+        array([False,  True,  True, False])
+    """
+    head, tail = counts > HEAD, counts < TAIL
+    return {"head": head, "medium": ~head & ~tail, "tail": tail}
 
 
 def known_pairs(labels: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:

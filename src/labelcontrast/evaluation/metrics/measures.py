@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Integer, Real, Shaped
 
-from labelcontrast.evaluation.metrics.catalogue import METRICS, Metric
+from labelcontrast.evaluation.metrics.catalogue import HEAD, METRICS, TAIL, Metric
 from labelcontrast.evaluation.metrics.counting import (
-    HEAD,
-    TAIL,
     Counts,
     TrainingLabels,
     known_pairs,

@@ -1,7 +1,8 @@
 """From outcomes to what is drawn: the cells of the table, the lines and dots of the figures."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from itertools import product
 from statistics import fmean, stdev
 from typing import TypeGuard
@@ -12,23 +13,46 @@ from labelcontrast.reports.tables import NOTHING, Cell, Table
 from labelcontrast.studies.declared.outcomes import Outcome, count_runs, measured, row_places, values_of
 from labelcontrast.studies.declared.plan import Place, short
 from labelcontrast.studies.declared.quantities import QUANTITIES, Quantity, measure_epochs
-from labelcontrast.studies.declared.study import DATA, EPOCH, LOSS, FigureLayout, Study
+from labelcontrast.studies.declared.study import DATA, EPOCH, LOSS, QUANTITY, TRANSFER, VARIANT, FigureLayout, Study
+from labelcontrast.studies.declared.verdicts import Verdict, held_together
 
 DECIMALS = {"%": 2, "": 3, "s": 0, "steps": 2}
 """By unit."""
+AXES = {
+    "train_fraction": "share of the training examples",
+    "label_fraction": "share of the labels",
+    "training.epochs": "epochs of training",
+    TRANSFER: "read off on",
+}
+"""What a setting is called at an axis, where its own name would not do."""
 
 
-def tabulate(study: Study, outcomes: Sequence[Outcome]) -> Table:
-    """Tabulate means and deviations over seeds, the best of each column marked, with the number of finished runs."""
+def tabulate(study: Study, outcomes: Sequence[Outcome], verdicts: Sequence[Verdict] = ()) -> Table:
+    """Tabulate means and deviations over seeds, with the number of finished runs.
+
+    Marked is the best mean of a column, of the rows that are held together, and what by the verdicts is as good.
+    """
     rows = row_places(outcomes, study.table.rows)
-    across = [name for name in study.dimensions if name not in study.table.rows]
-    columns = list(product(_combinations(outcomes, across), study.table.metrics))
-    cells = [_column([measured(outcomes, row | place, name) for row in rows], name) for place, name in columns]
+    columns = list(product(column_places(study, outcomes), study.table.metrics))
+    groups = [{rows.index(row) for row in group} for group in held_together(study, rows)]
+    good = {_key(one["row"] | one["column"], one["metric"]) for one in verdicts if one["as_good"]}
+    cells = []
+    for place, name in columns:
+        as_good = {number for number, row in enumerate(rows) if _key(row | place, name) in good}
+        values = [measured(outcomes, row | place, name) for row in rows]
+        cells.append(
+            _column(values, QUANTITIES[name], marked=as_good.union(*(_best(values, group, name) for group in groups)))
+        )
     heads = [[Cell(str(row.get(name, NOTHING))) for row in rows] for name in study.table.rows]
     runs = [Cell(count_runs(outcomes, row)) for row in rows]
     told = [" ".join([*_told(outcomes, place), QUANTITIES[name].label]) for place, name in columns]
     header = (*(short(name) for name in study.table.rows), *told, "runs")
-    return Table(header, tuple(zip(*heads, *cells, runs, strict=True)))
+    return Table(header, tuple(zip(*heads, *cells, runs, strict=True)), texts=len(heads))
+
+
+def column_places(study: Study, outcomes: Sequence[Outcome]) -> list[Place]:
+    """Where the columns of the table are: every combination of what is no row."""
+    return _combinations(outcomes, [name for name in study.dimensions if name not in study.table.rows])
 
 
 def draw_panels(study: Study, outcomes: Sequence[Outcome]) -> list[Panel]:
@@ -36,11 +60,34 @@ def draw_panels(study: Study, outcomes: Sequence[Outcome]) -> list[Panel]:
     panels = []
     for figure in study.figures:
         apart = [name for name in study.dimensions if name not in (figure.x, figure.lines)]
-        for place, name in product(_combinations(outcomes, apart), figure.y):
-            panel = _panel(figure, outcomes, place, QUANTITIES[name])
-            if panel.series:
-                panels.append(panel)
+        together = _by_axis(figure.y) if figure.lines == QUANTITY else [[name] for name in figure.y]
+        drawn = [
+            _panel(figure, outcomes, place, [QUANTITIES[name] for name in names])
+            for place, names in product(_combinations(outcomes, apart), together)
+        ]
+        kept = [panel for panel in drawn if panel.series]
+        panels += _on_one_scale(kept) if figure.lines == QUANTITY else kept
     return panels
+
+
+def _on_one_scale(panels: Sequence[Panel]) -> list[Panel]:
+    """Give panels of the same quantity the same y axis, so that they can be compared; with some room at both ends."""
+    values: dict[str, list[float]] = {}
+    for panel in panels:
+        values.setdefault(panel.y_label, []).extend(
+            value for one in panel.series for seeds in one.values for value in seeds
+        )
+    limits = {}
+    for label, found in values.items():
+        room = 0.05 * (max(found) - min(found)) or 1.0
+        limits[label] = (min(found) - room, max(found) + room)
+    return [replace(panel, y_limits=limits[panel.y_label]) for panel in panels]
+
+
+def _by_axis(names: Sequence[str]) -> list[list[str]]:
+    """Put the quantities together that are drawn against one axis."""
+    axes = dict.fromkeys(QUANTITIES[name].axis for name in names)
+    return [[name for name in names if QUANTITIES[name].axis == axis] for axis in axes]
 
 
 def _combinations(outcomes: Sequence[Outcome], dimensions: Sequence[str]) -> list[Place]:
@@ -51,69 +98,88 @@ def _combinations(outcomes: Sequence[Outcome], dimensions: Sequence[str]) -> lis
 
 def _told(outcomes: Sequence[Outcome], place: Place) -> list[str]:
     """Say of a place what is not the same everywhere."""
-    return [
-        str(value) if name in (DATA, LOSS) else f"{short(name)} {value}"
-        for name, value in place.items()
-        if len(values_of(outcomes, name)) > 1
-    ]
+    return [_named(name, value) for name, value in place.items() if len(values_of(outcomes, name)) > 1]
 
 
-def _column(values: Sequence[Sequence[float]], name: str) -> list[Cell]:
-    """Mean and deviation of one quantity for each row, the best mean marked where there is a choice."""
+def _named(dimension: str, value: Scalar) -> str:
+    """Name a value: by itself where it says what it is."""
+    if dimension in (DATA, LOSS, VARIANT):
+        return str(value)
+    return f"{AXES[dimension] if dimension == TRANSFER else short(dimension)} {value}"
+
+
+def _best(values: Sequence[Sequence[float]], group: set[int], name: str) -> set[int]:
+    """The rows of a group whose mean looks best to the digits shown; none where there is no choice."""
     quantity = QUANTITIES[name]
     digits = DECIMALS[quantity.unit]
+    means = {row: round(quantity.factor * fmean(values[row]), digits) for row in group if values[row]}
+    if quantity.better is None or len(means) < 2:
+        return set()
+    best = {"higher": max, "lower": min}[quantity.better](means.values())
+    return {row for row, mean in means.items() if mean == best}
+
+
+def _column(values: Sequence[Sequence[float]], quantity: Quantity, *, marked: Container[int]) -> list[Cell]:
+    """Mean and deviation of one quantity for each row."""
+    digits = DECIMALS[quantity.unit]
     scaled = [[quantity.factor * value for value in row] for row in values]
-    means = [round(fmean(row), digits) if row else None for row in scaled]
-    known = [mean for mean in means if mean is not None]
-    best = {"higher": max, "lower": min}[quantity.better](known) if quantity.better and len(known) > 1 else None
     texts = [f"{fmean(row):.{digits}f}" if row else NOTHING for row in scaled]
     spreads = [f" ± {stdev(row):.{digits}f}" if len(row) > 1 else "" for row in scaled]
     return [
-        Cell(text + spread, best=mean is not None and mean == best)
-        for text, spread, mean in zip(texts, spreads, means, strict=True)
+        Cell(text + spread, best=number in marked)
+        for number, (text, spread) in enumerate(zip(texts, spreads, strict=True))
     ]
 
 
-def _panel(figure: FigureLayout, outcomes: Sequence[Outcome], place: Place, quantity: Quantity) -> Panel:
-    """Lay out one figure."""
+def _key(place: Place, metric: str) -> tuple[frozenset[tuple[str, Scalar]], str]:
+    """Name a cell."""
+    return frozenset(place.items()), metric
+
+
+def _panel(figure: FigureLayout, outcomes: Sequence[Outcome], place: Place, quantities: Sequence[Quantity]) -> Panel:
+    """Lay out one figure: a line for each value of what lines are drawn for, or for each quantity."""
     told = _told(outcomes, place)
+    if figure.lines == QUANTITY:
+        y_label, stem = quantities[0].axis, quantities[0].title
+        lines = [(one.part or one.title, place, one) for one in quantities]
+    else:
+        (quantity,) = quantities
+        y_label, stem = quantity.label, quantity.name
+        lines = [
+            (_named(figure.lines, value), place | {figure.lines: value}, quantity)
+            for value in values_of(outcomes, figure.lines)
+        ]
+    series = [_series(name, figure.x, outcomes, where, quantity) for name, where, quantity in lines]
     return Panel(
-        name=re.sub(r"[^\w.-]+", "-", "-".join([quantity.name, "by", short(figure.x), *told])),
+        name=re.sub(r"[^\w.-]+", "-", "-".join([stem, "by", short(figure.x), *told])),
         kind="dots" if figure.x == LOSS else "lines",
         title=", ".join(told),
-        x_label=short(figure.x),
-        y_label=quantity.label,
+        x_label=AXES.get(figure.x, short(figure.x)),
+        y_label=y_label,
         scale=figure.scale,
-        series=[
-            series
-            for value in values_of(outcomes, figure.lines)
-            if (series := _series(figure, outcomes, place | {figure.lines: value}, value, quantity)) is not None
-        ],
+        series=[one for one in series if one is not None],
     )
 
 
-def _series(
-    figure: FigureLayout, outcomes: Sequence[Outcome], place: Place, value: Scalar, quantity: Quantity
-) -> Series | None:
+def _series(name: str, x: str, outcomes: Sequence[Outcome], where: Place, quantity: Quantity) -> Series | None:
     """Gather one line, or one row of dots; nothing where nothing was measured."""
-    name = str(value) if figure.lines in (DATA, LOSS) else f"{short(figure.lines)} {value}"
-    here = [one for one in outcomes if one.record is not None and one.at(place)]
-    if figure.x == EPOCH:
+    here = [one for one in outcomes if one.record is not None and one.at(where)]
+    if x == EPOCH:
         courses = [course for one in here if (course := measure_epochs(one.record or {}, quantity.name))]
         points: list[tuple[Scalar, list[float]]] = list(enumerate(map(list, zip(*courses, strict=False)), start=1))
-    elif any(figure.x in one.place and figure.x != LOSS for one in here):
-        points = [(x, measured(here, {figure.x: x}, quantity.name)) for x in values_of(here, figure.x)]
+    elif any(x in one.place and x != LOSS for one in here):
+        points = [(value, measured(here, {x: value}, quantity.name)) for value in values_of(here, x)]
     else:
         values = measured(here, {}, quantity.name)
         return Series(name=name, values=[[quantity.factor * one for one in values]]) if values else None
-    kept = [(x if _is_number(x) else str(x), values) for x, values in points if values]
-    if all(_is_number(x) for x, _ in kept):
+    kept = [(at if _is_number(at) else str(at), values) for at, values in points if values]
+    if all(_is_number(at) for at, _ in kept):
         kept.sort(key=lambda point: float(point[0]))
     if not kept:
         return None
     return Series(
         name=name,
-        x=[x for x, _ in kept],
+        x=[at for at, _ in kept],
         values=[[quantity.factor * one for one in values] for _, values in kept],
     )
 

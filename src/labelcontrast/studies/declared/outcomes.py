@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from labelcontrast.config.sections import Scalar
 from labelcontrast.studies.declared.plan import Place
@@ -15,6 +16,8 @@ class Outcome:
 
     place: Place
     record: Record | None
+    outputs: Path | None = None
+    """The file of what its model said of every test example, where that is kept."""
 
     @property
     def error(self) -> str | None:
@@ -44,12 +47,18 @@ def measured(outcomes: Sequence[Outcome], where: Place, quantity: str) -> list[f
 
 
 def row_places(outcomes: Sequence[Outcome], dimensions: Sequence[str]) -> list[Place]:
-    """List the combinations that occur of some dimensions; a loss without an axis has one row for all of it."""
+    """List the combinations that occur of some dimensions, sorted by the first, then the second, as the grid has them.
+
+    A loss without an axis has one row for all of it.
+    """
     found: dict[tuple[object, ...], Place] = {}
     for one in outcomes:
         place = {name: one.place[name] for name in dimensions if name in one.place}
         found.setdefault(tuple(place.items()), place)
-    return list(found.values())
+    known = {name: values_of(outcomes, name) for name in dimensions}
+    return sorted(
+        found.values(), key=lambda row: [known[name].index(row[name]) if name in row else -1 for name in dimensions]
+    )
 
 
 def count_runs(outcomes: Sequence[Outcome], where: Place) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.errors import ConfigError
 from labelcontrast.run.door import check_door
-from labelcontrast.studies.declared.study import DATA, LOSS, SEED, Study
+from labelcontrast.studies.declared.study import DATA, LOSS, SEED, TRANSFER, VARIANT, Study
 from labelcontrast.studies.grid import Contender, parse_contenders
 
 Place = dict[str, Scalar]
@@ -38,6 +38,14 @@ class Planned:
         return ", ".join([str(self.place[DATA]), str(self.place[LOSS]), *own])
 
 
+@dataclass(frozen=True)
+class Choice:
+    """One value on an axis of a study, and the settings that it stands for."""
+
+    value: Scalar
+    settings: Mapping[str, Scalar]
+
+
 def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -> list[Planned]:
     """Plan every trial, the first seed of all before the second of any, so that a table is there early.
 
@@ -50,19 +58,15 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
         ConfigError: when a setting does not exist or a loss does not accept its parameter; and when the user sets what
             the study varies.
     """
-    values = _under_protocol(study, settings)
-    combinations = [
-        (name, path, contender, dict(zip(study.grid, chosen, strict=True)))
-        for name, path in _named(data).items()
-        for contender in _contenders(study)
-        for chosen in product(*study.grid.values())
-    ]
+    values, named = _under_protocol(study, settings), _named(data)
+    contenders, axes = _contenders(study), _axes(study, named)
     planned: dict[tuple[object, ...], Planned] = {}
-    for seed, (name, path, contender, chosen) in product(range(study.seeds), combinations):
-        axes = {axis: value for axis, value in chosen.items() if _has(contender.loss, axis)}
-        place: Place = {DATA: name, LOSS: contender.title, **axes, SEED: seed}
-        trial = {**values, "data": path, "seed": seed, "loss": contender.loss.model_dump()}
-        for setting, value in {**contender.settings, **axes}.items():
+    for seed, name, own, chosen in product(range(study.seeds), named, contenders, list(product(*axes.values()))):
+        choices = {axis: choice for axis, choice in zip(axes, chosen, strict=True) if _has(own.loss, axis)}
+        varied: Place = {axis: choice.value for axis, choice in choices.items()}
+        place: Place = {DATA: name, LOSS: own.title, **varied, SEED: seed}
+        trial = {**values, "data": named[name], "seed": seed, "loss": own.loss.model_dump()}
+        for setting, value in chain(own.settings.items(), *(choice.settings.items() for choice in choices.values())):
             trial = put(trial, setting, value)
         planned.setdefault(tuple(place.items()), Planned(RunSettings.build(trial), place))
     for one in planned.values():
@@ -91,11 +95,21 @@ def _contenders(study: Study) -> list[Contender]:
     return contenders
 
 
+def _axes(study: Study, data: Mapping[str, str]) -> dict[str, list[Choice]]:
+    """List what trials of one data set, loss and seed differ in: the grid, variants, and on what they are read off."""
+    axes = {axis: [Choice(value, {axis: value}) for value in values] for axis, values in study.grid.items()}
+    if study.variants:
+        axes[VARIANT] = [Choice(name, settings) for name, settings in study.variants.items()]
+    if study.transfer:
+        axes[TRANSFER] = [Choice(name, {TRANSFER: path}) for name, path in data.items()]
+    return axes
+
+
 def _under_protocol(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Put what the user has set over the protocol of the study."""
     values: dict[str, Any] = {}
     for name, value in {**study.protocol, **flatten(dict(settings))}.items():
-        if name in (*study.grid, DATA, SEED) or name.partition(".")[0] == LOSS:
+        if name in (*study.dimensions, SEED) or name.partition(".")[0] == LOSS:
             message = f"{name} varies within the study {study.name}; it cannot be set for all its trials."
             raise ConfigError(message)
         values = put(values, name, value)

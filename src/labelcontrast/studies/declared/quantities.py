@@ -6,7 +6,7 @@ from itertools import product
 from statistics import fmean
 from typing import Any, Literal
 
-from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS, METRICS
+from labelcontrast.evaluation.metrics.catalogue import HEAD, HIERARCHICAL_METRICS, METRICS, TAIL
 from labelcontrast.reports.tables import COUNTED, title_of
 from labelcontrast.studies.engine.store import Record
 
@@ -37,6 +37,8 @@ class Quantity:
     meaning: str
     path: tuple[str | int, ...] = ()
     """Where the result has it, if not among the test metrics; where a step is missing, it was not measured."""
+    part: str = ""
+    """Of which part of the labels, where there are several numbers of the same title."""
     by_epoch: bool = False
     """The record has it for every epoch; a table shows the mean over them."""
 
@@ -53,6 +55,11 @@ class Quantity:
             >>> QUANTITIES["macro_f1"].label, QUANTITIES["seconds"].label
             ('macro-F1 (%)', 'time of a run (s)')
         """
+        return self.axis if not self.part else f"{self.part}: {self.axis}"
+
+    @property
+    def axis(self) -> str:
+        """The same, of whichever part."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
@@ -78,6 +85,21 @@ def _over_hierarchy() -> Iterator[Quantity]:
             yield Quantity(f"{which}_level_{level}_{name}", head, "%", "higher", meaning, there)
 
 
+def _repulsion(bucket: str, which: str) -> list[Quantity]:
+    """What a loss does to the positives that share a label of a bucket."""
+    often = f"Share of positive pairs that are pushed more than pulled, of those with a label in common {which}."
+    far = "How much more they are pushed than pulled, of the loss of an anchor, before any of it is stopped."
+    return [
+        Quantity(f"pushed_away_{bucket}", "positives pushed away", "%", None, often, part=bucket, by_epoch=True),
+        Quantity(f"push_{bucket}", "mean push of these", "", None, far, part=bucket, by_epoch=True),
+    ]
+
+
+def _of_embeddings(name: str, better: Literal["higher", "lower"] | None, meaning: str) -> Quantity:
+    """What test embeddings are measured by without a probe."""
+    return Quantity(name, name.replace("_", " "), "", better, meaning, ("representation", name))
+
+
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
@@ -88,6 +110,12 @@ QUANTITIES = {
         _counted("similarity_of_positives", "", "Mean cosine of pairs that attract."),
         _counted("similarity_of_negatives", "", "Mean cosine of pairs that do not."),
         *_over_hierarchy(),
+        *_repulsion("head", f"with more than {HEAD} training examples"),
+        *_repulsion("medium", f"with {TAIL} to {HEAD} training examples"),
+        *_repulsion("tail", f"with fewer than {TAIL} training examples"),
+        _of_embeddings("alignment", "lower", "Mean squared distance of test embeddings of one label set."),
+        _of_embeddings("uniformity", "lower", "Log of the mean Gaussian potential of all pairs of these."),
+        _of_embeddings("effective_rank", None, "How many directions the test embeddings use."),
         Quantity("seconds", "time of a run", "s", "lower", "From reading the data to the last metric."),
     )
 }

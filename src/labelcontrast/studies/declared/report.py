@@ -2,9 +2,10 @@
 
 study.json     the declaration, the trials with their places in the grid, the command
 trials/        the store: what each trial came to, and its run folder
-report.html    the page
+report.html    the page; report.md is the same as Markdown
 table.md       the table as Markdown; table.tex as LaTeX, table.csv as the same cells
 results.csv    every trial with every quantity
+significance.json   of every cell the difference from the best of its column, with interval and p
 figures/       every figure as SVG and PNG
 """
 
@@ -15,19 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.config.files import flatten
-from labelcontrast.files import read_json, whole_file, write_text
-from labelcontrast.reports.pages import write_study_report
+from labelcontrast.files import read_json, whole_file, write_json, write_text
+from labelcontrast.reports.pages import write_study_notes, write_study_report
 from labelcontrast.reports.studies.figures import draw
 from labelcontrast.reports.studies.summary import StudySummary
 from labelcontrast.reports.tables import Table, as_latex, as_markdown
-from labelcontrast.run.folder import REPORT
-from labelcontrast.studies.declared.layout import draw_panels, tabulate
+from labelcontrast.run.folder import OUTPUTS, REPORT
+from labelcontrast.studies.declared.layout import column_places, draw_panels, tabulate
 from labelcontrast.studies.declared.outcomes import Outcome, values_of
+from labelcontrast.studies.declared.plan import short
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure
 from labelcontrast.studies.declared.study import DATA, SEED, Study
+from labelcontrast.studies.declared.verdicts import Verdict, judge_rows
 from labelcontrast.studies.engine.store import Record, Store
 
 STUDY, TRIALS, FIGURES, RESULTS = "study.json", "trials", "figures", "results.csv"
+SIGNIFICANCE, NOTES = "significance.json", "report.md"
 
 
 def write_study(folder: Path) -> Table:
@@ -39,7 +43,8 @@ def write_study(folder: Path) -> Table:
     content = read_json(folder / STUDY)
     study = Study.build(content["study"])
     outcomes = read_outcomes(folder, content)
-    summary = summarise(study, outcomes, content)
+    verdicts = read_verdicts(folder, study, outcomes)
+    summary = summarise(study, outcomes, content, verdicts)
     drawings = [draw(panel) for panel in summary.panels]
     write_text(folder / "table.md", as_markdown(summary.table) + "\n")
     write_text(folder / "table.tex", as_latex(summary.table) + "\n")
@@ -51,16 +56,33 @@ def write_study(folder: Path) -> Table:
         with whole_file(folder / FIGURES / f"{drawing.name}.png") as file:
             file.write(drawing.png)
     write_study_report(folder / REPORT, summary, drawings)
+    write_study_notes(folder / NOTES, summary, drawings, figures=FIGURES)
     return summary.table
+
+
+def read_verdicts(folder: Path, study: Study, outcomes: Sequence[Outcome]) -> list[Verdict]:
+    """Compare the rows, and keep what came of it; where the outputs are gone, what was kept holds."""
+    path = folder / SIGNIFICANCE
+    verdicts = judge_rows(study, outcomes, column_places(study, outcomes))
+    if verdicts is not None:
+        write_json(path, verdicts)
+        return verdicts
+    kept: list[Verdict] = read_json(path) if path.exists() else []
+    return kept
 
 
 def read_outcomes(folder: Path, content: dict[str, Any]) -> list[Outcome]:
     """Read what the trials of a study came to."""
     store = Store(Path(content["store"]) if content["store"] else folder / TRIALS)
-    return [Outcome(trial["place"], store.read(trial["key"])) for trial in content["trials"]]
+    return [
+        Outcome(trial["place"], store.read(trial["key"]), store.folder / trial["key"] / OUTPUTS)
+        for trial in content["trials"]
+    ]
 
 
-def summarise(study: Study, outcomes: Sequence[Outcome], content: dict[str, Any]) -> StudySummary:
+def summarise(
+    study: Study, outcomes: Sequence[Outcome], content: dict[str, Any], verdicts: Sequence[Verdict]
+) -> StudySummary:
     """Gather the page of a study."""
     ended = [one for one in outcomes if one.record is not None]
     records = [one.record for one in ended if one.record is not None]
@@ -72,7 +94,9 @@ def summarise(study: Study, outcomes: Sequence[Outcome], content: dict[str, Any]
         question=study.question,
         source=study.source,
         command=origin["command"],
-        table=tabulate(study, outcomes),
+        table=tabulate(study, outcomes, verdicts),
+        tested=bool(verdicts),
+        within=[short(name) for name in study.table.within],
         panels=draw_panels(study, outcomes),
         glossary=[(QUANTITIES[name].label, _sentence(name)) for name in shown],
         failures=[(_title(one), one.error) for one in outcomes if one.error],

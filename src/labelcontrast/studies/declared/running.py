@@ -13,7 +13,7 @@ from labelcontrast.run.provenance import describe_origin
 from labelcontrast.studies.declared.plan import Planned, plan_study
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure
 from labelcontrast.studies.declared.report import STUDY, TRIALS, write_study
-from labelcontrast.studies.declared.study import Study
+from labelcontrast.studies.declared.study import TRANSFER, Study
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Runner, Trial
@@ -92,10 +92,15 @@ def run_study(
 
 def name_trials(planned: Sequence[Planned], store: Store) -> list[Trial]:
     """Name every trial by what its result depends on; each run has its folder beside the store's results."""
-    data = {path: data_print(path) for path in {one.settings.data for one in planned}}
+    places = {path for one in planned for path in (one.settings.data, one.settings.transfer_to) if path}
+    data = {path: data_print(path) for path in places}
     encoders = {name: encoder_print(name) for name in {one.settings.encoder.name for one in planned}}
     keys = [
-        identify(one.settings, data=data[one.settings.data], encoder=encoders[one.settings.encoder.name])
+        identify(
+            one.settings.model_copy(update={TRANSFER: data.get(one.settings.transfer_to or "")}),
+            data=data[one.settings.data],
+            encoder=encoders[one.settings.encoder.name],
+        )
         for one in planned
     ]
     return [Trial(key, one.title, one.settings, store.folder / key) for key, one in zip(keys, planned, strict=True)]

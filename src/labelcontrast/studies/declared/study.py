@@ -13,6 +13,7 @@ from labelcontrast.studies.declared.quantities import QUANTITIES
 
 CATALOGUE = Path(__file__).parents[1] / "catalogue"
 DATA, LOSS, SEED, EPOCH = "data", "loss", "seed", "epoch"
+VARIANT, TRANSFER, QUANTITY = "variant", "transfer_to", "quantity"
 
 
 class TableLayout(Settings):
@@ -22,17 +23,19 @@ class TableLayout(Settings):
     """Of ``data``, ``loss`` and the grid's settings: a row for each combination."""
     metrics: tuple[str, ...] = Field(min_length=1)
     """The quantities of a cell."""
+    within: tuple[str, ...] = ()
+    """Of the rows' dimensions: the best is looked for among rows that have the same value of these."""
 
 
 class FigureLayout(Settings):
     """What a figure shows: a panel for each quantity and for each value of what is neither x, a line nor a seed."""
 
     x: str
-    """A setting of the grid; ``epoch``, for the course of training; or ``loss``, for a dot a run."""
+    """A dimension; ``epoch``, for the course of training; or ``loss``, for a dot a run."""
     y: tuple[str, ...] = Field(min_length=1)
     """The quantities, a panel each."""
     lines: str = LOSS
-    """What a line is drawn for: ``loss``, ``data``, or a setting of the grid."""
+    """What a line is drawn for: ``loss``, ``data``, a setting of the grid; or ``quantity``, all in one panel."""
     scale: Literal["linear", "log"] = "linear"
     """Of the x axis."""
 
@@ -52,6 +55,10 @@ class Study(Settings):
     """Runs of each combination; the seeds count from 0."""
     grid: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     """Values by dotted setting; a loss without a parameter runs once for all its values."""
+    variants: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
+    """Named settings, where all combinations would be too many; each goes before what is set for all trials."""
+    transfer: bool = False
+    """Read every encoder off on each data set in turn, and not on the one alone that it was trained on."""
     protocol: dict[str, Scalar] = Field(default_factory=dict)
     """Settings of all trials, by dotted name; what the user sets goes before them."""
     table: TableLayout
@@ -60,7 +67,7 @@ class Study(Settings):
     @property
     def dimensions(self) -> tuple[str, ...]:
         """What tells one cell from another, in the order of nesting; seeds are what cells are averaged over."""
-        return (DATA, LOSS, *self.grid)
+        return (DATA, LOSS, *self.grid, *([VARIANT] if self.variants else []), *([TRANSFER] if self.transfer else []))
 
     @classmethod
     def build(cls, values: dict[str, Any]) -> Self:
@@ -76,10 +83,11 @@ class Study(Settings):
             message = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}. Got {first['input']!r}."
             raise ConfigError(message) from None
         _check_known(study.table.rows, study.dimensions, "table.rows")
+        _check_known(study.table.within, study.table.rows, "table.within")
         _check_known(study.table.metrics, QUANTITIES, "table.metrics")
         for figure in study.figures:
-            _check_known([figure.x], (*study.grid, EPOCH, LOSS), "figures.x")
-            _check_known([figure.lines], study.dimensions, "figures.lines")
+            _check_known([figure.x], (*study.dimensions, EPOCH), "figures.x")
+            _check_known([figure.lines], (*study.dimensions, QUANTITY), "figures.lines")
             known = [one.name for one in QUANTITIES.values() if one.by_epoch or figure.x != EPOCH]
             _check_known(figure.y, known, "figures.y")
         return study
