@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from labelcontrast.contrast.candidates.parts import Gathering, Part
-from labelcontrast.contrast.hierarchical.constraint import constrain
 from labelcontrast.contrast.hierarchical.level_weights import LevelWeights
 from labelcontrast.contrast.kernel.blocks import Tally
 from labelcontrast.contrast.kernel.competition import Competition
@@ -26,7 +25,6 @@ class LineUp:
         settings: of the loss.
         instance_prior: what instances are multiplied with in the denominator.
         competition: what a positive has to win against.
-        constrained: whether a pair costs no less than those of a finer level.
         fresh: what is to enter the queue.
     """
 
@@ -36,32 +34,23 @@ class LineUp:
     settings: Mapping[str, Any]
     instance_prior: float
     competition: Competition
-    constrained: bool
     fresh: Part | None
 
     def softmax(self, average: Tensor | None = None, tally: Tally | None = None) -> Tensor:
         """The losses of the anchors, or their weighted sum."""
         candidates, queries = self.gathering.rows()
-        prior = self.gathering.prior(self.instance_prior)
-        blocks: dict[str, Any] = {name: self.settings[name] for name in ("temperature", "block_size")}
-        constraint, weights = None, self.weights
-        if self.constrained and isinstance(weights, LevelWeights):
-            constraint = constrain(weights, candidates, queries, prior=prior, **blocks)
-        losses = weighted_softmax(
+        return weighted_softmax(
             candidates,
-            weights if constraint is None else constraint.weights,
+            self.weights,
+            temperature=self.settings["temperature"],
             queries=queries,
-            prior=prior,
+            prior=self.gathering.prior(self.instance_prior),
             competition=self.competition,
             stop_repulsion=self.settings["stop_repulsion"],
+            block_size=self.settings["block_size"],
             average=average,
             tally=tally,
-            **blocks,
         )
-        if constraint is None:
-            return losses
-        floors = constraint.losses(candidates, queries)
-        return losses + (floors if average is None else floors @ average)
 
     def diagnostics(self, tally: Tally) -> dict[str, Tensor]:
         """What the sweep has shown, each a number on the device; NaN where there was nothing to average."""

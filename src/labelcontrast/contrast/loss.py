@@ -11,6 +11,7 @@ from labelcontrast.contrast.candidates.gather import gather_rows, processes, ran
 from labelcontrast.contrast.candidates.parts import Gathering, Part
 from labelcontrast.contrast.candidates.queue import Queue
 from labelcontrast.contrast.hierarchical.closure import Closure
+from labelcontrast.contrast.hierarchical.constraint import HeldAbove
 from labelcontrast.contrast.hierarchical.level_weights import LevelWeights, share_by_level
 from labelcontrast.contrast.kernel.blocks import Tally, grid, working_precision
 from labelcontrast.contrast.kernel.competition import AllCandidates, Competition, EachPair, NegativesOnly
@@ -195,8 +196,7 @@ class ContrastiveLoss(nn.Module):
             shared = self._share(pairs)
             factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
         prior = settings[contrast.instance_prior] if contrast.instance_prior else 1.0
-        competition, constrained = self._competition(), contrast.constrained
-        return LineUp(gathering, shared, factors, settings, prior, competition, constrained, fresh)
+        return LineUp(gathering, shared, factors, settings, prior, self._competition(), fresh)
 
     def _share(self, pairs: Pairs) -> SharedWeights | LevelWeights:
         """Share out every anchor's attraction."""
@@ -272,6 +272,8 @@ class ContrastiveLoss(nn.Module):
 
     def _competition(self) -> Competition:
         """What a positive has to win against."""
+        if self.contrast.constrained:
+            return HeldAbove()
         if self.contrast.rivals == "none":
             return EachPair(self.bias)
         return NegativesOnly() if self.contrast.rivals == "negatives" else AllCandidates()

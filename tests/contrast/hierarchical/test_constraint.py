@@ -28,6 +28,16 @@ def test_no_floor_where_the_order_holds() -> None:
     torch.testing.assert_close(value, (near + (near + 2 * (near + 2)) / 3) / 3)
 
 
+def test_autocast_does_not_reach_inside() -> None:
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = make_loss("hicone", hierarchy=TREE)
+    expected = loss(z, Y)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(z, Y)
+    assert torch.equal(value, expected)
+    assert torch.equal(torch.autograd.grad(value, z)[0], torch.autograd.grad(expected, z)[0])
+
+
 def test_an_example_alone_sets_no_floor() -> None:
     loss = make_loss("hicone", hierarchy=TREE, dim=2, queue_size=3)
     z = torch.ones(1, 2).requires_grad_()

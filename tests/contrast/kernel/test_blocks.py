@@ -1,10 +1,13 @@
 """Blocks meet every pair once, in a precision that holds their exponentials."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_problems import Matrix
 
-from labelcontrast.contrast.kernel.blocks import grid, working_precision
+from labelcontrast.contrast.kernel import blocks as module
+from labelcontrast.contrast.kernel.blocks import Blocks, grid, working_precision
 
 
 @settings(deadline=None)
@@ -19,6 +22,23 @@ def test_the_grid_meets_every_pair_once(anchors: int, more: int, size: int, cut:
                 met[columns, rows] += 1
             assert all(not part.start < end < part.stop for part in (columns,) for end in cuts)
         assert (met == 1).all()
+
+
+@pytest.mark.parametrize(("most", "kept"), [(2**23, 3), (5, 1)])
+def test_the_blocks_of_a_small_problem_are_kept_and_of_a_large_one_the_last(
+    most: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_PAIRS", most)
+    rows = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    blocks = Blocks(rows, None, Matrix(torch.ones(5, 5)), None, size=3, scale=1.0)
+    for _ in range(2):
+        for here, there, _ in blocks:
+            similarity, exponential = blocks.similarities(here, there)
+            torch.testing.assert_close(similarity, rows[here] @ rows[there].T)
+            expected = similarity.exp().fill_diagonal_(0) if here == there else similarity.exp()
+            torch.testing.assert_close(exponential, expected)
+            assert blocks.similarities(here, there)[0] is similarity
+        assert len(blocks.kept) == kept
 
 
 def test_precision_follows_the_temperature() -> None:

@@ -90,8 +90,10 @@ class Closure(nn.Module):
         closed.values().clamp_(max=1)
         if labels.layout != torch.strided:
             return closed
-        dense = closed.to_dense()
-        unknown = self._spread(given.indices(), given.values().isnan().to(labels.dtype), given.shape).to_dense()
+        dense, unknown = closed.to_dense(), given.values().isnan()
+        if not unknown.any():
+            return dense
+        unknown = self._spread(given.indices(), unknown.to(labels.dtype), given.shape).to_dense()
         return dense.masked_fill((unknown > 0) & (dense < 1), torch.nan)
 
     def _spread(self, places: Tensor, values: Tensor, shape: torch.Size) -> Tensor:

@@ -74,10 +74,11 @@ def share_by_level(
     """
     levels = []
     for depth, weight in enumerate(level_weights):
-        candidates = LabelSets.of(pairs.candidates.raw[:, depths == depth])
+        (labels,) = (depths == depth).nonzero(as_tuple=True)
+        candidates = LabelSets.of(pairs.candidates.raw.index_select(1, labels))
         anchors = candidates[: len(pairs.anchors)]
         if not pairs.symmetric:
-            anchors = LabelSets.of(pairs.anchors.raw[:, depths == depth])
+            anchors = LabelSets.of(pairs.anchors.raw.index_select(1, labels))
         of_level = share(replace(pairs, anchors=anchors, candidates=candidates), "per label", block_size=block_size)
         levels.append(of_level.scaled(weight.expand(len(anchors))))
     return LevelWeights(pairs, tuple(levels), torch.stack([level.totals for level in levels]).sum(0))

@@ -23,15 +23,8 @@ LARGEST_EXPONENT = {torch.float32: 70.0, torch.float64: 650.0}
 Block = Float[Tensor, "rows columns"]
 
 
-class PairWeights(ABC):
+class Pulls(ABC):
     """How strongly every anchor is pulled to every candidate: never negative, 0 for a pair that is no positive."""
-
-    totals: Float[Tensor, " anchors"]
-
-    @property
-    def cuts(self) -> tuple[int, ...]:
-        """The candidates at which a new block must begin."""
-        return ()
 
     @abstractmethod
     def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
@@ -40,6 +33,17 @@ class PairWeights(ABC):
         And, where ``mirrored``, those of anchors ``columns`` on candidates ``rows``, laid out as the first. Whoever
         asks may write into them.
         """
+
+
+class PairWeights(Pulls):
+    """Pulls that labels alone make."""
+
+    totals: Float[Tensor, " anchors"]
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The candidates at which a new block must begin."""
+        return ()
 
     def prior(self, rows: slice, columns: slice) -> Block | None:  # noqa: ARG002
         """What the exponentials of pairs are multiplied with, symmetric in the two; by default nothing."""

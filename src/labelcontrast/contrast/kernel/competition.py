@@ -11,13 +11,13 @@ that of all their candidates; and how hard a pair is then pushed.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from labelcontrast.contrast.kernel.blocks import Block, Blocks, PairWeights
+from labelcontrast.contrast.kernel.blocks import Block, Blocks, PairWeights, Pulls
 
 PerAnchor = Float[Tensor, " anchors"]
 State = Sequence[Tensor]
@@ -30,8 +30,12 @@ class Competition(ABC):
     bias: Tensor | None = None
 
     @abstractmethod
-    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:
-        """Sweep once or more: the losses before pulls times similarities are taken off, and what anchors must know."""
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State, Pulls]:
+        """Sweep once or more.
+
+        Returns:
+            The losses before pulls times similarities are taken off, what the anchors must know, and the pulls.
+        """
 
     @abstractmethod
     def push(self, exponential: Block, pull: Block, state: State) -> Block:
@@ -41,18 +45,10 @@ class Competition(ABC):
 class AllCandidates(Competition):
     """A softmax over all candidates, the other positives among them: InfoNCE, SupCon, and what came of them."""
 
-    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:  # noqa: ARG002
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State, Pulls]:  # noqa: ARG002
         """Sum the exponentials of every anchor."""
-        normaliser = torch.zeros_like(weights.totals)
-        for rows, columns, mirrored in blocks:
-            _, exponential = blocks.similarities(rows, columns)
-            normaliser[rows] += exponential.sum(1)
-            if mirrored:
-                normaliser[columns] += exponential.sum(0)
-        # an anchor without any candidate has 0, and no positive: 0 / tiny and 0 * log(tiny) are 0
-        normaliser.clamp_(min=torch.finfo(normaliser.dtype).tiny)
-        own = None if blocks.queries is not None or blocks.prior is None else blocks.prior[: len(normaliser)]
-        return weights.totals * (normaliser if own is None else normaliser / own).log(), [weights.totals / normaliser]
+        normaliser, log_normaliser = normalise(blocks, weights.totals)
+        return weights.totals * log_normaliser, [weights.totals / normaliser], weights
 
     def push(self, exponential: Block, pull: Block, state: State) -> Block:  # noqa: ARG002
         """An anchor's whole weight, by the share of each candidate in the softmax."""
@@ -65,7 +61,7 @@ class NegativesOnly(Competition):
     Reference: Feeney and Hughes, SINCERE: Supervised Information Noise-Contrastive Estimation Revisited, 2023.
     """
 
-    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:  # noqa: ARG002
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State, Pulls]:  # noqa: ARG002
         """Sum the negatives of every anchor; then what all its positives together push a negative with."""
         negatives, repulsion, losses = (torch.zeros_like(weights.totals) for _ in range(3))
         for rows, columns, mirrored in blocks:
@@ -86,7 +82,7 @@ class NegativesOnly(Competition):
                 rivals = exponential + negatives[columns]
                 repulsion[columns] += (mirror / rivals).sum(0)
                 losses[columns] += mirror.mul_(rivals.log_()).sum(0)
-        return losses, [negatives, repulsion]
+        return losses, [negatives, repulsion], weights
 
     def push(self, exponential: Block, pull: Block, state: State) -> Block:
         """A positive by its share beside the negatives, a negative by its share beside every positive."""
@@ -107,7 +103,7 @@ class EachPair(Competition):
     def __init__(self, bias: Float[Tensor, ""]) -> None:
         self.bias: Tensor = bias
 
-    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State]:
+    def prepare(self, blocks: Blocks, weights: PairWeights, average: PerAnchor) -> tuple[PerAnchor, State, Pulls]:
         """Sum what all pairs cost that are none, and take the bias from it."""
         losses, odds = torch.zeros_like(weights.totals), self._odds(weights.totals)
         for rows, columns, mirrored in blocks:
@@ -115,7 +111,7 @@ class EachPair(Competition):
             losses[rows] += cost.sum(1)
             if mirrored:
                 losses[columns] += cost.sum(0)
-        return losses * average - weights.totals * self.bias.to(losses.dtype), [average]
+        return losses * average - weights.totals * self.bias.to(losses.dtype), [average], weights
 
     def push(self, exponential: Block, pull: Block, state: State) -> Block:  # noqa: ARG002
         """The probability of yes."""
@@ -125,6 +121,33 @@ class EachPair(Competition):
     def _odds(self, like: Tensor) -> Tensor:
         """What the bias multiplies the odds with."""
         return self.bias.to(like.dtype).exp()
+
+
+def normalise(
+    blocks: Blocks, like: PerAnchor, *, look: Callable[..., None] | None = None
+) -> tuple[PerAnchor, PerAnchor]:
+    """Sum the exponentials of every anchor.
+
+    Args:
+        blocks: who meets whom.
+        like: a number an anchor.
+        look: is shown every block on the way.
+
+    Returns:
+        The sums, times the anchor's own prior where it has one; and their logarithm without that.
+    """
+    normaliser = torch.zeros_like(like)
+    for rows, columns, mirrored in blocks:
+        _, exponential = blocks.similarities(rows, columns)
+        normaliser[rows] += exponential.sum(1)
+        if mirrored:
+            normaliser[columns] += exponential.sum(0)
+        if look is not None:
+            look(rows, columns, mirrored=mirrored)
+    # an anchor without any candidate has 0, and no positive: 0 / tiny and 0 * log(tiny) are 0
+    normaliser.clamp_(min=torch.finfo(normaliser.dtype).tiny)
+    own = None if blocks.queries is not None or blocks.prior is None else blocks.prior[: len(normaliser)]
+    return normaliser, (normaliser if own is None else normaliser / own).log()
 
 
 def _negative(pull: Block) -> Block:

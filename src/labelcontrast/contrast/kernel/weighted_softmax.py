@@ -127,13 +127,13 @@ class _Sweep:
         blocks = Blocks(*scaled, self.weights, self.prior, self.block_size, scale)
         with torch.autocast(candidates.device.type, enabled=False):
             weights = self.weights.scaled(average)
-            losses, state = self.competition.prepare(blocks, weights, average)
+            losses, state, pulls = self.competition.prepare(blocks, weights, average)
             gradients = [torch.zeros_like(given) for given in (candidates, queries) if given is not None]
             of_bias = losses.new_zeros(())
             for rows, columns, mirrored in blocks:
                 place = rows, columns
                 similarity, exponential = blocks.similarities(*place)
-                pull, mirror = weights.block(rows, columns, mirrored=mirrored)
+                pull, mirror = pulls.block(rows, columns, mirrored=mirrored)
                 slope, gain = self._meet(place, similarity, exponential, pull, [part[rows, None] for part in state])
                 losses[rows] -= gain.sum(1)
                 if mirror is not None:

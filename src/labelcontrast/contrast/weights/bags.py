@@ -26,6 +26,7 @@ class Bags:
         values: how present it is.
         whole: whether all values are 1.
         shape: sets and labels.
+        cut: of the slices that were asked for, the labels of each set.
         sorted: of the slices that were asked for, the sets that have each label.
     """
 
@@ -34,6 +35,7 @@ class Bags:
     values: Float[Tensor, " entries"]
     whole: bool
     shape: tuple[int, int]
+    cut: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
     sorted: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict, init=False)
 
     @classmethod
@@ -72,11 +74,15 @@ class Bags:
             table: one row a label.
             values: what each entry counts instead of how present it is.
         """
-        entries = slice(self.starts[rows.start], self.starts[rows.stop])
+        place = rows.start, rows.stop
+        if place not in self.cut:
+            first = self.starts[rows.start]
+            self.cut[place] = self.labels[first : self.starts[rows.stop]], self.offsets[rows] - first
+        labels, offsets = self.cut[place]
         if values is None and not self.whole:
             values = self.values
-        weights = None if values is None else values[entries]
-        return _bag(self.labels[entries], table, self.offsets[rows] - entries.start, weights)
+        weights = None if values is None else values[self.starts[rows.start] : self.starts[rows.stop]]
+        return _bag(labels, table, offsets, weights)
 
     def pool_by_label(self, rows: slice, table: Float[Tensor, "rows width"]) -> Float[Tensor, "labels width"]:
         """Sum the table's rows, one a set, over the sets that have each label."""

@@ -74,13 +74,13 @@ class Pairs:
         place = rows.start, rows.stop, columns.start, columns.stop
         if place in self.kept:
             return self.kept.pop(place)
-        blocks = self._alike(rows, columns, mirrored=mirrored)
+        blocks = self.compare(rows, columns, mirrored=mirrored)
         if len(self.anchors) * len(self.candidates) <= KEPT_PAIRS:
             self.kept[place] = blocks
         return blocks
 
-    def _alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
-        """The same, computed."""
+    def compare(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
+        """The same, not kept; one block twice, where it is the same both ways."""
         here = self.pulled.sizes_beside(self.candidates, rows, columns)
         there = self.candidates.sizes_beside(self.pulled, columns, rows).T
         overlap = self.pulled.overlap(self.candidates, rows, columns)
