@@ -12,6 +12,7 @@ from labelcontrast.data.digits import write_digits
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [README, (ROOT / "docs" / "findings.md").read_text()]
 
 
 def blocks(language: str) -> list[str]:
@@ -23,9 +24,10 @@ def test_python_runs(code: str) -> None:
     exec(compile(code, "README.md", "exec"), {})
 
 
-def test_every_table_of_results_is_that_of_its_folder() -> None:
-    tables = re.findall(r"<!-- (results/\S+/table\.md) -->\n\n(.*?)\n\n", README, re.DOTALL)
-    assert len(tables) == README.count("<!-- results/")
+@pytest.mark.parametrize("page", PAGES, ids=["README", "findings"])
+def test_every_table_of_results_is_that_of_its_folder(page: str) -> None:
+    tables = re.findall(r"<!-- (results/\S+/table\.md) -->\n\n(.*?)\n\n", page, re.DOTALL)
+    assert len(tables) == page.count("<!-- results/") > 0
     for path, table in tables:
         assert table.strip() == (ROOT / path).read_text().strip(), path
 
