@@ -148,8 +148,8 @@ class ContrastiveLoss(nn.Module):
             >>> from labelcontrast.contrast.factory import make_loss
             >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.9], [0.0, 1.0]])
             >>> y = torch.tensor([[1, 0], [1, 0], [1, 1], [0, 1]])
-            >>> make_loss("supcon").repulsion(z, y).repelled  # the two that are close already
-            tensor([2., 0.])
+            >>> make_loss("supcon").repulsion(z, y).repelled  # of each of the first three the nearest is close already
+            tensor([3., 0.])
         """
         line_up = self._line_up(projections, labels, None, None)
         tally = LabelTally(line_up.weights.pairs)
