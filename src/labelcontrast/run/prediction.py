@@ -95,9 +95,8 @@ def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels |
     if examples.label_sets is None:
         message = "has no labels to evaluate against."
         raise DataError(message, path=examples.origin)
-    model.vocabulary.encode(
-        examples.label_sets, where=examples.where_labels
-    )  # an unknown label is refused before the work
+    # An unknown label is refused before the work.
+    model.vocabulary.encode(examples.label_sets, where=examples.where_labels)
     number = len(model.vocabulary)
     streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
     decided = []
