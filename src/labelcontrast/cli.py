@@ -24,6 +24,7 @@ from labelcontrast.terminal.options import (
     Out,
     OutFile,
     Precision,
+    Ray,
     Resume,
     Run,
     TextColumn,
@@ -127,6 +128,7 @@ def compare(
     assignments: Assignments = None,
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the models, not only results.")] = False,
     jobs: Jobs = 1,
+    ray: Ray = None,
     resume: Resume = False,
     force: Force = False,
 ) -> None:
@@ -142,7 +144,9 @@ def compare(
     from labelcontrast.studies.comparison import Options
     from labelcontrast.terminal.training import print_comparison
 
-    options = Options(seeds=seeds, baseline=baseline, keep_weights=keep_weights, jobs=jobs, resume=resume, force=force)
+    options = Options(
+        seeds=seeds, baseline=baseline, keep_weights=keep_weights, jobs=jobs, ray=ray, resume=resume, force=force
+    )
     print_comparison(settings, entries, out, options)
 
 
@@ -155,6 +159,7 @@ def study(
     losses: Annotated[str | None, typer.Option(help="Other losses than the study's, as in compare.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each combination; by default the study's.")] = None,
     jobs: Jobs = 1,
+    ray: Ray = None,
     store: Annotated[Path | None, typer.Option(help="Share trials with other studies in this folder.")] = None,
     config: Config = None,
     assignments: Assignments = None,
@@ -171,7 +176,7 @@ def study(
     from labelcontrast.studies.declared.running import Options
     from labelcontrast.terminal.training import print_study
 
-    print_study(chosen, data, settings, out, Options(jobs=jobs, store=store, resume=resume, force=force))
+    print_study(chosen, data, settings, out, Options(jobs=jobs, ray=ray, store=store, resume=resume, force=force))
 
 
 app.command()(search)

@@ -172,7 +172,7 @@ def test_several_processes_share_the_runs_and_the_table_is_written_here(
         assert perform.listeners is None
         run_trials(trials, store, pickle.loads(pickle.dumps(perform)), jobs=1, tell=tell)
 
-    monkeypatch.setattr(comparison, "run_trials", in_this_process)
+    monkeypatch.setattr(comparison, "run_at", lambda address: in_this_process)
     losses = [Loss(name="bce"), Loss(name="proto", temperature=1e-9)]
     options = Options(seeds=1, baseline=False, jobs=2)
     table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Listeners(say=heard.append))

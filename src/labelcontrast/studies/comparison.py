@@ -34,9 +34,10 @@ from labelcontrast.run.reporting import RESULTS, compared_losses, write_report
 from labelcontrast.studies.baseline import fit_baseline
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
 from labelcontrast.studies.engine.pace import Pace
+from labelcontrast.studies.engine.ray_cluster import run_at
 from labelcontrast.studies.engine.store import Record, Store
 from labelcontrast.studies.engine.trials import Runner, Trial
-from labelcontrast.studies.engine.workers import Event, Tell, run_trials
+from labelcontrast.studies.engine.workers import Event, Tell
 from labelcontrast.studies.significance import Measured, Runs, find_best
 
 SHARED, PRINTS, TABLE, BASELINE = "compare.toml", "prints.json", "table.md", "baseline.json"
@@ -63,6 +64,8 @@ class Options:
     """Keep every model; by default only results stay."""
     jobs: int = 1
     """Runs at a time, each in a process of its own."""
+    ray: str | None = None
+    """The Ray cluster where they run; by default they run here."""
     resume: bool = False
     """Go on with the comparison that is there; losses and seeds may have been added."""
     force: bool = False
@@ -110,10 +113,10 @@ def run_comparison(
     unique = list({trial.key: trial for trial in reversed(trials)}.values())[::-1]
     _forget(unique, store)
     runner = Runner(options.device, keep_weights=options.keep_weights)
-    if options.jobs == 1:
+    if options.jobs == 1 and options.ray is None:
         runner = replace(runner, listeners=replace(listeners, say=lambda _: None))
     tell = _teller(unique, store, listeners.say, Pace(write))
-    run_trials(unique, store, runner, jobs=options.jobs, tell=tell)
+    run_at(options.ray)(unique, store, runner, jobs=options.jobs, tell=tell)
     return write()
 
 

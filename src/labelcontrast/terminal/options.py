@@ -1,9 +1,12 @@
 """What the verbs take, and how settings are built of it; without torch."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from labelcontrast.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from labelcontrast.config.settings import RunSettings
@@ -29,6 +32,20 @@ ImageColumn = Annotated[str | None, typer.Option(help="The column of the picture
 LabelColumn = Annotated[str | None, typer.Option(help="The column of the labels.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")]
+
+
+def _check_ray(address: str | None) -> str | None:
+    """Refuse a cluster where Ray is not installed, before anything is loaded."""
+    if address is not None and find_spec("ray") is None:
+        purpose = "--ray"
+        raise MissingExtraError(purpose, "ray")
+    return address
+
+
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: auto, ray://HOST:PORT or local.", callback=_check_ray),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
 Force = Annotated[bool, typer.Option("--force", help="Remove what a run has left there.")]
 

@@ -12,6 +12,7 @@ from labelcontrast.terminal.options import (
     Force,
     Jobs,
     Out,
+    Ray,
     Resume,
     build_settings,
 )
@@ -33,6 +34,7 @@ def search(
     config: Config = None,
     assignments: Assignments = None,
     jobs: Jobs = 1,
+    ray: Ray = None,
     resume: Resume = False,
     force: Force = False,
 ) -> None:
@@ -48,6 +50,6 @@ def search(
     from labelcontrast.studies.search.searching import Options, run_search
     from labelcontrast.terminal.console import pick_device, say, show
 
-    options = Options(trials=trials, jobs=jobs, resume=resume, force=force, device=pick_device())
+    options = Options(trials=trials, jobs=jobs, ray=ray, resume=resume, force=force, device=pick_device())
     show("\n" + as_text(run_search(settings, searched, out, options, say=say)))
     show(f"\nbest settings in {out / BEST}, page in {out / REPORT}")

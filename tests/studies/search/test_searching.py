@@ -9,10 +9,12 @@ import pytest
 
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.reports.studies.figures import Drawing
 from labelcontrast.studies.engine.store import Record
 from labelcontrast.studies.engine.trials import Trial
+from labelcontrast.studies.engine.workers import run_trials
 from labelcontrast.studies.grid import parse_loss
-from labelcontrast.studies.search import searching
+from labelcontrast.studies.search import page, searching
 from labelcontrast.studies.search.searching import Options, run_search
 from labelcontrast.studies.search.space import plan_search
 
@@ -31,6 +33,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
         return {"title": trial.title, "seconds": 0.0, "result": {"metrics": metrics}}
 
     monkeypatch.setattr(searching, "Runner", lambda _: perform)
+    monkeypatch.setattr(page, "draw", lambda panel: Drawing(panel.name, "", "", b""))
     return trials
 
 
@@ -62,8 +65,7 @@ def test_the_best_settings_are_found_and_nothing_is_run_twice(
 def test_a_killed_search_goes_on_with_as_many_questions_at_a_time_as_before(
     ran: list[Trial], question: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_in_turns = searching.run_trials
-    monkeypatch.setattr(searching, "run_trials", lambda *given, jobs, tell: run_in_turns(*given, jobs=1, tell=tell))
+    monkeypatch.setattr(searching, "run_at", lambda _: lambda *given, jobs, tell: run_trials(*given, jobs=1, tell=tell))
     run_search(**question, folder=tmp_path / "whole", options=Options(trials=8, jobs=4))
     whole = [trial.key for trial in ran]
     run_search(**question, folder=tmp_path / "killed", options=Options(trials=3, jobs=4))

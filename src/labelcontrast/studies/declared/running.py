@@ -15,9 +15,10 @@ from labelcontrast.studies.declared.quantities import QUANTITIES, measure
 from labelcontrast.studies.declared.report import STUDY, TRIALS, write_study
 from labelcontrast.studies.declared.study import TRANSFER, Study
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
+from labelcontrast.studies.engine.ray_cluster import run_at
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Runner, Trial
-from labelcontrast.studies.engine.workers import Event, run_trials
+from labelcontrast.studies.engine.workers import Event
 
 SHOWN = "macro_f1"
 """The metric of the line that tells of a finished trial."""
@@ -29,6 +30,8 @@ class Options:
 
     jobs: int = 1
     """Trials at a time, each in a process of its own."""
+    ray: str | None = None
+    """The Ray cluster where they run; by default they run here."""
     store: Path | None = None
     """Where results go; by default below the study's folder. Studies with a store in common share their trials."""
     resume: bool = False
@@ -86,7 +89,7 @@ def run_study(
     unique = list({trial.key: trial for trial in trials}.values())
     done = sum(store.holds(trial.key) for trial in unique)
     say(f"{study.name}: {len(unique)} trials" + (f", {done} done before" if done else ""))
-    run_trials(unique, store, Runner(options.device), jobs=options.jobs, tell=_teller(unique, store, say))
+    run_at(options.ray)(unique, store, Runner(options.device), jobs=options.jobs, tell=_teller(unique, store, say))
     return write_study(folder)
 
 

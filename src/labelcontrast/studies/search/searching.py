@@ -15,9 +15,10 @@ from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.files import read_json, write_json
 from labelcontrast.reports.tables import Table
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
+from labelcontrast.studies.engine.ray_cluster import run_at
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Runner, Trial
-from labelcontrast.studies.engine.workers import Event, run_trials
+from labelcontrast.studies.engine.workers import Event
 from labelcontrast.studies.search.page import LABEL, Tried, write_search
 from labelcontrast.studies.search.sampler import Sampler
 from labelcontrast.studies.search.space import Searched
@@ -34,6 +35,8 @@ class Options:
     """Runs a loss."""
     jobs: int = 1
     """Runs at a time, each in a process of its own; as many are asked for before the next are chosen."""
+    ray: str | None = None
+    """The Ray cluster where they run; by default they run here."""
     resume: bool = False
     """Go on with the search that is there; more trials may be asked for."""
     force: bool = False
@@ -144,4 +147,4 @@ def _run(trials: Sequence[Trial], store: Store, options: Options, say: Callable[
             came_to = f"failed: {tried.error}" if tried.score is None else f"{LABEL} {100 * tried.score:.2f}"
             say(f"{tried.trial.title}: {came_to}")
 
-    run_trials(list(unique.values()), store, Runner(options.device), jobs=options.jobs, tell=tell)
+    run_at(options.ray)(list(unique.values()), store, Runner(options.device), jobs=options.jobs, tell=tell)
