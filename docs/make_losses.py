@@ -5,8 +5,11 @@ python docs/make_losses.py
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 import labelcontrast as lc
 from labelcontrast.contrast.rows import LossRow, Parameter
@@ -21,6 +24,11 @@ TOY = {
     "owl": [0, 0, 1],
     "none": [0, 0, 0],
 }
+ABOVE = ("mammal", "bird")  # cat and dog are mammals, an owl is a bird; after the three in the columns
+TREE = SimpleNamespace(
+    ancestors=torch.tensor([[1, 0, 0, 1, 0], [0, 1, 0, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]),
+    depths=torch.tensor([1, 1, 1, 0, 0]),
+)
 HEAD = f"""# The losses
 
 Made from the catalogue by `docs/make_losses.py`; `labelcontrast losses` prints the same rows. Every loss is made by
@@ -29,7 +37,9 @@ Made from the catalogue by `docs/make_losses.py`; `labelcontrast losses` prints 
 In the equations $p_{{ij}}$ is the share of candidate j in the softmax of anchor i over all candidates but itself, of
 $s_{{ij}} = \\cos(z_i, z_j) / \\tau$. The figures show the weights W with which an anchor (row) is pulled to a candidate
 (column), in hundredths, in a batch of six with the label sets {", ".join(f"*{name}*" for name in TOY)}; where there are
-prototypes, they come after the examples.
+prototypes, they come after the examples. For the losses over a hierarchy cats and dogs are {ABOVE[0]}s, and owls are
+{ABOVE[1]}s; those of `hicone` and `himulcone` are shown before any pair is held above a finer one, which depends on the
+similarities.
 
 ## Add your own
 
@@ -75,7 +85,7 @@ def section(row: LossRow) -> str:
     shared = {(p.name, p.default) for p in common()} if row.kind == "contrastive" else set()
     own = [p for p in row.takes if (p.name, p.default) not in shared]
     lines += table(own) if own else []
-    if row.contrast is not None and not row.needs_hierarchy:
+    if row.contrast is not None:
         lines += [f"![pair weights of {row.name}](losses/{row.name}.png)", ""]
     return "\n".join(lines)
 
@@ -85,13 +95,19 @@ def page() -> str:
     return "\n".join([HEAD, *table(common()), *(section(row) for row in lc.loss_catalogue())])
 
 
-def draw(name: str, path: Path) -> None:
+def toy_weights(row: LossRow) -> Tensor:
+    """The pair weights of the toy batch; of two views of it, where the labels are not looked at."""
+    labels = torch.tensor(list(TOY.values()))
+    if row.needs_hierarchy:
+        return lc.make_loss(row.name, hierarchy=TREE).pair_weights(F.pad(labels, (0, len(ABOVE))))
+    return lc.make_loss(row.name, num_labels=3, dim=2).pair_weights(labels, views=2 if row.name == "simclr" else 1)
+
+
+def draw(row: LossRow, path: Path) -> None:
     """The pair weights of the toy batch, in hundredths; white is none."""
     from matplotlib import pyplot as plt
 
-    labels = torch.tensor(list(TOY.values()))
-    loss = lc.make_loss(name, num_labels=3, dim=2)
-    weights = loss.pair_weights(labels, views=2 if name == "simclr" else 1)
+    name, weights = row.name, toy_weights(row)
     names = [*TOY, *([f"{label} (2nd view)" for label in TOY] if name == "simclr" else [])]
     prototypes = [f"prototype {label}" for label in LABELS]
     columns = prototypes if name == "proto" else [*names, *prototypes][: weights.shape[1]]
@@ -102,10 +118,10 @@ def draw(name: str, path: Path) -> None:
     axes.set(xlabel="candidate", ylabel="anchor")
     axes.set_xticks(range(weights.shape[1]), columns, rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(weights.shape[0]), [*names, *prototypes][: weights.shape[0]])
-    for row, column in weights.nonzero().tolist():
-        weight = float(weights[row, column])
+    for anchor, candidate in weights.nonzero().tolist():
+        weight = float(weights[anchor, candidate])
         ink = "white" if weight > 0.6 else "black"
-        axes.text(column, row, f"{100 * weight:.0f}", ha="center", va="center", fontsize=7, color=ink)
+        axes.text(candidate, anchor, f"{100 * weight:.0f}", ha="center", va="center", fontsize=7, color=ink)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -116,6 +132,6 @@ if __name__ == "__main__":
     mpl.use("Agg")
     (HERE / "losses").mkdir(exist_ok=True)
     for row in lc.loss_catalogue():
-        if row.contrast is not None and not row.needs_hierarchy:
-            draw(row.name, HERE / "losses" / f"{row.name}.png")
+        if row.contrast is not None:
+            draw(row, HERE / "losses" / f"{row.name}.png")
     (HERE / "losses.md").write_text(page())

@@ -2,12 +2,15 @@
 
 import importlib.util
 import re
+from math import e
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from torch.nn import functional as F
+
+import labelcontrast as lc
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -42,11 +45,20 @@ def test_your_own_loss_in_ten_lines() -> None:
 
 def test_pair_weights_of_the_figures(maker: ModuleType) -> None:
     """The rows of examples with a positive sum to one, for every loss that shares out per anchor or per label."""
-    import labelcontrast as lc
-
-    labels = torch.tensor(list(maker.TOY.values()))
     for row in lc.loss_catalogue():
         if row.contrast is not None and row.contrast.sharing in {"per anchor", "per label"}:
-            weights = lc.make_loss(row.name, num_labels=3, dim=2).pair_weights(labels, views=2)
+            weights = maker.toy_weights(row)
             assert ((weights.sum(1) - 1).abs() < 1e-6).logical_or(weights.sum(1) == 0).all()
             assert weights.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves", "roots"), [("himulcon", e, e**0.5), ("hicone", 1, 1), ("himulcone", e, e**0.5)]
+)
+def test_pair_weights_of_the_figures_over_a_hierarchy(
+    maker: ModuleType, name: str, leaves: float, roots: float
+) -> None:
+    """The cat has two cats, one of them a dog too, and three mammals; the levels are two, and the examples'."""
+    first = maker.toy_weights(next(row for row in lc.loss_catalogue() if row.name == name))[0]
+    both = leaves / 2 + roots / 3
+    torch.testing.assert_close(first, torch.tensor([0, both, roots / 3, both, 0, 0]) / 3)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from labelcontrast.contrast.candidates.door import Labels, label_sets, unit_vectors
-from labelcontrast.contrast.hierarchical.closure import Closure
+from labelcontrast.contrast.hierarchical.closure import Closure, columns_of
 from labelcontrast.contrast.loss import ContrastiveLoss
 from labelcontrast.contrast.rows import Contrast
 from labelcontrast.contrast.weights.affinity import any_shared
@@ -90,18 +90,18 @@ class LevelByLevel(nn.Module):
         views = unit_vectors(projections, torch.float32, dim=self.dim)
         size = len(self.closure)
         closed = label_sets(labels, views, num_labels=size, dense=True, close=self.closure).raw
-        kept = torch.arange(len(closed), device=closed.device)
+        kept, depths = torch.arange(len(closed), device=closed.device), self.closure.depths
         total, floor = projections.sum() * 0, None
         for level in range(self.closure.num_levels - 1, -1, -1):
-            of_level = closed[kept][:, self.closure.depths == level]
+            of_level = columns_of(closed, depths == level)[kept]
             if (of_level.nan_to_num().sum(0) * views.shape[1] > 1).any():
                 own = None if weights is None else weights[kept]
                 loss = self.of_level(projections[kept], of_level, weights=own)
                 if self.constrained:
                     floor = loss = loss if floor is None else loss.maximum(floor)
                 total = total + self._weighed(loss, level)
-            if self.settings["variant"] == "released":
-                kept = kept[_first_of_their_like(closed[kept][:, self.closure.depths <= level])]
+            if self.settings["variant"] == "released" and level:
+                kept = kept[_first_of_their_like(columns_of(closed, depths <= level)[kept])]
         return total
 
     def _weighed(self, loss: Float[Tensor, ""], level: int) -> Float[Tensor, ""]:

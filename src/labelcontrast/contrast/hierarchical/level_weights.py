@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from labelcontrast.contrast.hierarchical.closure import columns_of
 from labelcontrast.contrast.kernel.blocks import Block, PairWeights
 from labelcontrast.contrast.weights.label_sets import LabelSets
 from labelcontrast.contrast.weights.sharing import Pairs, SharedWeights, share
@@ -74,11 +75,10 @@ def share_by_level(
     """
     levels = []
     for depth, weight in enumerate(level_weights):
-        (labels,) = (depths == depth).nonzero(as_tuple=True)
-        candidates = LabelSets.of(pairs.candidates.raw.index_select(1, labels))
+        candidates = LabelSets.of(columns_of(pairs.candidates.raw, depths == depth))
         anchors = candidates[: len(pairs.anchors)]
         if not pairs.symmetric:
-            anchors = LabelSets.of(pairs.anchors.raw.index_select(1, labels))
+            anchors = LabelSets.of(columns_of(pairs.anchors.raw, depths == depth))
         of_level = share(replace(pairs, anchors=anchors, candidates=candidates), "per label", block_size=block_size)
         levels.append(of_level.scaled(weight.expand(len(anchors))))
     return LevelWeights(pairs, tuple(levels), torch.stack([level.totals for level in levels]).sum(0))
