@@ -347,6 +347,34 @@ def test_a_joint_loss_is_read_and_what_is_none_is_refused(command: Run, vectors:
     assert not (tmp_path / "other").exists()
 
 
+def test_a_hierarchy_goes_from_its_file_to_consistent_predictions(command: Run, living: Path, tmp_path: Path) -> None:
+    over = ["--set", "hierarchy.closure=true", "--set", "hierarchy.consistency=max", "--set", "hierarchy.hold_out=0.2"]
+    done = command(
+        "train", living, "--loss", "himulcon", *over, "--epochs", 2, "--batch-size", 32, "--out", tmp_path / "run"
+    )
+    assert "hierarchy in hierarchy.json: 7 nodes on 2 levels" in done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["over", "the", "hierarchy", "hP", "hR", "hF1"] in [line[:6] for line in lines]
+    assert ["level", "nodes", "micro-F1", "macro-F1", "accuracy"] in lines
+    assert any(line[:3] == ["unseen", "leaves", "alone"] for line in lines)
+    predicted = command("predict", tmp_path / "run", living).stdout.splitlines()
+    sets = [{*json.loads(row)["labels"]} for row in predicted]
+    parents = json.loads((tmp_path / "run" / "hierarchy.json").read_text())
+    assert all(parents[label] is None or parents[label] in own for own in sets for label in own)
+    assert sum(len(own) > 1 for own in sets) > 100
+    again = command("evaluate", tmp_path / "run", living).stdout
+    trained = next(line for line in done.stdout.partition("over the hierarchy")[2].splitlines() if "test" in line)
+    assert trained.split() in [line.split() for line in again.splitlines()]
+
+
+def test_a_loss_of_levels_without_a_hierarchy_is_refused(command: Run, vectors: Path, tmp_path: Path) -> None:
+    said = refused(command("train", vectors, "--loss", "hicone", "--out", tmp_path / "run"))
+    assert said.startswith("hicone needs a hierarchy of the labels: name its file as hierarchy.file, ")
+    other = ["--set", "hierarchy.file=nowhere.json"]
+    said = refused(command("train", vectors, "--loss", "hicone", *other, "--out", tmp_path / "run"))
+    assert "nowhere.json: could not be read" in said
+
+
 def test_a_study_is_run_shown_and_reported_again(command: Run, tmp_path: Path, vectors: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         'question = "Does alpha help?"\nlosses = ["bce", "reg"]\nseeds = 1\n[grid]\n"loss.alpha" = [0.0, 1.0]\n'

@@ -32,6 +32,13 @@ def test_what_needs_a_hierarchy_is_refused_where_there_is_to_be_none(values: dic
     assert str(refusal.value) == f"{what} needs a hierarchy of the labels, and hierarchy.file=none leaves it alone."
 
 
+def test_what_is_read_off_other_data_is_not_judged_by_a_hierarchy() -> None:
+    values = {"data": "a", "transfer_to": "b", "loss": {"name": "himulcon"}, "hierarchy": {"closure": True}}
+    assert check_door(RunSettings.build(values)) == "contrastive"
+    with pytest.raises(ConfigError, match=r"^hierarchy\.consistency=max goes by the hierarchy of the data trained on"):
+        check_door(RunSettings.build({**values, "hierarchy": {"consistency": "max"}}))
+
+
 def test_one_example_at_a_time_is_enough_for_a_logit_loss_only() -> None:
     values = {"data": "a", "training": {"batch_size": 1}}
     assert check_door(RunSettings.build({**values, "loss": {"name": "zlpr"}})) == "logit"

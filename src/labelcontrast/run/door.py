@@ -7,7 +7,7 @@ from labelcontrast.config.sections import EMBEDDED_ENCODERS, NamedLoss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss, loss_row
 from labelcontrast.errors import ConfigError, MissingExtraError
-from labelcontrast.run.hierarchical.needs import needs_hierarchy
+from labelcontrast.run.hierarchical.needs import judged_by_hierarchy, needs_hierarchy
 
 Kind = Literal["logit", "contrastive"]
 
@@ -20,7 +20,7 @@ def check_door(settings: RunSettings) -> Kind:
     Raises:
         ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, a
             contrastive loss would see one example at a time, or a logit loss several views of one; or a hierarchy is
-            needed that is to be left alone.
+            needed that is to be left alone, or for data that it is not of.
         MissingExtraError: a logger, the projection of the map or the augmentation is asked for that is not installed.
     """
     _check_extras(settings)
@@ -41,6 +41,8 @@ def check_door(settings: RunSettings) -> Kind:
         )
     if settings.hierarchy.file == "none" and (what := needs_hierarchy(settings)):
         raise ConfigError(f"{what} needs a hierarchy of the labels, and hierarchy.file=none leaves it alone.")
+    if settings.transfer_to is not None and (what := judged_by_hierarchy(settings)):
+        raise ConfigError(f"{what} goes by the hierarchy of the data trained on, which those of transfer_to have not.")
     if loss_row(settings.finetuning.loss).kind != "logit":
         message = (
             f'finetuning.loss must be a logit loss, since it trains a linear head. Got "{settings.finetuning.loss}".'

@@ -90,7 +90,7 @@ def describe_hierarchy(found: Found, splits: Splits) -> list[str]:
         have = int((closed[:, here].sum(1) > 0).sum())
         lines.append(
             f"level {level}: {_count(int(here.sum()), 'node')}, {int((here & is_leaf).sum()):,} of them leaves, "
-            f"{int((here & of_labels).sum()):,} labels; {have:,} of {len(splits.train):,} training examples"
+            f"{_count(int((here & of_labels).sum()), 'label')}; {have:,} of {len(splits.train):,} training examples"
         )
     ends, lacking = lowest.sum(1), int((closed.sum(1) > labels.astype(np.int64).sum(1)).sum())
     inner = int((lowest[:, ~is_leaf[: tree.num_labels]].sum(1) > 0).sum())
