@@ -1,10 +1,12 @@
 """A loss in the settings: named by all that was set on it, alone or beside another."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from labelcontrast.config.files import read_settings
+from labelcontrast.config.files import read_settings, read_value
+from labelcontrast.config.sections import Hierarchy
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError
 
@@ -28,3 +30,14 @@ def test_a_loss_is_named_by_all_that_was_set_on_it(loss: dict, title: str, tmp_p
 def test_a_joint_loss_needs_a_weight_above_zero() -> None:
     with pytest.raises(ConfigError, match=r"^loss\.joint\.weight must be greater than 0\. Got 0\.$"):
         RunSettings.build({"data": "a", "loss": {"name": "bce", "joint": {"name": "reg", "weight": 0}}})
+
+
+def test_the_page_on_hierarchies_names_every_setting_of_theirs_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hierarchy.md").read_text()
+    table = page.partition("## Settings")[2].partition("## Losses")[0]
+    named = {one: section for section, one in re.findall(r"^\| `(hierarchy)\.(\w+)` \|", table, re.MULTILINE)}
+    assert set(named) == set(Hierarchy.model_fields) - {"same_name"}  # that one stands with its file
+    for name, values in re.findall(r"^\| `hierarchy\.(\w+)` \| (`[^|]*`) \|", table, re.MULTILINE):
+        for value in re.findall(r"`(\w+)`", values):
+            RunSettings.build({"data": "a", "hierarchy": {name: read_value(value)}})
+    assert "`hierarchy.same_name=path`" in page

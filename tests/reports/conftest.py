@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, RunSummary
+from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary, EmbeddingMap, HierarchySummary, RunSummary
 
 MEASURES = [
     SimpleNamespace(name=name, better="lower" if name == "hamming_loss" else "higher", meaning=f"What {name} means.")
@@ -64,6 +64,40 @@ def made_curves(*, seed: int = 0, epochs: int = 30) -> dict[str, tuple[list[floa
     }
 
 
+def made_hierarchy() -> HierarchySummary:
+    """Three levels, 40 articles below ten kinds below two roots, one of them below two kinds; maps of the levels."""
+    generator = np.random.default_rng(3)
+    kinds = [f"Apparel and footwear/A kind with a long name {kind}" for kind in range(10)]
+    rows = [("Apparel and footwear", []), ("colour", []), *((kind, ["Apparel and footwear"]) for kind in kinds)]
+    rows += [(f"{kinds[one % 10]}/Article {one}", [kinds[one % 10]]) for one in range(40)]
+    rows[-1][1].append(kinds[0])
+    rows += [("<b>red", ["colour"])]
+    nodes = [
+        {"node": name, "parents": above, "level": 0, "support": 7 * (one % 5), "f1": one % 11 / 10}
+        for one, (name, above) in enumerate(rows)
+    ]
+    level = {"nodes": 12, "micro_f1": 0.71, "macro_f1": 0.52, "accuracy": 0.66}
+    found = {"map": 0.5, "precision_at_1": 0.7, "precision_at_10": 0.6, "nmi": 0.4}
+    names = ("hierarchical_f1", "tree_distance_of_errors", "violations")
+    return HierarchySummary(
+        source="hierarchy in hierarchy.json: 53 nodes on 3 levels (2, 11, 40)",
+        measures=[SimpleNamespace(name=name, better="lower", meaning=f"What {name} means.") for name in names],
+        metrics={part: dict(zip(names, (0.61, 2.345, 0.02), strict=True)) for part in ("val", "test")},
+        levels=[level, level, {**level, "accuracy": None}],
+        nodes=nodes,
+        maps=[
+            EmbeddingMap(
+                coordinates=generator.normal(size=(300, 2)),
+                labels=[rows[place % 12][0] for place in range(300)],
+                method="PCA, 31 % of the variance",
+            )
+        ]
+        * 3,
+        held_out=["Article 3", "Article 5"],
+        retrieval={"seen": [found] * 3, "unseen": [found] * 3, "unseen leaves alone": [found]},
+    )
+
+
 @pytest.fixture
 def run() -> RunSummary:
     """135 labels, 30 epochs, a map of 1,600 points in clusters; and names that would break out of HTML."""
@@ -85,6 +119,7 @@ def run() -> RunSummary:
             labels=[(*SOME_NAMES, *"abcdefghijk")[one] if one < 23 else None for one in cluster],
             method="PCA, 31 % of the variance",
         ),
+        hierarchy=made_hierarchy(),
         settings={"loss.name": "reg", "loss.temperature": 0.1, "training.batch_size": 256, "training.epochs": 30},
         warnings=["29 labels have no positive example in test: their F1 is 0, and they are left out of mAP."],
         versions={"labelcontrast": "0.1.0", "torch": "2.15.0", "python": "3.11.9"},

@@ -134,6 +134,28 @@ def test_a_phone_scrolls_only_down(browser, request, page: str) -> None:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_the_tree_opens_and_each_bar_is_as_long_as_its_f1(browser, run_page, run) -> None:
+    browser.get(run_page.as_uri())
+    rows = browser.find_elements(By.CSS_SELECTOR, ".tree summary, .tree .leaf")
+    assert len(rows) == 1 + len(run.hierarchy.nodes)  # one stands below two
+    assert all(row.is_displayed() for row in rows)
+    f1 = {row["node"].rpartition("/")[2]: row["f1"] for row in run.hierarchy.nodes if row["support"]}
+    measured = 0
+    for row in rows:
+        name = row.find_element(By.CSS_SELECTOR, ".node").text.rpartition("/")[2]
+        bars = row.find_elements(By.CSS_SELECTOR, ".gauge i")
+        value = row.find_element(By.CSS_SELECTOR, ".value").text
+        assert value == (f"{100 * f1[name]:.1f}" if name in f1 else NOTHING)
+        for bar in bars:
+            whole = row.find_element(By.CSS_SELECTOR, ".gauge").size["width"]
+            assert bar.size["width"] == pytest.approx(f1[name] * whole, abs=1)
+            measured += 1
+    assert measured > 30
+    assert "<b>red" in [row.find_element(By.CSS_SELECTOR, ".node").text for row in rows]
+    browser.find_element(By.CSS_SELECTOR, ".tree summary").click()
+    assert not rows[1].is_displayed()
+
+
 def test_the_comparison_shows_the_best_the_failed_and_the_way_to_each_run(browser, comparison_page) -> None:
     browser.get(comparison_page.as_uri())
     best = browser.find_elements(By.CSS_SELECTOR, "#results tbody tr:nth-child(4) td.best")

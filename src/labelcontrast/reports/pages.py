@@ -11,7 +11,7 @@ from labelcontrast.files import write_text
 from labelcontrast.reports.comparison_figures import dot_figures, learning_figures, tail_figure
 from labelcontrast.reports.figures import curve_figures, embedding_figure, frequency_figure
 from labelcontrast.reports.hierarchical.maps import level_figures
-from labelcontrast.reports.hierarchical.tables import level_table, measures_table, retrieval_table
+from labelcontrast.reports.hierarchical.tables import compared_table, level_table, measures_table, retrieval_table
 from labelcontrast.reports.hierarchical.tree import MOST_OPEN, branches
 from labelcontrast.reports.rank_figure import rank_figure
 from labelcontrast.reports.reliability import reliability_figure
@@ -81,8 +81,9 @@ def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
         "learning": learning_figures(summary.losses),
     }
     table = comparison_table(summary.losses, summary.measures)
-    over = comparison_table(summary.losses, summary.over_hierarchy) if summary.over_hierarchy else None
-    _write(path, "comparison.html", figures, summary=summary, table=table, over=over)
+    over = compared_table(summary.losses, summary.over_hierarchy) if summary.over_hierarchy else None
+    named = [measure for measure in summary.over_hierarchy if not measure.name.startswith("level_")]
+    _write(path, "comparison.html", figures, summary=summary, table=table, over=over, named=named)
 
 
 def write_rank_report(path: Path, summary: RankSummary) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.experiment import run_experiment
-from labelcontrast.reports.hierarchical.tables import retrieval_table
-from labelcontrast.reports.tables import Cell, Table, as_text, comparison_table, title_of
+from labelcontrast.reports.hierarchical.tables import compared_table, retrieval_table
+from labelcontrast.reports.tables import Cell, Table, as_text, title_of
 from labelcontrast.run.folder import REPORT
 from labelcontrast.run.hierarchical.showing import retrieval_groups
 from labelcontrast.run.reporting import compared_losses, over_hierarchy
@@ -42,7 +42,7 @@ def print_comparison(settings: RunSettings, losses: list[Loss], out: Path, optio
     table = run_comparison(settings, losses, out, options, listeners=listeners(settings.training.epochs))
     show("\n" + as_text(table))
     if measures := over_hierarchy(out):
-        show("\nover the hierarchy\n" + as_text(comparison_table(compared_losses(out), measures)))
+        show("\nover the hierarchy\n" + as_text(compared_table(compared_losses(out), measures)))
     show(f"\npage in {out / REPORT}")
 
 
