@@ -37,6 +37,7 @@ def test_the_best_on_validation_is_kept_complete_and_a_failure_is_shown(tmp_path
 
 def test_the_table_has_the_best_trials_of_each_loss() -> None:
     trials = [[tried(SEARCHED[0], score, alpha=place / 4) for place, score in enumerate([0.5, 0.7, 0.6, 0.4])], []]
+    trials[0].append(trials[0][1])
     table = tabulate(SEARCHED, trials)
     assert table.header == ("loss", "validation mAP (%)", "loss.alpha", "trial")
     assert [[cell.text for cell in row] for row in table.rows] == [

@@ -105,8 +105,9 @@ def tabulate(searched: Sequence[Searched], trials: Sequence[Sequence[Tried]]) ->
     best = max((one.score for tried in trials for one in tried if one.score is not None), default=None)
     rows = []
     for one, tried in zip(searched, trials, strict=True):
-        good = sorted((each for each in tried if each.score is not None), key=_rank)[:SHOWN]
-        for each in good:
+        good = sorted((each for each in tried if each.score is not None), key=_rank)
+        once = {tuple(each.values.items()): each for each in reversed(good)}  # the same may be asked for again
+        for each in sorted(once.values(), key=_rank)[:SHOWN]:
             values = [Cell(f"{each.values[key]:g}" if key in each.values else NOTHING) for key in keys]
             score = Cell(f"{100 * (each.score or 0):.2f}", best=each.score == best)
             rows.append((Cell(one.loss.title), score, *values, Cell(str(tried.index(each) + 1))))
