@@ -259,7 +259,10 @@ def _about_values(parts: Iterable[Examples]) -> tuple[str, ...]:
     """Say what becomes of soft and unknown labels."""
     if all(examples.values is None and examples.annotated is None for examples in parts):
         return ()
-    return ("some labels are soft or unknown: training takes them so; figures and metrics count from 0.5 as present.",)
+    sentence = (
+        "training takes them so; figures and metrics count from 0.5 as present, and metrics leave unknown ones out."
+    )
+    return (f"some labels are soft or unknown: {sentence}",)
 
 
 def _joined(names: Sequence[str] | dict[Part, Examples]) -> str:
