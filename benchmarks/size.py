@@ -91,7 +91,7 @@ def epoch(folder: Path) -> Work:
         gathered = time.process_time()
         with TemporaryDirectory() as run:
             learned = train(settings, "logit", material.lesson(Listeners()), Path(run))
-        return {"training": round(time.process_time() - gathered), "score": round(learned.best.score, 3)}
+        return {"training": round(time.process_time() - gathered), "score": round(learned.kept.score, 3)}
 
     return work
 
