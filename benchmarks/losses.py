@@ -152,19 +152,23 @@ print((status("VmHWM") - before) / 1024)
 
 def profile(size: int, labels: int) -> dict[str, object]:
     """Why no exact form is much faster on a small batch: what the products alone take, and where a step spends."""
+    step = ours("reg", size, labels)
+    least = in_turns({"published form": published(size, labels), "reg": step, "bare": bare_products(size + labels)}, 30)
+    milliseconds = {name: round(1e3 * value, 2) for name, value in least.items()}
+    return {"milliseconds": milliseconds, "share of a step of reg by operation": shares(step, 50)}
+
+
+def shares(step: Callable[[], None], times: int) -> dict[str, float]:
+    """The operations that take most of a step, each with its share of the time."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as record
 
-    step = ours("reg", size, labels)
-    least = in_turns({"published form": published(size, labels), "reg": step, "bare": bare_products(size + labels)}, 30)
     with record(activities=[ProfilerActivity.CPU]) as seen:
-        for _ in range(50):
+        for _ in range(times):
             step()
     spent = sorted(seen.key_averages(), key=lambda entry: -entry.self_cpu_time_total)
     total = sum(entry.self_cpu_time_total for entry in spent)
-    milliseconds = {name: round(1e3 * value, 2) for name, value in least.items()}
-    shares = {entry.key: round(entry.self_cpu_time_total / total, 3) for entry in spent[:8]}
-    return {"milliseconds": milliseconds, "share of a step of reg by operation": shares}
+    return {entry.key: round(entry.self_cpu_time_total / total, 3) for entry in spent[:8]}
 
 
 def measure() -> dict[str, object]:
@@ -220,9 +224,8 @@ def draw(found: dict[str, dict[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-if __name__ == "__main__":
-    RESULTS.mkdir(exist_ok=True)
-    found = measure()
+def write(name: str, bars: dict[str, object], found: dict[str, object]) -> None:
+    """Keep what was found, beside what was to be reached and where it was measured; and print it."""
     machine = {
         "date": date.today().isoformat(),
         "python": platform.python_version(),
@@ -231,8 +234,13 @@ if __name__ == "__main__":
         "load average": os.getloadavg()[2],
         "threads": THREADS,
     }
-    (RESULTS / f"losses_{THREADS}.json").write_text(
-        json.dumps({"machine": machine, "bars": BARS, "found": found}, indent=1) + "\n"
-    )
-    draw(found, RESULTS / f"losses_{THREADS}.png")
+    RESULTS.mkdir(exist_ok=True)
+    result = {"machine": machine, "bars": bars, "found": found}
+    (RESULTS / f"{name}_{THREADS}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    found = measure()
+    write("losses", BARS, found)
+    draw(found, RESULTS / f"losses_{THREADS}.png")

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
+from math import ceil
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 BLOCK_SIZE = 384  # a handful of blocks of this size stay in the cache
+LINE = 16  # numbers in a line of the cache
 KEPT_PAIRS = 2**23  # up to so many pairs, the later sweeps find the blocks of the first
 LARGEST_EXPONENT = {torch.float32: 70.0, torch.float64: 650.0}
 
@@ -94,7 +96,7 @@ class Blocks:
     scale: float
     kept: dict[tuple[int, int], tuple[Block, Block]] = field(default_factory=dict, init=False)
 
-    @property
+    @cached_property
     def anchors(self) -> Float[Tensor, "anchors dim"]:
         """The queries; or the first candidates."""
         return self.candidates[: len(self.weights.totals)] if self.queries is None else self.queries
@@ -126,7 +128,7 @@ class Blocks:
         if len(self.anchors) * len(self.candidates) > KEPT_PAIRS:
             return {}
         shapes = {(r.start, c.start): (r.stop - r.start, c.stop - c.start) for r, c, _ in self}
-        sizes = [-(-height * width // 16) * 16 for height, width in shapes.values()]
+        sizes = [ceil(height * width / LINE) * LINE for height, width in shapes.values()]
         pieces = self.candidates.new_empty(2, sum(sizes)).split_with_sizes(sizes, 1)
         return {
             place: piece[:, : height * width].view(2, height, width)
@@ -190,5 +192,7 @@ def grid(
 
 
 def _parts(start: int, end: int, size: int) -> list[slice]:
-    """Cut a range into pieces of a size."""
-    return [slice(low, min(low + size, end)) for low in range(start, end, size)]
+    """Cut a range into pieces of one size, up to the given: products with a narrow rest are slow."""
+    pieces = ceil((end - start) / size) or 1
+    step = min(size, ceil((end - start) / pieces / LINE) * LINE or LINE)
+    return [slice(low, min(low + step, end)) for low in range(start, end, step)]
