@@ -88,7 +88,7 @@ def test_an_interrupted_trial_is_run_again(tmp_path: Path) -> None:
 
 @pytest.fixture
 def forking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork in place of a spawn, which imports torch for seconds; the slow test spawns."""
+    """Fork this process in place of a server, which imports torch for seconds; the slow test starts one."""
     forks = multiprocessing.get_context("fork")
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: forks)
 

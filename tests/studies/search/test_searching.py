@@ -9,12 +9,11 @@ import pytest
 
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.reports.studies.figures import Drawing
 from labelcontrast.studies.engine.store import Record
 from labelcontrast.studies.engine.trials import Trial
 from labelcontrast.studies.engine.workers import run_trials
 from labelcontrast.studies.grid import parse_loss
-from labelcontrast.studies.search import page, searching
+from labelcontrast.studies.search import searching
 from labelcontrast.studies.search.searching import Options, run_search
 from labelcontrast.studies.search.space import plan_search
 
@@ -33,7 +32,6 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
         return {"title": trial.title, "seconds": 0.0, "result": {"metrics": metrics}}
 
     monkeypatch.setattr(searching, "Runner", lambda _: perform)
-    monkeypatch.setattr(page, "draw", lambda panel: Drawing(panel.name, "", "", b""))
     return trials
 
 

@@ -21,6 +21,8 @@ from labelcontrast.studies.engine.trials import Perform, Trial
 PAUSE = 0.5
 """Seconds until a trial that another process holds is looked at again."""
 THREADS = "OMP_NUM_THREADS"
+PRELOADED = ["labelcontrast.studies.engine.trials", "labelcontrast.training.learner", "labelcontrast.training.fit"]
+"""What every process needs."""
 MOST_DEATHS = 1
 """A trial that has ended its process more often than this has failed."""
 
@@ -96,10 +98,12 @@ class _Worker:
 def _share_out(trials: Sequence[Trial], store: Store, perform: Perform, *, jobs: int, command: str, tell: Tell) -> None:
     """Start processes, hear them, and replace those that die of a trial."""
     workers: dict[Connection, _Worker] = {}
+    # A server that has loaded what runs need is forked: it holds no thread, and seconds of imports are spent once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
 
     def start() -> None:
         here, there = multiprocessing.Pipe(duplex=False)
-        context = multiprocessing.get_context("spawn")
         process = context.Process(target=_serve, args=(there, trials, store, perform, command), daemon=True)
         with _share_of_threads(jobs):
             process.start()
