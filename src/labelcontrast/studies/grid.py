@@ -8,6 +8,7 @@ from typing import Any
 from labelcontrast.config.files import read_value
 from labelcontrast.config.sections import Loss, Scalar
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.errors import ConfigError
 
 # The second loss begins with a letter, as the exponent of 1e+5 does not.
@@ -83,6 +84,23 @@ def parse_loss(entry: str) -> Loss:
         joint = {**_with_parameters(match["second"]), "weight": float(match["weight"] or 1)}
         values = {**_with_parameters(match["first"]), "joint": joint}
     return RunSettings.build({"data": entry, "loss": values}).loss  # refused as in the settings of a run
+
+
+def has_setting(loss: Loss, key: str) -> bool:
+    """Say whether a loss has a setting; every loss has what is no setting of a loss.
+
+    Example:
+        >>> joint = parse_loss("zlpr+0.5*reg")
+        >>> [has_setting(joint, key) for key in ("loss.joint.weight", "loss.joint.alpha", "loss.alpha", "seed")]
+        [True, True, False, True]
+    """
+    section, _, name = key.partition(".")
+    if section != "loss":
+        return True
+    if not name.startswith("joint."):
+        return name in check_loss(loss.name, loss.parameters)
+    inner = name.removeprefix("joint.")
+    return loss.joint is not None and (inner == "weight" or inner in check_loss(loss.joint.name, loss.joint.parameters))
 
 
 def _refuse_repeats(titles: Sequence[str]) -> None:

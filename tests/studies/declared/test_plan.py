@@ -40,6 +40,13 @@ def test_every_combination_with_every_seed_and_a_loss_without_the_axis_once() ->
     assert planned[-1].title == "two, reg temperature=0.2, alpha 1.0, seed 1"
 
 
+def test_the_weight_of_a_joint_loss_varies_where_there_is_one() -> None:
+    planned = plan_study(study(losses=["bce", "bce+reg"], grid={"loss.joint.weight": [0.1, 2.0]}, seeds=1), ["a"], {})
+    joint = [one.settings.loss.joint for one in planned]
+    assert [one and one.weight for one in joint] == [None, 0.1, 2.0]
+    assert [one.place.get("loss.joint.weight") for one in planned] == [None, 0.1, 2.0]
+
+
 def test_a_loss_with_settings_of_its_own_has_them_alone() -> None:
     planned = plan_study(
         study(losses=["bce", "bce:training.epochs=2"], seeds=1), ["a.npz"], {"training": {"epochs": 3}}

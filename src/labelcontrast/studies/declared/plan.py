@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.config.files import flatten, put
-from labelcontrast.config.sections import Loss, Scalar
+from labelcontrast.config.sections import Scalar
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.errors import ConfigError
 from labelcontrast.run.door import check_door
 from labelcontrast.studies.declared.study import DATA, LOSS, SEED, TRANSFER, VARIANT, Study
-from labelcontrast.studies.grid import Contender, parse_contenders
+from labelcontrast.studies.grid import Contender, has_setting, parse_contenders
 
 Place = dict[str, Scalar]
 """Where a trial stands in the grid: by dimension its value; an axis that its loss does not have is left out."""
@@ -62,7 +61,7 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
     contenders, axes = _contenders(study), _axes(study, named)
     planned: dict[tuple[object, ...], Planned] = {}
     for seed, name, own, chosen in product(range(study.seeds), named, contenders, list(product(*axes.values()))):
-        choices = {axis: choice for axis, choice in zip(axes, chosen, strict=True) if _has(own.loss, axis)}
+        choices = {axis: choice for axis, choice in zip(axes, chosen, strict=True) if has_setting(own.loss, axis)}
         varied: Place = {axis: choice.value for axis, choice in choices.items()}
         place: Place = {DATA: name, LOSS: own.title, **varied, SEED: seed}
         trial = {**values, "data": named[name], "seed": seed, "loss": own.loss.model_dump()}
@@ -126,9 +125,3 @@ def _named(data: Sequence[str]) -> dict[str, str]:
             raise ConfigError(message)
         named[name] = path
     return named
-
-
-def _has(loss: Loss, axis: str) -> bool:
-    """Say whether a loss has what an axis varies; every loss has what is no parameter of a loss."""
-    section, _, parameter = axis.partition(".")
-    return section != LOSS or parameter in check_loss(loss.name, loss.parameters)

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from labelcontrast.config.files import put
 from labelcontrast.config.sections import Loss, Scalar
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.contrast.catalogue import check_loss, loss_row
+from labelcontrast.contrast.catalogue import loss_row
 from labelcontrast.errors import ConfigError, MissingExtraError
 from labelcontrast.run.door import check_door
+from labelcontrast.studies.grid import has_setting
 
 RATE = "training.learning_rate"
 
@@ -63,7 +64,7 @@ def plan_search(settings: RunSettings, losses: Sequence[Loss], given: Sequence[s
     ranges = dict(map(parse_range, given))
     planned = []
     for loss in losses:
-        space = {key: one for key, one in ranges.items() if _has(loss, key)} or default_space(settings, loss)
+        space = {key: one for key, one in ranges.items() if has_setting(loss, key)} or default_space(settings, loss)
         searched = Searched(loss, space)
         for ends in ({key: one.low for key, one in space.items()}, {key: one.high for key, one in space.items()}):
             check_door(searched.under(settings, ends))
@@ -105,16 +106,5 @@ def default_space(settings: RunSettings, loss: Loss) -> dict[str, Range]:
     space = {RATE: Range(settings.learning_rate / 10, settings.learning_rate * 10, log=True)}
     prefix, contrastive = ("loss.joint.", loss.joint) if loss.joint else ("loss.", loss)
     if loss_row(contrastive.name).kind == "contrastive":
-        space |= {prefix + name: one for name, one in OF_A_LOSS.items() if _has(loss, prefix + name)}
+        space |= {prefix + name: one for name, one in OF_A_LOSS.items() if has_setting(loss, prefix + name)}
     return space | ({"loss.joint.weight": WEIGHT} if loss.joint else {})
-
-
-def _has(loss: Loss, key: str) -> bool:
-    """Say whether a loss has a setting; every loss has what is no setting of a loss."""
-    section, _, name = key.partition(".")
-    if section != "loss":
-        return True
-    if not name.startswith("joint."):
-        return name in check_loss(loss.name, loss.parameters)
-    inner = name.removeprefix("joint.")
-    return loss.joint is not None and (inner == "weight" or inner in check_loss(loss.joint.name, loss.joint.parameters))
