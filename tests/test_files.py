@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.errors import RunError
-from labelcontrast.files import whole_file, write_json, write_text
+from labelcontrast.files import is_claimed, whole_file, write_json, write_text
 
 
 def test_an_interrupted_write_leaves_the_older_file(tmp_path: Path) -> None:
@@ -39,3 +39,30 @@ def test_a_full_disk_is_one_line_of_our_family(tmp_path: Path) -> None:
 def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"map": float("nan"), "rows": [1.5, float("inf")]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"map": None, "rows": [1.5, None]}
+
+
+@pytest.mark.parametrize(
+    ("there", "line"),
+    [
+        ("file", "out is a file; expected a new or empty folder."),
+        ("thesis", "out is not empty and is not a study; choose another folder."),
+        ("study", "out holds a study; go on with --resume, start anew with --force, or choose another folder."),
+    ],
+)
+def test_what_is_in_the_way_is_said_and_stays(tmp_path: Path, there: str, line: str) -> None:
+    folder = tmp_path / "out"
+    held = folder if there == "file" else folder / {"thesis": "thesis.tex", "study": "study.json"}[there]
+    write_text(held, "years of work")
+    with pytest.raises(RunError) as refusal:
+        is_claimed(folder, "study.json", "study", resume=False, force=False)
+    assert str(refusal.value) == f"{tmp_path}/{line}"
+    if there == "study":
+        assert is_claimed(folder, "study.json", "study", resume=True, force=False)
+    else:
+        with pytest.raises(RunError):
+            is_claimed(folder, "study.json", "study", resume=False, force=True)
+    assert held.read_text() == "years of work"
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    assert not is_claimed(tmp_path, "study.json", "study", resume=False, force=False)

@@ -44,6 +44,39 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
+def is_claimed(folder: Path, marker: str, kind: str, *, named: str | None = None, resume: bool, force: bool) -> bool:
+    """Say whether a folder holds earlier results of a kind, to be gone on with or removed; or is free.
+
+    Args:
+        folder: where results are to go.
+        marker: the file that results of this kind begin with.
+        kind: what they are: a ``study``.
+        named: what is said to be there; by default ``a`` and the kind.
+        resume: they may be gone on with.
+        force: they may be removed, but never a folder of anything else.
+
+    Raises:
+        RunError: when the folder holds something else, or neither switch allows what it holds.
+
+    Example:
+        >>> is_claimed(Path("nowhere"), "study.json", "study", resume=False, force=False)
+        False
+    """
+    if folder.exists() and not folder.is_dir():
+        message = f"{folder} is a file; expected a new or empty folder."
+        raise RunError(message)
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    if not (folder / marker).exists():
+        message = f"{folder} is not empty and is not a {kind}; choose another folder."
+        raise RunError(message)
+    if not resume and not force:
+        there = named or f"a {kind}"
+        message = f"{folder} holds {there}; go on with --resume, start anew with --force, or choose another folder."
+        raise RunError(message)
+    return True
+
+
 def cache_folder() -> Path:
     """Name the user's folder for what can be computed again: LABELCONTRAST_CACHE, or one where the system keeps such.
 

@@ -39,7 +39,7 @@ from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
 from labelcontrast.evaluation.thresholds.calibration import Calibration
 from labelcontrast.evaluation.thresholds.rules import Thresholds
-from labelcontrast.files import read_json, whole_file, write_json
+from labelcontrast.files import is_claimed, read_json, whole_file, write_json
 from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.run.hierarchical.decoder import Decoder
@@ -86,21 +86,8 @@ def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> 
         ConfigError: when the run to be resumed had other settings, but for those of the evaluation, which can be
             repeated; it names the first that differs.
     """
-    if folder.exists() and not folder.is_dir():
-        message = f"{folder} is a file; expected a new or empty folder."
-        raise RunError(message)
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not (folder / CONFIG).exists():
-        message = f"{folder} is not empty and is not a run; choose another folder."
-        raise RunError(message)
-    if resume and not force:
+    if is_claimed(folder, CONFIG, "run", named="a run already", resume=resume, force=force) and not force:
         _refuse_other_settings(folder, settings)
-    elif not force:
-        message = (
-            f"{folder} holds a run already; go on with --resume, start anew with --force, or choose another folder."
-        )
-        raise RunError(message)
 
 
 def make_room(folder: Path, *, force: bool) -> None:

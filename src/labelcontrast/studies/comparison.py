@@ -23,9 +23,9 @@ from labelcontrast.config.files import read_settings
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.splitting.splits import Splits
-from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.errors import ConfigError
 from labelcontrast.evaluation.metrics.catalogue import METRICS
-from labelcontrast.files import read_json, write_json, write_text
+from labelcontrast.files import is_claimed, read_json, write_json, write_text
 from labelcontrast.reports.tables import Table, as_markdown, comparison_table
 from labelcontrast.run.folder import OUTPUTS, is_finished
 from labelcontrast.run.material import Listeners, introduce, read_data
@@ -148,17 +148,9 @@ def plan_comparison(
 def claim_comparison(folder: Path, settings: RunSettings, prints: Prints, *, resume: bool, force: bool) -> None:
     """Make sure that a comparison may write here, and keep what its runs share and what they are runs of."""
     shared = settings.model_copy(update={"loss": Loss(), "seed": 0})
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not (folder / SHARED).exists():
-            message = f"{folder} is not empty and is not a comparison; choose another folder."
-            raise RunError(message)
+    if is_claimed(folder, SHARED, "comparison", resume=resume, force=force):
         if force:
             shutil.rmtree(folder)
-        elif not resume:
-            message = (
-                f"{folder} holds a comparison; go on with --resume, start anew with --force, or choose another folder."
-            )
-            raise RunError(message)
         elif RunSettings.build(read_settings(folder / SHARED)) != shared:
             message = f"{folder / SHARED} has other settings than these; a comparison has one protocol."
             raise ConfigError(message)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.errors import RunError
-from labelcontrast.files import read_json, write_json
+from labelcontrast.files import is_claimed, read_json, write_json
 from labelcontrast.reports.tables import Table
 from labelcontrast.run.provenance import describe_origin
 from labelcontrast.studies.declared.plan import Planned, plan_study
@@ -111,19 +111,11 @@ def name_trials(planned: Sequence[Planned], store: Store) -> list[Trial]:
 
 def claim_study(folder: Path, study: Study, *, resume: bool, force: bool) -> None:
     """Make sure that a study may write here."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    name = read_json(folder / STUDY)["study"]["name"] if (folder / STUDY).exists() else ""
+    if not is_claimed(folder, STUDY, "study", named=f"the study {name}", resume=resume, force=force):
         return
-    if not (folder / STUDY).exists():
-        message = f"{folder} is not empty and is not a study; choose another folder."
-        raise RunError(message)
-    name = read_json(folder / STUDY)["study"]["name"]
     if force:
         shutil.rmtree(folder)
-    elif not resume:
-        message = (
-            f"{folder} holds the study {name}; go on with --resume, start anew with --force, or choose another folder."
-        )
-        raise RunError(message)
     elif name != study.name:
         message = f"{folder} holds the study {name}, not {study.name}; choose another folder."
         raise RunError(message)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.files import read_json, write_json
+from labelcontrast.errors import ConfigError
+from labelcontrast.files import is_claimed, read_json, write_json
 from labelcontrast.reports.tables import Table
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
 from labelcontrast.studies.engine.ray_cluster import run_at
@@ -95,17 +95,9 @@ def claim_search(folder: Path, content: dict[str, Any], options: Options) -> int
         ConfigError: when the search to be resumed was another.
     """
     content["width"] = options.jobs
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not (folder / SEARCH).exists():
-            message = f"{folder} is not empty and is not a search; choose another folder."
-            raise RunError(message)
+    if is_claimed(folder, SEARCH, "search", resume=options.resume, force=options.force):
         if options.force:
             shutil.rmtree(folder)
-        elif not options.resume:
-            message = (
-                f"{folder} holds a search; go on with --resume, start anew with --force, or choose another folder."
-            )
-            raise RunError(message)
         else:
             before = read_json(folder / SEARCH)
             content["width"] = before["width"]
