@@ -80,8 +80,8 @@ def describe(folder: Path) -> Work:
 def epoch(folder: Path) -> Work:
     """Train the hashed encoder for one epoch, as `labelcontrast train` does; then stop."""
     from labelcontrast.config.settings import RunSettings
-    from labelcontrast.run.learning import train
-    from labelcontrast.run.material import Listeners, gather
+    from labelcontrast.run.learning import Listeners, train
+    from labelcontrast.run.material import gather
 
     training = {"epochs": 1, "batch_size": 512}
     settings = RunSettings.build({"data": str(folder), "loss": {"name": "bce"}, "training": training})

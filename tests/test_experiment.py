@@ -17,7 +17,8 @@ from labelcontrast.data.splitting.splits import load_splits
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.run.folder import load_model, load_settings
-from labelcontrast.run.material import Listeners, read_data
+from labelcontrast.run.learning import Listeners
+from labelcontrast.run.material import read_data
 from labelcontrast.run.prediction import compute_scores, evaluate, predict
 from labelcontrast.training.history import Epoch
 

@@ -27,8 +27,8 @@ from labelcontrast.run.folder import (
     save_model,
 )
 from labelcontrast.run.judging import describe_embeddings, draw_map, judge, judge_unseen, read_off
-from labelcontrast.run.learning import learn
-from labelcontrast.run.material import Listeners, Material, gather, gather_target
+from labelcontrast.run.learning import Listeners, learn
+from labelcontrast.run.material import Material, gather, gather_target
 from labelcontrast.run.provenance import Clock, describe_origin, seeded
 from labelcontrast.run.reporting import write_report
 from labelcontrast.training.feature_store import stored_features

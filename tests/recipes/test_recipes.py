@@ -13,8 +13,8 @@ from labelcontrast.config.files import read_settings
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.run.door import check_door
 from labelcontrast.run.judging import read_off
-from labelcontrast.run.learning import learn
-from labelcontrast.run.material import Listeners, gather
+from labelcontrast.run.learning import Listeners, learn
+from labelcontrast.run.material import gather
 from labelcontrast.training.features import compute_features
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,7 @@ from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.measures import compute_metrics
 from labelcontrast.experiment import run_experiment
 from labelcontrast.run.folder import TrainedModel, load_model
-from labelcontrast.run.learning import second_stage
-from labelcontrast.run.material import Listeners
+from labelcontrast.run.learning import Listeners, second_stage
 from labelcontrast.run.prediction import compute_scores
 from labelcontrast.training.fit import LAST
 from labelcontrast.training.history import Epoch, read_history

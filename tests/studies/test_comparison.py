@@ -16,7 +16,7 @@ from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.resampling import RESAMPLED
 from labelcontrast.reports.hierarchical.tables import compared_table
 from labelcontrast.reports.tables import as_text
-from labelcontrast.run.material import Listeners
+from labelcontrast.run.learning import Listeners
 from labelcontrast.run.reporting import compared_losses, over_hierarchy, write_report
 from labelcontrast.studies import comparison
 from labelcontrast.studies.comparison import Options, plan_comparison, run_comparison

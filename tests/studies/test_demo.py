@@ -9,7 +9,7 @@ import pytest
 
 from labelcontrast.data import digits
 from labelcontrast.errors import RunError
-from labelcontrast.run.material import Listeners
+from labelcontrast.run.learning import Listeners
 from labelcontrast.studies import demo
 
 

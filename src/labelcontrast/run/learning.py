@@ -21,6 +21,16 @@ from labelcontrast.run.provenance import seeded
 from labelcontrast.training.history import HISTORY, Epoch, write_history
 
 FINETUNING = "finetuning"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears of progress; by default nobody."""
+
+    say: Say = lambda _: None
+    epoch: Callable[[Epoch], None] = lambda _: None
+    bar: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """What an experiment is made of: the files as splits, their labels multi-hot, and an encoder that fits them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,19 +19,7 @@ from labelcontrast.files import cache_folder
 from labelcontrast.run.hierarchical.closing import Unseen, close_splits, hold_out
 from labelcontrast.run.hierarchical.finding import find_hierarchy, introduce_hierarchy
 from labelcontrast.run.hierarchical.tree import LabelTree
-from labelcontrast.run.learning import Lesson
-from labelcontrast.training.history import Epoch
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Listeners:
-    """Who hears of progress; by default nobody."""
-
-    say: Say = lambda _: None
-    epoch: Callable[[Epoch], None] = lambda _: None
-    bar: bool = False
+from labelcontrast.run.learning import Lesson, Listeners, Say
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.files import is_claimed, read_json, write_json, write_text
 from labelcontrast.reports.tables import Table, as_markdown, comparison_table
 from labelcontrast.run.folder import OUTPUTS, is_finished
-from labelcontrast.run.material import Listeners, introduce, read_data
+from labelcontrast.run.learning import Listeners
+from labelcontrast.run.material import introduce, read_data
 from labelcontrast.run.provenance import describe_origin
 from labelcontrast.run.reporting import RESULTS, compared_losses, write_report
 from labelcontrast.studies.baseline import fit_baseline

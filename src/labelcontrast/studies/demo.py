@@ -6,7 +6,7 @@ from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.digits import write_digits
 from labelcontrast.reports.tables import Table
-from labelcontrast.run.material import Listeners
+from labelcontrast.run.learning import Listeners
 from labelcontrast.studies.comparison import Options, run_comparison
 
 LOSSES = ("bce", "zlpr", "reg")

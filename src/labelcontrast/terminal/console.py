@@ -10,7 +10,7 @@ from labelcontrast.allocator import keep_freed_memory
 from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS, METRICS
 from labelcontrast.reports.hierarchical.tables import level_table, measures_table
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
-from labelcontrast.run.material import Listeners
+from labelcontrast.run.learning import Listeners
 from labelcontrast.training.history import Epoch
 
 

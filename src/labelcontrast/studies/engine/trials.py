@@ -10,7 +10,7 @@ from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import LabelContrastError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.run.folder import drop_weights
-from labelcontrast.run.material import Listeners
+from labelcontrast.run.learning import Listeners
 from labelcontrast.studies.engine.store import Record
 from labelcontrast.training.history import HISTORY, read_history
 
