@@ -109,3 +109,11 @@ def test_what_would_be_missed_only_after_training_is_refused_with_the_install_li
 def test_nothing_that_learns_from_scratch_is_frozen(name: str) -> None:
     with pytest.raises(ConfigError, match=rf'^encoder.frozen needs a pretrained encoder. Got "{name}", which learns'):
         check_door(RunSettings.build({"data": "a", "encoder": {"name": name, "frozen": True}}))
+
+
+def test_pictures_that_a_frozen_encoder_sees_once_are_not_augmented() -> None:
+    values = {"data": "a", "encoder": {"name": "org/model", "frozen": True}, "training": {"augment": "randaugment"}}
+    with pytest.raises(ConfigError) as refusal:
+        check_door(RunSettings.build(values))
+    line = "training.augment must be none under encoder.frozen, which sees a picture once. Got randaugment."
+    assert str(refusal.value) == line

@@ -19,16 +19,13 @@ def check_door(settings: RunSettings) -> Kind:
 
     Raises:
         ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, a
-            contrastive loss would see one example at a time, or a logit loss several views of one; or a hierarchy is
-            needed that is to be left alone, or for data that it is not of.
+            contrastive loss would see one example at a time, or a logit loss several views of one; a hierarchy is
+            needed that is to be left alone, or for data that it is not of; or a frozen encoder is to learn.
         MissingExtraError: a logger, the projection of the map or the augmentation is asked for that is not installed.
     """
+    if settings.encoder.frozen:
+        _check_frozen(settings)
     _check_extras(settings)
-    if settings.encoder.frozen and settings.encoder.name in EMBEDDED_ENCODERS:
-        message = (
-            f'encoder.frozen needs a pretrained encoder. Got "{settings.encoder.name}", which learns from scratch.'
-        )
-        raise ConfigError(message)
     loss, size, views = settings.loss, settings.training.batch_size, settings.training.views
     kinds = [_check_one(one) for one in (loss, loss.joint) if one]
     if loss.joint and kinds != ["logit", "contrastive"]:
@@ -51,6 +48,17 @@ def check_door(settings: RunSettings) -> Kind:
     if kinds[0] == "logit" and views > 1:
         raise ConfigError(f"training.views must be 1 under {loss.name}, which sees an example once. Got {views}.")
     return kinds[0]
+
+
+def _check_frozen(settings: RunSettings) -> None:
+    """Refuse a frozen encoder that has nothing to keep, and what its features, computed once, would not show."""
+    name, augment = settings.encoder.name, settings.training.augment
+    if name in EMBEDDED_ENCODERS:
+        raise ConfigError(f'encoder.frozen needs a pretrained encoder. Got "{name}", which learns from scratch.')
+    if augment != "none":
+        raise ConfigError(
+            f"training.augment must be none under encoder.frozen, which sees a picture once. Got {augment}."
+        )
 
 
 def _check_one(loss: NamedLoss) -> Kind:
