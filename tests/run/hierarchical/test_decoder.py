@@ -49,3 +49,14 @@ def test_given_labels_are_closed_where_training_was() -> None:
     labels = np.eye(5, dtype=np.uint8)[:1]
     assert Decoder(tree, Wanted()).truth(labels).tolist() == [[1, 0, 0, 0, 0]]
     assert Decoder(tree, Wanted(closure=True)).truth(labels).tolist() == [[1, 1, 0, 0, 1]]
+
+
+def test_above_an_unknown_label_is_unknown_unless_another_says_otherwise() -> None:
+    tree = LabelTree.over(TREE.nodes.names, TREE.nodes)
+    named = dict(zip(tree.nodes.names, np.zeros(5), strict=True))
+    alone, beside = ([*(named | told).values()] for told in ({"puppy": np.nan}, {"puppy": np.nan, "cat": 1.0}))
+    found = Decoder(tree, Wanted(closure=True)).truth(np.array([alone, beside]))
+    told = [dict(zip(tree.nodes.names, row, strict=True)) for row in found]
+    assert [name for name, value in told[0].items() if np.isnan(value)] == ["puppy", "animal", "dog"]
+    assert (told[1]["animal"], told[1]["cat"], told[1]["stone"]) == (1, 1, 0)
+    assert np.isnan([told[1]["puppy"], told[1]["dog"]]).all()
