@@ -20,6 +20,7 @@ from labelcontrast.run.folder import (
     PER_NODE,
     REPORT,
     claim,
+    copy_course,
     is_finished,
     load_settings,
     make_room,
@@ -38,6 +39,7 @@ def run_experiment(
     settings: RunSettings,
     folder: Path,
     *,
+    training: Path | None = None,
     resume: bool = False,
     force: bool = False,
     device: str = "cpu",
@@ -48,8 +50,10 @@ def run_experiment(
     Args:
         settings: all of the run.
         folder: the run folder; it is made once the data have been read and found good.
-        resume: go on with the run that is there; a finished one is only read, unless the settings of the evaluation
-            differ: then it is evaluated anew, on the features it has.
+        training: where checkpoints, history and features are kept, for runs that differ in what comes after the
+            training alone: one begins from what another has left there. By default in the run folder.
+        resume: go on with the run that is there; a finished one is only read, unless what comes after the training
+            differs: then it is evaluated anew, on the features it has.
         force: remove a run that is there.
         device: where features are computed after training, such as ``cuda``.
         listeners: who hears of progress.
@@ -72,15 +76,17 @@ def run_experiment(
         reopen(folder)
         settings.write(folder / CONFIG)
         clock.lap("reading")
-        learned = learn(settings, kind, material.lesson(listeners), folder)
+        learned = learn(settings, kind, material.lesson(listeners), training or folder)
         clock.lap("training")
         clock.laps["training"] = round(sum(epoch.seconds for epoch in learned.history), 3)  # a kill's share with it
         target.encoder.to(device)
-        features = stored_features(folder / FEATURES, target.encoder, target.prepared)
+        features = stored_features((training or folder) / FEATURES, target.encoder, target.prepared)
         target.encoder.cpu()
         clock.lap("features")
         classifier = read_off(settings, learned, target.labels, features)
         clock.lap("probe")
+    if training:
+        copy_course(training, folder)
     model, outputs, judged = judge(settings, target, classifier, features)
     save_model(folder, model)
     outputs.save(folder / OUTPUTS)

@@ -213,3 +213,5 @@ def test_a_transferred_run_is_the_encoder_of_one_data_set_with_a_probe_on_anothe
     metrics = measured_again(model, tmp_path / "b.npz")
     assert metrics == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
     assert metrics["map_macro"] > 0.6
+    again = run_experiment(build(vectors, loss=loss, transfer_to=other), tmp_path / "own", resume=True)
+    assert again["metrics"] == result["metrics"], "a finished run is read off elsewhere without a second training"

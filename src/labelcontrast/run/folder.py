@@ -51,8 +51,8 @@ LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "en
 PER_LABEL, MAP, REPORT = "per_label.json", "map.json", "report.html"
 HIERARCHY, PER_NODE = "hierarchy.json", "per_node.json"
 FEATURES, OUTPUTS = "features.safetensors", "test.safetensors"
-REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding")
-"""Settings of the stages after the features, which can be repeated alone."""
+REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding", "transfer_to")
+"""Settings of the stages after the training, which can be repeated alone."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> 
 
     Raises:
         RunError: when the folder holds something and neither switch allows it.
-        ConfigError: when the run to be resumed had other settings, but for those of the evaluation, which can be
-            repeated; it names the first that differs.
+        ConfigError: when the run to be resumed had other settings, but for those of what comes after the training,
+            which can be repeated; it names the first that differs.
     """
     if is_claimed(folder, CONFIG, "run", named="a run already", resume=resume, force=force) and not force:
         _refuse_other_settings(folder, settings)
@@ -100,6 +100,11 @@ def reopen(folder: Path) -> None:
     """Take back what a run came to, where its last stages are to be repeated; what they start from stays."""
     for name in (METRICS, REPORT, CALIBRATION, HIERARCHY, PER_NODE):
         (folder / name).unlink(missing_ok=True)
+
+
+def copy_course(training: Path, folder: Path) -> None:
+    """Copy the histories of a training that is kept elsewhere; its checkpoints and features stay there."""
+    shutil.copytree(training, folder, ignore=shutil.ignore_patterns(CHECKPOINTS, FEATURES), dirs_exist_ok=True)
 
 
 def is_finished(folder: Path) -> bool:
@@ -211,7 +216,7 @@ def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
-    """Compare what was with what is asked, field by field, but for what comes after the features."""
+    """Compare what was with what is asked, field by field, but for what comes after the training."""
     old, new = (flatten(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
     for name in [*new, *(name for name in old if name not in new)]:
         if old.get(name) != new.get(name) and not name.startswith(REPEATED):

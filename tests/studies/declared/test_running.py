@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.experiment import run_experiment
 from labelcontrast.reports.tables import as_markdown
+from labelcontrast.run.learning import Listeners
 from labelcontrast.studies.declared import running
 from labelcontrast.studies.declared.plan import plan_study
 from labelcontrast.studies.declared.report import write_study
 from labelcontrast.studies.declared.running import Options, name_trials, run_study
 from labelcontrast.studies.declared.study import Study
 from labelcontrast.studies.engine.store import Store
+from labelcontrast.studies.engine.trials import Runner
 
 FIGURES = ("micro_f1-by-temperature", "score-by-epoch-temperature-0.1", "score-by-epoch-temperature-0.5")
 METRICS = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
@@ -186,3 +189,78 @@ def test_trials_are_named_by_their_data_wherever_they_lie(tiny: Study, tmp_path:
     assert len({*keys[0], *keys[2]}) == 6
     with pytest.raises(DataError, match="there is no such file or folder"):
         name_trials(plan_study(tiny, ["nowhere.npz"], {}), Store(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def readings() -> Study:
+    """One training under three evaluations, and another beside it."""
+    return Study.build(
+        {
+            "name": "readings",
+            "question": "How much is the reading?",
+            "losses": ["bce", "reg"],
+            "seeds": 1,
+            "variants": {
+                "ours": {},
+                "one half": {"evaluation.threshold": "fixed"},
+                "released": {"evaluation.probe": "released"},
+                "last epoch": {"training.keep": "last"},
+            },
+            "table": {"rows": ["loss", "variant"], "metrics": ["micro_f1"]},
+        }
+    )
+
+
+def test_what_differs_in_its_evaluation_alone_is_trained_once(
+    readings: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[int] = []
+    listeners = Listeners(epoch=lambda epoch: epochs.append(epoch.epoch))
+    monkeypatch.setattr(running, "Runner", lambda device: Runner(device, listeners=listeners))
+    run_study(readings, [str(vectors)], QUICK, tmp_path / "out")
+    assert epochs == [1] * 4, "a loss trains once for three evaluations, and once more for another epoch"
+    assert not list((tmp_path / "out").rglob("training-*")), "nothing is left of what was in common"
+    assert not list((tmp_path / "out").rglob("*.ckpt"))
+    for trial in name_trials(plan_study(readings, [str(vectors)], QUICK), Store(tmp_path / "out" / "trials")):
+        if trial.training is None:
+            continue
+        alone = run_experiment(trial.settings, tmp_path / "alone" / trial.key)
+        record = json.loads((tmp_path / "out" / "trials" / f"{trial.key}.json").read_text())
+        assert record["result"]["metrics"] == alone["metrics"]
+        assert len(record["history"]) == 1
+        assert (trial.folder / "report.html").exists()
+
+
+def test_an_encoder_is_trained_once_for_all_that_it_is_read_off_on(
+    readings: Study, vectors: Path, tmp_path: Path
+) -> None:
+    with np.load(vectors) as arrays:
+        np.savez(tmp_path / "b.npz", X=arrays["X"][:150], Y=arrays["Y"][:150, 1:3])
+    study = Study.build(
+        {**readings.model_dump(exclude={"variants"}), "transfer": True, "table": {"metrics": ["micro_f1"]}}
+    )
+    data = [str(vectors), str(tmp_path / "b.npz")]
+    trials = name_trials(plan_study(study, data, QUICK), Store(tmp_path))
+    assert len({trial.key for trial in trials}) == 8
+    assert len({trial.training for trial in trials}) == 4
+
+
+@pytest.mark.usefixtures("instant")
+def test_a_training_stays_as_long_as_a_trial_needs_it_or_a_command_is_at_it(
+    readings: Study, vectors: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    trials = name_trials(plan_study(readings.narrowed(losses="bce"), [str(vectors)], QUICK), store)
+    training = trials[0].training
+    assert [trial.training for trial in trials] == [training] * 3 + [None]
+    training.mkdir()
+    for trial in trials[1:]:
+        store.keep(trial.key, {})
+    running.drop_trainings(trials, store)
+    assert training.exists()
+    store.keep(trials[0].key, {})
+    with store.claim(training.name, command="theirs"):
+        running.drop_trainings(trials, store)
+        assert training.exists()
+    running.drop_trainings(trials, store)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"] * 4

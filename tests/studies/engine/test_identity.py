@@ -40,6 +40,16 @@ def test_whatever_can_change_a_result_changes_the_name(changes: dict[str, object
     assert name(**changes) != name()
 
 
+def test_a_part_of_a_run_is_named_by_the_settings_that_it_depends_on() -> None:
+    def part(**changes: object) -> str:
+        settings = RunSettings.build({"data": "here.npz", **changes})
+        return identify(settings, data="abc", encoder=None, without=("evaluation.", "transfer_to"))
+
+    assert part() == part(evaluation={"threshold": "fixed", "probe": "released"}, transfer_to="there.npz")
+    assert part() == part(loss={"name": "reg", "temperature": 0.1})
+    assert len({name(), part(), part(seed=1), part(training={"keep": "last"}), part(loss={"name": "wo_reg"})}) == 5
+
+
 def test_other_data_another_encoder_and_another_version_are_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = RunSettings(data="a")
     names = {identify(settings, data=data, encoder=encoder) for data in "ab" for encoder in (None, "c")}

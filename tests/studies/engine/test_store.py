@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from labelcontrast.errors import RunError
+from labelcontrast.studies.engine import store
 from labelcontrast.studies.engine.store import Store
 
 HOLDER = """
@@ -79,7 +81,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_and_its_deaths_are_counted(
             assert claim.deaths == 0
 
 
-def test_a_claim_goes_when_there_is_a_result_and_stays_as_a_trace_when_there_is_none(tmp_path: Path) -> None:
+def test_a_claim_goes_with_its_block_and_stays_as_a_trace_when_that_is_interrupted(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(KeyboardInterrupt), store.claim("a", command="x"):
         raise KeyboardInterrupt
@@ -87,3 +89,20 @@ def test_a_claim_goes_when_there_is_a_result_and_stays_as_a_trace_when_there_is_
     with store.claim("a", command="x"):
         store.keep("a", {})
     assert not (tmp_path / "a.claim").exists()
+
+
+def test_who_waited_for_a_claim_that_is_gone_asks_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Store(tmp_path).claim("a", command="x")
+    held.__enter__()
+
+    def they_end(file: IO[str]) -> bool:
+        held.__exit__(None, None, None)  # between our opening of the file and our lock on it
+        return lock(file)
+
+    lock = store._lock
+    monkeypatch.setattr(store, "_lock", they_end)
+    with Store(tmp_path).claim("a", command="y") as claim:
+        assert claim is None, "a third could hold the file that is there by now"
+    monkeypatch.setattr(store, "_lock", lock)
+    with Store(tmp_path).claim("a", command="y") as claim:
+        assert claim is not None

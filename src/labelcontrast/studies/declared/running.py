@@ -1,6 +1,7 @@
 """A study from its declaration to its page: claim the folder, run what the store does not hold, write the report."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from labelcontrast.errors import RunError
 from labelcontrast.files import is_claimed, read_json, write_json
 from labelcontrast.reports.tables import Table
+from labelcontrast.run.folder import REPEATED
 from labelcontrast.run.provenance import describe_origin
 from labelcontrast.studies.declared.plan import Planned, plan_study
 from labelcontrast.studies.declared.quantities import QUANTITIES, measure
@@ -90,23 +92,46 @@ def run_study(
     done = sum(store.holds(trial.key) for trial in unique)
     say(f"{study.name}: {len(unique)} trials" + (f", {done} done before" if done else ""))
     run_at(options.ray)(unique, store, Runner(options.device), jobs=options.jobs, tell=_teller(unique, store, say))
+    drop_trainings(unique, store)
     return write_study(folder)
 
 
 def name_trials(planned: Sequence[Planned], store: Store) -> list[Trial]:
-    """Name every trial by what its result depends on; each run has its folder beside the store's results."""
+    """Name every trial by what its result depends on; each run has its folder beside the store's results.
+
+    Trials that differ in what comes after the training alone have one training in common.
+    """
     places = {path for one in planned for path in (one.settings.data, one.settings.transfer_to) if path}
     data = {path: data_print(path) for path in places}
     encoders = {name: encoder_print(name) for name in {one.settings.encoder.name for one in planned}}
-    keys = [
-        identify(
-            one.settings.model_copy(update={TRANSFER: data.get(one.settings.transfer_to or "")}),
-            data=data[one.settings.data],
-            encoder=encoders[one.settings.encoder.name],
+
+    def named(one: Planned, without: tuple[str, ...] = ()) -> str:
+        settings = one.settings.model_copy(update={TRANSFER: data.get(one.settings.transfer_to or "")})
+        prints = data[one.settings.data], encoders[one.settings.encoder.name]
+        return identify(settings, data=prints[0], encoder=prints[1], without=without)
+
+    names = [(named(one), f"training-{named(one, REPEATED)}") for one in planned]
+    sharing = Counter(training for _, training in set(names))
+    return [
+        Trial(
+            key,
+            one.title,
+            one.settings,
+            store.folder / key,
+            store.folder / training if sharing[training] > 1 else None,
         )
-        for one in planned
+        for (key, training), one in zip(names, planned, strict=True)
     ]
-    return [Trial(key, one.title, one.settings, store.folder / key) for key, one in zip(keys, planned, strict=True)]
+
+
+def drop_trainings(trials: Sequence[Trial], store: Store) -> None:
+    """Remove the trainings whose trials have all ended, unless another command is at one."""
+    kept = {trial.training for trial in trials if trial.training and trial.training.exists()}
+    needed = {trial.training for trial in trials if trial.training in kept and not store.holds(trial.key)}
+    for training in kept - needed:
+        with store.claim(training.name, command="") as claim:
+            if claim:
+                shutil.rmtree(training)
 
 
 def claim_study(folder: Path, study: Study, *, resume: bool, force: bool) -> None:
@@ -122,7 +147,7 @@ def claim_study(folder: Path, study: Study, *, resume: bool, force: bool) -> Non
 
 
 def _teller(trials: Sequence[Trial], store: Store, say: Callable[[str], None]) -> Callable[[Event], None]:
-    """Say of every trial that ends what it came to."""
+    """Say of every trial that ends what it came to, and let go of what no other trial needs."""
     titles = {trial.key: trial.title for trial in trials}
     ended: list[str] = []
     left = sum(not store.holds(trial.key) for trial in trials)
@@ -132,6 +157,7 @@ def _teller(trials: Sequence[Trial], store: Store, say: Callable[[str], None]) -
             return
         ended.append(event.key)
         record = store.read(event.key) or {}
+        drop_trainings(trials, store)
         value = measure(record, SHOWN)
         came_to = f"failed: {record['error']}" if value is None else f"{QUANTITIES[SHOWN].title} {100 * value:.1f} %"
         say(f"[{len(ended)}/{left}] {titles[event.key]}: {came_to}, {record['seconds']:.0f} s")

@@ -5,7 +5,9 @@ import json
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from labelcontrast.config.files import flatten
 from labelcontrast.config.sections import EMBEDDED_ENCODERS
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.contrast.catalogue import check_loss
@@ -60,17 +62,20 @@ def encoder_print(name: str) -> str | None:
     return fingerprint(place) if place and place.is_dir() else None
 
 
-def identify(settings: RunSettings, *, data: str, encoder: str | None) -> str:
+def identify(settings: RunSettings, *, data: str, encoder: str | None, without: tuple[str, ...] = ()) -> str:
     """Name a run by its settings, with every default filled in, its data, its encoder's files, and our version.
 
     Args:
         settings: of the run; where its data lie is not looked at.
         data: the fingerprint of the data.
         encoder: that of the encoder's files, where it has some.
+        without: what the names of settings begin with that are not looked at, to name a part of a run.
     """
-    values = settings.model_dump(mode="json") | {"data": data}
+    values: dict[str, Any] = settings.model_dump(mode="json") | {"data": data}
     with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a name all the same
         values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
     values["training"]["learning_rate"] = settings.learning_rate
+    if without:
+        values = {name: value for name, value in flatten(values).items() if not name.startswith(without)}
     everything = {"settings": values, "encoder": encoder, "version": version("labelcontrast")}
     return hashlib.blake2b(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:LENGTH]

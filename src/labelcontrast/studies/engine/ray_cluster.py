@@ -114,7 +114,7 @@ def _attend(perform: Perform, place: Path, trial: Trial) -> Record:
 def _claim(store: Store, trial: Trial, command: str) -> ExitStack | None:
     """Hold a trial until what is returned is closed; nothing where another command holds it, or it has ended."""
     with ExitStack() as stack:
-        claim = stack.enter_context(store.claim(trial.key, command=command))
+        claim = stack.enter_context(store.claim(trial.claimed, command=command))
         return None if claim is None or store.holds(trial.key) else stack.pop_all()
 
 

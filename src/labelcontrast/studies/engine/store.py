@@ -2,6 +2,7 @@
 
 KEY.json    what a trial came to, whole or not there
 KEY.claim   who is at work on it; the lock on this file ends with its process, however that ends
+training-*  a training that several trials have in common, as long as some of them are to come; and its claim
 """
 
 import fcntl
@@ -68,13 +69,13 @@ class Store:
         """Hold a trial while the block runs; nothing is given where another living process holds it.
 
         Args:
-            key: the trial.
+            key: the trial, or the training that it has in common with others.
             command: names the command that all its processes belong to; the deaths of another are not counted.
         """
         path = self._result(key).with_suffix(".claim")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+") as file:
-            if not _lock(file):
+            if not _lock(file) or not _is_at(file, path):
                 yield None
                 return
             before = _owner(file)
@@ -84,9 +85,7 @@ class Store:
             file.write(json.dumps(owner))
             file.flush()
             yield Claim(deaths)
-            # Removed only when the result is there: who still waits for this very file sees the result then.
-            if self.holds(key):
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # not after an interruption: then it says who was at work
 
     def _result(self, key: str) -> Path:
         """Where a trial's result is."""
@@ -100,6 +99,11 @@ def _lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Say whether a file has not been removed by who held it before."""
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
 def _owner(file: IO[str]) -> dict[str, Any]:

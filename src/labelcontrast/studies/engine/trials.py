@@ -26,6 +26,13 @@ class Trial:
     settings: RunSettings
     folder: Path
     """The run's own folder."""
+    training: Path | None = None
+    """Where its training is kept, in common with trials that differ in what comes after it; by default in its own."""
+
+    @property
+    def claimed(self) -> str:
+        """Name what nobody else may be at meanwhile."""
+        return self.training.name if self.training else self.key
 
 
 Perform = Callable[[Trial], Record]
@@ -52,8 +59,14 @@ class Runner:
         settings = trial.settings.model_dump(mode="json", exclude_none=True)
         record: Record = {"title": trial.title, "folder": trial.folder.name, "settings": settings}
         try:
-            listeners = self.listeners or Listeners()
-            result = run_experiment(trial.settings, trial.folder, resume=True, device=self.device, listeners=listeners)
+            result = run_experiment(
+                trial.settings,
+                trial.folder,
+                training=trial.training,
+                resume=True,
+                device=self.device,
+                listeners=self.listeners or Listeners(),
+            )
             record |= {"result": result, "history": [asdict(epoch) for epoch in read_history(trial.folder / HISTORY)]}
         except LabelContrastError as error:
             record["error"] = str(error)

@@ -72,17 +72,18 @@ def _attend(trial: Trial, store: Store, perform: Perform, *, command: str, tell:
     """Run a trial unless it has ended or another process holds it; say whether it has ended."""
     if store.holds(trial.key):
         return True
-    with store.claim(trial.key, command=command) as claim:
+    with store.claim(trial.claimed, command=command) as claim:
         if claim is None:
             return False
-        if not store.holds(trial.key):
-            tell(Event("begun", trial.key))
-            if claim.deaths > MOST_DEATHS:
-                record = {"title": trial.title, "error": f"its process died, {claim.deaths} times.", "seconds": 0.0}
-            else:
-                record = perform(trial)
-            store.keep(trial.key, record)
-            tell(Event("ended", trial.key))
+        if store.holds(trial.key):
+            return True
+        tell(Event("begun", trial.key))
+        if claim.deaths > MOST_DEATHS:
+            record = {"title": trial.title, "error": f"its process died, {claim.deaths} times.", "seconds": 0.0}
+        else:
+            record = perform(trial)
+        store.keep(trial.key, record)
+    tell(Event("ended", trial.key))
     return True
 
 
