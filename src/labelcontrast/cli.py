@@ -27,6 +27,7 @@ from labelcontrast.terminal.options import (
     Ray,
     Resume,
     Run,
+    Shared,
     TextColumn,
     build_settings,
     chosen_loss,
@@ -160,7 +161,7 @@ def study(
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each combination; by default the study's.")] = None,
     jobs: Jobs = 1,
     ray: Ray = None,
-    store: Annotated[Path | None, typer.Option(help="Share trials with other studies in this folder.")] = None,
+    store: Shared = None,
     config: Config = None,
     assignments: Assignments = None,
     resume: Resume = False,
@@ -225,8 +226,10 @@ def embed(run: Run, source: Input, out: Annotated[Path, typer.Option("--out", "-
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a comparison or a study.")]) -> None:
-    """Make the HTML page of a run, a comparison or a study again from what its folder holds."""
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a comparison, a study or a search.")],
+) -> None:
+    """Make the HTML page of a run, a comparison, a study or a search again from what its folder holds."""
     from labelcontrast.terminal.using import print_report
 
     print_report(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.terminal.searching import search
+from labelcontrast.terminal.using import print_report
 
 INSTALLED = "import sys, importlib.util as u; u.find_spec = lambda name: name; sys.modules |= {'torch': None}; "
 
@@ -16,6 +17,7 @@ INSTALLED = "import sys, importlib.util as u; u.find_spec = lambda name: name; s
     ("words", "message"),
     [
         (["--losses", "rge"], "there is no loss 'rge' (did you mean \"reg\"?)"),
+        (["--study", "temprature"], "there is no study 'temprature' (did you mean \"temperature\"?)"),
         (["--range", "loss.alpha=2"], '"loss.alpha=2" is not a range'),
         (["--set", "trainig.epochs=1"], 'unknown setting "trainig" (did you mean "training"?)'),
     ],
@@ -39,3 +41,23 @@ def test_it_ends_with_settings_for_train(vectors: Path, tmp_path: Path, capsys: 
     best = tomllib.loads((folder / "best.toml").read_text())
     assert best["loss"]["name"] == "bce"
     assert 1e-4 <= best["training"]["learning_rate"] <= 1e-2
+    before = (folder / "report.html").read_text()
+    (folder / "report.html").unlink()
+    print_report(folder)
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+    assert (folder / "report.html").read_text() == before
+
+
+def test_a_study_may_declare_what_is_searched(vectors: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="Optuna is an extra")
+    declared = tmp_path / "mine.toml"
+    declared.write_text(
+        'question = "Which alpha?"\nlosses = ["wo_reg"]\n'
+        '[protocol]\n"training.epochs" = 1\n"training.batch_size" = 32\n'
+        '[search]\n"loss.alpha" = "3:4"\n[table]\nmetrics = ["macro_f1"]\n'
+    )
+    search(str(vectors), out=tmp_path / "out", study=str(declared), trials=1, assignments=["training.batch_size=64"])
+    best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
+    assert best["loss"]["name"] == "wo_reg"
+    assert 3 <= best["loss"]["alpha"] <= 4
+    assert (best["training"]["epochs"], best["training"]["batch_size"]) == (1, 64)

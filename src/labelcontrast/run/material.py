@@ -128,7 +128,7 @@ def gather_target(settings: RunSettings, material: Material, say: Say = lambda _
     """
     if settings.transfer_to is None:
         return material
-    splits = read_splits(settings.model_copy(update={"data": settings.transfer_to, "columns": Columns()}))
+    splits = read_splits(at_target(settings))
     here, there = material.splits.train, splits.train
     if there.kind != here.kind:
         message = f"holds {there.kind} inputs; the encoder is trained on {here.kind} inputs."
@@ -143,6 +143,13 @@ def gather_target(settings: RunSettings, material: Material, say: Say = lambda _
         name: prepare(material.encoder, part, splits.vocabulary) for name, part in splits.parts.items()
     }
     return Material(Data(splits), material.encoder, prepared)
+
+
+def at_target(settings: RunSettings) -> RunSettings:
+    """Make the data that a run is read off on those of its settings; without a transfer they are."""
+    if settings.transfer_to is None:
+        return settings
+    return settings.model_copy(update={"data": settings.transfer_to, "columns": Columns(), "transfer_to": None})
 
 
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:

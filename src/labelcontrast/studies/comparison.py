@@ -34,6 +34,7 @@ from labelcontrast.run.provenance import describe_origin
 from labelcontrast.run.reporting import RESULTS, compared_losses, write_report
 from labelcontrast.studies.baseline import fit_baseline
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
+from labelcontrast.studies.engine.options import RunOptions
 from labelcontrast.studies.engine.pace import Pace
 from labelcontrast.studies.engine.ray_cluster import run_at
 from labelcontrast.studies.engine.store import Record, Store
@@ -53,9 +54,9 @@ CHANGED = {
 """What the results depend on beside the settings, and what is said where it is not as it was."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a comparison is run."""
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """How a comparison is run; losses and seeds may have been added when it is resumed."""
 
     seeds: int = 3
     """Runs a loss."""
@@ -63,16 +64,6 @@ class Options:
     """Add a row for a linear model on what needs no training."""
     keep_weights: bool = False
     """Keep every model; by default only results stay."""
-    jobs: int = 1
-    """Runs at a time, each in a process of its own."""
-    ray: str | None = None
-    """The Ray cluster where they run; by default they run here."""
-    resume: bool = False
-    """Go on with the comparison that is there; losses and seeds may have been added."""
-    force: bool = False
-    """Remove the comparison that is there."""
-    device: str = "cpu"
-    """Where features are computed."""
 
 
 def run_comparison(

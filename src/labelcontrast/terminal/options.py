@@ -46,6 +46,9 @@ Ray = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: auto, ray://HOST:PORT or local.", callback=_check_ray),
 ]
+Shared = Annotated[
+    Path | None, typer.Option("--store", help="Share trials with other studies and searches in this folder.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
 Force = Annotated[bool, typer.Option("--force", help="Remove what a run has left there.")]
 

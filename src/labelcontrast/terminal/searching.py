@@ -14,7 +14,8 @@ from labelcontrast.terminal.options import (
     Out,
     Ray,
     Resume,
-    build_settings,
+    Shared,
+    read_values,
 )
 
 
@@ -22,7 +23,10 @@ def search(
     data: Data,
     *,
     out: Out,
-    losses: Annotated[str, typer.Option(help="As in compare; each is searched by itself.")] = "reg",
+    losses: Annotated[str | None, typer.Option(help="As in compare, each searched by itself; by default reg.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Take losses, ranges and protocol of a study, by its name or TOML file.")
+    ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Runs a loss.")] = 20,
     ranges: Annotated[
         list[str] | None,
@@ -35,21 +39,29 @@ def search(
     assignments: Assignments = None,
     jobs: Jobs = 1,
     ray: Ray = None,
+    store: Shared = None,
     resume: Resume = False,
     force: Force = False,
 ) -> None:
     """Look for the settings with the best validation score on DATA, and write them as a file for train --config."""
+    from labelcontrast.config.settings import RunSettings
+    from labelcontrast.studies.declared.study import find_study
     from labelcontrast.studies.grid import parse_losses
     from labelcontrast.studies.search.space import plan_search
 
-    settings = build_settings(config, {"data": data, "encoder.name": encoder}, assignments)
-    searched = plan_search(settings, parse_losses(losses), ranges or [])
+    values = read_values(config, assignments or [], {"data": data, "encoder.name": encoder})
+    if study:
+        declared = find_study(study)
+        values, losses = declared.under_protocol(values), losses or ",".join(declared.losses)
+        ranges = ranges or [f"{key}={ends}" for key, ends in declared.search.items()]
+    settings = RunSettings.build(values)
+    searched = plan_search(settings, parse_losses(losses or "reg"), ranges or [])
     from labelcontrast.reports.tables import as_text
     from labelcontrast.run.folder import REPORT
     from labelcontrast.studies.search.page import BEST
     from labelcontrast.studies.search.searching import Options, run_search
     from labelcontrast.terminal.console import pick_device, say, show
 
-    options = Options(trials=trials, jobs=jobs, ray=ray, resume=resume, force=force, device=pick_device())
+    options = Options(trials=trials, jobs=jobs, ray=ray, store=store, resume=resume, force=force, device=pick_device())
     show("\n" + as_text(run_search(settings, searched, out, options, say=say)))
     show(f"\nbest settings in {out / BEST}, page in {out / REPORT}")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,18 +17,23 @@ from labelcontrast.data.readers.lines import read_lines
 from labelcontrast.data.readers.registry import read
 from labelcontrast.evaluation.metrics.measures import DETAILS
 from labelcontrast.files import whole_file
+from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.reports.tables import Cell, Table, as_text, percent
 from labelcontrast.run.folder import REPORT, load_model, load_settings, load_training_labels
-from labelcontrast.run.material import read_data, read_splits
+from labelcontrast.run.material import at_target, read_data, read_splits
 from labelcontrast.run.prediction import as_table, embed, evaluate, predict
 from labelcontrast.run.reporting import write_report
 from labelcontrast.studies.declared.report import STUDY, write_study
+from labelcontrast.studies.search.page import SEARCH, write_search
 from labelcontrast.terminal.console import metrics_table, say, show, show_hierarchy
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
     """Evaluate a run on labelled examples and print the metrics: every measure on a line, and last the short table."""
-    model, examples = load_model(run), _labelled(data, split, load_settings(run))
+    model, settings = load_model(run), at_target(load_settings(run))
+    examples = _labelled(data, split, settings)
+    if settings.label_fraction < 1:
+        examples = _of_kept_labels(examples, model.vocabulary)
     found = evaluate(model, examples, train=load_training_labels(run))
     show(as_text(_details(found)) + "\n")
     show(as_text(metrics_table({split: found})))
@@ -54,12 +59,11 @@ def write_embeddings(run: Path, source: str, out: Path) -> None:
 
 
 def print_report(folder: Path) -> None:
-    """Write the page of a run, a comparison or a study again, and print where it is."""
-    if (folder / STUDY).exists():
-        write_study(folder)
-        show(str(folder / REPORT))
-    else:
-        show(str(write_report(folder)))
+    """Write the page of a run, a comparison, a study or a search again, and print where it is."""
+    writers: dict[str, Callable[[Path], object]] = {STUDY: write_study, SEARCH: write_search}
+    write = next((writer for marker, writer in writers.items() if (folder / marker).exists()), write_report)
+    write(folder)
+    show(str(folder / REPORT))
 
 
 def print_catalogue() -> None:
@@ -98,6 +102,14 @@ def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
         return read_splits(settings.model_copy(update={"data": data})).parts[split]
     examples = read(path, **settings.columns.model_dump())
     return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))
+
+
+def _of_kept_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examples:
+    """Leave labels out that a run with a share of the labels does not have, and say so."""
+    others = {label for labels in examples.label_sets or [] for label in labels} - set(vocabulary.names)
+    if others:
+        say(f"{len(others)} labels left out: the run was trained on a share of the labels")
+    return examples.with_labels(vocabulary.column)
 
 
 def _unlabelled(source: str, settings: RunSettings) -> Examples:

@@ -8,7 +8,7 @@ import pytest
 from labelcontrast.errors import ConfigError
 from labelcontrast.studies.declared.plan import plan_study
 from labelcontrast.studies.declared.running import name_trials
-from labelcontrast.studies.declared.study import Study
+from labelcontrast.studies.declared.study import Study, find_study
 from labelcontrast.studies.engine.store import Store
 
 
@@ -102,6 +102,14 @@ def test_variants_are_set_beside_one_another_and_not_combined() -> None:
     assert told == [(1.0, "fixed"), (0.5, "global")]
     planned = plan_study(study(grid={}, variants=variants, seeds=1), ["a.npz"], {"val_fraction": 0.2})
     assert [one.settings.val_fraction for one in planned[:2]] == [0.2, 0.5]
+
+
+def test_an_axis_that_changes_nothing_there_has_one_trial_for_all_its_values() -> None:
+    planned = plan_study(find_study("weighting"), ["a.npz"], {})
+    places = [one.place for one in planned if one.place["seed"] == 0 and one.place["loss.reduction"] == "mean_all"]
+    assert len(places) == 9
+    assert [place.get("loss.sharing") for place in places if place["loss.affinity"] == "exact"] == [None]
+    assert [place["loss.sharing"] for place in places if place["loss.affinity"] == "any"] == ["per_anchor", "per_label"]
 
 
 def test_every_encoder_is_read_off_on_every_data_set(tmp_path: Path) -> None:

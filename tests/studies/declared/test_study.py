@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from labelcontrast.contrast.factory import make_loss
 from labelcontrast.errors import ConfigError
 from labelcontrast.studies.declared.plan import plan_study
 from labelcontrast.studies.declared.quantities import QUANTITIES
@@ -39,11 +41,30 @@ def test_the_published_ones_have_the_published_values() -> None:
     assert {0.0, 1.0} <= set(known["alpha"].grid["loss.alpha"])
 
 
+@pytest.mark.parametrize("reduction", catalogue()["weighting"].grid["loss.reduction"])
+def test_what_is_declared_to_change_nothing_changes_nothing(reduction: str) -> None:
+    study = catalogue()["weighting"]
+    assert study.idle == {"loss.sharing": {"loss.affinity": "exact"}}
+    random = torch.Generator().manual_seed(0)
+    labels = (torch.rand(40, 3, generator=random) < 0.5).float()
+    rows = torch.nn.functional.normalize(torch.randn(40, 8, generator=random, dtype=torch.float64), dim=1)
+
+    def value(affinity: str, sharing: str) -> float:
+        own = {"affinity": affinity, "sharing": sharing, "reduction": reduction}
+        return float(make_loss("weighted", num_labels=3, dim=8, **own)(rows, labels))
+
+    assert value("exact", "per_anchor") == pytest.approx(value("exact", "per_label"), rel=1e-9)
+    assert value("any", "per_anchor") != pytest.approx(value("any", "per_label"), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"losses": []}, "losses: tuple should have at least 1 item after validation, not 0. Got []."),
         ({"seeds": 0}, "seeds: input should be greater than or equal to 1. Got 0."),
+        ({"search": {"loss.alpha": "2"}}, '"loss.alpha=2" is not a range; expected KEY=LOW:HIGH'),
+        ({"idle": {"loss.alhpa": {}}}, "idle: there is no 'loss.alhpa' (did you mean \"loss.alpha\"?)."),
+        ({"idle": {"loss.alpha": {"loss.beta": 1}}}, "idle.loss.alpha: there is no 'loss.beta'"),
         ({"figure": []}, "figure: extra inputs are not permitted. Got []."),
         (
             {"table": {"metrics": ["macrof1"]}},

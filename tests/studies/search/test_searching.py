@@ -9,11 +9,13 @@ import pytest
 
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.reports.tables import as_markdown
 from labelcontrast.studies.engine.store import Record
 from labelcontrast.studies.engine.trials import Trial
 from labelcontrast.studies.engine.workers import run_trials
 from labelcontrast.studies.grid import parse_loss
 from labelcontrast.studies.search import searching
+from labelcontrast.studies.search.page import write_search
 from labelcontrast.studies.search.searching import Options, run_search
 from labelcontrast.studies.search.space import plan_search
 
@@ -29,7 +31,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
         trials.append(trial)
         score = 1 - abs(float(trial.settings.loss.parameters["alpha"]) - 1)
         metrics = {"val": {"map_macro": score}, "test": {"map_macro": 0.0}}
-        return {"title": trial.title, "seconds": 0.0, "result": {"metrics": metrics}}
+        settings = trial.settings.model_dump(mode="json", exclude_none=True)
+        return {"title": trial.title, "seconds": 0.0, "settings": settings, "result": {"metrics": metrics}}
 
     monkeypatch.setattr(searching, "Runner", lambda _: perform)
     return trials
@@ -79,6 +82,16 @@ def test_what_failed_is_tried_again(question: dict[str, Any], ran: list[Trial], 
     run_search(**question, folder=out, options=replace(once, resume=True))
     assert len(ran) == 2
     assert "error" not in path.read_text()
+
+
+def test_searches_with_a_store_in_common_share_their_trials(
+    ran: list[Trial], question: dict[str, Any], tmp_path: Path
+) -> None:
+    shared = Options(trials=3, store=tmp_path / "store")
+    tables = [as_markdown(run_search(**question, folder=tmp_path / name, options=shared)) for name in ("a", "b")]
+    assert len(ran) == 3
+    assert tables[0] == tables[1] == as_markdown(write_search(tmp_path / "b"))
+    assert not (tmp_path / "b" / "trials").exists()
 
 
 @pytest.mark.usefixtures("ran")

@@ -57,11 +57,14 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
         ConfigError: when a setting does not exist or a loss does not accept its parameter; and when the user sets what
             the study varies.
     """
-    values, named = _under_protocol(study, settings), _named(data)
+    _refuse_varied(study, settings)
+    values, named = study.under_protocol(settings), _named(data)
     contenders, axes = _contenders(study), _axes(study, named)
     planned: dict[tuple[object, ...], Planned] = {}
     for seed, name, own, chosen in product(range(study.seeds), named, contenders, list(product(*axes.values()))):
         choices = {axis: choice for axis, choice in zip(axes, chosen, strict=True) if has_setting(own.loss, axis)}
+        values_here = {axis: choice.value for axis, choice in choices.items()}
+        choices = {axis: choice for axis, choice in choices.items() if not study.is_idle(axis, values_here)}
         varied: Place = {axis: choice.value for axis, choice in choices.items()}
         place: Place = {DATA: name, LOSS: own.title, **varied, SEED: seed}
         trial = {**values, "data": named[name], "seed": seed, "loss": own.loss.model_dump()}
@@ -104,15 +107,12 @@ def _axes(study: Study, data: Mapping[str, str]) -> dict[str, list[Choice]]:
     return axes
 
 
-def _under_protocol(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Put what the user has set over the protocol of the study."""
-    values: dict[str, Any] = {}
-    for name, value in {**study.protocol, **flatten(dict(settings))}.items():
+def _refuse_varied(study: Study, settings: Mapping[str, Any]) -> None:
+    """Refuse to set for all trials what varies within the study."""
+    for name in {**study.protocol, **flatten(dict(settings))}:
         if name in (*study.dimensions, SEED) or name.partition(".")[0] == LOSS:
             message = f"{name} varies within the study {study.name}; it cannot be set for all its trials."
             raise ConfigError(message)
-        values = put(values, name, value)
-    return values
 
 
 def _named(data: Sequence[str]) -> dict[str, str]:

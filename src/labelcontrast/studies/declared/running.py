@@ -17,6 +17,7 @@ from labelcontrast.studies.declared.quantities import QUANTITIES, measure
 from labelcontrast.studies.declared.report import STUDY, TRIALS, write_study
 from labelcontrast.studies.declared.study import TRANSFER, Study
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
+from labelcontrast.studies.engine.options import RunOptions
 from labelcontrast.studies.engine.ray_cluster import run_at
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Runner, Trial
@@ -27,21 +28,11 @@ SHOWN = "macro_f1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a study is run."""
+class Options(RunOptions):
+    """How a study is run; its losses, seeds and values may have been added when it is resumed."""
 
-    jobs: int = 1
-    """Trials at a time, each in a process of its own."""
-    ray: str | None = None
-    """The Ray cluster where they run; by default they run here."""
     store: Path | None = None
     """Where results go; by default below the study's folder. Studies with a store in common share their trials."""
-    resume: bool = False
-    """Go on with the study that is there; losses, seeds and values may have been added."""
-    force: bool = False
-    """Remove the study that is there, with what its own store holds."""
-    device: str = "cpu"
-    """Where features are computed."""
 
 
 def run_study(

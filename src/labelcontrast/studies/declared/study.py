@@ -1,15 +1,16 @@
 """What a study is: a TOML file of a question, losses, a grid, a protocol, a table and figures; ours in catalogue/."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from labelcontrast.config.files import read_settings, read_value
+from labelcontrast.config.files import flatten, put, read_settings, read_value
 from labelcontrast.config.sections import Scalar, Settings
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.studies.declared.quantities import QUANTITIES
+from labelcontrast.studies.search.space import parse_range
 
 CATALOGUE = Path(__file__).parents[1] / "catalogue"
 DATA, LOSS, SEED, EPOCH = "data", "loss", "seed", "epoch"
@@ -55,10 +56,14 @@ class Study(Settings):
     """Runs of each combination; the seeds count from 0."""
     grid: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     """Values by dotted setting; a loss without a parameter runs once for all its values."""
+    idle: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
+    """By axis of the grid, values of others under which it changes nothing: one trial stands for all its values."""
     variants: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
     """Named settings, where all combinations would be too many; each goes before what is set for all trials."""
     transfer: bool = False
     """Read every encoder off on each data set in turn, and not on the one alone that it was trained on."""
+    search: dict[str, str] = Field(default_factory=dict)
+    """Ranges by dotted setting, as in ``search --range``: where ``search --study`` looks for the best values."""
     protocol: dict[str, Scalar] = Field(default_factory=dict)
     """Settings of all trials, by dotted name; what the user sets goes before them."""
     table: TableLayout
@@ -85,12 +90,28 @@ class Study(Settings):
         _check_known(study.table.rows, study.dimensions, "table.rows")
         _check_known(study.table.within, study.table.rows, "table.within")
         _check_known(study.table.metrics, QUANTITIES, "table.metrics")
+        _check_known(study.idle, study.grid, "idle")
+        for axis, under in study.idle.items():
+            _check_known(under, study.grid, f"idle.{axis}")
+        for name, ends in study.search.items():
+            parse_range(f"{name}={ends}")
         for figure in study.figures:
             _check_known([figure.x], (*study.dimensions, EPOCH), "figures.x")
             _check_known([figure.lines], (*study.dimensions, QUANTITY), "figures.lines")
             known = [one.name for one in QUANTITIES.values() if one.by_epoch or figure.x != EPOCH]
             _check_known(figure.y, known, "figures.y")
         return study
+
+    def is_idle(self, axis: str, values: Mapping[str, Scalar]) -> bool:
+        """Say whether an axis changes nothing under values of the grid."""
+        return axis in self.idle and self.idle[axis].items() <= values.items()
+
+    def under_protocol(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Put settings, nested, over the protocol."""
+        values: dict[str, Any] = {}
+        for name, value in {**self.protocol, **flatten(dict(settings))}.items():
+            values = put(values, name, value)
+        return values
 
     def varies(self, assignment: str) -> bool:
         """Say whether ``KEY=VALUE`` is about a setting of the grid."""

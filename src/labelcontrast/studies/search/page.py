@@ -1,6 +1,6 @@
 """What a search leaves: the best settings, complete; a table of the best trials; and a page.
 
-search.json    what is searched
+search.json    what is searched, what was asked for, how much each setting mattered, the command
 trials/        the store: what each trial came to, and its run folder
 best.toml      all settings of the best trial, for ``train --config``
 table.md       the best trials of each loss
@@ -8,22 +8,22 @@ report.html    the page: the table, the course of the search, and how much each 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
-from labelcontrast.files import write_text
+from labelcontrast.config.settings import RunSettings
+from labelcontrast.files import read_json, write_text
 from labelcontrast.reports.pages import write_search_report
 from labelcontrast.reports.studies.figures import draw
 from labelcontrast.reports.studies.summary import Panel, Series, StudySummary
 from labelcontrast.reports.tables import NOTHING, Cell, Table, as_markdown
 from labelcontrast.run.folder import REPORT
-from labelcontrast.run.provenance import describe_origin
-from labelcontrast.studies.engine.store import Record
-from labelcontrast.studies.engine.trials import Trial
-from labelcontrast.studies.search.space import Searched
+from labelcontrast.studies.engine.store import Record, Store
+from labelcontrast.studies.search.space import Range
 
-BEST, TABLE = "best.toml", "table.md"
+SEARCH, TRIALS, BEST, TABLE = "search.json", "trials", "best.toml", "table.md"
 LABEL = "validation mAP (%)"
 SHOWN = 3
 """Trials of each loss in the table."""
@@ -31,11 +31,10 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Tried:
-    """A trial of a search: the values it was asked with, and what it came to."""
+    """A trial of a search: the values it was asked with, and what it came to; empty where it has not ended."""
 
-    trial: Trial
     values: Mapping[str, float]
-    record: Record = field(default_factory=dict)
+    record: Record
 
     @property
     def score(self) -> float | None:
@@ -50,34 +49,37 @@ class Tried:
         return self.record.get("error")
 
 
-def write_search(
-    folder: Path,
-    searched: Sequence[Searched],
-    trials: Sequence[Sequence[Tried]],
-    importances: Sequence[Mapping[str, float]],
-) -> Table:
-    """Write what a search came to.
+@dataclass(frozen=True)
+class Course:
+    """What became of one loss of a search."""
 
-    Args:
-        folder: of the search.
-        searched: the losses with their ranges.
-        trials: of each loss, in the order in which they were asked for.
-        importances: of each loss, by setting.
+    loss: str
+    space: Mapping[str, Range]
+    trials: Sequence[Tried]
+    """In the order in which they were asked for."""
+    importance: Mapping[str, float]
+    """Of each setting, as a share of all; empty as long as it cannot be told."""
+
+
+def write_search(folder: Path) -> Table:
+    """Write what a search came to, finished or not, from what its folder and its store hold.
 
     Returns:
         The table of the best trials.
     """
-    every = sorted((one for tried in trials for one in tried if one.score is not None), key=_rank)
+    content = read_json(folder / SEARCH)
+    courses = read_courses(folder, content)
+    every = sorted((one for course in courses for one in course.trials if one.score is not None), key=_rank)
     if every:
-        every[0].trial.settings.write(folder / BEST)
-    table = tabulate(searched, trials)
+        RunSettings.build(every[0].record["settings"]).write(folder / BEST)
+    table = tabulate(courses)
     write_text(folder / TABLE, as_markdown(table) + "\n")
-    panels = [*_history(searched, trials), *_importance(searched, importances)]
-    origin, known = describe_origin(), [one for tried in trials for one in tried if one.record]
-    failures = [(one.trial.title, one.error) for one in known if one.error]
+    panels = [*_history(courses), *_importance(courses)]
+    origin, known = content["origin"], [one for course in courses for one in course.trials if one.record]
+    failures = [(one.record["title"], one.error) for one in known if one.error]
     machine = origin["machine"]
     summary = StudySummary(
-        title=f"Search: {', '.join(one.loss.title for one in searched)}",
+        title=f"Search: {', '.join(course.loss for course in courses)}",
         question="Which settings are the best on validation?",
         source="",
         command=origin["command"],
@@ -91,7 +93,7 @@ def write_search(
             ("accelerator", machine["accelerator"] or "none"),
             ("date", origin["date"]),
         ],
-        settings={f"{one.loss.title}: {key}": _told(one, key) for one in searched for key in one.space},
+        settings={f"{course.loss}: {key}": _told(course, key) for course in courses for key in course.space},
         versions=origin["versions"],
         duration=sum(one.record["seconds"] for one in known),
     )
@@ -99,18 +101,32 @@ def write_search(
     return table
 
 
-def tabulate(searched: Sequence[Searched], trials: Sequence[Sequence[Tried]]) -> Table:
+def read_courses(folder: Path, content: dict[str, Any]) -> list[Course]:
+    """Read what the trials of a search came to."""
+    store = Store(Path(content["store"]) if content["store"] else folder / TRIALS)
+    return [
+        Course(
+            one["loss"],
+            {name: Range(**ends) for name, ends in one["space"].items()},
+            [Tried(each["values"], store.read(each["key"]) or {}) for each in asked],
+            importance,
+        )
+        for one, asked, importance in zip(content["searched"], content["asked"], content["importance"], strict=True)
+    ]
+
+
+def tabulate(courses: Sequence[Course]) -> Table:
     """Tabulate the best trials of each loss, the best of all marked."""
-    keys = list(dict.fromkeys(key for one in searched for key in one.space))
-    best = max((one.score for tried in trials for one in tried if one.score is not None), default=None)
+    keys = list(dict.fromkeys(key for course in courses for key in course.space))
+    best = max((one.score for course in courses for one in course.trials if one.score is not None), default=None)
     rows = []
-    for one, tried in zip(searched, trials, strict=True):
-        good = sorted((each for each in tried if each.score is not None), key=_rank)
+    for course in courses:
+        good = sorted((each for each in course.trials if each.score is not None), key=_rank)
         once = {tuple(each.values.items()): each for each in reversed(good)}  # the same may be asked for again
         for each in sorted(once.values(), key=_rank)[:SHOWN]:
             values = [Cell(f"{each.values[key]:g}" if key in each.values else NOTHING) for key in keys]
             score = Cell(f"{100 * (each.score or 0):.2f}", best=each.score == best)
-            rows.append((Cell(one.loss.title), score, *values, Cell(str(tried.index(each) + 1))))
+            rows.append((Cell(course.loss), score, *values, Cell(str(course.trials.index(each) + 1))))
     return Table(("loss", LABEL, *keys, "trial"), tuple(rows))
 
 
@@ -119,17 +135,18 @@ def _rank(tried: Tried) -> float:
     return -(tried.score or 0.0)
 
 
-def _told(searched: Searched, key: str) -> str:
+def _told(course: Course, key: str) -> str:
     """Write a range for a reader."""
-    one = searched.space[key]
+    one = course.space[key]
     return f"{one.low:g} to {one.high:g}" + (", logarithmic" if one.log else "")
 
 
-def _history(searched: Sequence[Searched], trials: Sequence[Sequence[Tried]]) -> list[Panel]:
+def _history(courses: Sequence[Course]) -> list[Panel]:
     """Lay out the course of the search: what each trial came to, and the best so far."""
     panels: list[Panel] = []
-    for one, tried in zip(searched, trials, strict=True):
-        known = [(place, 100 * each.score) for place, each in enumerate(tried, start=1) if each.score is not None]
+    for course in courses:
+        scores_by_place = [(place, one.score) for place, one in enumerate(course.trials, start=1)]
+        known = [(place, 100 * score) for place, score in scores_by_place if score is not None]
         if known:
             places, scores = zip(*known, strict=True)
             series = [
@@ -140,7 +157,7 @@ def _history(searched: Sequence[Searched], trials: Sequence[Sequence[Tried]]) ->
                 Panel(
                     name=f"history-{len(panels)}",
                     kind="lines",
-                    title=one.loss.title,
+                    title=course.loss,
                     x_label="trial",
                     y_label=LABEL,
                     series=series,
@@ -149,17 +166,17 @@ def _history(searched: Sequence[Searched], trials: Sequence[Sequence[Tried]]) ->
     return panels
 
 
-def _importance(searched: Sequence[Searched], importances: Sequence[Mapping[str, float]]) -> list[Panel]:
+def _importance(courses: Sequence[Course]) -> list[Panel]:
     """Lay out how much each setting mattered."""
     return [
         Panel(
             name=f"importance-{place}",
             kind="dots",
-            title=one.loss.title,
+            title=course.loss,
             x_label="setting",
             y_label="importance (%)",
-            series=[Series(name=name, values=[[100 * value]]) for name, value in found.items()],
+            series=[Series(name=name, values=[[100 * value]]) for name, value in course.importance.items()],
         )
-        for place, (one, found) in enumerate(zip(searched, importances, strict=True))
-        if found
+        for place, course in enumerate(courses)
+        if course.importance
     ]
