@@ -1,6 +1,7 @@
 """The figures of a run: their numbers by hand, what they say in words, and the edges of the data."""
 
 import io
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from labelcontrast.reports.canvas import canvas
 from labelcontrast.reports.figures import (
+    MOST_NAMED,
+    _name_points,
     binned_means,
     curve_figures,
     embedding_figure,
+    frequency_axes,
     frequency_figure,
     label_histogram,
 )
@@ -40,6 +45,20 @@ def test_f1_against_frequency_says_what_it_shows(run) -> None:
 def test_f1_against_frequency_with_one_label_and_with_a_thousand(run) -> None:
     assert "Scatter plot of 1 labels" in frequency_figure(run.per_label[:1])
     assert frequency_figure(list(run.per_label) * 8).startswith("<img")
+
+
+def test_no_name_lies_on_another() -> None:
+    random = np.random.default_rng(0)
+    names = ["x" * int(length) for length in random.integers(3, 40, 300)]
+    count, f1 = 10 ** random.uniform(0, 3, 300), random.uniform(0, 100, 300)
+    with canvas() as (figure, axes):
+        axes.scatter(count, f1)
+        frequency_axes(axes, count)
+        _name_points(axes, names, count, f1)
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == MOST_NAMED
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_a_panel_a_curve_with_its_ends_in_words(run) -> None:

@@ -24,6 +24,8 @@ MOST_NAMED = 10
 MOST_BARS = 40
 LONGEST = 36
 """Letters of a name in a legend."""
+LETTER = 0.013
+"""Width of a letter beside a point, as a share of the figure's."""
 PANEL = (3.3, 2.3)
 
 
@@ -149,17 +151,19 @@ def _name_points(
     place, middle_and_mean = np.log10(count), binned_means(count, f1)
     width = max(float(np.ptp(place)), 1e-9)
     trend = np.interp(place, np.log10(middle_and_mean[0]), middle_and_mean[1])
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []
     for label in np.argsort(-np.abs(f1 - trend), kind="stable"):
-        spot = ((place[label] - place.min()) / width, f1[label] / 100)
         if len(taken) == MOST_NAMED:
             return
-        if any(abs(spot[0] - other[0]) < 0.26 and abs(spot[1] - other[1]) < 0.07 for other in taken):
+        name = _shortened(names[label], LONGEST // 2 + 4)
+        spot, room = (place[label] - place.min()) / width, LETTER * (len(name) + 2)
+        left = spot > 0.7
+        start, end, up = spot - room * left, spot + room * (not left), f1[label] / 100
+        if any(start < other[1] and other[0] < end and abs(up - other[2]) < 0.07 for other in taken):
             continue
-        taken.append(spot)
-        left = spot[0] > 0.7
+        taken.append((start, end, up))
         axes.annotate(
-            _shortened(names[label], LONGEST // 2 + 4),
+            name,
             (count[label], f1[label]),
             xytext=(-5 if left else 5, 0),
             textcoords="offset points",

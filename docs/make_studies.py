@@ -1,0 +1,128 @@
+"""Write docs/studies.md from the catalogue of studies.
+
+python docs/make_studies.py
+"""
+
+from pathlib import Path
+
+from labelcontrast.studies.declared.plan import plan_study, short
+from labelcontrast.studies.declared.quantities import QUANTITIES
+from labelcontrast.studies.declared.study import CATALOGUE, LOSS, QUANTITY, FigureLayout, find_study
+
+PAGE = Path(__file__).parent / "studies.md"
+PARTS = {
+    "published": "Tables and figures of the paper",
+    "regimes": "When does it pay?",
+    "parameters": "What carries it?",
+}
+HEAD = """# The studies
+
+Made from the catalogue by `docs/make_studies.py`; `labelcontrast studies` prints the same in short. A study is a grid
+of runs under one protocol, with the table and figures of one question:
+
+    labelcontrast study NAME DATA... --out out                          one or several files or folders of examples
+    labelcontrast study NAME DATA... --out out --losses bce,reg --seeds 5 --set loss.temperature=[0.1,0.5]
+    labelcontrast report out                                            the page again
+
+`--config FILE` and `--set KEY=VALUE` set what all trials share, such as the encoder and the epochs; on an axis of the
+study they choose its values. `--jobs`, `--ray`, `--store`, `--resume`: [trials.md](trials.md). The folder then holds
+
+- `report.html`, one page with everything in it, and the same as `report.md` with `figures/` (SVG and PNG);
+- `table.md`, `table.tex`, `table.csv`: mean and deviation over seeds, the best and what is not significantly worse in
+  bold; `significance.json`: every difference from the best with its interval and p;
+- `results.csv`: every trial with every quantity; `study.json`: the declaration, the trials, the command.
+
+## Write your own
+
+A TOML file in place of the name. This one asks what the width of the projections is worth:
+
+```toml
+"""
+MINE = """question = "How wide should the projections be?"
+losses = ["bce", "mulsupcon", "reg:alpha=1"] # as in compare; with a dot in the name a setting: reg:training.epochs=20
+seeds = 3
+
+[grid] # an axis a setting, any of `labelcontrast settings`; a loss without it runs once for all values
+"training.projection_dim" = [16, 64, 256]
+
+[protocol] # settings of all trials; --set and --config go before them
+"training.epochs" = 20
+
+[search] # where `labelcontrast search DATA --study FILE` looks for the best values
+"loss.temperature" = "0.02:1:log"
+
+[table]
+rows = ["loss", "training.projection_dim"] # of data, loss and the axes; what is no row makes columns
+metrics = ["micro_f1", "macro_f1", "map_macro"]
+within = [] # of the rows: the best is looked for among rows that have these in common
+
+[[figures]] # a panel for each quantity, and for each value of what is neither x nor a line
+x = "training.projection_dim" # an axis; "epoch" for the course of training; "loss" for a dot a run
+y = ["macro_f1", "seconds"]
+lines = "loss" # or data, an axis, or "quantity": all in one panel
+scale = "log"
+"""
+TAIL = """```
+
+    labelcontrast study projections.toml data.csv --out out
+
+Beside `[grid]`, where all combinations would be too many: `[variants]`, named sets of settings
+(`"threshold 0.5" = { "evaluation.threshold" = "fixed" }`); `transfer = true` reads every encoder off on each data set
+in turn; `[idle]` names values under which an axis changes nothing, so that one trial stands for all of it. What can be
+shown, in a table or as `y`:
+
+"""
+
+
+def quantities() -> list[str]:
+    """What a study can show, a line each; those of levels and of seen and unseen leaves are told by the first."""
+    rows = [
+        one for one in QUANTITIES.values() if not one.name.startswith(("level_1", "level_2", "seen_", "unseen_level"))
+    ]
+    lines = [f"| `{one.name}` | {one.label} | {one.better or ''} | {one.meaning} |" for one in rows]
+    return ["| name | shown as | better | |", "|---|---|---|---|", *lines]
+
+
+def drawn(figure: FigureLayout) -> str:
+    """What a figure shows, in words."""
+    names = ", ".join(f"`{name}`" for name in figure.y)
+    if figure.x == LOSS:
+        return f"{names}, a dot a run by loss"
+    lines = "together" if figure.lines == QUANTITY else f"a line for each {short(figure.lines)}"
+    scale = ", logarithmic" if figure.scale == "log" else ""
+    return f"{names} against {short(figure.x)}{scale}, {lines}"
+
+
+def section(name: str) -> str:
+    """One study: question, source, losses, axes, protocol, what is drawn, and the command."""
+    study = find_study(name)
+    data = ["one.npz", "two.npz"] if study.transfer else ["data.csv"]
+    trials = len(plan_study(study, data, {}))
+    lines = [f"### {name}", "", study.question, ""]
+    lines += [f"- after: {study.source}"] if study.source else []
+    lines += ["- losses: " + ", ".join(f"`{loss}`" for loss in study.losses)]
+    lines += [f"- varies: `{axis}` = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
+    lines += [f"- varies: {', '.join(study.variants)}"] if study.variants else []
+    lines += ["- varies: the data set that every encoder is read off on"] if study.transfer else []
+    lines += [f"- protocol: `{setting} = {str(value).lower()}`" for setting, value in study.protocol.items()]
+    rows = " and ".join(short(row) for row in study.table.rows)
+    lines += [f"- table: by {rows}: " + ", ".join(f"`{metric}`" for metric in study.table.metrics)]
+    lines += [f"- figure: {drawn(figure)}" for figure in study.figures]
+    lines += [f"- searches: `{setting}` in {ends}" for setting, ends in study.search.items()]
+    many = "two sets" if study.transfer else "one set"
+    return "\n".join(
+        [*lines, f"- trials: {trials} on {many}", "", f"    labelcontrast study {name} {' '.join(data)} --out out", ""]
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    parts = []
+    for folder, title in PARTS.items():
+        names = sorted(path.stem for path in (CATALOGUE / folder).glob("*.toml"))
+        parts += [f"## {title}", "", *map(section, names)]
+    return "\n".join([HEAD + MINE + TAIL + "\n".join(quantities()), "", *parts])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
