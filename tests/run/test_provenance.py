@@ -18,6 +18,11 @@ def test_the_origin_names_command_versions_and_machine(monkeypatch: pytest.Monke
     assert origin["machine"]["memory_gib"] >= 1
 
 
+def test_a_package_that_is_called_by_its_name_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/labelcontrast/__main__.py", "demo"])
+    assert describe_origin()["command"] == "python -m labelcontrast demo"
+
+
 def test_laps_are_in_order_and_add_up() -> None:
     clock = Clock()
     clock.lap("a")

@@ -20,7 +20,7 @@ PACKAGES = ("labelcontrast", "torch", "lightning", "transformers", "scikit-learn
 def describe_origin() -> dict[str, Any]:
     """Say what a reader needs to make a result again and to judge its times."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {
@@ -29,6 +29,11 @@ def describe_origin() -> dict[str, Any]:
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }
+
+
+def _program(path: Path) -> list[str]:
+    """Say how a program is called, a package by its name."""
+    return ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
 
 
 class Clock:

@@ -81,8 +81,8 @@ def test_a_panel_for_each_quantity_and_data_set_with_a_line_for_each_loss() -> N
     panels = draw_panels(one, outcomes(one, ("a.npz", "b.npz")))
     assert [(panel.title, panel.y_label) for panel in panels] == [
         ("a", "macro-F1 (%)"),
-        ("a", "Hamming loss (%)"),
         ("b", "macro-F1 (%)"),
+        ("a", "Hamming loss (%)"),
         ("b", "Hamming loss (%)"),
     ]
     assert panels[0].name == "macro_f1-by-alpha-a"
@@ -166,12 +166,12 @@ def test_quantities_of_one_axis_are_lines_of_one_panel_and_panels_have_one_scale
     panels = draw_panels(one, found)
     assert [(panel.title, panel.y_label) for panel in panels] == [
         ("reg", "positives pushed away (%)"),
-        ("reg", "mean push of these"),
         ("wo_reg", "positives pushed away (%)"),
+        ("reg", "mean push of these"),
         ("wo_reg", "mean push of these"),
     ]
     assert [series.name for series in panels[0].series] == ["head", "tail"]
     assert np.allclose(panels[0].series[1].values, [[20.0], [20.0]])
-    assert panels[0].y_limits == panels[2].y_limits == pytest.approx((8.5, 41.5))
-    assert panels[1].y_limits == panels[3].y_limits != panels[0].y_limits
+    assert panels[0].y_limits == panels[1].y_limits == pytest.approx((8.5, 41.5))
+    assert panels[2].y_limits == panels[3].y_limits != panels[0].y_limits
     assert len({panel.name for panel in panels}) == 4

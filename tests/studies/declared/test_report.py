@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.run.provenance import describe_origin
-from labelcontrast.studies.declared.report import read_outcomes, write_study
+from labelcontrast.studies.declared.report import _glossary, read_outcomes, write_study
 from labelcontrast.studies.declared.study import find_study
 from labelcontrast.studies.engine.store import Store
 
@@ -67,3 +67,9 @@ def test_a_store_elsewhere_is_found(folder: Path, tmp_path_factory: pytest.TempP
     assert [one.record for one in read_outcomes(folder, content)] == [None, None, None]
     Store(elsewhere).keep("key2", {"seconds": 0.0})
     assert read_outcomes(folder, content)[2].record == {"seconds": 0.0}
+
+
+def test_quantities_of_which_the_same_is_said_have_one_line() -> None:
+    told = dict(_glossary(["level_0_macro_f1", "macro_f1", "level_1_macro_f1"]))
+    assert list(told) == ["level 0 macro-F1 (%), level 1 macro-F1 (%)", "macro-F1 (%)"]
+    assert told["macro-F1 (%)"].endswith("Higher is better.")

@@ -63,7 +63,7 @@ def draw_panels(study: Study, outcomes: Sequence[Outcome]) -> list[Panel]:
         together = _by_axis(figure.y) if figure.lines == QUANTITY else [[name] for name in figure.y]
         drawn = [
             _panel(figure, outcomes, place, [QUANTITIES[name] for name in names])
-            for place, names in product(_combinations(outcomes, apart), together)
+            for names, place in product(together, _combinations(outcomes, apart))
         ]
         kept = [panel for panel in drawn if panel.series]
         panels += _on_one_scale(kept) if figure.lines == QUANTITY else kept

@@ -11,7 +11,7 @@ figures/       every figure as SVG and PNG
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def summarise(
         tested=bool(verdicts),
         within=[short(name) for name in study.table.within],
         panels=draw_panels(study, outcomes),
-        glossary=[(QUANTITIES[name].label, _sentence(name)) for name in shown],
+        glossary=_glossary(shown),
         failures=[(_title(one), one.error) for one in outcomes if one.error],
         facts=_facts(outcomes, records, origin),
         settings=_shared_settings(records),
@@ -136,6 +136,14 @@ def _warnings(outcomes: Sequence[Outcome]) -> list[str]:
         for line in (one.record or {}).get("result", {}).get("warnings", ())
     }
     return list(found)
+
+
+def _glossary(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Say what quantities are, those of which the same is said in one line."""
+    told: dict[str, list[str]] = {}
+    for name in names:
+        told.setdefault(_sentence(name), []).append(QUANTITIES[name].label)
+    return [(", ".join(labels), sentence) for sentence, labels in told.items()]
 
 
 def _sentence(name: str) -> str:
