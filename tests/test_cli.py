@@ -396,6 +396,30 @@ def test_a_study_is_run_shown_and_reported_again(command: Run, tmp_path: Path, v
     assert "go on with --resume" in refused(command(*words[:-2], "--out", "out"))
 
 
+def test_every_fold_is_tested_on_by_comparisons_and_studies(command: Run, tmp_path: Path, vectors: Path) -> None:
+    words = [vectors, "--losses", "bce,zlpr", "--folds", "2", "--set", "training.epochs=1"]
+    done = command("compare", *words, "--no-baseline", "--out", "compared")
+    assert done.returncode == 0, done
+    assert "test is fold 0 of 2, counted from 0, and val 12.5 % of the others" in done.stderr
+    assert "± " in done.stdout
+    shown = [line.split()[-2] for line in done.stdout.splitlines() if line.startswith(("bce", "zlpr"))]
+    assert shown == ["2", "2"]
+    kept = [json.loads(path.read_text()) for path in sorted((tmp_path / "compared/runs").glob("bce*/metrics.json"))]
+    assert [(run["fold"], run["examples"]["test"]) for run in kept] == [(0, 120), (1, 120)]
+    one, fold = (
+        command("train", vectors, "--out", "one", "--set", "folds=2", "--set", "fold=2"),
+        "counted from 0. Got 2.",
+    )
+    assert refused(one) == f"fold must be one of 2 folds, {fold}"
+    words[words.index("bce,zlpr")] = "bce"
+    done = command("study", "losses", *words, "--out", "studied")
+    assert done.returncode == 0, done
+    trials = [json.loads(path.read_text()) for path in (tmp_path / "studied/trials").glob("*.json")]
+    assert sorted((one["settings"]["seed"], one["result"]["fold"]) for one in trials) == [(0, 0), (1, 1)]
+    same = next(one["result"]["metrics"] for one in trials if one["result"]["fold"] == 1)
+    assert same == kept[1]["metrics"]
+
+
 def test_the_studies_are_printed_and_a_wrong_name_is_refused(command: Run) -> None:
     printed = command("studies").stdout
     for name in ("losses", "temperature-prr", "few-labels"):

@@ -14,6 +14,7 @@ from labelcontrast.terminal.options import (
     Data,
     Encoder,
     Epochs,
+    Folds,
     Force,
     ImageColumn,
     Input,
@@ -33,6 +34,7 @@ from labelcontrast.terminal.options import (
     chosen_loss,
     common,
     read_values,
+    runs_of_each,
 )
 from labelcontrast.terminal.searching import search
 
@@ -118,7 +120,10 @@ def compare(
     losses: Annotated[
         str, typer.Option(help="As in bce,zlpr,reg:alpha=1:temperature=0.2,zlpr+0.5*reg.")
     ] = "bce,zlpr,reg",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs a loss; the seeds count from 0.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs a loss, 3 by default; or of every fold, 1 by default.")
+    ] = None,
+    folds: Folds = None,
     baseline: Annotated[bool, typer.Option(help="Add a linear SVM on TF-IDF or on the vectors as they are.")] = True,
     encoder: Encoder = None,
     config: Config = None,
@@ -137,7 +142,7 @@ def compare(
     from labelcontrast.run.door import check_door
     from labelcontrast.studies.grid import parse_losses
 
-    given = {"data": data, **common(encoder, epochs, batch_size, learning_rate, precision)}
+    given = {"data": data, "folds": folds, **common(encoder, epochs, batch_size, learning_rate, precision)}
     settings = build_settings(config, given, assignments)
     entries = parse_losses(losses)
     for entry in entries:
@@ -146,7 +151,13 @@ def compare(
     from labelcontrast.terminal.training import print_comparison
 
     options = Options(
-        seeds=seeds, baseline=baseline, keep_weights=keep_weights, jobs=jobs, ray=ray, resume=resume, force=force
+        seeds=runs_of_each(seeds, folds) or 3,
+        baseline=baseline,
+        keep_weights=keep_weights,
+        jobs=jobs,
+        ray=ray,
+        resume=resume,
+        force=force,
     )
     print_comparison(settings, entries, out, options)
 
@@ -159,6 +170,7 @@ def study(
     out: Out,
     losses: Annotated[str | None, typer.Option(help="Other losses than the study's, as in compare.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each combination; by default the study's.")] = None,
+    folds: Folds = None,
     jobs: Jobs = 1,
     ray: Ray = None,
     store: Shared = None,
@@ -171,8 +183,9 @@ def study(
     from labelcontrast.studies.declared.plan import plan_study
     from labelcontrast.studies.declared.study import find_study
 
-    chosen = find_study(name).narrowed(losses=losses, seeds=seeds, assignments=assignments or [])
-    settings = read_values(config, [one for one in assignments or [] if not chosen.varies(one)])
+    each = runs_of_each(seeds, folds)
+    chosen = find_study(name).narrowed(losses=losses, seeds=each, assignments=assignments or [])
+    settings = read_values(config, [one for one in assignments or [] if not chosen.varies(one)], {"folds": folds})
     plan_study(chosen, data, settings)
     from labelcontrast.studies.declared.running import Options
     from labelcontrast.terminal.training import print_study

@@ -98,6 +98,8 @@ def run_experiment(
     result = {"metrics": judged["metrics"], "reliability": judged["reliability"]}
     result |= {"best_epoch": learned.kept.epoch, "validation_score": learned.kept.score}
     result |= {"representation": describe_embeddings(settings, target, features)}
+    if settings.folds is not None:
+        result["fold"] = settings.tested_fold
     if "hierarchy" in judged:
         result |= {"hierarchy": judged["hierarchy"] | judge_unseen(settings, target, features)}
     clock.lap("representation")

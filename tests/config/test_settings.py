@@ -43,3 +43,10 @@ def test_the_learning_rate_suits_the_encoder() -> None:
     assert RunSettings.build({"data": "a"}).learning_rate == 1e-3
     assert RunSettings.build({"data": "a", "encoder": {"name": "roberta-base"}}).learning_rate == 5e-5
     assert RunSettings.build({"data": "a", "training": {"learning_rate": 0.1}}).learning_rate == 0.1
+
+
+def test_every_seed_tests_on_a_fold_of_its_own_unless_one_is_named() -> None:
+    runs = [RunSettings(data="a", folds=3, seed=seed) for seed in range(5)]
+    assert [run.tested_fold for run in runs] == [0, 1, 2, 0, 1]
+    assert RunSettings(data="a", folds=3, seed=2, fold=1).tested_fold == 1
+    assert RunSettings(data="a", seed=2).tested_fold == 0

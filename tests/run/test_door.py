@@ -39,6 +39,21 @@ def test_what_is_read_off_other_data_is_not_judged_by_a_hierarchy() -> None:
         check_door(RunSettings.build({**values, "hierarchy": {"consistency": "max"}}))
 
 
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ({"folds": 3, "fold": 3}, "fold must be one of 3 folds, counted from 0. Got 3."),
+        ({"fold": 0}, "fold must be one of no folds, counted from 0. Got 0."),
+        ({"folds": 3, "protocol": "paper"}, "folds divide all examples anew; the protocol paper has parts of its own."),
+    ],
+)
+def test_a_fold_that_is_none_is_refused(values: dict, refusal: str) -> None:
+    assert check_door(RunSettings.build({"data": "a", "folds": 3, "fold": 2})) == "contrastive"
+    with pytest.raises(ConfigError) as refused:
+        check_door(RunSettings.build({"data": "a", **values}))
+    assert str(refused.value) == refusal
+
+
 def test_one_example_at_a_time_is_enough_for_a_logit_loss_only() -> None:
     values = {"data": "a", "training": {"batch_size": 1}}
     assert check_door(RunSettings.build({**values, "loss": {"name": "zlpr"}})) == "logit"

@@ -13,6 +13,8 @@ from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.evaluation.metrics.catalogue import METRICS
+from labelcontrast.evaluation.metrics.measures import compute_metrics
+from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.resampling import RESAMPLED
 from labelcontrast.reports.hierarchical.tables import compared_table
 from labelcontrast.reports.tables import as_text
@@ -84,6 +86,41 @@ def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) 
     page = tmp_path / "out" / "report.html"
     write_report(tmp_path / "out")
     assert "not significantly worse" in page.read_text()
+
+
+def test_every_fold_is_tested_on_by_every_loss_and_by_the_baseline(settings: RunSettings, tmp_path: Path) -> None:
+    heard: list[str] = []
+    settings = settings.model_copy(update={"folds": 3, "seed": 5})
+    listeners = Listeners(say=heard.append)
+    table = run_comparison(settings, [Loss(name="bce")], tmp_path, Options(seeds=3), listeners=listeners)
+    assert any(sentence.startswith("test is fold 0 of 3") for sentence in heard)
+    assert "[3/3] bce, seed 2, fold 2" in heard
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [run["fold"] for run in results["rows"]["bce"]] == [0, 1, 2]
+    assert [row[-2].text for row in table.rows] == ["3", "3"]
+    kept = [f"baseline{fold}.safetensors" for fold in ("", "-fold1", "-fold2")]
+    for fold, name in enumerate(kept):
+        one, other = Outputs.load(tmp_path / name), Outputs.load(tmp_path / f"runs/bce-seed{fold}/test.safetensors")
+        np.testing.assert_array_equal(one.labels, other.labels)
+        measured = results["baseline"]["folds"][fold]["test"]["micro_f1"]
+        assert measured == pytest.approx(compute_metrics(one.labels, one.scores, one.predictions)["micro_f1"])
+    assert sum(len(Outputs.load(tmp_path / name).labels) for name in kept) == 240
+    micro = [fit["test"]["micro_f1"] for fit in results["baseline"]["folds"]]
+    assert table.rows[0][1].text == f"{100 * np.mean(micro):.2f} ± {100 * np.std(micro, ddof=1):.2f}"
+    assert "p_examples" in results["significance"]["linear SVM"]["micro_f1"] or table.rows[0][1].best
+    assert "seed 2, fold 2" in (tmp_path / "report.html").read_text()
+
+
+def test_the_one_fold_that_is_named_is_that_of_the_baseline_too(settings: RunSettings, tmp_path: Path) -> None:
+    settings = settings.model_copy(update={"folds": 3, "fold": 2})
+    run_comparison(settings, [Loss(name="bce")], tmp_path, Options(seeds=2))
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [run["fold"] for run in results["rows"]["bce"]] == [2, 2]
+    labels = [
+        Outputs.load(tmp_path / name).labels for name in ("baseline.safetensors", "runs/bce-seed1/test.safetensors")
+    ]
+    np.testing.assert_array_equal(*labels)
+    assert "metrics" in results["baseline"]
 
 
 def test_what_is_measured_over_a_hierarchy_is_a_table_too(living: Path, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.outputs import Outputs
-from labelcontrast.evaluation.resampling import RESAMPLED, resampled_metrics
+from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
 from labelcontrast.studies import significance
 from labelcontrast.studies.significance import Measured, find_best
-from labelcontrast.studies.statistics import permute_seeds
+from labelcontrast.studies.statistics import compare, permute_examples, permute_seeds
 
 
 @pytest.fixture
@@ -72,6 +72,46 @@ def test_the_sums_of_all_examples_give_the_metric(tmp_path: Path) -> None:
     for metric, parts in significance._SUMS.items():
         sums = np.hstack(parts(Outputs.load(runs[0].outputs))).sum(axis=0)
         assert significance._mean_ratio(sums) == pytest.approx(runs[0].metrics[metric], abs=1e-12)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: Path) -> None:
+    generator, losses = np.random.default_rng(4), {"a": {}, "b": {}}
+    for fold in range(3):
+        (tmp_path / str(fold)).mkdir()
+        made = make_runs(tmp_path / str(fold), generator, {"a": 2.0, "b": 2.6}, seeds=2)
+        for name, runs in made.items():
+            losses[name] |= {3 * seed + fold: replace(run, fold=fold) for seed, run in runs.items()}
+    found = find_best(losses, ["micro_f1"])["b"]["micro_f1"]
+
+    def outputs(name: str, seed: int) -> Outputs:
+        return Outputs.load(losses[name][seed].outputs)
+
+    differences, drawn = np.zeros(6), np.zeros((6, 60))
+    for seed in range(6):
+        fold = seed % 3
+        draws = draw_resamples(120, resamples=60, generator=np.random.default_rng(fold))
+        for name, sign in (("b", 1), ("a", -1)):
+            one = outputs(name, seed)
+            differences[seed] += sign * losses[name][seed].metrics["micro_f1"]
+            drawn[seed] += sign * resampled_metrics(one.labels, one.scores, one.predictions, draws)["micro_f1"]
+    variance = differences.var(ddof=1) / 6 + drawn.mean(0).var(ddof=1)
+    low, high = found["interval"]
+    assert (low + high) / 2 == pytest.approx(differences.mean())
+    assert found["p"] == compare(differences, 0 * differences, drawn, 0 * drawn).p
+    assert (high - low) / 2 == pytest.approx(np.sqrt(variance) * 2.1, rel=0.08)
+    ours, theirs = (
+        np.stack(
+            [
+                np.concatenate([np.hstack(significance._over_labels(outputs(name, 3 * seed + k))) for k in range(3)])
+                for seed in range(2)
+            ]
+        )
+        for name in ("b", "a")
+    )
+    assert ours.shape == (2, 360, 2)
+    p = permute_examples(ours, theirs, significance._mean_ratio, generator=np.random.default_rng(0))
+    assert found["p_examples"] == p
 
 
 @pytest.mark.usefixtures("few_resamples")

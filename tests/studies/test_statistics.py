@@ -54,6 +54,30 @@ def test_both_sources_together_are_wrong_as_seldom_as_they_say(by_seed: float, b
     assert 0.005 < rate(compared, by_seed=by_seed, by_example=by_example) <= HIGHEST
 
 
+def cross_validated(generator: np.random.Generator, folds: int, gain: float = 0.0) -> float:
+    """The p-value of the accuracies of two nearest-mean rules, each of which sees features of its own."""
+    truth = generator.integers(0, 2, EXAMPLES)
+    features = generator.normal(size=(2, EXAMPLES, 4)) + 0.4 * truth[:, None]
+    features[0] += gain * truth[:, None]
+    values, resampled = np.empty((2, folds)), np.empty((2, folds, 100))
+    for fold in range(folds):
+        tested = np.arange(EXAMPLES) % folds == fold
+        size = tested.sum()
+        draws = generator.multinomial(size, np.full(size, 1 / size), size=100) / size
+        for which, rows in enumerate(features):
+            zero, one = (rows[~tested & (truth == side)].mean(0) for side in (0, 1))
+            right = ((rows[tested] - (zero + one) / 2) @ (one - zero) > 0) == truth[tested]
+            values[which, fold], resampled[which, fold] = right.mean(), draws @ right
+    return compare(*values, *resampled).p
+
+
+@pytest.mark.parametrize("folds", [3, 5, 10])
+def test_folds_are_wrong_no_more_often_than_they_say_though_they_share_what_they_train_on(folds: int) -> None:
+    generator = np.random.default_rng(7)
+    assert np.mean([cross_validated(generator, folds) < 0.05 for _ in range(TRIALS)]) <= HIGHEST
+    assert np.mean([cross_validated(generator, folds, gain=0.8) < 0.05 for _ in range(50)]) > 0.8
+
+
 def test_examples_alone_are_right_about_these_seeds_only() -> None:
     assert 0.02 < rate(over_examples, by_seed=0.0, by_example=1.0) <= HIGHEST
     assert rate(over_examples, by_seed=0.1, by_example=0.5) > 0.2

@@ -43,6 +43,10 @@ class RunSettings(Settings):
     """Share of the validation examples to choose by, drawn in the same way."""
     label_fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the labels to keep, drawn by the split's seed, nested; an example left without a label stays."""
+    folds: int | None = Field(default=None, ge=2)
+    """Put all parts together and divide them anew into so many folds, by ``split_seed``; one is tested on."""
+    fold: int | None = Field(default=None, ge=0)
+    """Which fold is tested on, from 0; by default seed 0 tests on the first, seed 1 on the second, and so on."""
     transfer_to: str | None = None
     """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
     columns: Columns = Columns()
@@ -59,6 +63,11 @@ class RunSettings(Settings):
         embedded = self.encoder.frozen or self.encoder.name in EMBEDDED_ENCODERS
         default = 1e-3 if embedded else 5e-5
         return self.training.learning_rate or default
+
+    @property
+    def tested_fold(self) -> int:
+        """The fold that is tested on, resolved; 0 where there are none."""
+        return self.seed % (self.folds or 1) if self.fold is None else self.fold
 
     @classmethod
     def build(cls, values: dict[str, Any]) -> Self:

@@ -20,11 +20,13 @@ def check_door(settings: RunSettings) -> Kind:
     Raises:
         ConfigError: there is no such loss or parameter, a loss is of a kind that has no business in its place, a
             contrastive loss would see one example at a time, or a logit loss several views of one; a hierarchy is
-            needed that is to be left alone, or for data that it is not of; or a frozen encoder is to learn.
+            needed that is to be left alone, or for data that it is not of; a fold is none of the folds; or a frozen
+            encoder is to learn.
         MissingExtraError: a logger, the projection of the map or the augmentation is asked for that is not installed.
     """
     if settings.encoder.frozen:
         _check_frozen(settings)
+    _check_folds(settings)
     _check_extras(settings)
     loss, size, views = settings.loss, settings.training.batch_size, settings.training.views
     kinds = [_check_one(one) for one in (loss, loss.joint) if one]
@@ -59,6 +61,14 @@ def _check_frozen(settings: RunSettings) -> None:
         raise ConfigError(
             f"training.augment must be none under encoder.frozen, which sees a picture once. Got {augment}."
         )
+
+
+def _check_folds(settings: RunSettings) -> None:
+    """Refuse a fold that is not there, and folds of data that a protocol divides."""
+    if settings.fold is not None and settings.fold >= (settings.folds or 0):
+        raise ConfigError(f"fold must be one of {settings.folds or 'no'} folds, counted from 0. Got {settings.fold}.")
+    if settings.folds is not None and settings.protocol != "official":
+        raise ConfigError(f"folds divide all examples anew; the protocol {settings.protocol} has parts of its own.")
 
 
 def _check_one(loss: NamedLoss) -> Kind:

@@ -164,6 +164,8 @@ def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits
         train_fraction=settings.train_fraction,
         val_fraction=settings.val_fraction,
         label_fraction=settings.label_fraction,
+        folds=settings.folds,
+        fold=settings.tested_fold,
         **settings.columns.model_dump(),
     )
 

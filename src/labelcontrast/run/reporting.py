@@ -125,9 +125,18 @@ def compared_losses(folder: Path) -> list[ComparedLoss]:
     """Gather the rows of a comparison: the baseline, where there is one, then a row a loss."""
     results = read_json(folder / RESULTS)
     baseline, tested = results["baseline"], results.get("significance", {})
-    rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric([baseline["metrics"]["test"]]))] if baseline else []
+    rows = []
+    if baseline:
+        measured = [fit["test"] for fit in baseline_runs(baseline)]
+        rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric(measured))]
     rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
     return [replace(row, as_good=_as_good(tested.get(row.name, {}))) for row in rows]
+
+
+def baseline_runs(baseline: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """List the metrics of a baseline by part, for the one split or for every fold."""
+    runs: list[Mapping[str, Any]] = baseline["folds"] if "folds" in baseline else [baseline["metrics"]]
+    return runs
 
 
 def over_hierarchy(folder: Path) -> list[Metric]:
@@ -158,9 +167,14 @@ def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -
         seconds=[sum(run["seconds"].values()) for run in finished],
         per_label=_mean_per_label([read_json(place / PER_LABEL) for place in places]),
         curves=read_curves(places[0]) if places else {},
-        runs=[(f"seed {run['seed']}", f"{run['folder']}/{REPORT}") for run in finished],
+        runs=[(_named(run), f"{run['folder']}/{REPORT}") for run in finished],
         failures=[f"seed {run['seed']}: {run['error']}" for run in runs if "error" in run],
     )
+
+
+def _named(run: Mapping[str, Any]) -> str:
+    """Name a run of a loss."""
+    return f"seed {run['seed']}, fold {run['fold']}" if "fold" in run else f"seed {run['seed']}"
 
 
 def _test_metrics(run: Mapping[str, Any]) -> dict[str, float | None]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from labelcontrast.run.folder import OUTPUTS, is_finished
 from labelcontrast.run.learning import Listeners
 from labelcontrast.run.material import introduce, read_data
 from labelcontrast.run.provenance import describe_origin
-from labelcontrast.run.reporting import RESULTS, compared_losses, write_report
+from labelcontrast.run.reporting import RESULTS, baseline_runs, compared_losses, write_report
 from labelcontrast.studies.baseline import fit_baseline
 from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
 from labelcontrast.studies.engine.options import RunOptions
@@ -93,12 +94,12 @@ def run_comparison(
         RunError: when the folder holds something and neither switch allows it.
         ConfigError: when the comparison to be resumed had other settings, or was made of something else.
     """
-    data = read_data(settings)
+    data = read_data(settings := settings.model_copy(update={"seed": 0}))
     prints = take_prints(settings)
     claim_comparison(folder, settings, prints, resume=options.resume, force=options.force)
     for sentence in introduce(data):
         listeners.say(sentence)
-    baseline = _baseline(data.splits, folder / BASELINE) if options.baseline else None
+    baseline = _baseline(settings, data.splits, folder) if options.baseline else None
     trials = plan_comparison(settings, losses, options.seeds, folder, prints)
     store = Store(folder / TRIALS)
     write = partial(_write, folder, settings, trials, baseline)
@@ -129,7 +130,7 @@ def plan_comparison(
     return [
         Trial(
             identify(one, data=prints["data"], encoder=prints["encoder"]),
-            f"{one.loss.title}, seed {one.seed}",
+            f"{one.loss.title}, seed {one.seed}" + (f", fold {one.tested_fold}" if one.folds else ""),
             one,
             folder / RUNS / f"{re.sub('[ =+*]', '-', one.loss.title)}-seed{one.seed}",
         )
@@ -189,12 +190,24 @@ def _teller(trials: Sequence[Trial], store: Store, say: Callable[[str], None], w
     return tell
 
 
-def _baseline(splits: Splits, path: Path) -> dict[str, Any] | None:
-    """Fit the baseline, or read what it came to."""
+def _baseline(settings: RunSettings, first: Splits, folder: Path) -> dict[str, Any] | None:
+    """Fit the baseline, on every fold that the runs are tested on, or read what it came to."""
+    path = folder / BASELINE
     if not path.exists():
-        write_json(path, fit_baseline(splits, keep=path.with_suffix(".safetensors")))
+        others = range(1, settings.folds) if settings.folds and settings.fold is None else range(0)
+        splits = chain([first], (read_data(settings.model_copy(update={"seed": fold})).splits for fold in others))
+        fitted = [fit_baseline(one, keep=_baseline_outputs(folder, fold)) for fold, one in enumerate(splits)]
+        found = fitted[0]
+        if found and others:
+            found = {"name": found["name"], "folds": [one["metrics"] for one in fitted if one]}
+        write_json(path, found)
     result: dict[str, Any] | None = read_json(path)
     return result
+
+
+def _baseline_outputs(folder: Path, fold: int) -> Path:
+    """Where it is kept what the baseline says of the test examples."""
+    return folder / BASELINE.replace(".json", f"-fold{fold}.safetensors" if fold else ".safetensors")
 
 
 def _write(folder: Path, settings: RunSettings, trials: Sequence[Trial], baseline: dict[str, Any] | None) -> Table:
@@ -227,14 +240,20 @@ def _result(record: Record) -> dict[str, Any]:
 
 
 def _finished(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs:
-    """Gather the runs that can be compared; the baseline draws nothing, so it is the same under every seed."""
-    found = {}
+    """Gather the runs that can be compared; the baseline draws nothing, so is the same for all runs of a fold."""
+    found: dict[str, dict[int, Measured]] = {}
     for name, runs in rows.items():
         done = [run for run in runs if "metrics" in run]
-        found[name] = {run["seed"]: Measured(run["metrics"]["test"], folder / run["folder"] / OUTPUTS) for run in done}
+        found[name] = {
+            run["seed"]: Measured(run["metrics"]["test"], folder / run["folder"] / OUTPUTS, run.get("fold", 0))
+            for run in done
+        }
     if baseline:
-        seeds = {seed for runs in found.values() for seed in runs}
-        measured = Measured(baseline["metrics"]["test"], (folder / BASELINE).with_suffix(".safetensors"))
-        found[baseline["name"]] = dict.fromkeys(seeds, measured)
+        fits = baseline_runs(baseline)
+        tested = {seed: run.fold for runs in found.values() for seed, run in runs.items()}
+        found[baseline["name"]] = {
+            seed: Measured(fits[fold % len(fits)]["test"], _baseline_outputs(folder, fold % len(fits)), fold)
+            for seed, fold in tested.items()
+        }
     kept = {name: {seed: run for seed, run in runs.items() if run.outputs.exists()} for name, runs in found.items()}
     return {name: runs for name, runs in kept.items() if runs}

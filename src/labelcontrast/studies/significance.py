@@ -31,6 +31,8 @@ class Measured:
     metrics: Mapping[str, Any]
     """Numbers by name; None where a metric could not be measured."""
     outputs: Path
+    fold: int = 0
+    """Which of the folds of a cross-validation the test examples are; runs of one fold have the same."""
 
 
 Runs = Mapping[str, Mapping[int, Measured]]
@@ -43,8 +45,8 @@ def find_best(
     """Compare every loss with the best one, metric by metric.
 
     Args:
-        losses: The finished runs, all on the same test examples. A loss without a seed in common with another is not
-            compared with it.
+        losses: The finished runs, those of a seed on the same test examples. A loss without a seed in common with
+            another is not compared with it.
         metrics: Those that are tested, of ``RESAMPLED``.
         permute: Whether to permute as well, which is slower and of which no verdict is made.
 
@@ -80,7 +82,8 @@ def _compare(losses: Runs, one: str, other: str, metric: str) -> Difference:
     runs = [_common(losses, one, other), _common(losses, other, one)]
     values = [np.array([run.metrics[metric] for run in each]) for each in runs]
     resampled = [
-        np.stack([_resampled(run.outputs, run.outputs.stat().st_mtime_ns)[metric] for run in each]) for each in runs
+        np.stack([_resampled(run.outputs, run.outputs.stat().st_mtime_ns, run.fold)[metric] for run in each])
+        for each in runs
     ]
     return compare(*values, *resampled)
 
@@ -90,11 +93,17 @@ def _permuted(losses: Runs, one: str, other: str, metric: str) -> dict[str, floa
     runs = [_common(losses, one, other), _common(losses, other, one)]
     found = {"p_seeds": permute_seeds(*(np.array([run.metrics[metric] for run in each]) for each in runs))}
     if metric in _SUMS:
-        ours, theirs = (
-            np.stack([np.hstack(_SUMS[metric](Outputs.load(run.outputs))) for run in each]) for each in runs
-        )
+        ours, theirs = (_by_example(each, metric) for each in runs)
         found["p_examples"] = permute_examples(ours, theirs, _mean_ratio, generator=np.random.default_rng(0))
     return found
+
+
+def _by_example(runs: Sequence[Measured], metric: str) -> np.ndarray:
+    """What every example adds to a metric, the examples of all folds together; in as many runs as every fold has."""
+    folds: dict[int, list[np.ndarray]] = {}
+    for run in runs:
+        folds.setdefault(run.fold, []).append(np.hstack(_SUMS[metric](Outputs.load(run.outputs))))
+    return np.stack([np.concatenate(each) for each in zip(*folds.values(), strict=False)])
 
 
 def _common(losses: Runs, one: str, other: str) -> list[Measured]:
@@ -103,10 +112,10 @@ def _common(losses: Runs, one: str, other: str) -> list[Measured]:
 
 
 @lru_cache(maxsize=512)
-def _resampled(path: Path, _written: int) -> dict[str, np.ndarray]:
-    """Measure a run on resamples, the same for all runs; anew only where the file has been written anew."""
+def _resampled(path: Path, _written: int, fold: int) -> dict[str, np.ndarray]:
+    """Measure a run on resamples, the same for all runs of a fold; anew only where the file has been written anew."""
     outputs = Outputs.load(path)
-    counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(0))
+    counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(fold))
     return resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts)
 
 

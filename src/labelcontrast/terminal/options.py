@@ -31,6 +31,9 @@ TextColumn = Annotated[str | None, typer.Option(help="The column of the texts, w
 ImageColumn = Annotated[str | None, typer.Option(help="The column of the pictures' paths.")]
 LabelColumn = Annotated[str | None, typer.Option(help="The column of the labels.")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")]
+Folds = Annotated[
+    int | None, typer.Option(min=2, help="Cross-validate: all parts together, divided anew; every fold is tested on.")
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")]
 
 
@@ -71,6 +74,11 @@ def chosen_loss(entry: str | None) -> dict[str, Any] | None:
     from labelcontrast.studies.grid import parse_loss
 
     return parse_loss(entry).model_dump(exclude_none=True) if entry else None
+
+
+def runs_of_each(seeds: int | None, folds: int | None) -> int | None:
+    """Count the runs of a loss that are asked for: its seeds; or with folds so many of every fold, by default one."""
+    return folds * (seeds or 1) if folds else seeds
 
 
 def build_settings(config: Path | None, given: dict[str, Any], assignments: list[str] | None = None) -> "RunSettings":

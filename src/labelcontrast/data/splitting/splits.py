@@ -15,6 +15,7 @@ from labelcontrast.data.published.protocols import divide
 from labelcontrast.data.readers.assembly import PART_NAMES
 from labelcontrast.data.readers.registry import data_files, format_of, read_as, read_parts
 from labelcontrast.data.readers.rows import ColumnNames, listed
+from labelcontrast.data.splitting.folds import cross_validate, pool
 from labelcontrast.data.splitting.stratification import checked_fractions, iterative_stratification
 from labelcontrast.data.splitting.subsets import keep_labels, low_data_subset
 from labelcontrast.errors import DataError
@@ -57,6 +58,8 @@ def load_splits(
     train_fraction: float = 1.0,
     val_fraction: float = 1.0,
     label_fraction: float = 1.0,
+    folds: int | None = None,
+    fold: int = 0,
     text: str | None = None,
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
@@ -76,6 +79,9 @@ def load_splits(
         val_fraction: the same of the validation examples.
         label_fraction: the share of the labels to keep, drawn at random and nested. The parts are those of all labels,
             and an example that is left without a label stays, so that nothing varies but the labels.
+        folds: put all parts together and divide them anew into so many folds, by the seed. One is tested on; of the
+            others validation has the share that it has of train and validation in ``fractions``.
+        fold: which is tested on, from 0.
         text: the column of the texts; columns that are not named are found by looking.
         image: the column of the pictures' paths.
         labels: the column of label sets, or the columns of 0 and 1.
@@ -108,7 +114,12 @@ def load_splits(
     vocabulary = _vocabulary(found)
     for examples in found.values():
         vocabulary.encode(examples.label_sets or [], where=examples.where_labels)
-    parts, drawn = _complete(found, vocabulary, dict(zip(PARTS, fractions, strict=True)), seed)
+    if folds is None:
+        parts, drawn = _complete(found, vocabulary, dict(zip(PARTS, fractions, strict=True)), seed)
+    else:
+        whole, val = pool(list(found.values()), vocabulary, str(path)), fractions[1] / (fractions[0] + fractions[1])
+        parts, drawn = cross_validate(whole, vocabulary, folds=folds, fold=fold, val=val, seed=seed)
+        source = ""
     shares: dict[Part, float] = {"train": train_fraction, "val": val_fraction}
     parts |= {part: _fewer(parts[part], vocabulary, share, seed) for part, share in shares.items()}
     kept = [f"{100 * share:.3g} % of {part} kept, with seed {seed}" for part, share in shares.items() if share < 1]

@@ -70,8 +70,9 @@ def title(row: Place) -> str:
 
 def _runs(finished: Sequence[Outcome], where: Place) -> dict[int, Measured]:
     """Gather the finished trials of a place by seed."""
+    here = [(one, (one.record or {})["result"]) for one in finished if one.at(where)]
     return {
-        int(one.place[SEED]): Measured((one.record or {})["result"]["metrics"]["test"], one.outputs)
-        for one in finished
-        if one.at(where) and one.outputs
+        int(one.place[SEED]): Measured(result["metrics"]["test"], one.outputs, result.get("fold", 0))
+        for one, result in here
+        if one.outputs
     }

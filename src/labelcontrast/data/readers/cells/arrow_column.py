@@ -27,12 +27,12 @@ class ArrowColumn(Sequence[Any]):
 
     def __init__(self, column: pa.ChunkedArray, rows: NDArray[np.int64] | None = None) -> None:
         self.holds_bytes = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
-        self._column = column
-        self._rows = rows
+        self.column = column
+        self.rows = rows
         self._ends = np.cumsum([len(chunk) for chunk in column.chunks])
 
     def __len__(self) -> int:
-        return len(self._column) if self._rows is None else len(self._rows)
+        return len(self.column) if self.rows is None else len(self.rows)
 
     @overload
     def __getitem__(self, index: int) -> object: ...
@@ -55,24 +55,40 @@ class ArrowColumn(Sequence[Any]):
     def take(self, indices: Sequence[int] | NDArray[np.integer]) -> list[object]:
         """Read the cells at these positions."""
         wanted = np.asarray(indices, dtype=np.int64)
-        rows = wanted if self._rows is None else self._rows[wanted]
+        rows = wanted if self.rows is None else self.rows[wanted]
         owners = np.searchsorted(self._ends, rows, side="right")
         # Arrow's own ``take`` puts all chunks together first, which costs milliseconds a batch where there are many.
-        chunks, starts = self._column.chunks, np.concatenate([[0], self._ends])
+        chunks, starts = self.column.chunks, np.concatenate([[0], self._ends])
         places = zip(owners.tolist(), (rows - starts[owners]).tolist(), strict=True)
         return [chunks[owner][place].as_py() for owner, place in places]
 
     def select(self, indices: Sequence[int] | NDArray[np.integer]) -> "ArrowColumn":
         """Keep the cells at these positions, still unread."""
         wanted = np.asarray(indices, dtype=np.int64)
-        return ArrowColumn(self._column, wanted if self._rows is None else self._rows[wanted])
+        return ArrowColumn(self.column, wanted if self.rows is None else self.rows[wanted])
+
+    @classmethod
+    def joined(cls, columns: Sequence["ArrowColumn"]) -> "ArrowColumn":
+        """Put columns of texts, or columns of bytes, together, one after the other, still unread.
+
+        Example:
+            >>> column = ArrowColumn(pa.chunked_array([["a", "b"], ["c"]]))
+            >>> list(ArrowColumn.joined([column.select([2]), column]))
+            ['c', 'a', 'b', 'c']
+        """
+        type_ = pa.large_binary() if columns[0].holds_bytes else pa.large_string()
+        chunks = chain.from_iterable(one.column.cast(type_).chunks for one in columns)
+        starts = np.cumsum([0, *(len(one.column) for one in columns[:-1])])
+        rows = [np.arange(len(one)) if one.rows is None else one.rows for one in columns]
+        whole = pa.chunked_array(list(chunks), type_)
+        return cls(whole, np.concatenate([start + own for start, own in zip(starts, rows, strict=True)]))
 
     def _between(self, part: slice) -> list[object]:
         """Read the cells of a slice."""
         start, end, step = part.indices(len(self))
-        if self._rows is not None or step != 1:
+        if self.rows is not None or step != 1:
             return self.take(np.arange(start, end, step))
-        cells: list[object] = self._column.slice(start, max(end - start, 0)).to_pylist()
+        cells: list[object] = self.column.slice(start, max(end - start, 0)).to_pylist()
         return cells
 
 
