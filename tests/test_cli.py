@@ -331,7 +331,10 @@ def test_the_catalogue_is_printed(command: Run) -> None:
 def test_ranks_need_comparisons(command: Run) -> None:
     done = command("rank", "nowhere", "elsewhere")
     assert done.returncode == 1
-    assert done.stderr == "labelcontrast: nowhere is not a comparison: it has no results.json.\n"
+    assert (
+        done.stderr
+        == "labelcontrast: nowhere is no comparison and no study: it has neither results.json nor results.csv.\n"
+    )
 
 
 def test_a_joint_loss_is_read_and_what_is_none_is_refused(command: Run, vectors: Path, tmp_path: Path) -> None:

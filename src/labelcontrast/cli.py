@@ -250,11 +250,11 @@ def report(
 
 @app.command()
 def rank(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Comparisons of the same losses.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Comparisons or studies of the same losses.")],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("ranks.html"),
 ) -> None:
-    """Rank the losses over several comparisons, and draw which of them differ by more than chance."""
+    """Rank the losses over several data sets, and draw which of them differ by more than chance."""
     from labelcontrast.terminal.training import print_ranks
 
     print_ranks(folders, out)

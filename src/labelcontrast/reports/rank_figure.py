@@ -31,15 +31,14 @@ def rank_figure(metric: RankedMetric) -> str:
         axes.set_axis_off()
         _draw_scale(axes, low, high)
         axes.plot([low, low + critical_difference], [1.0, 1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
-        axes.text(low + critical_difference + 0.15, 1.0, f"critical difference {critical_difference:.2f}", va="center")
+        said = f"critical difference {critical_difference:.2f}"
+        axes.text(low + critical_difference + 0.025 * (high - low), 1.0, said, va="center")
         for row, group in enumerate(alike):
             ends = ranks[group[0]] - 0.04, ranks[group[-1]] + 0.04
-            axes.plot(ends, [-0.35 - 0.28 * row] * 2, color=INK, linewidth=4, solid_capstyle="round")
+            axes.plot(ends, [-0.35 - 0.28 * row] * 2, color=INK, linewidth=4, solid_capstyle="round", zorder=3)
         _draw_losses(axes, ranks, edges=(low, high), first=-_TOP - 0.28 * len(alike))
-        said = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
-        return as_svg(
-            figure, alternative=f"Mean rank, 1 is best: {said}. Critical difference {critical_difference:.2f}."
-        )
+        ranked = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
+        return as_svg(figure, alternative=f"Mean rank, 1 is best: {ranked}. {said.capitalize()}.")
 
 
 def _draw_scale(axes: Axes, low: int, high: int) -> None:
