@@ -22,7 +22,7 @@ from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.reports.projection import project
 from labelcontrast.run.folder import TrainedModel
 from labelcontrast.run.hierarchical.decoder import Decoder
-from labelcontrast.run.hierarchical.measuring import measure_hierarchy, measure_unseen, per_node_table
+from labelcontrast.run.hierarchical.measuring import StreamedHierarchy, measure_unseen
 from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.run.learning import Learned
 from labelcontrast.run.material import Material
@@ -76,14 +76,14 @@ def judge(
 
 def _judge_hierarchy(material: Material, predictions: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Measure validation and test over the hierarchy, and every node on the test, where there is one."""
-    tree, labels = material.data.tree, material.label_sets
+    tree, labels = material.data.tree, material.labels
     if tree is None:
         return {}
-    measured = {name: measure_hierarchy(tree, labels[name], predictions[name]) for name in ("val", "test")}
-    return {
-        "hierarchy": {"source": material.data.source, **measured},
-        "per_node": per_node_table(tree, labels["test"], predictions["test"]),
-    }
+    counted = {name: StreamedHierarchy(tree) for name in ("val", "test")}
+    for name, one in counted.items():
+        one.update(labels[name], predictions[name])
+    measured = {name: one.measures() for name, one in counted.items()}
+    return {"hierarchy": {"source": material.data.source, **measured}, "per_node": counted["test"].per_node()}
 
 
 def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def judge_unseen(settings: RunSettings, material: Material, features: Mapping[st
     data = material.data
     if data.tree is None or data.unseen is None:
         return {}
-    return measure_unseen(data.tree, material.label_sets["test"], data.unseen, features, seed=settings.seed)
+    return measure_unseen(data.tree, material.labels["test"], data.unseen, features, seed=settings.seed)
 
 
 def draw_map(settings: RunSettings, material: Material, features: np.ndarray) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
 from labelcontrast.data.batches import dense_truth, encode_labels, prepare
@@ -15,7 +14,7 @@ from labelcontrast.evaluation.metrics.counting import TrainingLabels
 from labelcontrast.evaluation.metrics.streaming import StreamedMetrics
 from labelcontrast.evaluation.probes.averaged_heads import Classifier
 from labelcontrast.run.folder import TrainedModel
-from labelcontrast.run.hierarchical.measuring import measure_hierarchy
+from labelcontrast.run.hierarchical.measuring import StreamedHierarchy
 from labelcontrast.training.features import compute_features
 
 CHUNK = 4096
@@ -99,19 +98,15 @@ def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels |
     model.vocabulary.encode(examples.label_sets, where=examples.where_labels)
     number = len(model.vocabulary)
     streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
-    decided = []
+    over = None if model.decoder is None else StreamedHierarchy(model.decoder.tree)
     for part in chunks(examples):
         scores = compute_scores(model, part)
         predictions = model.decide(scores)
-        labels, targets = encode_labels(part, model.vocabulary)
-        truth = dense_truth(labels, targets)
+        truth = dense_truth(*encode_labels(part, model.vocabulary))
         streamed.update(truth if model.decoder is None else model.decoder.truth(truth), scores, predictions)
-        if model.decoder is not None:
-            decided.append((labels, csr_array(predictions)))
-    if model.decoder is None:
-        return {**streamed.measures()}
-    labels, predictions = (vstack(parts).toarray() for parts in zip(*decided, strict=True))
-    return {**streamed.measures(), "hierarchy": measure_hierarchy(model.decoder.tree, labels, predictions)}
+        if over is not None:
+            over.update(truth, predictions)
+    return {**streamed.measures(), **({} if over is None else {"hierarchy": over.measures()})}
 
 
 def chunks(examples: Examples) -> Iterator[Examples]:

@@ -6,10 +6,9 @@ from graphs import Graph, distance, graphs, label_matrices, sets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
-from sklearn.metrics import f1_score
 
 from labelcontrast.errors import LabelShapeError
-from labelcontrast.evaluation.hierarchical.metrics import hierarchical_metrics, level_metrics, violations
+from labelcontrast.evaluation.hierarchical.metrics import HierarchicalMetrics, hierarchical_metrics, violations
 from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS
 
 quick = settings(deadline=None, max_examples=30)
@@ -17,9 +16,9 @@ quick = settings(deadline=None, max_examples=30)
 
 def cut(graph: Graph, true: set[int], predicted: set[int]) -> tuple[set[int], set[int]]:
     """The sets on the way from lowest labels to where each meets its nearest."""
-    ends = [sorted(graph.lowest(labels)) for labels in (true, predicted)]
+    ends = [sorted(lowest_of(graph, labels)) for labels in (true, predicted)]
     if not all(ends):
-        return graph.close(true), graph.close(predicted)
+        return true, predicted
     meetings = {(t, min(ends[1], key=lambda p: distance(graph, t, p)[0])) for t in ends[0]}
     meetings |= {(min(ends[0], key=lambda t: distance(graph, t, p)[0]), p) for p in ends[1]}
     parts: tuple[set[int], set[int]] = (set(), set())
@@ -30,21 +29,36 @@ def cut(graph: Graph, true: set[int], predicted: set[int]) -> tuple[set[int], se
     return parts
 
 
+def lowest_of(graph: Graph, labels: set[int]) -> set[int]:
+    """The labels with no other of these below them."""
+    return {label for label in labels if not any(label in graph.walk(other) for other in labels - {label})}
+
+
+def known_of(graph: Graph, row: np.ndarray, predicted: set[int]) -> tuple[set[int], set[int], set[int]]:
+    """What is true with all above it; what is predicted so, without what is unknown; and this."""
+    true = graph.close(set(np.flatnonzero(row == 1).tolist()))
+    unknown = graph.close(set(np.flatnonzero(np.isnan(row)).tolist())) - true
+    return true, graph.close(predicted) - unknown, unknown
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3], ids=["all known", "some unknown"])
 @quick
 @given(graphs(), st.data())
-def test_every_measure_is_what_its_definition_says(graph: Graph, data: st.DataObject) -> None:
-    labels, predictions = (data.draw(label_matrices(labels=len(graph.above))) for _ in range(2))
+def test_every_measure_is_what_its_definition_says(share: float, graph: Graph, data: st.DataObject) -> None:
+    labels, predictions, hidden = (data.draw(label_matrices(labels=len(graph.above))) for _ in range(3))
+    labels = np.where((hidden == 1) & (share > 0), np.nan, labels)
     found = hierarchical_metrics(labels, predictions, graph.parents)
     assert list(found) == list(HIERARCHICAL_METRICS)
-    pairs = list(zip(sets(labels), sets(predictions), strict=True))
-    closed = [(graph.close(true), graph.close(predicted)) for true, predicted in pairs]
+    known = [known_of(graph, row, one) for row, one in zip(labels, sets(predictions), strict=True)]
+    closed = [(true, predicted) for true, predicted, _ in known]
     hits, present, claimed = (
         sum(map(len, found)) for found in ([t & p for t, p in closed], [t for t, _ in closed], [p for _, p in closed])
     )
     assert found["hierarchical_precision"] == (hits / claimed if claimed else 0)
     assert found["hierarchical_recall"] == (hits / present if present else 0)
     assert found["hierarchical_f1"] == pytest.approx(2 * hits / (present + claimed) if present + claimed else 0)
-    parts = [part for part in (cut(graph, *pair) for pair in pairs) if any(part)]
+    ways = [[way - unknown for way in cut(graph, true, predicted)] for true, predicted, unknown in known]
+    parts = [part for part in ways if any(part)]
     for name, rate in {
         "lca_precision": lambda t, p: len(t & p) / max(len(p), 1),
         "lca_recall": lambda t, p: len(t & p) / max(len(t), 1),
@@ -52,16 +66,28 @@ def test_every_measure_is_what_its_definition_says(graph: Graph, data: st.DataOb
     }.items():
         assert found[name] == pytest.approx(np.mean([rate(*part) for part in parts]) if parts else 0)
     errors = [
-        min(distance(graph, t, p)[0] for t in graph.lowest(true))
-        for true, predicted in pairs
-        for p in graph.lowest(predicted) - graph.close(true)
+        min(distance(graph, t, p)[0] for t in lowest_of(graph, true))
+        for true, predicted in closed
+        for p in lowest_of(graph, predicted) - true
         if true
     ]
     assert found["tree_distance_of_errors"] == pytest.approx(np.mean(errors) if errors else np.nan, nan_ok=True)
-    below = [(p, predicted) for _, predicted in pairs for p in predicted if graph.above[p]]
+    below = [(p, predicted) for predicted in sets(predictions) for p in predicted if graph.above[p]]
     lacking = [p for p, predicted in below if graph.above[p] - predicted]
     assert found["violations"] == (len(lacking) / len(below) if below else 0)
     assert violations(predictions, graph.parents).sum() == len(lacking)
+
+
+@quick
+@given(graphs(), st.data())
+def test_batches_come_to_what_all_at_once_do(graph: Graph, data: st.DataObject) -> None:
+    labels, predictions, hidden = (data.draw(label_matrices(labels=len(graph.above), examples=5)) for _ in range(3))
+    labels = np.where(hidden == 1, np.nan, labels)
+    counted = HierarchicalMetrics(graph.parents)
+    for rows in (slice(0, 1), slice(1, 4), slice(4, 5)):
+        counted.update(labels[rows], predictions[rows])
+    whole = hierarchical_metrics(labels, predictions, graph.parents)
+    assert counted.measures() == pytest.approx(whole, nan_ok=True, abs=1e-12)
 
 
 @quick
@@ -73,22 +99,6 @@ def test_a_perfect_prediction_is_perfect(graph: Graph, data: st.DataObject) -> N
     found = hierarchical_metrics(labels, closed, graph.parents)
     assert [found[name] for name in ("hierarchical_f1", "lca_f1", "violations")] == [1, 1, 0]
     assert np.isnan(found["tree_distance_of_errors"])
-
-
-@settings(deadline=None, max_examples=15)
-@given(graphs(), st.data())
-def test_levels_against_scikit_learn(graph: Graph, data: st.DataObject) -> None:
-    labels, predictions = (data.draw(label_matrices(labels=len(graph.above), examples=4)) for _ in range(2))
-    found = level_metrics(labels, predictions, graph.depths)
-    assert len(found) == graph.depths.max() + 1
-    for depth, measured in enumerate(found):
-        true, claimed = (matrix[:, graph.depths == depth] for matrix in (labels, predictions))
-        micro = f1_score(true.ravel(), claimed.ravel(), zero_division=0)
-        macro = np.mean([f1_score(t, p, zero_division=0) for t, p in zip(true.T, claimed.T, strict=True)])
-        exact = [(t == p).all() for t, p in zip(true, claimed, strict=True) if t.any()]
-        assert measured["micro_f1"] == pytest.approx(micro)
-        assert measured["macro_f1"] == pytest.approx(macro)
-        assert measured["accuracy"] == pytest.approx(np.mean(exact) if exact else np.nan, nan_ok=True)
 
 
 def test_a_near_miss_costs_less_than_a_far_one() -> None:

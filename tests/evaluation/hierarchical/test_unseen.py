@@ -31,14 +31,26 @@ def test_no_example_that_is_seen_has_a_leaf_that_is_held_out(
     assert [any(row[leaf] for leaf in held) for row in labels] == unseen.tolist()
 
 
-def test_retrieval_is_what_scikit_learn_finds_a_query_at_a_time() -> None:
+@pytest.mark.parametrize("unknown", [0.0, 0.1])
+def test_retrieval_is_what_scikit_learn_finds_a_query_at_a_time(unknown: float) -> None:
     generator = np.random.default_rng(0)
-    features, labels = generator.normal(size=(40, 5)), generator.random((40, 6)) < 0.2
+    features, labels = generator.normal(size=(40, 5)), 1.0 * (generator.random((40, 6)) < 0.2)
+    labels[generator.random(labels.shape) < unknown] = np.nan
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     precisions, first, most = [], [], []
     for query in range(40):
-        others = [row for row in range(40) if row != query]
-        relevant = np.array([bool((labels[query] & labels[row]).any()) for row in others])
+        shares = {
+            row: [one * other for one, other in zip(labels[query], labels[row], strict=True)]
+            for row in range(40)
+            if row != query
+        }
+        # What is absent of either is not shared, whether it is known of the other or not.
+        for row, products in shares.items():
+            for label, product in enumerate(products):
+                if np.isnan(product) and 0 in (labels[query, label], labels[row, label]):
+                    products[label] = 0
+        others = [row for row, products in shares.items() if 1 in products or not np.isnan(products).any()]
+        relevant = np.array([1 in shares[row] for row in others])
         if relevant.any():
             scores = unit[others] @ unit[query]
             precisions.append(average_precision_score(relevant, scores))
@@ -64,6 +76,15 @@ def test_clusters_that_know_nothing_of_the_labels() -> None:
     labels = np.eye(2)[generator.integers(0, 2, 400)]
     assert cluster_nmi(generator.normal(size=(400, 3)), labels) < 0.02
     assert cluster_nmi(labels + 0.1 * generator.normal(size=(400, 2)), labels) == pytest.approx(1)
+
+
+def test_an_example_whose_set_is_not_known_is_in_no_cluster() -> None:
+    features, labels = (
+        np.array([[1, 0.0], [1, 0.1], [0, 1], [0.1, 1], [0, 1]]),
+        np.array([0.0, 0, 1, 1, np.nan])[:, None],
+    )
+    assert cluster_nmi(features, labels) == pytest.approx(1)
+    assert cluster_nmi(features, np.nan_to_num(labels)) < 1
 
 
 def test_nobody_to_find() -> None:

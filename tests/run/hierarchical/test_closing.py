@@ -56,7 +56,7 @@ def test_training_sees_no_leaf_that_is_held_out(living: Path, closure: bool) -> 
     assert all({*own} & {*unseen.held} for own in unseen.examples.label_sets)
     assert len(unseen.examples) + len(data.splits.test) == len(whole.splits.test)
     names = np.array(unseen.tree.nodes.names)
-    for own, row in zip(unseen.examples.label_sets, unseen.labels.toarray(), strict=True):
+    for own, row in zip(unseen.examples.label_sets, unseen.labels, strict=True):
         assert set(names[row > 0]) == set(own) | {ABOVE[label] for label in own if label in ABOVE}
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 from sklearn.metrics import f1_score
 
 from labelcontrast.data.examples import Examples
 from labelcontrast.labels.hierarchy import Hierarchy
+from labelcontrast.run.hierarchical import measuring
 from labelcontrast.run.hierarchical.closing import Unseen
-from labelcontrast.run.hierarchical.measuring import measure_hierarchy, measure_unseen, per_node_table
+from labelcontrast.run.hierarchical.measuring import StreamedHierarchy, measure_unseen
 from labelcontrast.run.hierarchical.tree import LabelTree
 
 TREE = LabelTree.over(
@@ -26,8 +26,16 @@ def column(name: str, labels: np.ndarray, *, closed: bool) -> np.ndarray:
     return known.get(name, plant | oak if closed else plant)
 
 
+def measured(labels: np.ndarray, predictions: np.ndarray, *, batch: int = 30) -> tuple[dict, list[dict]]:
+    """All measures, and all nodes, of batches of so many examples."""
+    counted = StreamedHierarchy(TREE)
+    for at in range(0, len(labels), batch):
+        counted.update(labels[at : at + batch], predictions[at : at + batch])
+    return counted.measures(), counted.per_node()
+
+
 def test_levels_and_nodes_are_those_of_loops() -> None:
-    found, nodes = measure_hierarchy(TREE, LABELS, PREDICTIONS), per_node_table(TREE, LABELS, PREDICTIONS)
+    found, nodes = measured(LABELS, PREDICTIONS)
     f1 = {}
     for row in nodes:
         true, predicted = column(row["node"], LABELS, closed=True), column(row["node"], PREDICTIONS, closed=False)
@@ -43,6 +51,34 @@ def test_levels_and_nodes_are_those_of_loops() -> None:
     assert found["violations"] == pytest.approx(violated.sum() / PREDICTIONS[:, :3].sum())
 
 
+def test_what_is_unknown_is_left_out_and_what_is_known_above_it_is_not() -> None:
+    nan = np.nan
+    # The first is a cat, and may be a dog and an oak: an animal for certain, perhaps a plant.
+    labels = np.array([[1, nan, nan, 0], [0, 0, 1, 1]])
+    predictions = np.array([[1, 1, 1, 1], [0, 0, 1, 1]])
+    found, nodes = measured(labels, predictions)
+    assert found["hierarchical_precision"] == found["hierarchical_recall"] == found["lca_f1"] == 1
+    assert [level["accuracy"] for level in found["levels"]] == [1, 1]
+    assert {row["node"]: (row["support"], row["f1"]) for row in nodes} == {
+        "cat": (1, 1), "dog": (0, 0), "oak": (1, 1), "plant": (1, 1), "animal": (1, 1),
+    }  # fmt: skip
+    as_absent, _ = measured(np.nan_to_num(labels), predictions)
+    assert as_absent["hierarchical_precision"] == 4 / 7  # dog, oak and plant are then wrong
+    nobody, nodes = measured(np.full((1, 4), nan), predictions[:1])
+    assert np.isnan([nobody["levels"][0]["macro_f1"], nodes[0]["f1"]]).all()
+
+
+def test_batches_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.where(RANDOM.random(LABELS.shape) < 0.2, np.nan, LABELS)
+    (whole, nodes), (parts, again) = measured(labels, PREDICTIONS), measured(labels, PREDICTIONS, batch=7)
+    monkeypatch.setattr(measuring, "BLOCK", 15)
+    blocks, _ = measured(labels, PREDICTIONS)
+    assert nodes == again
+    for found in (parts, blocks):
+        assert found.pop("levels") == whole["levels"]
+        assert found == pytest.approx({name: value for name, value in whole.items() if name != "levels"}, abs=1e-12)
+
+
 def test_unseen_leaves_are_measured_with_all_that_is_above_them() -> None:
     tree = LabelTree.over(["cat", "dog"], TREE.nodes)
     held = LabelTree.over(["cat", "dog", "oak", "plant"], TREE.nodes)
@@ -51,7 +87,7 @@ def test_unseen_leaves_are_measured_with_all_that_is_above_them() -> None:
     examples = Examples(
         inputs=["a"] * 4, label_sets=None, kind="text", ids=["1"] * 4, lines=[1] * 4, origin="a", understood=""
     )
-    unseen = Unseen(examples, csr_array(held.close(own)), held, ("oak",))
+    unseen = Unseen(examples, held.close_soft(own), held, ("oak",))
     features = {
         "test": np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]),
         "unseen": np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]),

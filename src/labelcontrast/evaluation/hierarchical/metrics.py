@@ -1,4 +1,4 @@
-"""The measures of a prediction over a hierarchy: a near miss is better than a far one, and every level counts.
+"""The measures of a prediction over a hierarchy: a near miss is better than a far one.
 
 True and predicted label sets are compared closed upwards; where a measure takes the lowest labels of a set, it takes
 them from the closed set. A ratio without a denominator is 0.
@@ -11,13 +11,14 @@ from scipy.sparse import csr_array, diags_array
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.evaluation.hierarchical.distances import links_up, lowest, nearest, steps_up
 from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS
+from labelcontrast.evaluation.metrics.counting import known_pairs
 
 Integers = Integer[np.ndarray, " ways"]
 Predictions = Shaped[np.ndarray, "examples labels"]
 
 
-def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents: csr_array) -> dict[str, float]:
-    r"""Compute every measure of ``HIERARCHICAL_METRICS``.
+class HierarchicalMetrics:
+    r"""Every measure of ``HIERARCHICAL_METRICS``, from batches of label sets.
 
     .. math:: hP = \frac{\sum_i |\hat T_i \cap \hat P_i|}{\sum_i |\hat P_i|}, \qquad
        hR = \frac{\sum_i |\hat T_i \cap \hat P_i|}{\sum_i |\hat T_i|},
@@ -26,50 +27,90 @@ def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents:
     those of the sets that :func:`up_to_common_ancestors` makes, in the mean over examples with a true or a predicted
     label.
 
+    An unknown label leaves unknown what is above it, but for what another label makes true. What is unknown of an
+    example is left out of its closed sets, and of the ways up to common ancestors; violations are of predictions alone.
+
     Args:
-        labels: what is true, 0 or 1.
-        predictions: what is predicted, 0 or 1; as it is, for the violations, and else closed.
         parents: [labels, labels], 1 where the column is a parent of the row.
 
-    Returns:
-        Fractions; ``tree_distance_of_errors`` in steps, where need be over a node above all roots, NaN where no lowest
-        predicted label is wrong.
+    Reference: Kiritchenko et al., Learning and Evaluation in the Presence of Class Hierarchies, 2006; Kosmopoulos et
+    al., Evaluation Measures for Hierarchical Classification, 2015, for those up to the lowest common ancestor.
+    """
 
-    Raises:
-        LabelShapeError: the shapes do not fit, or there is no example.
+    def __init__(self, parents: csr_array) -> None:
+        self._parents = parents
+        self._steps = steps_up(parents)
+        self._ancestors = csr_array(self._steps[:, :-1].astype(bool))
+        self._pairs = np.zeros(3)
+        """How many labels are in both closed sets of an example, predicted, and true."""
+        self._rates = np.zeros(3)
+        self._rated = 0.0
+        self._steps_off = 0.0
+        self._wrong = 0
+        self._violating = np.zeros(2)
+        """Predicted labels without a parent of theirs, and all that have parents."""
+
+    def update(self, labels: Predictions, predictions: Predictions) -> None:
+        """Count a batch.
+
+        Args:
+            labels: what is true, 0 or 1; NaN where it is unknown.
+            predictions: what is predicted, 0 or 1; as it is, for the violations, and else closed.
+
+        Raises:
+            LabelShapeError: the shapes do not fit, or there is no example.
+        """
+        _check(labels, predictions, self._parents)
+        true, claimed, open_ = (
+            csr_array(csr_array(given).astype(bool) @ self._ancestors)
+            for given in (labels == 1, predictions, ~known_pairs(labels))
+        )
+        unknown = _without(open_, true)
+        predicted = _without(claimed, unknown)
+        self._pairs += [float(matrix.nnz) for matrix in (_both(true, predicted), predicted, true)]
+        errors, *ways = up_to_common_ancestors(true, predicted, self._steps)
+        parts = [_without(way, unknown) for way in ways]
+        hits, present, found = (np.diff(part.indptr) for part in (_both(*parts), *parts))
+        counted = (found + present) > 0
+        wholes = (found, present, (found + present) / 2)
+        self._rates += [(hits[counted] / np.maximum(whole[counted], 1)).sum() for whole in wholes]
+        self._rated += float(counted.sum())
+        self._steps_off += float(errors.sum())
+        self._wrong += errors.size
+        below_others = np.diff(self._parents.indptr) > 0
+        self._violating += [violations(predictions, self._parents).sum(), (predictions[:, below_others] != 0).sum()]
+
+    def measures(self) -> dict[str, float]:
+        """Compute the measures of all batches so far.
+
+        Returns:
+            Fractions; ``tree_distance_of_errors`` in steps, where need be over a node above all roots, NaN where no
+            lowest predicted label is wrong.
+        """
+        hits, claimed, present = self._pairs.tolist()
+        values = [
+            _ratio(hits, claimed),
+            _ratio(hits, present),
+            _ratio(2 * hits, claimed + present),
+            *(_ratio(rates, self._rated) for rates in self._rates.tolist()),
+            self._steps_off / self._wrong if self._wrong else float("nan"),
+            _ratio(*self._violating.tolist()),
+        ]
+        return dict(zip(HIERARCHICAL_METRICS, values, strict=True))
+
+
+def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents: csr_array) -> dict[str, float]:
+    """Compute the measures of one batch.
 
     Example:
         >>> parents = csr_array([[0, 0, 0], [1, 0, 0], [1, 0, 0]])
         >>> found = hierarchical_metrics(np.array([[1, 1, 0]]), np.array([[0, 0, 1]]), parents)
         >>> found["hierarchical_f1"], found["lca_f1"], found["tree_distance_of_errors"], found["violations"]
         (0.5, 0.5, 2.0, 1.0)
-
-    Reference: Kiritchenko et al., Learning and Evaluation in the Presence of Class Hierarchies, 2006; Kosmopoulos et
-    al., Evaluation Measures for Hierarchical Classification, 2015, for those up to the lowest common ancestor.
     """
-    _check(labels, predictions, parents)
-    steps = steps_up(parents)
-    ancestors = csr_array(steps[:, :-1].astype(bool))
-    true, predicted = (csr_array(given).astype(bool) @ ancestors for given in (labels, predictions))
-    hits, claimed, present = (float(matrix.nnz) for matrix in (_both(true, predicted), predicted, true))
-    errors, *parts = up_to_common_ancestors(true, predicted, steps)
-    part_hits, part_present, part_claimed = (np.diff(part.indptr) for part in (_both(*parts), *parts))
-    counted = (part_claimed + part_present) > 0
-    rates = [
-        (part_hits[counted] / np.maximum(whole[counted], 1)).mean() if counted.any() else 0.0
-        for whole in (part_claimed, part_present, (part_claimed + part_present) / 2)
-    ]
-    below_others = float(predictions[:, np.diff(parents.indptr) > 0].sum())
-    names = [*HIERARCHICAL_METRICS]
-    values = [
-        _ratio(hits, claimed),
-        _ratio(hits, present),
-        _ratio(2 * hits, claimed + present),
-        *map(float, rates),
-        float(errors.mean()) if errors.size else float("nan"),
-        _ratio(float(violations(predictions, parents).sum()), below_others),
-    ]
-    return dict(zip(names, values, strict=True))
+    counted = HierarchicalMetrics(parents)
+    counted.update(labels, predictions)
+    return counted.measures()
 
 
 def violations(predictions: Predictions, parents: csr_array) -> Bool[np.ndarray, "examples labels"]:
@@ -86,40 +127,6 @@ def violations(predictions: Predictions, parents: csr_array) -> Bool[np.ndarray,
     return found
 
 
-def level_metrics(
-    labels: Predictions, predictions: Predictions, depths: Integer[np.ndarray, " labels"]
-) -> list[dict[str, float]]:
-    """Measure each level on its own, from the roots on.
-
-    Args:
-        labels: what is true, 0 or 1; closed upwards.
-        predictions: what is predicted, 0 or 1.
-        depths: the level of each label.
-
-    Returns:
-        For each level ``micro_f1``, ``macro_f1``, and ``accuracy``: the share of the examples with a true label of this
-        level whose labels of this level are predicted exactly; NaN where there is none.
-
-    Example:
-        >>> level_metrics(np.array([[1, 1, 0]]), np.array([[1, 0, 1]]), np.array([0, 1, 1]))[1]["accuracy"]
-        0.0
-    """
-    found = []
-    for depth in range(int(depths.max()) + 1):
-        true, predicted = (given[:, depths == depth].astype(bool) for given in (labels, predictions))
-        hits, sizes = (true & predicted).sum(0), true.sum(0) + predicted.sum(0)
-        present = true.any(1)
-        exact = (true == predicted).all(1)[present]
-        found.append(
-            {
-                "micro_f1": _ratio(2.0 * hits.sum(), float(sizes.sum())),
-                "macro_f1": float((2 * hits / np.maximum(sizes, 1)).mean()),
-                "accuracy": float(exact.mean()) if exact.size else float("nan"),
-            }
-        )
-    return found
-
-
 def up_to_common_ancestors(
     true: csr_array, predicted: csr_array, steps: csr_array
 ) -> tuple[Integer[np.ndarray, " errors"], csr_array, csr_array]:
@@ -131,7 +138,7 @@ def up_to_common_ancestors(
 
     Args:
         true: closed label sets.
-        predicted: others of the same examples.
+        predicted: others of the same examples, without what is unknown.
         steps: as :func:`steps_up` has them.
 
     Returns:
@@ -162,6 +169,12 @@ def _ways(example: Integers, end: Integers, over: Integers, ancestors: csr_array
     below.resize(len(distinct), width - 1)
     ways = csr_array(ancestors[distinct // width, :-1].multiply(below)).astype(np.int64)
     return csr_array(csr_array((np.ones(len(which), np.int64), (example, which)), (examples, len(distinct))) @ ways)
+
+
+def _without(first: csr_array, second: csr_array) -> csr_array:
+    """The labels of the first sets that are not in the second."""
+    own = first.astype(bool)
+    return csr_array(own > own.multiply(second.astype(bool)))
 
 
 def _both(first: csr_array, second: csr_array) -> csr_array:

@@ -10,6 +10,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
 from labelcontrast.errors import ConfigError
+from labelcontrast.evaluation.metrics.counting import known_pairs
 
 Features = Float[np.ndarray, "examples dim"]
 Labels = Shaped[np.ndarray, "examples labels"]
@@ -62,7 +63,7 @@ def level_retrieval(
 
     Args:
         features: of the examples; compared by cosine.
-        labels: theirs, 0 or 1; closed upwards.
+        labels: theirs, 0 or 1, closed upwards; NaN where one is unknown.
         depths: the level of each label.
         at: the k of precision at k.
         seed: of k-means.
@@ -73,8 +74,8 @@ def level_retrieval(
     """
     found = []
     for depth in range(int(depths.max()) + 1):
-        here = labels[:, depths == depth].astype(bool)
-        present = here.any(1)
+        here = labels[:, depths == depth]
+        present = (here == 1).any(1)
         measured = retrieval(features[present], here[present], at=at)
         found.append({**measured, "nmi": cluster_nmi(features[present], here[present], seed=seed)})
     return found
@@ -85,9 +86,11 @@ def retrieval(
 ) -> dict[str, float]:
     """Let every example find those that share a label with it, among all others by cosine.
 
+    Where it is not known whether two share a label, neither finds the other: that pair is left out.
+
     Args:
         features: of the examples.
-        labels: theirs, 0 or 1.
+        labels: theirs, 0 or 1; NaN where one is unknown.
         at: the k of precision at k; where there are fewer others, of all these.
         block_size: queries at a time; it changes no result.
 
@@ -99,19 +102,22 @@ def retrieval(
         >>> retrieval(np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), np.array([[1], [1], [0]]), at=[1])
         {'map': 1.0, 'precision_at_1': 1.0}
     """
-    rows, sets = normalize(features.astype(np.float64)), labels.astype(np.float64)
+    rows, known = normalize(features.astype(np.float64)), known_pairs(labels)
+    sets, possible = (labels == 1).astype(np.float64), ((labels == 1) | ~known).astype(np.float64)
     means: list[np.ndarray] = [np.empty((0, 1 + len(at)))]
     for start in range(0, len(rows), block_size):
         own = np.arange(start, min(start + block_size, len(rows)))
         similarity, shared = rows[own] @ rows.T, sets[own] @ sets.T > 0
-        similarity[own - start, own] = -np.inf
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :-1]  # the last is the query itself
-        relevant = np.take_along_axis(shared, order, 1)
-        relevant = relevant[relevant.any(1)]
-        ranks = np.arange(1, relevant.shape[1] + 1)
-        precision = relevant.cumsum(1) / ranks
+        others = shared | (possible[own] @ possible.T == 0)
+        others[own - start, own] = shared[own - start, own] = False
+        finding = shared.any(1)
+        similarity[~others] = -np.inf  # what a query does not look at comes last, where it moves nothing
+        order = np.argsort(-similarity[finding], axis=1, kind="stable")
+        relevant = np.take_along_axis(shared[finding], order, 1)
+        precision = relevant.cumsum(1) / np.arange(1, len(rows) + 1)
+        last = others[finding].sum(1) - 1
         columns = [(precision * relevant).sum(1) / relevant.sum(1)]
-        columns += [precision[:, min(k, len(ranks)) - 1] for k in at] if len(ranks) else [columns[0]] * len(at)
+        columns += [np.take_along_axis(precision, np.minimum(k - 1, last)[:, None], 1)[:, 0] for k in at]
         means.append(np.stack(columns, 1))
     found = np.concatenate(means)
     names = ["map", *(f"precision_at_{k}" for k in at)]
@@ -121,6 +127,8 @@ def retrieval(
 def cluster_nmi(features: Features, labels: Labels, *, seed: int = 0) -> float:
     """Cluster unit features by k-means, into as many as there are label sets, and compare clusters and label sets.
 
+    An example with an unknown label (NaN) is left out, since its set is not known.
+
     Returns:
         Normalised mutual information, from 0 to 1; NaN where there is no example.
 
@@ -128,6 +136,8 @@ def cluster_nmi(features: Features, labels: Labels, *, seed: int = 0) -> float:
         >>> cluster_nmi(np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), np.array([[1, 0], [1, 0], [0, 1]]))
         1.0
     """
+    certain = known_pairs(labels).all(1)
+    features, labels = features[certain], labels[certain]
     if not len(features):
         return float("nan")
     sets, classes = np.unique(labels.astype(bool), axis=0, return_inverse=True)

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from scipy.sparse import csr_array, vstack
 
 from labelcontrast.config.sections import Hierarchy as Wanted
+from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.cells.label_values import PRESENT
 from labelcontrast.data.readers.rows import listed
@@ -26,8 +27,8 @@ class Unseen:
     """Test examples of leaves that training does not see."""
 
     examples: Examples
-    labels: csr_array
-    """[examples, nodes], closed."""
+    labels: np.ndarray
+    """[examples, nodes], closed; NaN where one is unknown."""
     tree: LabelTree
     """With the leaves that are held out."""
     held: tuple[str, ...]
@@ -64,7 +65,9 @@ def hold_out(splits: Splits, tree: LabelTree, wanted: Wanted, *, seed: int) -> t
     names = tuple(tree.nodes.vocabulary.decode(np.bincount(held, minlength=len(tree.nodes))[None])[0])
     has = {name: closed[name][:, held].sum(1) > 0 for name in closed}
     _check_left(has, names)
-    unseen = Unseen(splits.test.select(np.flatnonzero(has["test"])), closed["test"][has["test"]], tree, names)
+    examples = splits.test.select(np.flatnonzero(has["test"]))
+    truth = dense_truth(*encode_labels(examples, splits.vocabulary))
+    unseen = Unseen(examples, tree.close_soft(truth), tree, names)
     kept = {name: part.select(np.flatnonzero(~has[name])) for name, part in splits.parts.items()}
     said = f"{len(names)} leaves held out with seed {seed}, and the {sum(map(sum, has.values())):,} examples of them"
     how = "; ".join(sentence for sentence in (splits.how, said) if sentence)

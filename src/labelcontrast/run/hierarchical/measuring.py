@@ -6,39 +6,61 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from labelcontrast.evaluation.hierarchical.metrics import hierarchical_metrics, level_metrics
+from labelcontrast.evaluation.hierarchical.levels import LevelMetrics
+from labelcontrast.evaluation.hierarchical.metrics import HierarchicalMetrics
 from labelcontrast.evaluation.hierarchical.unseen import cluster_nmi, level_retrieval, retrieval
 from labelcontrast.run.hierarchical.closing import Unseen
 from labelcontrast.run.hierarchical.tree import LabelTree
 
 Labels = Shaped[np.ndarray, "examples labels"]
+BLOCK = 2**20
+"""Pairs of an example and a node that are looked at together."""
 
 
-def measure_hierarchy(tree: LabelTree, labels: Labels, predictions: Labels) -> dict[str, Any]:
-    """Measure predictions over all nodes, the true label sets closed.
+class StreamedHierarchy:
+    """Predictions over all nodes of a hierarchy, from batches: never are all of them in memory.
 
-    A node that is no label is predicted where a label below it is; else predictions are taken as they are, for the
-    levels too, so that a label without the one above it costs on the level above.
+    The true label sets are closed; above an unknown label is unknown too, unless what is known suffices. A node that is
+    no label is predicted where a label below it is; else predictions are taken as they are, for the levels too, so that
+    a label without the one above it costs on the level above.
 
-    Returns:
-        The measures of ``HIERARCHICAL_METRICS``; and as ``levels`` those of each level, from the roots on.
+    Args:
+        tree: over the labels.
     """
-    true, predicted = tree.close(labels).toarray(), tree.imply(predictions)
-    found: dict[str, Any] = hierarchical_metrics(true, predicted, tree.nodes.parents)
-    sizes = np.bincount(tree.nodes.depths).tolist()
-    levels = level_metrics(true, predicted, tree.nodes.depths)
-    return {**found, "levels": [{"nodes": size, **level} for size, level in zip(sizes, levels, strict=True)]}
 
+    def __init__(self, tree: LabelTree) -> None:
+        self._tree = tree
+        self._whole = HierarchicalMetrics(tree.nodes.parents)
+        self._levels = LevelMetrics(tree.nodes.depths)
 
-def per_node_table(tree: LabelTree, labels: Labels, predictions: Labels) -> list[dict[str, Any]]:
-    """List every node with its parents, its level, the examples that have it, and its F1, as the levels have it."""
-    true, predicted = tree.close(labels).toarray() > 0, tree.imply(predictions)
-    sizes = true.sum(0) + predicted.sum(0)
-    f1 = 2 * (true & predicted).sum(0) / np.maximum(sizes, 1)
-    above = tree.nodes.vocabulary.decode(tree.nodes.parents)
-    columns = (tree.nodes.names, above, tree.nodes.depths.tolist(), true.sum(0).tolist(), f1.tolist())
-    names = ("node", "parents", "level", "support", "f1")
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    def update(self, labels: Labels, predictions: Labels) -> None:
+        """Count a batch, some rows at a time.
+
+        Args:
+            labels: what is true, 0 or 1; NaN where it is unknown.
+            predictions: what is predicted, 0 or 1.
+        """
+        step = max(1, BLOCK // len(self._tree.nodes))
+        for at in range(0, len(labels), step):
+            true = self._tree.close_soft(labels[at : at + step])
+            predicted = self._tree.imply(predictions[at : at + step])
+            self._whole.update(true, predicted)
+            self._levels.update(true, predicted)
+
+    def measures(self) -> dict[str, Any]:
+        """Compute the measures of ``HIERARCHICAL_METRICS``, and as ``levels`` those of each level from the roots on."""
+        sizes = np.bincount(self._tree.nodes.depths).tolist()
+        levels = zip(sizes, self._levels.measures(), strict=True)
+        found: dict[str, Any] = self._whole.measures()
+        return {**found, "levels": [{"nodes": size, **level} for size, level in levels]}
+
+    def per_node(self) -> list[dict[str, Any]]:
+        """List every node with its parents, its level, the examples that have it, and its F1, as the levels have it."""
+        nodes, counted = self._tree.nodes, self._levels
+        above = nodes.vocabulary.decode(nodes.parents)
+        columns = (nodes.names, above, nodes.depths.tolist(), counted.support.astype(int).tolist(), counted.f1.tolist())
+        names = ("node", "parents", "level", "support", "f1")
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def measure_unseen(
@@ -53,7 +75,7 @@ def measure_unseen(
 
     Args:
         tree: of the labels that were trained on.
-        labels: of the test examples.
+        labels: of the test examples, 0 or 1; NaN where one is unknown.
         unseen: the test examples of leaves that were not trained on.
         features: of ``test`` and ``unseen``.
         seed: of the clusters.
@@ -62,11 +84,11 @@ def measure_unseen(
         The leaves that were ``held_out``; for ``seen`` and ``unseen`` the measures of each level, from the roots on;
         and as ``unseen_leaves`` those of the leaves held out alone, whatever else these examples share.
     """
-    held = unseen.labels[:, [unseen.tree.nodes.vocabulary.column[name] for name in unseen.held]].toarray()
+    held = unseen.labels[:, [unseen.tree.nodes.vocabulary.column[name] for name in unseen.held]]
     own = features["unseen"]
     return {
         "held_out": list(unseen.held),
-        "seen": level_retrieval(features["test"], tree.close(labels).toarray(), tree.nodes.depths, seed=seed),
-        "unseen": level_retrieval(own, unseen.labels.toarray(), unseen.tree.nodes.depths, seed=seed),
+        "seen": level_retrieval(features["test"], tree.close_soft(labels), tree.nodes.depths, seed=seed),
+        "unseen": level_retrieval(own, unseen.labels, unseen.tree.nodes.depths, seed=seed),
         "unseen_leaves": {**retrieval(own, held), "nmi": cluster_nmi(own, held, seed=seed)},
     }
