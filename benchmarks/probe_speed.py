@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
 from labelcontrast.evaluation.probes.published import PROTOCOLS
-from labelcontrast.evaluation.probes.sweep import draw_heads, train_heads
+from labelcontrast.evaluation.probes.sweep import Heads, draw_heads, train_heads
 
 EXAMPLES, DIM, LABELS, SEED = 7000, 384, 90, 5
 PROTOCOL = PROTOCOLS["paper"]
@@ -104,11 +104,8 @@ def newton(features: Tensor, labels: Tensor) -> float:
     return time.process_time() - begun
 
 
-def measure() -> dict[str, object]:
-    """The sweep once; then, of each way to go one after the other, some trainings."""
-    torch.set_num_threads(1)
-    features, labels = world()
-    start = draw_heads(heads=PROTOCOL.heads, labels=LABELS, dim=DIM, generator=torch.Generator().manual_seed(1))
+def sweep_all(features: Tensor, labels: Tensor, start: Heads, products: torch.dtype | None) -> tuple[Heads, float]:
+    """All trainings in one sweep, and its seconds."""
     begun = time.process_time()
     swept = train_heads(
         features,
@@ -118,9 +115,19 @@ def measure() -> dict[str, object]:
         epochs=PROTOCOL.epochs,
         batch_size=PROTOCOL.batch_size,
         generator=torch.Generator().manual_seed(SEED),
+        products=products,
     )
-    sweep = time.process_time() - begun
-    seconds: dict[str, float] = {"the sweep": sweep}
+    return swept, time.process_time() - begun
+
+
+def measure() -> dict[str, object]:
+    """The sweep once, and with products in bf16; then, of each way to go one after the other, some trainings."""
+    torch.set_num_threads(1)
+    features, labels = world()
+    start = draw_heads(heads=PROTOCOL.heads, labels=LABELS, dim=DIM, generator=torch.Generator().manual_seed(1))
+    swept, sweep = sweep_all(features, labels, start, None)
+    _, rounded = sweep_all(features, labels, start, torch.bfloat16)
+    seconds: dict[str, float] = {"the sweep": sweep, "the sweep, products in bf16": rounded}
     largest, mean, flipped = 0.0, 0.0, 0
     picked = [(place, place % PROTOCOL.heads) for place in range(0, len(PROTOCOL.grid), 3)]
     all_heads = len(PROTOCOL.grid) * PROTOCOL.heads
@@ -146,6 +153,7 @@ def measure() -> dict[str, object]:
     return {
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "times the sweep": {name: round(value / sweep, 1) for name, value in seconds.items() if value != sweep},
+        "times the sweep in bf16": {name: round(value / rounded, 1) for name, value in seconds.items()},
         "trainings measured of each": len(picked),
         "difference of a probability": {"largest": round(largest, 4), "mean": float(f"{mean:.1e}")},
         "predictions that differ": f"{flipped} of {len(picked) * EXAMPLES * LABELS:,}",

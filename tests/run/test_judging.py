@@ -152,10 +152,13 @@ def test_a_zero_embedding_does_not_stop_a_run_after_its_training(vectors: Path, 
     assert np.isfinite(found["alignment"])
 
 
-def test_a_published_probe_has_the_grid_of_the_settings(vectors: Path, tmp_path: Path) -> None:
-    results = []
-    for values in ({}, {"probe_rates": [1.0]}, {"probe_decays": [0.01]}, {"probe_batch_size": 64}):
+def test_a_published_probe_has_the_grid_and_the_arithmetic_of_the_settings(vectors: Path, tmp_path: Path) -> None:
+    weights = []
+    changes = ({"probe_rates": [1.0]}, {"probe_decays": [0.01]}, {"probe_batch_size": 64}, {"probe_precision": "bf16"})
+    for values in ({}, *changes):
         settings = build(vectors, evaluation={"probe": "paper", **values})
-        results.append(run_experiment(settings, tmp_path / "run", resume=bool(results))["metrics"]["test"]["map_macro"])
-    usual, *others = results
-    assert usual not in others
+        run_experiment(settings, tmp_path / "run", resume=bool(weights))
+        weights.append(load_model(tmp_path / "run").classifier.weight.numpy())
+    usual, *others = weights
+    assert not any(np.array_equal(usual, other) for other in others)
+    assert np.abs(usual - others[-1]).max() < 0.02 * np.abs(usual).max()

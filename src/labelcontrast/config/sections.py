@@ -173,6 +173,8 @@ class Evaluation(Settings):
     """Weight decays that it chooses from; by default those of its protocol."""
     probe_batch_size: int | None = Field(default=None, ge=1)
     """Examples a step of it; by default as its protocol has it, 256."""
+    probe_precision: Literal["32", "bf16"] = "32"
+    """What it multiplies: numbers of 32 bits, or bf16: less exact, and twice as fast where a processor has it."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """How probabilities are mapped, for each label, to how often they are right on validation; before thresholds."""
     threshold: Literal["global", "fixed", "per_label", "per_level", "top_k", "expected_f1"] = "global"

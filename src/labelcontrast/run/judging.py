@@ -37,6 +37,7 @@ def read_off(
         return learned.classifier
     generator, wanted = torch.Generator().manual_seed(settings.seed), settings.evaluation
     grid = {"rates": wanted.probe_rates, "decays": wanted.probe_decays, "batch_size": wanted.probe_batch_size}
+    grid["precision"] = wanted.probe_precision
     changes = {name: value for name, value in grid.items() if value}
     parts = features["train"], labels["train"], features["val"], labels["val"]
     return fit_probe(wanted.probe, *parts, generator=generator, changes=changes)

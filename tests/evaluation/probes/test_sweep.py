@@ -55,6 +55,41 @@ def test_equal_to_one_after_the_other() -> None:
             torch.testing.assert_close(swept.bias[place, head], layer.bias.data, rtol=1e-7, atol=1e-9)
 
 
+def test_rounded_products_are_those_of_rounded_factors_and_nothing_else_is_rounded() -> None:
+    features, labels, start = world(70)
+
+    def rounded(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return (one.bfloat16().double() @ other.bfloat16().double()).bfloat16().double()
+
+    how = {"grid": GRID, "epochs": 5, "batch_size": 16}
+    low, exact = (
+        train_heads(features, labels, start, generator=torch.Generator().manual_seed(9), products=kind, **how)
+        for kind in (torch.bfloat16, None)
+    )
+    assert low.weight.dtype == torch.float64
+    for place, (rate, decay) in enumerate(GRID):
+        weight, bias = (
+            one[1].double().T.contiguous().requires_grad_() for one in (start.weight, start.bias[..., None])
+        )
+        groups = [{"params": [weight], "weight_decay": decay}, {"params": [bias], "weight_decay": 0.0}]
+        optimiser, generator = torch.optim.AdamW(groups, lr=rate), torch.Generator().manual_seed(9)
+        for step in range(20):
+            if step % 4 == 0:
+                order = [torch.randperm(70, generator=generator) for _ in range(2)][1]
+            rows = order[step % 4 * 16 :][:16]
+            inputs = torch.cat([features[rows], torch.ones(16, 1)], 1)
+            with torch.no_grad():
+                error = (rounded(inputs, torch.cat([weight, bias])).sigmoid() - labels[rows]) / (16 * 3)
+                slope = rounded(inputs.T, error)
+            weight.grad, bias.grad = slope[:-1], slope[-1:]
+            for group in optimiser.param_groups:
+                group["lr"] = rate * (1 - step / 20)
+            optimiser.step()
+        torch.testing.assert_close(low.weight[place, 1].T, weight.data, rtol=0.02, atol=0.02)
+        torch.testing.assert_close(low.bias[place, 1], bias.data[0], rtol=0.02, atol=0.02)
+    assert 1e-4 < (low.weight - exact.weight).abs().mean() < 0.02
+
+
 def test_what_is_not_known_is_left_out_of_the_mean_of_a_batch() -> None:
     features, labels, start = world(70)
     holed = labels.double()

@@ -47,6 +47,7 @@ def train_heads(
     epochs: int,
     batch_size: int,
     generator: torch.Generator,
+    products: torch.dtype | None = None,
 ) -> Heads:
     """Train every head of ``start`` under every configuration.
 
@@ -58,29 +59,39 @@ def train_heads(
         epochs: Passes over the examples, while the rate falls to 0 on a straight line.
         batch_size: Examples a step; the rest of an epoch is left out, and with fewer examples a batch is all of them.
         generator: What the order of the examples is drawn with, for each head its own.
+        products: What features, weights and errors are rounded to before they are multiplied, such as bfloat16, which
+            some processors multiply several times as fast; sums, weights and their moments stay as the features are.
 
     Returns:
         The trained heads, ``[configurations, heads, ...]``.
     """
-    design = torch.cat([features, features.new_ones(len(features), 1)], 1)
-    batch, together = min(batch_size, len(features)), (len(start.weight), -1, len(grid), labels.shape[1])
+    kind, (heads, parts) = products or features.dtype, (len(start.weight), labels.shape[1])
+    design = torch.cat([features, features.new_ones(len(features), 1)], 1).to(kind)
+    batch = min(batch_size, len(features))
     before = torch.cat([start.weight.mT, start.bias.unsqueeze(1)], 1).to(features.dtype)
     # [heads, coefficients, configurations, labels]: what shares a batch lies side by side in one matrix.
     solution = before.unsqueeze(2).repeat(1, 1, len(grid), 1)
     optimiser = _AdamW(solution, grid)
     known = labels.isnan().logical_not_().to(features.dtype)
     true = labels.to(features.dtype).nan_to_num()
+    # Written again in every step, since fresh memory would cost more than what is done with it.
+    chance = features.new_empty(heads, batch, len(grid), parts)
+    rounded, slope = (torch.empty_like(solution.flatten(2), dtype=kind) for _ in range(2))
+    error = torch.empty_like(chance.flatten(2), dtype=kind)
     steps = epochs * (len(features) // batch)
     for step in range(steps):
         at = step % (len(features) // batch) * batch
         if at == 0:
             orders = torch.stack([torch.randperm(len(features), generator=generator) for _ in solution])
-        rows = orders[:, at : at + batch]
-        inputs, share = design[rows], known[rows]
+        rows = orders[:, at : at + batch].flatten()
+        inputs, share, is_true = (
+            one.index_select(0, rows).unflatten(0, (heads, batch)) for one in (design, known, true)
+        )
         share.div_(share.sum((1, 2), keepdim=True).clamp_(min=1))
-        chance = (inputs @ solution.flatten(2)).sigmoid_().view(together)
-        slope = inputs.mT @ chance.sub_(true[rows].unsqueeze(2)).mul_(share.unsqueeze(2)).flatten(2)
-        optimiser.step(slope.view(together), factor=1 - step / steps)
+        torch.bmm(inputs, rounded.copy_(solution.flatten(2)), out=error)
+        chance.copy_(error.view_as(chance)).sigmoid_().sub_(is_true.unsqueeze(2)).mul_(share.unsqueeze(2))
+        torch.bmm(inputs.mT, error.copy_(chance.flatten(2)), out=slope)
+        optimiser.step(slope.view_as(solution), factor=1 - step / steps)
     trained = solution.permute(2, 0, 3, 1)
     return Heads(trained[..., :-1].contiguous(), trained[..., -1].contiguous())
 
@@ -90,19 +101,19 @@ class _AdamW:
 
     def __init__(self, solution: Tensor, grid: Sequence[tuple[float, float]]) -> None:
         self._solution = solution
-        self._mean, self._square = torch.zeros_like(solution), torch.zeros_like(solution)
-        rates, decays = solution.new_tensor(grid).T.unsqueeze(2)  # [configurations, 1], beside the labels
-        self._rates = rates
-        self._shrinkage = (rates * decays).expand(solution.shape[1], -1, -1).clone()
-        self._shrinkage[-1] = 0
+        self._mean, self._square, self._work = (torch.zeros_like(solution) for _ in range(3))
+        self._rates, self._decays = solution.new_tensor(grid).T.unsqueeze(2)  # [configurations, 1], beside the labels
         self._steps = 0
 
     def step(self, slope: Tensor, *, factor: float) -> None:
         """Move against the slope, with this factor on every rate."""
         self._steps += 1
+        slope = self._work.copy_(slope)
         self._mean.lerp_(slope, 1 - _MOMENTUM)
         self._square.mul_(_MEMORY).addcmul_(slope, slope, value=1 - _MEMORY)
-        spread = self._square.sqrt().div_((1 - _MEMORY**self._steps) ** 0.5).add_(_FLOOR)
-        move = self._mean / spread
-        self._solution.mul_(1 - factor * self._shrinkage)
-        self._solution.sub_(move.mul_(self._rates * (factor / (1 - _MOMENTUM**self._steps))))
+        rates = self._rates * (factor / (1 - _MOMENTUM**self._steps))
+        # What the mean is divided by has the rate in it, so that it takes no pass of its own.
+        spread = torch.sqrt(self._square, out=self._work).div_((1 - _MEMORY**self._steps) ** 0.5 * rates)
+        spread.add_(_FLOOR / rates)
+        self._solution[:, :-1].mul_(1 - factor * self._rates * self._decays)
+        self._solution.addcdiv_(self._mean, spread, value=-1)
