@@ -36,9 +36,13 @@ def read_off(
     if learned.classifier is not None and settings.transfer_to is None:
         return learned.classifier
     generator, wanted = torch.Generator().manual_seed(settings.seed), settings.evaluation
-    grid = {"rates": wanted.probe_rates, "decays": wanted.probe_decays, "batch_size": wanted.probe_batch_size}
-    grid["precision"] = wanted.probe_precision
-    changes = {name: value for name, value in grid.items() if value}
+    given = {
+        "rates": wanted.probe_rates,
+        "decays": wanted.probe_decays,
+        "batch_size": wanted.probe_batch_size,
+        "precision": wanted.probe_precision,
+    }
+    changes = {name: value for name, value in given.items() if value}
     parts = features["train"], labels["train"], features["val"], labels["val"]
     return fit_probe(wanted.probe, *parts, generator=generator, changes=changes)
 

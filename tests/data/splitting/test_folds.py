@@ -10,7 +10,7 @@ from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.splitting.folds import pool
 from labelcontrast.data.splitting.splits import load_splits
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 FOLDS = 4
@@ -70,6 +70,12 @@ def test_shares_are_kept_of_a_fold(folder: Path) -> None:
 def test_more_folds_than_examples_are_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"^folds must be between 2 and the 64 examples\. Got 65\.$"):
         load_splits(folder, seed=0, folds=65, separator=";")
+
+
+def test_too_few_examples_for_validation_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("text,labels\na,one\nb,one\nc,one\n")
+    with pytest.raises(DataError, match=r"few\.csv: 3 examples are too few for 3 folds and validation examples beside"):
+        load_splits(tmp_path / "few.csv", seed=0, folds=3)
 
 
 def test_what_only_some_parts_say_of_their_labels_is_kept() -> None:

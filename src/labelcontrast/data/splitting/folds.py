@@ -10,6 +10,7 @@ import numpy as np
 from labelcontrast.data.examples import Examples, Inputs, Part
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.splitting.stratification import Rows, iterative_stratification, stratified_folds
+from labelcontrast.errors import DataError
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 T = TypeVar("T")
@@ -33,11 +34,15 @@ def cross_validate(
 
     Raises:
         ConfigError: there are fewer than two folds, or more than examples.
+        DataError: a part would be empty.
     """
     labels = vocabulary.encode(examples.label_sets or [])
     rest, test = stratified_folds(labels, folds, generator=np.random.default_rng(seed))[fold]
     train, held_out = iterative_stratification(labels[rest], (1 - val, val), generator=np.random.default_rng(seed))
     parts: dict[Part, Rows] = {"train": rest[train], "val": rest[held_out], "test": test}
+    if not all(map(len, parts.values())):
+        message = f"{len(examples)} examples are too few for {folds} folds and validation examples beside each."
+        raise DataError(message, path=examples.origin)
     said = f"test is fold {fold} of {folds}, counted from 0, and val {100 * val:.3g} % of the others"
     how = f"{said}, by iterative stratification of all examples with seed {seed}"
     return {part: examples.select(rows) for part, rows in parts.items()}, how

@@ -84,9 +84,7 @@ def train_heads(
         if at == 0:
             orders = torch.stack([torch.randperm(len(features), generator=generator) for _ in solution])
         rows = orders[:, at : at + batch].flatten()
-        inputs, share, is_true = (
-            one.index_select(0, rows).unflatten(0, (heads, batch)) for one in (design, known, true)
-        )
+        inputs, share, is_true = (one.index_select(0, rows).view(heads, batch, -1) for one in (design, known, true))
         share.div_(share.sum((1, 2), keepdim=True).clamp_(min=1))
         torch.bmm(inputs, rounded.copy_(solution.flatten(2)), out=error)
         chance.copy_(error.view_as(chance)).sigmoid_().sub_(is_true.unsqueeze(2)).mul_(share.unsqueeze(2))
