@@ -1,4 +1,4 @@
-"""What the published probe loses by multiplying in bf16: the same trainings in both, measured on the same test examples.
+"""What the published probe loses by multiplying in bf16: the same trainings in both, on the same test examples.
 
     python benchmarks/probe_precision.py DATA... --cache FOLDER
 

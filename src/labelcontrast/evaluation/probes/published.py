@@ -41,7 +41,7 @@ class Protocol:
     batch_size: int = 256
     """Examples a step."""
     precision: Literal["32", "bf16"] = "32"
-    """Bits of what is multiplied: ``bf16`` is several times as fast on a processor that has it, and less exact."""
+    """Of the matrix products: ``bf16`` is less exact, and more than twice as fast where a processor has it."""
 
     @property
     def grid(self) -> list[tuple[float, float]]:

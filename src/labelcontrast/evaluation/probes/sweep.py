@@ -59,8 +59,8 @@ def train_heads(
         epochs: Passes over the examples, while the rate falls to 0 on a straight line.
         batch_size: Examples a step; the rest of an epoch is left out, and with fewer examples a batch is all of them.
         generator: What the order of the examples is drawn with, for each head its own.
-        products: What features, weights and errors are rounded to before they are multiplied, such as bfloat16, which
-            some processors multiply several times as fast; sums, weights and their moments stay as the features are.
+        products: What the factors of matrix products are rounded to, and what comes of them: such as bfloat16, which
+            some processors multiply several times as fast. The weights that are moved stay as the features are.
 
     Returns:
         The trained heads, ``[configurations, heads, ...]``.
