@@ -19,10 +19,15 @@ from labelcontrast.studies.declared.running import Options, name_trials, run_stu
 from labelcontrast.studies.declared.study import Study
 from labelcontrast.studies.engine.store import Store
 from labelcontrast.studies.engine.trials import Runner
+from labelcontrast.training.history import Epoch
 
 FIGURES = ("micro_f1-by-temperature", "score-by-epoch-temperature-0.1", "score-by-epoch-temperature-0.5")
 METRICS = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
 QUICK = {"training": {"epochs": 1, "batch_size": 64}}
+
+
+class Killed(BaseException):
+    """Ends a trial without a record, as a kill does."""
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +234,33 @@ def test_what_differs_in_its_evaluation_alone_is_trained_once(
         assert record["result"]["metrics"] == alone["metrics"]
         assert len(record["history"]) == 1
         assert (trial.folder / "report.html").exists()
+
+
+def test_a_training_in_common_that_was_interrupted_goes_on(
+    readings: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[int] = []
+
+    def interrupt_once(epoch: Epoch) -> None:
+        epochs.append(epoch.epoch)
+        if epochs == [1, 2]:
+            raise Killed
+
+    listeners = Listeners(epoch=interrupt_once)
+    monkeypatch.setattr(running, "Runner", lambda device: Runner(device, listeners=listeners))
+    two = Study.build(
+        {**readings.model_dump(), "losses": ["reg"], "variants": {"a": {}, "b": {"evaluation.threshold": "fixed"}}}
+    )
+    longer = {"training": {"epochs": 2, "batch_size": 64}}
+    with pytest.raises(Killed):
+        run_study(two, [str(vectors)], longer, tmp_path / "out")
+    assert len(list((tmp_path / "out" / "trials").glob("training-*/checkpoints"))) == 1
+    run_study(two, [str(vectors)], longer, tmp_path / "out", Options(resume=True))
+    assert epochs == [1, 2, 2], "the first epoch is there, and the second trial needs none"
+    for trial in name_trials(plan_study(two, [str(vectors)], longer), Store(tmp_path / "out" / "trials")):
+        alone = run_experiment(trial.settings, tmp_path / "alone" / trial.key)
+        record = json.loads((tmp_path / "out" / "trials" / f"{trial.key}.json").read_text())
+        assert record["result"]["metrics"] == alone["metrics"]
 
 
 def test_an_encoder_is_trained_once_for_all_that_it_is_read_off_on(
