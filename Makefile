@@ -38,7 +38,7 @@ format: $(READY)  ## Let the formatter write.
 
 lock: $(READY)  ## Solve pyproject.toml anew and write requirements/dev.lock.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
-		--extra timm --extra umap --extra tensorboard --group dev \
+		--extra timm --extra umap --extra tensorboard --extra ray --extra search --group dev \
 		--override requirements/overrides.txt --output-file requirements/dev.lock pyproject.toml
 
 clean:  ## Remove the virtual environment and the demo.
