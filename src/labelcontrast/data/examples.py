@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.encoders.base import Kind
+from labelcontrast.labels.label_sets import LabelSets
 
 T = TypeVar("T")
 Part = Literal["train", "val", "test"]
@@ -31,10 +32,10 @@ class Examples:
 
     inputs: Inputs
     """Texts, in memory or in their file; paths of pictures; or an array [examples, features] of 32-bit numbers."""
-    label_sets: list[tuple[str, ...]] | None
-    """The labels of each example; None where the file has no labels at all, as the input of a prediction."""
+    label_sets: Sequence[tuple[str, ...]] | None
+    """The labels of each example, kept as ``LabelSets``; None where there are none, as in the input of a prediction."""
     kind: Kind
-    ids: list[str]
+    ids: Sequence[str]
     """The name of each example; its line where the file names none."""
     lines: Sequence[int]
     """Where each example stands in its file, from one."""
@@ -44,21 +45,26 @@ class Examples:
     """One sentence: what the reader took for what."""
     label_names: tuple[str, ...] | None = None
     """The order of the labels, where the file or a ``labels.json`` beside it gives one."""
-    parts: list[Part] | None = None
+    parts: Sequence[Part] | None = None
     """The part of the split that each example belongs to, where the file says so."""
     counted: str = "line"
     """What ``lines`` counts: a line, or a row where the file has no lines."""
     dataset: str | None = None
     """The known data set that these are of, as ``aapd``, where the folder shows it."""
-    values: list[dict[str, float]] | None = None
+    values: Sequence[dict[str, float]] | None = None
     """Of each example, the labels whose value is neither 0 nor 1: a number between, or NaN where it is unknown."""
-    annotated: list[tuple[str, ...]] | None = None
+    annotated: Sequence[tuple[str, ...]] | None = None
     """Of each example, the labels that somebody looked for: any other that it does not have is unknown."""
     parents: Mapping[str, tuple[str, ...]] | None = None
     """The labels directly above a label, where the data have a hierarchy; a label at the top is not named."""
-
     label_column: str | None = None
     """The column of the labels, where they stand in one."""
+
+    def __post_init__(self) -> None:
+        """Code the label sets: readers may hand in lists of tuples."""
+        for name in ("label_sets", "annotated"):
+            if (sets := getattr(self, name)) is not None:
+                object.__setattr__(self, name, LabelSets.of(sets))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,18 +73,18 @@ class Examples:
         """Take the examples at these positions, in this order."""
         rows = np.asarray(indices, dtype=np.int64)
 
-        def at(values: Sequence[T]) -> list[T]:
-            return [values[row] for row in rows.tolist()]
+        def at(values: Sequence[T]) -> Sequence[T]:
+            return values.select(rows) if isinstance(values, ArrowColumn) else [values[row] for row in rows.tolist()]
 
         return replace(
             self,
             inputs=self.inputs_at(rows),
-            label_sets=None if self.label_sets is None else at(self.label_sets),
+            label_sets=None if self.label_sets is None else LabelSets.of(self.label_sets).select(rows),
             ids=at(self.ids),
             lines=at(self.lines),
             parts=None if self.parts is None else at(self.parts),
             values=None if self.values is None else at(self.values),
-            annotated=None if self.annotated is None else at(self.annotated),
+            annotated=None if self.annotated is None else LabelSets.of(self.annotated).select(rows),
         )
 
     def with_labels(self, names: Container[str]) -> Self:
@@ -98,10 +104,10 @@ class Examples:
 
         return replace(
             self,
-            label_sets=self.label_sets and [kept(labels) for labels in self.label_sets],
+            label_sets=self.label_sets and LabelSets.of(self.label_sets).mapped(lambda name: kept([name])),
             label_names=self.label_names and kept(self.label_names),
             values=self.values and [{name: row[name] for name in kept(row)} for row in self.values],
-            annotated=self.annotated and [kept(labels) for labels in self.annotated],
+            annotated=self.annotated and LabelSets.of(self.annotated).mapped(lambda name: kept([name])),
             parents=self.parents and {name: kept(self.parents[name]) for name in kept(self.parents)},
         )
 

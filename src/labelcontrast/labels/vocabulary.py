@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain, pairwise, repeat
+from itertools import chain
 from math import nan
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from labelcontrast.errors import LabelError, nearest
 from labelcontrast.files import write_text
+from labelcontrast.labels.label_sets import LabelSets
 
 
 @dataclass(frozen=True)
@@ -78,18 +79,15 @@ class LabelVocabulary:
         Raises:
             LabelError: when a label is not in the vocabulary; the message has the nearest label that is.
         """
-        sizes = np.fromiter(map(len, label_sets), np.int64, count=len(label_sets))
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-        columns = np.fromiter(
-            map(self.column.get, chain.from_iterable(label_sets), repeat(-1)), np.int64, count=starts[-1]
-        )
+        sets = LabelSets.of(label_sets)
+        own = np.fromiter((self.column.get(name, -1) for name in sets.names), np.int32, count=len(sets.names))
+        columns = own[sets.codes]
         if columns.size and columns.min() < 0:
             first = int(np.argmin(columns))
-            row = int(np.searchsorted(starts, first, side="right")) - 1
-            self._refuse(label_sets[row][first - int(starts[row])], None if where is None else where(row))
-        matrix = csr_array((np.ones(len(columns), np.uint8), columns, starts), shape=(len(label_sets), len(self.names)))
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
+            row = int(np.searchsorted(sets.starts, first, side="right")) - 1
+            self._refuse(sets.names[sets.codes[first]], None if where is None else where(row))
+        matrix = csr_array((np.ones(len(columns), np.uint8), columns, sets.starts), shape=(len(sets), len(self.names)))
+        matrix.sort_indices()
         return matrix
 
     def encode_values(
@@ -135,13 +133,12 @@ class LabelVocabulary:
             rows.append(changed)
         return _overridden(matrix, rows)
 
-    def decode(self, matrix: object) -> list[tuple[str, ...]]:
+    def decode(self, matrix: object) -> LabelSets:
         """Read a multi-hot matrix, dense or sparse, as label sets; each in the order of the vocabulary."""
         sparse = csr_array(matrix)
         sparse.sort_indices()
         sparse.eliminate_zeros()
-        names = np.asarray(self.names, dtype=object)[sparse.indices].tolist()
-        return [tuple(names[start:end]) for start, end in pairwise(sparse.indptr.tolist())]
+        return LabelSets(self.names, sparse.indices, sparse.indptr)
 
     def save(self, path: Path) -> None:
         """Write the names as a JSON list, whole or not at all."""

@@ -40,9 +40,20 @@ def test_without_labels_there_are_none() -> None:
 
 
 def test_a_column_split_with_other_values_is_an_ordinary_column() -> None:
-    examples = examples_of(rows(text=["a", "b"], split=["train", "banana"]), ColumnNames(), Path())
+    examples = examples_of(rows(text=["a", "b"], split=["apple", "banana"]), ColumnNames(), Path())
     assert examples.parts is None
     assert examples.understood.endswith('not used: "split"')
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [("tset", '"tset" (did you mean "test"?)'), ("banana", '"banana"'), ("", '""'), (None, '"None"')],
+)
+def test_a_row_of_no_part_among_others_is_refused(cell: object, said: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        examples_of(rows(text=["a", "b", "c"], split=["train", " Test ", cell]), ColumnNames(), Path())
+    place = 'reviews.csv, line 4, column "split"'
+    assert str(refusal.value) == f"{place}: expected train, val or test, as in the other rows. Got {said}."
 
 
 @pytest.mark.parametrize(

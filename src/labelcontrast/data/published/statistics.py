@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from labelcontrast.data.splitting.splits import Splits
+from labelcontrast.labels.label_sets import LabelSets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +146,12 @@ def compare_published(splits: Splits) -> Comparison | None:
     sizes: dict[str, int] = {part: len(examples) for part, examples in splits.parts.items()}
     given = {"val": published.val, "test": published.test}
     sizes["train"] += sum(sizes[part] for part, size in given.items() if size is None)
-    label_sets = [labels for examples in splits.parts.values() for labels in examples.label_sets or []]
     figures = [Figure("train", published.train, sizes["train"])]
     figures += [Figure(part, size, sizes[part]) for part, size in given.items() if size is not None]
     figures.append(Figure("labels", published.labels, len(splits.vocabulary)))
     if published.labels_mean is not None:
-        mean = sum(map(len, label_sets)) / len(label_sets)
+        held = sum(len(LabelSets.of(examples.label_sets or []).codes) for examples in splits.parts.values())
+        mean = held / sum(map(len, splits.parts.values()))
         figures.append(Figure("labels each", published.labels_mean, mean))
     return Comparison(published.title, published.source, tuple(figures))
 

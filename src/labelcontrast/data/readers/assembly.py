@@ -1,13 +1,17 @@
 """From rows to examples: the columns found, the cells read, and a sentence that says what was understood."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from labelcontrast.data.examples import Examples, Inputs, Part
-from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn, coded
 from labelcontrast.data.readers.cells.label_cells import Labels, labels_of
 from labelcontrast.data.readers.pictures import pictures_of
 from labelcontrast.data.readers.rows import ID_NAMES, ColumnNames, Rows, input_column, label_columns, listed
-from labelcontrast.errors import DataError
+from labelcontrast.errors import DataError, nearest
 
 ANNOTATED = "annotated"
 """The column of the labels that somebody looked for; the others of an example are unknown."""
@@ -73,7 +77,7 @@ def _texts(rows: Rows, column: str) -> list[str] | ArrowColumn:
     """Return the texts of a column, or refuse the first row that has none; texts in a file stay there."""
     texts = []
     cells = rows.columns[column]
-    if isinstance(cells, ArrowColumn) and not cells.holds_bytes:
+    if isinstance(cells, ArrowColumn) and cells.holds_texts:
         return cells
     for row, cell in enumerate(cells):
         if cell is None:
@@ -91,14 +95,27 @@ def _shown(cell: object) -> str:
     return text if len(text := repr(cell)) <= 40 else f"{text[:40]}..."
 
 
-def _ids(rows: Rows, column: str | None) -> list[str]:
+def _ids(rows: Rows, column: str | None) -> Sequence[str]:
     """Return the name of every row; its line where the file has no name for it."""
-    names = [None] * len(rows) if column is None else rows.columns[column]
+    if column is None:
+        return ArrowColumn(pa.chunked_array([pa.array(rows.lines, pa.int64()).cast(pa.string())]))
+    names = rows.columns[column]
     return [str(line if name is None else name) for name, line in zip(names, rows.lines, strict=True)]
 
 
 def _parts(rows: Rows) -> list[Part] | None:
-    """Return the part of each row where a column ``split`` names train, val or test, and nothing else."""
-    parts = [PART_NAMES.get(str(cell).lower()) for cell in rows.columns.get("split", ())]
-    named = [part for part in parts if part is not None]
-    return named if named and len(named) == len(parts) else None
+    """Return the part of each row, where a column ``split`` names parts; one that names none is an ordinary column.
+
+    Raises:
+        DataError: when some rows have a part, and one has something else.
+    """
+    names, which = coded([str(cell) for cell in rows.columns.get("split", ())])
+    parts = [PART_NAMES.get(name.strip().lower()) for name in names]
+    if not any(parts):
+        return None
+    if None in parts:
+        wrong = names[parts.index(None)]
+        row = int(np.argmax(which == parts.index(None)))
+        message = f'expected train, val or test, as in the other rows. Got "{wrong}"{nearest(wrong, PART_NAMES)}.'
+        raise DataError(message, path=rows.where(row, "split"))
+    return [part for code in which.tolist() if (part := parts[code])]

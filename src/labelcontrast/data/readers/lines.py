@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.assembly import examples_of
 from labelcontrast.data.readers.cells.arrow_column import columns_of
-from labelcontrast.data.readers.rows import ColumnNames, Rows
+from labelcontrast.data.readers.rows import ColumnNames, Rows, numbered
 from labelcontrast.errors import DataError
 
 
@@ -97,10 +97,10 @@ def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Rows:
         for number, line in lines:
             if line.strip():
                 numbers.append(number)
-                yield _object(_parsed(line.rstrip(), origin, number), origin, "line", number)
+                yield _object(_parsed(line, origin, number), origin, "line", number)
 
     columns = columns_of(objects())
-    return Rows(origin=origin, columns=columns, lines=numbers)
+    return Rows(origin=origin, columns=columns, lines=numbered(numbers))
 
 
 def _rows_of_list(items: object, origin: str) -> Rows:
@@ -113,13 +113,22 @@ def _rows_of_list(items: object, origin: str) -> Rows:
 def _parsed(text: str, origin: str, line: int | None = None) -> object:
     """Parse JSON, or refuse with the place."""
     try:
-        return _DECODER.decode(text)
+        return _decoded(text)
     except json.JSONDecodeError as error:
         message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
         raise DataError(message, path=origin, line=line or error.lineno) from None
     except KeyError as error:
         message = f"the key {error} stands twice."
         raise DataError(message, path=origin, line=line) from None
+
+
+def _decoded(text: str) -> object:
+    """Parse JSON as the decoder does; its scanner alone takes half as long, and leaves to it what is odd."""
+    try:
+        value, end = _SCAN(text, 0)
+    except (StopIteration, json.JSONDecodeError):
+        return _DECODER.decode(text.rstrip())
+    return _DECODER.decode(text.rstrip()) if text[end:].strip() else value
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -131,8 +140,8 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return made
 
 
-# json.loads would make a decoder a line, which takes longer than the parsing.
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_SCAN = _DECODER.scan_once
 
 
 def _object(value: object, origin: str, counted: str, number: int) -> dict[str, object]:

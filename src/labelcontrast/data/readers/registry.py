@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from labelcontrast.data.examples import Examples, Part
@@ -15,6 +14,7 @@ from labelcontrast.data.readers.pictures import pictures_in, read_picture_folder
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.data.readers.tables import read_parquet, read_separated
 from labelcontrast.errors import DataError, LabelError, nearest
+from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
@@ -135,15 +135,15 @@ def _in_given_order(examples: Examples, path: Path) -> Examples:
 def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
     """Take labels that are all whole numbers, and none of them a name, as places in the list of names from 0."""
     assert examples.label_sets is not None
-    held = set(chain.from_iterable(examples.label_sets))
+    sets = LabelSets.of(examples.label_sets)
+    held = set(sets.held)
     if not held or not all(label.isdecimal() for label in held) or held & set(names):
         return examples
-    for row, labels in enumerate(examples.label_sets):
-        for label in labels:
-            if int(label) >= len(names):
-                message = f"the label {label} is no place in {LABEL_ORDER}; expected 0 to {len(names) - 1}."
-                raise LabelError(message, path=examples.where_labels(row))
-    named = [tuple(names[int(label)] for label in labels) for labels in examples.label_sets]
+    if beyond := {label for label in held if int(label) >= len(names)}:
+        row, label = next((row, label) for row, labels in enumerate(sets) for label in labels if label in beyond)
+        message = f"the label {label} is no place in {LABEL_ORDER}; expected 0 to {len(names) - 1}."
+        raise LabelError(message, path=examples.where_labels(row))
+    named = sets.mapped(lambda label: (names[int(label)],))
     return replace(examples, label_sets=named, understood=f"{examples.understood}; numbers are places in {LABEL_ORDER}")
 
 

@@ -97,6 +97,17 @@ class Rows:
         raise DataError(message, path=self.origin)
 
 
+def numbered(lines: Sequence[int]) -> Sequence[int]:
+    """Return the numbers of lines as a range where they are one, which takes no memory.
+
+    Example:
+        >>> numbered([2, 3, 4]), numbered([2, 4])
+        (range(2, 5), [2, 4])
+    """
+    whole = range(lines[0], lines[0] + len(lines)) if lines else range(0)
+    return whole if len(whole) and lines[-1] == whole[-1] else lines
+
+
 def label_columns(rows: Rows, wanted: ColumnNames) -> str | tuple[str, ...] | None:
     """Find the labels: one column of label sets, or several columns of 0 and 1, or none.
 

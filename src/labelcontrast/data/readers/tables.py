@@ -11,7 +11,7 @@ from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.assembly import examples_of
 from labelcontrast.data.readers.cells.arrow_column import arrow_cells, columns_of
 from labelcontrast.data.readers.lines import numbered_lines
-from labelcontrast.data.readers.rows import ColumnNames, Rows
+from labelcontrast.data.readers.rows import ColumnNames, Rows, numbered
 from labelcontrast.errors import DataError
 
 LONGEST_CELL = 2**31 - 1
@@ -42,7 +42,7 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
             yield dict(zip(names, cells, strict=True))
 
     columns = columns_of(rows())
-    return examples_of(Rows(origin=str(path), columns=columns, lines=numbers), wanted, path.parent)
+    return examples_of(Rows(origin=str(path), columns=columns, lines=numbered(numbers)), wanted, path.parent)
 
 
 def read_parquet(path: Path, wanted: ColumnNames) -> Examples:

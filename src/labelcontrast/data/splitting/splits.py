@@ -19,6 +19,7 @@ from labelcontrast.data.splitting.folds import cross_validate, pool
 from labelcontrast.data.splitting.stratification import checked_fractions, iterative_stratification
 from labelcontrast.data.splitting.subsets import keep_labels, low_data_subset
 from labelcontrast.errors import DataError
+from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -127,7 +128,7 @@ def load_splits(
         count, vocabulary = len(vocabulary), keep_labels(vocabulary, label_fraction, seed=seed)
         parts = {part: examples.with_labels(vocabulary.names) for part, examples in parts.items()}
         kept.append(f"{len(vocabulary)} of {count} labels kept, with seed {seed}")
-    if not any(parts["train"].label_sets or []):
+    if not LabelSets.of(parts["train"].label_sets or []).held:
         message = "no training example has a label."
         raise DataError(message, path=parts["train"].origin)
     return Splits(
@@ -216,9 +217,14 @@ def _vocabulary(found: dict[Part, Examples]) -> LabelVocabulary:
     if given:
         return LabelVocabulary(tuple(given))
     named = [
-        (examples.label_sets or [], examples.values or [], examples.annotated or []) for examples in found.values()
+        [
+            LabelSets.of(examples.label_sets or []).held,
+            LabelSets.of(examples.annotated or []).held,
+            *(examples.values or []),
+        ]
+        for examples in found.values()
     ]
-    return LabelVocabulary.from_label_sets(chain.from_iterable(chain.from_iterable(named)))
+    return LabelVocabulary.from_label_sets(chain.from_iterable(named))
 
 
 def _complete(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.data.readers.cells import arrow_column
-from labelcontrast.data.readers.cells.arrow_column import ArrowColumn, arrow_cells, columns_of
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn, arrow_cells, coded, columns_of, flattened
 
 CELLS = [f"text {number}" for number in range(37)]
 COLUMN = ArrowColumn(pa.chunked_array([CELLS[:5], CELLS[5:6], CELLS[6:]]))
@@ -41,6 +41,35 @@ def test_a_long_column_of_texts_goes_into_arrow(monkeypatch: pytest.MonkeyPatch)
     assert (columns["id"], columns["late"]) == (list(range(8)), [None] * 6 + ["x", None])
 
 
+def test_a_long_column_of_lists_goes_into_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_column, "CHUNK", 2)
+    cells: list[list[object]] = [["a"], [], ["b", "a"], ["c"]]
+    column = columns_of({"tags": cell} for cell in cells)["tags"]
+    assert isinstance(column, ArrowColumn)
+    assert list(column) == cells
+    labels, sizes = flattened(column)
+    assert (list(labels), sizes.tolist()) == (["a", "b", "a", "c"], [1, 0, 2, 1])
+    assert coded(labels)[0] == ["a", "b", "c"]
+    assert coded(labels)[1].tolist() == coded(list(labels))[1].tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("odd", [[True], [0.5], [None], [2**70], [["a"]], [{"a": 1}], [], ["\ud800"], None, "a"])
+def test_a_column_of_other_lists_stays_as_it_is(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_column, "CHUNK", 2)
+    for cells in ([[1], [2], odd, odd], [["a"], ["b"], ["c"], odd], [odd, odd, [1], ["a"]]):
+        assert columns_of({"tags": cell} for cell in cells) == {"tags": cells}
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("abc", max_size=2)), st.lists(st.integers(0, 9), max_size=9))
+def test_a_selection_is_coded_like_its_list(cells: list[str], rows: list[int]) -> None:
+    chosen = [row for row in rows if row < len(cells)]
+    column = ArrowColumn(pa.chunked_array([cells[:2], cells[2:]], pa.string())).select(chosen)
+    distinct, which = coded(column)
+    assert [distinct[code] for code in which] == [cells[row] for row in chosen]
+    assert distinct == list(dict.fromkeys(cells[row] for row in chosen))
+
+
 @pytest.mark.parametrize("odd", [None, 3, ["a"], "\ud800"])
 def test_a_column_that_is_not_of_texts_stays_as_it_is(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrow_column, "CHUNK", 2)
@@ -55,10 +84,15 @@ def test_a_column_that_is_not_of_texts_stays_as_it_is(odd: object, monkeypatch: 
         (pa.chunked_array([pa.array(["a"], pa.large_string())]), True),
         (pa.chunked_array([[b"a"]]), True),
         (pa.chunked_array([["a", None]]), False),
-        (pa.chunked_array([[["a"]]]), False),
+        (pa.chunked_array([[["a"], []]]), True),
+        (pa.chunked_array([[[3]]]), True),
+        (pa.chunked_array([[["a", None]]]), False),
+        (pa.chunked_array([[["a"], None]]), False),
+        (pa.chunked_array([[[0.5]]]), False),
+        (pa.chunked_array([pa.array(["a", "b", "a"]).dictionary_encode()]), True),
     ],
 )
-def test_only_whole_columns_of_texts_and_bytes_stay_in_arrow(column: pa.ChunkedArray, kept: bool) -> None:
+def test_only_whole_columns_of_texts_bytes_and_lists_stay_in_arrow(column: pa.ChunkedArray, kept: bool) -> None:
     cells = arrow_cells(column)
     assert isinstance(cells, ArrowColumn) == kept
     assert list(cells) == column.to_pylist()

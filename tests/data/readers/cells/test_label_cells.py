@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
 from labelcontrast.data.readers.cells.label_cells import labels_of
 from labelcontrast.data.readers.rows import Rows
 from labelcontrast.errors import DataError, LabelError
@@ -140,6 +142,27 @@ def test_an_object_gives_labels_their_values() -> None:
 )
 def test_a_list_of_values_is_told_from_a_list_of_numbers(cells: list[object], sets: list[tuple[str, ...]]) -> None:
     assert labels_of(column(*cells), "tags").sets == sets
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.text("ab", min_size=1, max_size=2)), min_size=1), st.integers(1, 4))
+def test_a_column_in_arrow_is_read_as_its_lists_are(cells: list[list[str]], size: int) -> None:
+    chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
+    in_arrow = ArrowColumn(pa.chunked_array(chunks, pa.list_(pa.string())))
+    rows = Rows(origin="a.parquet", columns={"tags": in_arrow}, lines=range(1, len(cells) + 1))
+    assert labels_of(rows, "tags") == labels_of(column(*cells), "tags")
+    assert labels_of(rows, "tags").sets == [tuple(dict.fromkeys(cell)) for cell in cells]
+    texts = [";".join(cell) for cell in cells]
+    in_arrow = ArrowColumn(pa.chunked_array([texts]))
+    rows = Rows(origin="a.parquet", columns={"tags": in_arrow}, lines=range(1, len(cells) + 1))
+    assert labels_of(rows, "tags") == labels_of(column(*texts), "tags")
+
+
+def test_an_empty_label_in_arrow_is_refused_with_its_row() -> None:
+    cells = ArrowColumn(pa.chunked_array([[["a"], [], ["b", "a"]], [["a", ""], [""]]]))
+    with pytest.raises(LabelError) as refusal:
+        labels_of(Rows(origin="a.parquet", columns={"tags": cells}, lines=range(1, 6), counted="row"), "tags")
+    assert str(refusal.value) == 'a.parquet, row 4, column "tags": a label is empty text; expected a name.'
 
 
 def test_paths_bring_what_stands_above_them() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.data.readers.cells.label_values import divided, parents_of, value_of, with_ancestors
+from labelcontrast.labels.label_sets import LabelSets
 
 
 @pytest.mark.parametrize("cell", [None, "", " ", -1, -1.0, "-1", "nan", "NaN", float("nan"), "null"])
@@ -38,6 +39,8 @@ def test_sets_and_values_say_together_what_was_said(rows: list[dict[str, float]]
 
 
 def test_a_path_has_every_beginning_once() -> None:
-    assert with_ancestors([("a>b", "a > b > c", "a > d")]) == [("a>b", "a", "a > b", "a > b > c", "a > d")]
+    assert with_ancestors(LabelSets.of([("a>b", "a > b > c", "a > d")])) == [
+        ("a>b", "a", "a > b", "a > b > c", "a > d")
+    ]
     assert parents_of(["a", "a > b > c", "d"]) == {"a > b > c": ("a > b",)}
     assert parents_of(["a", "b"]) is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from operator import eq
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 CHUNK = 10_000
 """Rows that become Python objects at a time."""
-KEPT = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
-"""The types of the columns that stay in Arrow."""
+TEXTS, BYTES = (pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())
+LISTED = (*TEXTS, pa.int8(), pa.int16(), pa.int32(), pa.int64())
+"""What a list holds that stays in Arrow: names, or whole numbers."""
 Piece: TypeAlias = "pa.Array | list[object]"
 
 
@@ -26,10 +28,13 @@ class ArrowColumn(Sequence[Any]):
     """
 
     def __init__(self, column: pa.ChunkedArray, rows: NDArray[np.int64] | None = None) -> None:
-        self.holds_bytes = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+        self.holds_texts, self.holds_bytes = column.type in TEXTS, column.type in BYTES
+        self.holds_lists = _is_list(column.type)
         self.column = column
         self.rows = rows
         self._ends = np.cumsum([len(chunk) for chunk in column.chunks])
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self.column) if self.rows is None else len(self.rows)
@@ -51,6 +56,9 @@ class ArrowColumn(Sequence[Any]):
         """Read all cells, some thousands at a time."""
         for start in range(0, len(self), CHUNK):
             yield from self[start : start + CHUNK]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
 
     def take(self, indices: Sequence[int] | NDArray[np.integer]) -> list[object]:
         """Read the cells at these positions."""
@@ -83,6 +91,23 @@ class ArrowColumn(Sequence[Any]):
         whole = pa.chunked_array(list(chunks), type_)
         return cls(whole, np.concatenate([start + own for start, own in zip(starts, rows, strict=True)]))
 
+    def coded(self) -> tuple[list[Any], NDArray[np.int64]]:
+        """Return the distinct cells in the order in which they are met, and which of them each cell is."""
+        encoded = pc.dictionary_encode(self._chosen()).unify_dictionaries()
+        distinct = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+        codes = [chunk.indices.to_numpy() for chunk in encoded.chunks]
+        return distinct, np.concatenate([np.empty(0, np.int64), *codes])
+
+    def flattened(self) -> tuple["ArrowColumn", NDArray[np.int64]]:
+        """Return what the lists of a column hold, one list after the other, and how many each holds."""
+        column = self._chosen()
+        sizes = pc.list_value_length(column).to_numpy().astype(np.int64)
+        return ArrowColumn(pc.list_flatten(column)), sizes
+
+    def _chosen(self) -> pa.ChunkedArray:
+        """Return the cells as Arrow has them."""
+        return self.column if self.rows is None else self.column.take(pa.array(self.rows))
+
     def _between(self, part: slice) -> list[object]:
         """Read the cells of a slice."""
         start, end, step = part.indices(len(self))
@@ -93,7 +118,7 @@ class ArrowColumn(Sequence[Any]):
 
 
 def arrow_cells(column: pa.ChunkedArray) -> Sequence[object]:
-    """Return the cells of an Arrow column: texts and bytes stay there, all else becomes Python objects.
+    """Return the cells of an Arrow column: texts, bytes and lists of names or numbers stay there, where none is null.
 
     A picture as `datasets` has it, bytes with a path, is its bytes; where a row has none, all are paths.
 
@@ -101,19 +126,18 @@ def arrow_cells(column: pa.ChunkedArray) -> Sequence[object]:
         >>> arrow_cells(pa.chunked_array([[3, None]])), type(arrow_cells(pa.chunked_array([["a"]]))).__name__
         ([3, None], 'ArrowColumn')
     """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_struct(column.type) and {field.name for field in column.type} == {"bytes", "path"}:
         pictures = pc.struct_field(column, "bytes")
         return arrow_cells(pc.struct_field(column, "path") if pictures.null_count else pictures)
-    if not column.null_count and column.type in KEPT:
-        return ArrowColumn(column)
-    cells: list[object] = column.to_pylist()
-    return cells
+    return ArrowColumn(column) if _stays(column) else column.to_pylist()
 
 
 def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[object]]:
     """Turn rows into columns, in the order in which names are first met; a cell that a row does not have is None.
 
-    The texts of a long file go into Arrow some thousands at a time, so that few Python objects are alive.
+    The texts and lists of a long file go into Arrow some thousands at a time, so that few Python objects are alive.
 
     Example:
         >>> columns_of([{"text": "a"}, {"text": "b", "stars": 3}])
@@ -131,18 +155,54 @@ def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[objec
     return {name: _joined(held) for name, held in pieces.items()}
 
 
+def coded(cells: Sequence[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """Return the distinct cells in the order in which they are met, and which of them each cell is.
+
+    Example:
+        >>> coded(["b", "a", "b"])
+        (['b', 'a'], array([0, 1, 0]))
+    """
+    if isinstance(cells, ArrowColumn):
+        return cells.coded()
+    place = {cell: code for code, cell in enumerate(dict.fromkeys(cells))}
+    return list(place), np.fromiter(map(place.__getitem__, cells), np.int64, count=len(cells))
+
+
+def flattened(cells: Sequence[Any]) -> tuple[Sequence[Any], NDArray[np.int64]]:
+    """Return what lists hold, one list after the other, and how many each holds."""
+    if isinstance(cells, ArrowColumn):
+        return cells.flattened()
+    return list(chain.from_iterable(cells)), np.fromiter(map(len, cells), np.int64, count=len(cells))
+
+
 def _packed(cells: list[object]) -> Piece:
-    """Put cells into Arrow where all of them are texts."""
-    try:
-        packed = pa.array(cells, pa.string())
-    except (pa.ArrowException, UnicodeError):  # not texts, or half of a pair of surrogates
+    """Put cells into Arrow where all of them are texts, or lists of names or of whole numbers."""
+    if not all(isinstance(cell, str) for cell in cells) and not all(isinstance(cell, list) for cell in cells):
         return cells
-    return cells if packed.null_count else packed
+    held = next((cell for row in cells for cell in (row if isinstance(row, list) else [row])), None)
+    try:
+        # Only of these: what is guessed of a million objects is a table with a column for every name in one of them.
+        packed = pa.array(cells) if type(held) in {str, int} else None
+    except (pa.ArrowException, UnicodeError, OverflowError):  # several types, or half of a pair of surrogates
+        return cells
+    return packed if packed is not None and _stays(packed) else cells
+
+
+def _stays(column: "pa.Array | pa.ChunkedArray") -> bool:
+    """Say whether a column is one that stays in Arrow."""
+    if _is_list(column.type):
+        return not column.null_count and not pc.list_flatten(column).null_count
+    return not column.null_count and column.type in (*TEXTS, *BYTES)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Say whether a type is that of lists of names or of whole numbers."""
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and kind.value_type in LISTED
 
 
 def _joined(pieces: list[Piece]) -> Sequence[object]:
-    """Join the pieces of a column: in Arrow where there are several and all are; else as a list."""
+    """Join the pieces of a column: in Arrow where there are several and all are, of one type; else as a list."""
     packed = [piece for piece in pieces if isinstance(piece, pa.Array)]
-    if len(packed) == len(pieces) > 1:
+    if len(packed) == len(pieces) > 1 and len({piece.type for piece in packed}) == 1:
         return ArrowColumn(pa.chunked_array(packed))
     return list(chain.from_iterable(piece.to_pylist() if isinstance(piece, pa.Array) else piece for piece in pieces))

@@ -3,13 +3,16 @@
 import json
 from ast import literal_eval
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isnan
-from sys import intern
-from typing import NamedTuple
+from typing import NamedTuple, Never
 
+import numpy as np
+from numpy.typing import NDArray
+
+from labelcontrast.data.readers.cells.arrow_column import ArrowColumn, coded, flattened
 from labelcontrast.data.readers.cells.label_values import (
     STEP,
-    LabelSets,
     Values,
     divided,
     parents_of,
@@ -18,6 +21,7 @@ from labelcontrast.data.readers.cells.label_values import (
 )
 from labelcontrast.data.readers.rows import Rows, listed
 from labelcontrast.errors import LabelError
+from labelcontrast.labels.label_sets import LabelSets
 
 READABLE = {"text", "a list", "a number", "an object"}
 SEPARATORS = (";", "|", ",")
@@ -71,13 +75,17 @@ def labels_of(rows: Rows, labels: str | tuple[str, ...], separator: str | None =
         table = [_values_of_object(cell, rows, row, labels) for row, cell in enumerate(cells)]
         return _valued(table, f'labels in "{labels}", an object a row')
     if expected == "a number":
-        sets: LabelSets = [(_whole(cell, rows, row, labels),) for row, cell in enumerate(cells)]
-        return Labels(sets, f'one label a row, a number in "{labels}"')
+        numbers, which = coded(cells)
+        firsts = _first_rows(rows, which)
+        names = [(_whole(number, firsts, row, labels),) for row, number in enumerate(numbers)]
+        return Labels(LabelSets.of(names).select(which), f'one label a row, a number in "{labels}"')
     if expected == "a list" and (width := _multi_hot_width(cells)):
         table = [_values_of_list(cell, rows, row, labels) for row, cell in enumerate(cells)]
         return _valued(table, f'labels in "{labels}", a list of {width} values a row')
     if expected == "text":
-        return _pathed(*_from_text([str(cell) for cell in cells], rows, labels, separator))
+        texts, which = coded(cells)
+        sets, sentence = _from_text(texts, _first_rows(rows, which), labels, separator)
+        return _pathed(sets.select(which), sentence)
     return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", a list a row')
 
 
@@ -93,15 +101,24 @@ def _valued(table: list[dict[str, float]], sentence: str) -> Labels:
 
 def _pathed(sets: LabelSets, sentence: str) -> Labels:
     """Take labels as paths, where one is."""
-    if not any(STEP in label for labels in sets for label in labels):
+    if not any(STEP in label for label in sets.names):
         return Labels(sets, sentence)
     sets = with_ancestors(sets)
-    parents = parents_of(label for labels in sets for label in labels)
-    return Labels(sets, f'{sentence}; labels are paths by ">", each with what stands above it', None, parents)
+    return Labels(
+        sets, f'{sentence}; labels are paths by ">", each with what stands above it', None, parents_of(sets.held)
+    )
+
+
+def _first_rows(rows: Rows, which: NDArray[np.int64]) -> Rows:
+    """Return the first row of each distinct cell, as the place to name where one is refused."""
+    firsts = np.unique(which, return_index=True)[1]
+    return replace(rows, lines=[rows.lines[row] for row in firsts.tolist()])
 
 
 def _one_type(rows: Rows, name: str, cells: Sequence[object]) -> str:
     """Return the one type of all cells of a column, or refuse the first that differs."""
+    if isinstance(cells, ArrowColumn) and (cells.holds_lists or cells.holds_texts):
+        return "a list" if cells.holds_lists else "text"
     types = [_TYPES.get(type(cell), "missing") for cell in cells]
     if set(types) <= {types[0]} & READABLE:
         return types[0]
@@ -117,23 +134,29 @@ def _one_type(rows: Rows, name: str, cells: Sequence[object]) -> str:
 
 def _from_lists(cells: Sequence[object], rows: Rows, name: str) -> LabelSets:
     """Read lists of names or of whole numbers."""
-    sets: LabelSets = []
+    labels, sizes = flattened(cells)
+    # A column in Arrow is of one type; and one label says of which.
+    types = set(map(type, labels[:1] if isinstance(labels, ArrowColumn) else labels))
+    if types not in ({str}, {int}, set()):
+        _refuse_mixed(cells, rows, name)
+    distinct, which = coded(labels)
+    if "" in distinct:
+        row = int(np.searchsorted(np.cumsum(sizes), np.argmax(which == distinct.index("")), side="right"))
+        message = "a label is empty text; expected a name."
+        raise LabelError(message, path=rows.where(row, name))
+    return LabelSets.of_each_once(list(map(str, distinct)), which, sizes)
+
+
+def _refuse_mixed(cells: Sequence[object], rows: Rows, name: str) -> Never:
+    """Refuse the first label that is no name or number, or of another type than the first."""
+    labels = ((row, label) for row, cell in enumerate(cells) if isinstance(cell, list) for label in cell)
     first: tuple[int, type] | None = None
-    for row, cell in enumerate(cells):
-        assert isinstance(cell, list)
-        types = set(map(type, cell))
-        if types and first is None:
-            first = (row, type(cell[0]))
-        if first and not types <= {first[1]} & {str, int}:
-            wrong = next(label for label in cell if type(label) is not first[1] or first[1] not in {str, int})
-            message = _mixed(wrong, first[1], f"{rows.counted} {rows.lines[first[0]]}")
+    for row, label in labels:
+        first = first or (row, type(label))
+        if type(label) is not first[1] or first[1] not in {str, int}:
+            message = _mixed(label, first[1], f"{rows.counted} {rows.lines[first[0]]}")
             raise LabelError(message, path=rows.where(row, name))
-        if "" in cell:
-            message = "a label is empty text; expected a name."
-            raise LabelError(message, path=rows.where(row, name))
-        # The same name in a million rows is one object.
-        sets.append(tuple(dict.fromkeys(map(intern, map(str, cell)))))
-    return sets
+    raise AssertionError
 
 
 def _mixed(label: object, first: type, place: str) -> str:
@@ -152,10 +175,11 @@ def _from_text(cells: list[str], rows: Rows, name: str, separator: str | None) -
         return _from_lists(lists, rows, name), f'labels in "{name}", a written list a row'
     found = separator or next((mark for mark in SEPARATORS if any(mark in cell for cell in cells)), None)
     if found is None:
-        return [(label,) if (label := cell.strip()) else () for cell in cells], f'one label a row, in "{name}"'
+        single = ((label,) if (label := cell.strip()) else () for cell in cells)
+        return LabelSets.of(single), f'one label a row, in "{name}"'
     split: Callable[[str], list[str]] = str.split if found.isspace() else lambda cell: cell.split(found)
-    sets = [tuple(dict.fromkeys(label for part in split(cell) if (label := part.strip()))) for cell in cells]
-    return sets, f'labels in "{name}", separated by "{found}"'
+    sets = ([label for part in split(cell) if (label := part.strip())] for cell in cells)
+    return LabelSets.of(sets), f'labels in "{name}", separated by "{found}"'
 
 
 def _written_list(cell: str, rows: Rows, row: int, name: str) -> list[object]:
@@ -179,14 +203,14 @@ def _multi_hot_width(cells: Sequence[object]) -> int:
     That is so where all are equally long, hold nothing but values, and one holds a value twice or one that is no whole
     number: nobody names a label twice.
     """
-    widths = {len(cell) for cell in cells if isinstance(cell, list)}
-    if len(widths) != 1 or widths == {0}:
+    values, sizes = flattened(cells)
+    if not sizes.any() or (sizes != sizes[0]).any() or isinstance(values[0], str):
         return 0
     lists = [cell for cell in cells if isinstance(cell, list)]
     odd = any(len(set(map(str, cell))) < len(cell) or any(type(value) is float for value in cell) for cell in lists)
     whole = all(value is None or type(value) in {int, float} for cell in lists for value in cell)
     fits = whole and all(value is None or value == -1 or not value > 1 for cell in lists for value in cell)
-    return widths.pop() if odd and fits else 0
+    return int(sizes[0]) if odd and fits else 0
 
 
 def _values_of_list(cell: object, rows: Rows, row: int, name: str) -> dict[str, float]:

@@ -1,11 +1,11 @@
 """Labels that are more than there or not: soft, or unknown; and labels written as paths through a hierarchy."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from labelcontrast.data.readers.rows import ONE_OR_ZERO
+from labelcontrast.labels.label_sets import LabelSets
 
-LabelSets = list[tuple[str, ...]]
 Values = list[dict[str, float]]
 """For each example, the labels whose value is neither 0 nor 1: a number between, or NaN where it is unknown."""
 UNKNOWN = frozenset(["", "-1", "-1.0", "nan", "none", "null"])
@@ -43,22 +43,22 @@ def divided(rows: Iterable[dict[str, float]]) -> tuple[LabelSets, Values | None]
         >>> divided([{"a": 1.0, "b": 0.7, "c": 0.0}])
         ([('a', 'b')], [{'b': 0.7}])
     """
-    sets: LabelSets = []
+    sets: list[tuple[str, ...]] = []
     values: Values = []
     for row in rows:
         sets.append(tuple(name for name, value in row.items() if value >= PRESENT))
         values.append({name: value for name, value in row.items() if value not in {0.0, 1.0}})
-    return sets, values if any(values) else None
+    return LabelSets.of(sets), values if any(values) else None
 
 
-def with_ancestors(label_sets: Sequence[Sequence[str]]) -> LabelSets:
+def with_ancestors(label_sets: LabelSets) -> LabelSets:
     """Read labels as paths: each also stands for every path that it goes on from.
 
     Example:
-        >>> with_ancestors([("food > drinks > tea", "food > fruit"), ("toys",)])
+        >>> with_ancestors(LabelSets.of([("food > drinks > tea", "food > fruit"), ("toys",)]))
         [('food', 'food > drinks', 'food > drinks > tea', 'food > fruit'), ('toys',)]
     """
-    return [tuple(dict.fromkeys(prefix for label in labels for prefix in _prefixes(label))) for labels in label_sets]
+    return label_sets.mapped(_prefixes)
 
 
 def parents_of(names: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
