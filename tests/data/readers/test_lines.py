@@ -2,10 +2,16 @@
 
 import gzip
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from labelcontrast.data.readers import lines
 from labelcontrast.data.readers.lines import numbered_lines, read_json_lines, read_lines, read_plain_text
 from labelcontrast.data.readers.rows import ColumnNames
 from labelcontrast.errors import DataError
@@ -22,6 +28,73 @@ def refusal_of(path: Path) -> str:
 def written(path: Path, content: str | bytes) -> Path:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+TEXTS = st.sampled_from(["good", "bad\n", "né", "2020-01-01", "2020-01-01 10:00:00", "", "\ud800", "\\", '"'])
+NUMBERS = st.integers(-3, 2**65) | st.sampled_from([0.5, 1.0, math.nan])
+CELLS = st.none() | st.booleans() | TEXTS | NUMBERS | st.lists(TEXTS | NUMBERS | st.none(), max_size=3)
+PLAIN = st.fixed_dictionaries({"text": TEXTS, "labels": st.lists(TEXTS, max_size=3)}, optional={"id": st.integers()})
+ODD = st.fixed_dictionaries({"text": TEXTS}, optional=dict.fromkeys(["labels", "id", "split", "other"], CELLS))
+WORDS = [
+    "",
+    " ",
+    "null",
+    "3",
+    "[]",
+    "{}",
+    "{",
+    "}",
+    "\r",
+    "\ufeff{}",
+    '"a"}',
+    '{"text":',
+    '{"text": 01}',
+    '{"text": "a"}x',
+]
+MORE = [
+    '{"text": "a",}',
+    '{"text": "\x01"}',
+    '{"text": "a", "text": "b"}',
+    '{"text": "a"} {"text": "b"}',
+    '{"text": "\xff"}',
+]
+BROKEN = st.sampled_from(WORDS + MORE)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(PLAIN.map(json.dumps), max_size=4) | st.lists((PLAIN | ODD).map(json.dumps) | BROKEN, max_size=4),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_what_arrow_parses_is_what_is_parsed_line_by_line(written: list[str], end: str, ended: bool) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jsonl"
+        path.write_bytes(
+            ("\n" if not written else end.join(written) + (end if ended else "")).encode("latin-1", "ignore") or b" "
+        )
+
+        def outcome() -> object:
+            try:
+                return [
+                    repr(list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value)
+                    for value in vars(read_json_lines(path, ColumnNames())).values()
+                ]
+            except DataError as refusal:
+                return str(refusal)
+
+        said = outcome()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lines, "_plain_table", lambda _: None)
+            assert outcome() == said
+
+
+def test_plain_lines_are_parsed_by_arrow(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", LINE + '{"text": "2020-01-01", "labels": [], "day": "2020-01-01"}\n')
+    table = lines._plain_table(path)
+    assert table is not None
+    assert table["day"].to_pylist() == [None, "2020-01-01"]
+    assert lines._plain_table(written(path, LINE + "\n" + LINE)) is None
 
 
 def test_empty_lines_and_a_mark_of_byte_order_are_passed_over(tmp_path: Path) -> None:

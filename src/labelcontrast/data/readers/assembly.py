@@ -12,6 +12,7 @@ from labelcontrast.data.readers.cells.label_cells import Labels, labels_of
 from labelcontrast.data.readers.pictures import pictures_of
 from labelcontrast.data.readers.rows import ID_NAMES, ColumnNames, Rows, input_column, label_columns, listed
 from labelcontrast.errors import DataError, nearest
+from labelcontrast.labels.label_sets import LabelSets
 
 ANNOTATED = "annotated"
 """The column of the labels that somebody looked for; the others of an example are unknown."""
@@ -38,7 +39,7 @@ def examples_of(rows: Rows, wanted: ColumnNames, folder: Path) -> Examples:
         raise DataError(message, path=rows.origin)
     labels = label_columns(rows, wanted)
     kind, column = input_column(rows, wanted, labels)
-    read = Labels([], "no labels") if labels is None else labels_of(rows, labels, wanted.separator)
+    read = Labels(LabelSets.of([]), "no labels") if labels is None else labels_of(rows, labels, wanted.separator)
     annotated = (
         None if labels is None or ANNOTATED not in rows.columns else labels_of(rows, ANNOTATED, wanted.separator)
     )

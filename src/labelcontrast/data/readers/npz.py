@@ -14,6 +14,7 @@ from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.cells.label_values import PRESENT, Values
 from labelcontrast.data.readers.rows import ColumnNames, listed
 from labelcontrast.errors import DataError, LabelError
+from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 PARTS: tuple[Part, ...] = ("train", "test", "val")
@@ -98,7 +99,7 @@ def _features(arrays: dict[str, Array], path: Path) -> NDArray[np.float32]:
 
 def _labels(
     arrays: dict[str, Array], rows: int, path: Path
-) -> tuple[list[tuple[str, ...]] | None, tuple[str, ...] | None, Values | None]:
+) -> tuple[LabelSets | None, tuple[str, ...] | None, Values | None]:
     """Return the label sets, the names of the labels, and soft and unknown labels; or None."""
     name = next((name for name in ("Y", "labels", SPARSE[0]) if name in arrays), None)
     if name is None:

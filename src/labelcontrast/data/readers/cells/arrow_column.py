@@ -147,12 +147,21 @@ def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[objec
     sizes: list[int] = []
     waiting = iter(rows)
     for chunk in iter(lambda: list(islice(waiting, CHUNK)), []):
-        for name in dict.fromkeys(name for row in chunk for name in row):
-            pieces.setdefault(name, [[None] * size for size in sizes])
+        if not pieces.keys() >= set[str]().union(*chunk):
+            for name in dict.fromkeys(chain.from_iterable(chunk)):
+                pieces.setdefault(name, [[None] * size for size in sizes])
         for name, held in pieces.items():
-            held.append(_packed([row.get(name) for row in chunk]))
+            held.append(_packed(_column(chunk, name)))
         sizes.append(len(chunk))
     return {name: _joined(held) for name, held in pieces.items()}
+
+
+def _column(rows: list[Mapping[str, object]], name: str) -> list[object]:
+    """Take one cell of every row."""
+    try:
+        return [row[name] for row in rows]
+    except KeyError:
+        return [row.get(name) for row in rows]
 
 
 def coded(cells: Sequence[Any]) -> tuple[list[Any], NDArray[np.int64]]:
@@ -177,12 +186,12 @@ def flattened(cells: Sequence[Any]) -> tuple[Sequence[Any], NDArray[np.int64]]:
 
 def _packed(cells: list[object]) -> Piece:
     """Put cells into Arrow where all of them are texts, or lists of names or of whole numbers."""
-    if not all(isinstance(cell, str) for cell in cells) and not all(isinstance(cell, list) for cell in cells):
-        return cells
-    held = next((cell for row in cells for cell in (row if isinstance(row, list) else [row])), None)
+    kinds = set(map(type, cells))
+    lists = kinds == {list}
+    held = {type(cell) for row in islice(cells, 1000) for cell in row} if lists else kinds  # type: ignore[attr-defined]
     try:
-        # Only of these: what is guessed of a million objects is a table with a column for every name in one of them.
-        packed = pa.array(cells) if type(held) in {str, int} else None
+        # Of nothing else: a million objects would become a table with a column for every name in one of them.
+        packed = pa.array(cells) if held == {str} or (lists and held == {int}) else None
     except (pa.ArrowException, UnicodeError, OverflowError):  # several types, or half of a pair of surrogates
         return cells
     return packed if packed is not None and _stays(packed) else cells
