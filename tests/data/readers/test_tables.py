@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -108,3 +109,23 @@ def test_an_odd_parquet_file_is_refused(tmp_path: Path) -> None:
     assert refusal_of(path).startswith(": not a Parquet file that can be read (")
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
     assert refusal_of(path) == ': the column "text" stands twice.'
+
+
+def test_class_labels_of_a_parquet_file_have_the_names_that_datasets_wrote_beside_them(tmp_path: Path) -> None:
+    classes = {"names": ["joy", "fear"], "_type": "ClassLabel"}
+    features = {"text": {"dtype": "string", "_type": "Value"}, "labels": {"feature": classes, "_type": "List"}}
+    table = pa.table({"text": ["a", "b"], "labels": [[1, 0], []]})
+    path = tmp_path / "a.parquet"
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), path)
+    assert read_parquet(path, ColumnNames()).label_sets == [("fear", "joy"), ()]
+    for damaged in ("{", "[]", "{}"):
+        pq.write_table(table.replace_schema_metadata({"huggingface": damaged}), path)
+        assert refusal_of(path) == ": what `datasets` says of its columns is damaged."
+
+
+def test_a_parquet_file_of_datasets_itself_has_names(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["x", "y"])})
+    whole = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    whole.to_parquet(str(tmp_path / "a.parquet"))
+    assert read_parquet(tmp_path / "a.parquet", ColumnNames()).label_sets == [("y",), ("x",)]

@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub: a folder that ``datasets`` saved, read without it; or a name, read by it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,12 @@ import pyarrow as pa
 
 from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.assembly import PART_NAMES, examples_of
-from labelcontrast.data.readers.cells.arrow_column import arrow_cells
+from labelcontrast.data.readers.cells.class_labels import table_cells
 from labelcontrast.data.readers.rows import ColumnNames, Rows, listed
 from labelcontrast.errors import DataError, MissingExtraError
 
 NAME = "hf:"
 """What stands before the name of a data set of the hub, as in ``hf:go_emotions:simplified``."""
-UNLABELLED = -1
 Parts = dict[Part, Examples]
 
 
@@ -43,7 +42,7 @@ def read_hub(path: Path, wanted: ColumnNames) -> Parts:
         if part is not None:
             rows = Rows(
                 origin=f"{path}/{split}",
-                columns={name: _cells(table[name], features.get(name, {})) for name in table.column_names},
+                columns=table_cells(table, features, f"{path}/{split}"),
                 lines=range(1, table.num_rows + 1),
                 counted="row",
             )
@@ -90,21 +89,3 @@ def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
         message = f"datasets could not load it ({str(error).splitlines()[0]})."
         raise DataError(message, path=path) from None
     return {split: (part.data.table, part.features.to_dict()) for split, part in found.items()}
-
-
-def _cells(column: pa.ChunkedArray, feature: Any) -> Sequence[object]:  # noqa: ANN401
-    """Return the cells of a column, class labels by their names."""
-    cells, names = arrow_cells(column), _class_names(feature)
-    if names is None:
-        return cells
-    if any(isinstance(cell, list) for cell in cells):
-        return [[names[label] for label in cell] if isinstance(cell, list) else cell for cell in cells]
-    return [names[cell] if isinstance(cell, int) and cell != UNLABELLED else None for cell in cells]
-
-
-def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401
-    """Return the names of class labels, alone or in a list; None for anything else."""
-    inner = feature.get("feature", feature) if isinstance(feature, Mapping) else feature[0] if feature else {}
-    if isinstance(inner, Mapping) and inner.get("_type") == "ClassLabel":
-        return list(map(str, inner["names"]))
-    return None

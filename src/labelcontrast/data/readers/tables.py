@@ -1,20 +1,25 @@
 """Tables: CSV, TSV and Parquet."""
 
 import csv
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers.assembly import examples_of
-from labelcontrast.data.readers.cells.arrow_column import arrow_cells, columns_of
+from labelcontrast.data.readers.cells.arrow_column import columns_of
+from labelcontrast.data.readers.cells.class_labels import table_cells
 from labelcontrast.data.readers.lines import numbered_lines
 from labelcontrast.data.readers.rows import ColumnNames, Rows, numbered
 from labelcontrast.errors import DataError
 
 LONGEST_CELL = 2**31 - 1
+DESCRIBED = b"huggingface"
+"""Where `datasets` describes the columns of a Parquet file."""
 
 
 def read_separated(path: Path, wanted: ColumnNames) -> Examples:
@@ -46,10 +51,10 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
 
 
 def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
-    """Read a Parquet file.
+    """Read a Parquet file; class labels that `datasets` described in it have their names.
 
     Raises:
-        DataError: when it is not Parquet, or the name of a column stands twice.
+        DataError: when it is not Parquet, the name of a column stands twice, or a class label has no name.
     """
     try:
         file = pq.ParquetFile(path)
@@ -58,9 +63,19 @@ def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
     except (pa.ArrowException, OSError) as error:
         message = f"not a Parquet file that can be read ({str(error).splitlines()[0]})."
         raise DataError(message, path=path) from None
-    columns = {name: arrow_cells(table[name]) for name in table.column_names}
+    columns = table_cells(table, _features(table.schema.metadata or {}, path), str(path))
     lines = range(1, table.num_rows + 1)
     return examples_of(Rows(origin=str(path), columns=columns, lines=lines, counted="row"), wanted, path.parent)
+
+
+def _features(metadata: Mapping[bytes, bytes], path: Path) -> Mapping[str, Any]:
+    """Return what `datasets` wrote of each column beside the table; nothing where it wrote none."""
+    try:
+        features: dict[str, Any] = json.loads(metadata[DESCRIBED])["info"]["features"] if DESCRIBED in metadata else {}
+    except (ValueError, KeyError, TypeError):
+        message = "what `datasets` says of its columns is damaged."
+        raise DataError(message, path=path) from None
+    return features
 
 
 def _records(lines: Iterator[tuple[int, str]], mark: str, path: Path) -> Iterator[tuple[int, list[str]]]:
