@@ -27,7 +27,7 @@ from labelcontrast.run.folder import (
     reopen,
     save_model,
 )
-from labelcontrast.run.judging import describe_embeddings, draw_map, judge, judge_unseen, read_off
+from labelcontrast.run.judging import describe_embeddings, draw_map, judge, judge_unseen, read_off, seen_for
 from labelcontrast.run.learning import Listeners, learn
 from labelcontrast.run.material import Material, gather, gather_target
 from labelcontrast.run.provenance import Clock, describe_origin, seeded
@@ -80,10 +80,11 @@ def run_experiment(
         clock.lap("training")
         clock.laps["training"] = round(sum(epoch.seconds for epoch in learned.history), 3)  # a kill's share with it
         target.encoder.to(device)
-        features = stored_features((training or folder) / FEATURES, target.encoder, target.prepared)
+        seen = seen_for(settings, learned, target)
+        features = stored_features((training or folder) / FEATURES, target.encoder, seen)
         target.encoder.cpu()
         clock.lap("features")
-        classifier = read_off(settings, learned, target.labels, features)
+        classifier = read_off(settings, learned, target, features)
         clock.lap("probe")
     if training:
         copy_course(training, folder)

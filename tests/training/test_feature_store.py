@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from labelcontrast.data.batches import Prepared
@@ -56,7 +57,7 @@ def test_what_would_change_the_features_computes_them_anew(
     parts: Callable[[float], Parts], tmp_path: Path, change: str
 ) -> None:
     path = tmp_path / "features.safetensors"
-    old = stored_features(path, Counted(), parts(0.0))
+    old = {name: rows.copy() for name, rows in stored_features(path, Counted(), parts(0.0)).items()}
     encoder, now = Counted(seed=int(change == "weights")), parts(float(change == "inputs"))
     if change == "settings":
         encoder.dropout = 0.4
@@ -66,6 +67,20 @@ def test_what_would_change_the_features_computes_them_anew(
     assert encoder.asked == 2
     assert (change in ("settings", "damage")) == np.array_equal(old["train"], new["train"])
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_file_is_one_that_safetensors_reads_and_writing_into_what_is_mapped_changes_nothing(
+    parts: Callable[[float], Parts], tmp_path: Path
+) -> None:
+    path, wanted = tmp_path / "features.safetensors", parts(0.0)
+    wanted["unseen"] = wanted["train"].select(np.arange(0))
+    kept = stored_features(path, Counted(), wanted)
+    before = {name: rows.copy() for name, rows in kept.items()}
+    kept["train"][:] = 0
+    there = load_file(path)
+    for name, rows in before.items():
+        np.testing.assert_array_equal(there[name], rows)
+        assert rows.shape == (len(wanted[name]), 8)
 
 
 def test_the_key_says_what_they_are_features_of(parts: Callable[[float], Parts]) -> None:

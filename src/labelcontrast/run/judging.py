@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.data.batches import Prepared
 from labelcontrast.evaluation.embedding.neighbours import neighbour_scores, neighbourhood_purity
 from labelcontrast.evaluation.embedding.representation import describe_representation
 from labelcontrast.evaluation.hierarchical.decoding import level_thresholds
@@ -29,8 +30,14 @@ from labelcontrast.run.material import Material
 from labelcontrast.run.prediction import probabilities
 
 
+def seen_for(settings: RunSettings, learned: Learned, material: Material) -> dict[str, Prepared]:
+    """Return the parts whose features are asked for: train only where something is fitted or looked up there."""
+    fitted = learned.classifier is None or settings.transfer_to is not None or settings.evaluation.neighbours
+    return {name: part for name, part in material.prepared.items() if fitted or name != "train"}
+
+
 def read_off(
-    settings: RunSettings, learned: Learned, labels: Mapping[str, np.ndarray], features: Mapping[str, np.ndarray]
+    settings: RunSettings, learned: Learned, material: Material, features: Mapping[str, np.ndarray]
 ) -> Classifier:
     """Take the linear head that was trained; or, on other data too, fit a linear probe on the frozen features."""
     if learned.classifier is not None and settings.transfer_to is None:
@@ -43,7 +50,7 @@ def read_off(
         "precision": wanted.probe_precision,
     }
     changes = {name: value for name, value in given.items() if value}
-    parts = features["train"], labels["train"], features["val"], labels["val"]
+    parts = features["train"], material.truth("train"), features["val"], material.truth("val")
     return fit_probe(wanted.probe, *parts, generator=generator, changes=changes)
 
 
@@ -51,7 +58,7 @@ def judge(
     settings: RunSettings, material: Material, classifier: Classifier, features: Mapping[str, np.ndarray]
 ) -> tuple[TrainedModel, Outputs, dict[str, Any]]:
     """Calibrate and choose thresholds on validation, measure validation and test, and keep what is said of the test."""
-    labels, method = material.labels, settings.evaluation.calibration
+    labels, method = {name: material.truth(name) for name in ("val", "test")}, settings.evaluation.calibration
     said = {name: probabilities(classifier, features[name]) for name in labels}
     calibration = None if method == "none" else fit_calibration(labels["val"], said["val"], method=method)
     scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
@@ -60,10 +67,8 @@ def judge(
     thresholds = set_thresholds(settings, labels["val"], scores["val"], material.data.tree)
     model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds, calibration, decoder)
     predictions = {name: model.decide(score) for name, score in scores.items()}
-    train = TrainingLabels.of(labels["train"])
-    metrics = {
-        name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in ("val", "test")
-    }
+    train = TrainingLabels.of(material.labels("train"))
+    metrics = {name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in labels}
     table = per_label_table(
         material.splits.vocabulary.names,
         labels["test"],
@@ -81,12 +86,12 @@ def judge(
 
 def _judge_hierarchy(material: Material, predictions: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Measure validation and test over the hierarchy, and every node on the test, where there is one."""
-    tree, labels = material.data.tree, material.labels
+    tree = material.data.tree
     if tree is None:
         return {}
     counted = {name: StreamedHierarchy(tree) for name in ("val", "test")}
     for name, one in counted.items():
-        one.update(labels[name], predictions[name])
+        one.update(material.truth(name), predictions[name])
     measured = {name: one.measures() for name, one in counted.items()}
     return {"hierarchy": {"source": material.data.source, **measured}, "per_node": counted["test"].per_node()}
 
@@ -111,19 +116,19 @@ def describe_embeddings(
     settings: RunSettings, material: Material, features: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Measure the test embeddings without a probe; and by nearest neighbours, where the settings ask for them."""
-    labels = material.labels
-    count = min(settings.evaluation.neighbours, len(labels["train"]), len(labels["test"]) - 1)
+    true, prepared = material.truth("test"), material.prepared
+    count = min(settings.evaluation.neighbours, len(prepared["train"]), len(prepared["test"]) - 1)
     found: dict[str, Any] = describe_representation(
-        features["test"], labels["test"], generator=np.random.default_rng(settings.seed)
+        features["test"], true, generator=np.random.default_rng(settings.seed)
     )
     if count:
         scores = {
-            name: neighbour_scores(features["train"], labels["train"], features[name], neighbours=count)
+            name: neighbour_scores(features["train"], material.truth("train"), features[name], neighbours=count)
             for name in ("val", "test")
         }
-        predictions = set_thresholds(settings, labels["val"], scores["val"], material.data.tree).predict(scores["test"])
-        purity = neighbourhood_purity(features["test"], labels["test"], neighbours=count)
-        found["neighbours"] = compute_metrics(labels["test"], scores["test"], predictions)
+        thresholds = set_thresholds(settings, material.truth("val"), scores["val"], material.data.tree)
+        purity = neighbourhood_purity(features["test"], true, neighbours=count)
+        found["neighbours"] = compute_metrics(true, scores["test"], thresholds.predict(scores["test"]))
         found["purity"] = dict(zip(material.splits.vocabulary.names, purity.tolist(), strict=True))
     return found
 
@@ -133,7 +138,7 @@ def judge_unseen(settings: RunSettings, material: Material, features: Mapping[st
     data = material.data
     if data.tree is None or data.unseen is None:
         return {}
-    return measure_unseen(data.tree, material.labels["test"], data.unseen, features, seed=settings.seed)
+    return measure_unseen(data.tree, material.truth("test"), data.unseen, features, seed=settings.seed)
 
 
 def draw_map(settings: RunSettings, material: Material, features: np.ndarray) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def draw_map(settings: RunSettings, material: Material, features: np.ndarray) ->
 
 def _by_level(material: Material, tree: LabelTree, chosen: np.ndarray) -> list[list[list[str]]]:
     """List for each level the nodes of it that each of some test examples has."""
-    closed = tree.close(material.label_sets["test"][chosen]).toarray()
+    closed = tree.close(material.labels("test")[chosen].toarray()).toarray()
     depths = tree.nodes.depths
     decode = tree.nodes.vocabulary.decode
     return [[list(nodes) for nodes in decode(closed * (depths == level))] for level in range(int(depths.max()) + 1)]

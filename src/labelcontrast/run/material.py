@@ -50,15 +50,15 @@ class Material:
         """The divided examples."""
         return self.data.splits
 
-    @property
-    def labels(self) -> dict[str, np.ndarray]:
-        """What is true by part, dense: 0 or 1, and NaN where a label is unknown."""
-        return {name: part.truth() for name, part in self.prepared.items() if part.labels is not None}
+    def truth(self, part: str) -> np.ndarray:
+        """What is true of a part, dense: 0 or 1, and NaN where a label is unknown."""
+        return self.prepared[part].truth()
 
-    @property
-    def label_sets(self) -> dict[str, np.ndarray]:
-        """The labels by part, dense: 0 or 1, and 0 where one is unknown."""
-        return {name: part.labels.toarray() for name, part in self.prepared.items() if part.labels is not None}
+    def labels(self, part: str) -> sp.csr_array:
+        """The labels of a part, sparse: 0 or 1, and 0 where one is unknown."""
+        labels = self.prepared[part].labels
+        assert labels is not None
+        return labels
 
     def lesson(self, listeners: Listeners) -> Lesson:
         """What the encoder is trained on, and who hears of it."""

@@ -164,7 +164,7 @@ def _examine(settings: RunSettings, projector: nn.Module, loss: nn.Module, train
     if not training.repulsion or not isinstance(loss, ContrastiveLoss) or loss.contrast.views_only:
         return lambda *_: {}
     assert train.labels is not None
-    buckets = by_frequency(train.labels.toarray().sum(0))
+    buckets = by_frequency(train.labels.sum(0))
     chosen = np.random.default_rng(settings.seed).permutation(len(train))[: training.selection_examples]
     sample = train.select(chosen)
     return lambda encoder, _: measure_repulsion(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import safetensors.numpy
 import safetensors.torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
@@ -18,6 +17,8 @@ from labelcontrast.files import whole_file
 from labelcontrast.training.features import compute_features
 
 Name = TypeVar("Name", bound=str)
+ALIGNED = 64
+"""The arrays begin at a multiple of so many bytes, as those in memory do: else products differ in their last digits."""
 
 
 def stored_features(
@@ -32,18 +33,18 @@ def stored_features(
         parts: the examples by the name of their part.
 
     Returns:
-        One row an example, in the order of each part.
+        One row an example, in the order of each part; mapped from the file, so that they need no memory of their own.
 
     Raises:
         RunError: when the file cannot be written.
     """
     key = features_key(encoder, parts)
     if _key_of(path) != key:
-        features = {str(name): compute_features(encoder, part).numpy() for name, part in parts.items()}
         with whole_file(path) as file:
-            file.write(safetensors.numpy.save(features, metadata={"key": key}))
-    kept = safetensors.numpy.load_file(path)
-    return {name: kept[name] for name in parts}
+            file.write(_header(key, {name: (len(part), encoder.output_dim) for name, part in parts.items()}))
+            for part in parts.values():
+                file.write(compute_features(encoder, part).numpy().data)
+    return _mapped(path, parts)
 
 
 def features_key(encoder: Encoder, parts: Mapping[Name, Prepared]) -> str:
@@ -55,6 +56,30 @@ def features_key(encoder: Encoder, parts: Mapping[Name, Prepared]) -> str:
         "inputs": {str(name): _digest(part) for name, part in parts.items()},
     }
     return json.dumps(facts, sort_keys=True)
+
+
+def _header(key: str, shapes: Mapping[Name, tuple[int, int]]) -> bytes:
+    """Write what a safetensors file begins with; the library itself would want all arrays in memory, twice."""
+    described: dict[str, object] = {"__metadata__": {"key": key}}
+    end = 0
+    for name, (rows, width) in shapes.items():
+        start, end = end, end + rows * width * np.dtype(np.float32).itemsize
+        described[name] = {"dtype": "F32", "shape": [rows, width], "data_offsets": [start, end]}
+    header = json.dumps(described).encode()
+    header += b" " * (-(8 + len(header)) % ALIGNED)
+    return len(header).to_bytes(8, "little") + header
+
+
+def _mapped(path: Path, parts: Mapping[Name, Prepared]) -> dict[Name, Float[np.ndarray, "_ dim"]]:
+    """Map the arrays of a safetensors file into memory; what a caller writes into them stays his own."""
+    content = np.memmap(path, np.uint8, mode="c")
+    start = 8 + int.from_bytes(content[:8].tobytes(), "little")
+    described = json.loads(content[8:start].tobytes())
+    places = {name: [start + offset for offset in described[name]["data_offsets"]] for name in parts}
+    return {
+        name: np.asarray(content[one:other]).view(np.float32).reshape(described[name]["shape"])
+        for name, (one, other) in places.items()
+    }
 
 
 def _digest(prepared: Prepared) -> str:

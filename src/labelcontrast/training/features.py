@@ -47,6 +47,7 @@ def compute_features(
         for indices, inputs in ordered_batches(prepared, batch_size=batch_size):
             rows = function({name: value.to(device) for name, value in inputs.items()}).float().cpu()
             if not result.numel():
-                result = torch.empty(len(prepared), rows.shape[1])
+                with torch.inference_mode(mode=False):  # a caller may train on it
+                    result = torch.empty(len(prepared), rows.shape[1])
             result[torch.from_numpy(indices)] = rows
-    return result.clone()  # out of inference mode, so that a caller may train on it
+    return result

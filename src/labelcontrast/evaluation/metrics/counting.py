@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Real, Shaped
+from scipy.sparse import csr_array
 
 from labelcontrast.evaluation.metrics.catalogue import HEAD, TAIL
 
@@ -18,9 +19,9 @@ class TrainingLabels:
     """All examples, with labels or without."""
 
     @classmethod
-    def of(cls, labels: Shaped[np.ndarray, "examples labels"]) -> "TrainingLabels":
-        """Count the positives of training labels; unknown ones (NaN) count nothing."""
-        return cls((labels == 1).sum(axis=0), len(labels))
+    def of(cls, labels: "Shaped[np.ndarray, 'examples labels'] | csr_array") -> "TrainingLabels":
+        """Count the positives of training labels, dense or sparse; unknown ones (NaN) count nothing."""
+        return cls((labels == 1).sum(axis=0), labels.shape[0])
 
 
 @dataclass
