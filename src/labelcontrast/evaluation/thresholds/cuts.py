@@ -40,19 +40,23 @@ def best_cuts(
 def _block(labels: np.ndarray, probabilities: np.ndarray, preferred: float) -> Float[np.ndarray, " labels"]:
     """Find the best cuts of a few columns."""
     true = labels.astype(np.float64)
-    # A pair that is not known comes after all others; no cut falls among the -1, and none is claimed before them.
+    # A pair that is not known comes after all others, as if nothing were said of it, and no cut is below it.
     scores = np.where(np.isnan(true), -1.0, probabilities.astype(np.float64))
     order = np.argsort(-scores, axis=0)
-    scores, true = (np.take_along_axis(one, order, axis=0) for one in (scores, np.nan_to_num(true)))
+    scores, true = np.take_along_axis(scores, order, axis=0), np.nan_to_num(np.take_along_axis(true, order, axis=0))
+    del order
     edge = np.ones((1, scores.shape[1]))
-    upper, lower = np.vstack([edge, scores]), np.maximum(np.vstack([scores, 0 * edge]), 0.0)
+    bounds = np.maximum(np.vstack([edge, scores, 0 * edge]), 0.0)
     hits = np.vstack([0 * edge, true.cumsum(axis=0)])
-    claimed = np.arange(len(upper))[:, None]
+    del scores, true
+    claimed = np.arange(len(hits))[:, None]
     f1 = 2 * hits / np.maximum(claimed + hits[-1], 1)
-    possible = (upper > lower) | (claimed == 0)
+    del hits
+    f1[(bounds[:-1] <= bounds[1:]) & (claimed > 0)] = -1
+    rows, columns = np.nonzero(f1 == f1.max(axis=0))
+    upper, lower = bounds[rows, columns], bounds[rows + 1, columns]
     middle = (upper + lower) / 2
     # The middle of two neighbouring floats can be the upper one, which would then no longer be predicted.
     cuts = np.where((lower <= preferred) & (preferred < upper), preferred, np.where(middle < upper, middle, lower))
-    best = possible & (f1 == np.where(possible, f1, -1).max(axis=0))
-    chosen = np.where(best, np.abs(cuts - preferred), np.inf).argmin(axis=0)
-    return np.asarray(cuts[chosen, np.arange(cuts.shape[1])])
+    nearest = np.lexsort((rows, np.abs(cuts - preferred), columns))
+    return np.asarray(cuts[nearest[np.unique(columns[nearest], return_index=True)[1]]])

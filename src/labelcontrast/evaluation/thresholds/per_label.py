@@ -46,9 +46,10 @@ def per_label_thresholds(
     known = known_pairs(labels)
     true = known & (labels == 1)
     folds = _folds(true, generator or np.random.default_rng(0))
-    seen = [np.where(folds == fold, np.nan, labels) for fold in range(FOLDS)]
-    own = np.stack([best_cuts(part, probabilities, preferred=start) for part in seen])
-    positives = np.stack([np.nansum(part, axis=0) for part in seen])
+    own, positives = np.empty((2, FOLDS, labels.shape[1]))
+    for fold in range(FOLDS):
+        seen = np.where(folds == fold, np.nan, labels)
+        own[fold], positives[fold] = best_cuts(seen, probabilities, preferred=start), np.nansum(seen, axis=0)
 
     def held_out_f1(strength: float) -> float:
         cuts = _shrink(own, positives, start, strength)
