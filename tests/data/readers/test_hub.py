@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
@@ -81,7 +82,8 @@ def test_a_name_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_is_handed_to_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def load_dataset(name: str, configuration: str | None) -> dict[str, Any]:
+    def load_dataset(name: str, configuration: str | None, *, keep_in_memory: bool) -> dict[str, Any]:
+        assert not keep_in_memory
         asked.append((name, configuration))
         if configuration is None:
             message = "Config name is missing.\nPlease pick one"
@@ -101,6 +103,33 @@ def test_a_name_is_handed_to_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError) as refusal:
         read_hub(Path("hf:org/emotions"), ColumnNames())
     assert str(refusal.value) == "hf:org/emotions: datasets could not load it (Config name is missing.)."
+
+
+def large() -> pa.Table:
+    """Make 32 MB of texts, with labels."""
+    return pa.table({"text": ["a long text " * 40] * 65536, "labels": [["joy", "fear"], ["joy"]] * 32768})
+
+
+def test_the_texts_of_a_saved_folder_stay_on_the_disk(tmp_path: Path) -> None:
+    folder = save(tmp_path / "a", large(), {})
+    before = pa.total_allocated_bytes()
+    train = read_hub(folder, ColumnNames())["train"]
+    assert pa.total_allocated_bytes() - before < 2**21
+    assert train.inputs[65535] == "a long text " * 40
+    assert train.label_sets is not None
+    assert train.label_sets[65535] == ("joy",)
+
+
+def test_the_texts_of_a_named_set_stay_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "IN_MEMORY_MAX_SIZE", 2**40)
+    (tmp_path / "data").mkdir()
+    pq.write_table(large(), tmp_path / "data" / "train.parquet")
+    before = pa.total_allocated_bytes()
+    train = read_hub(Path(f"hf:{tmp_path / 'data'}"), ColumnNames())["train"]
+    assert pa.total_allocated_bytes() - before < 2**23
+    assert (len(train), train.inputs[65535]) == (65536, "a long text " * 40)
 
 
 def test_what_datasets_itself_saves_is_read(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
         raise MissingExtraError(what, "datasets") from None
     name, _, configuration = str(path).removeprefix(NAME).partition(":")
     try:
-        found = load(name, configuration or None)
+        # Mapped from the cache on the disk, whatever its size; streaming would show each example once and in one order.
+        found = load(name, configuration or None, keep_in_memory=False)
     except Exception as error:
         message = f"datasets could not load it ({str(error).splitlines()[0]})."
         raise DataError(message, path=path) from None
