@@ -52,6 +52,16 @@ def test_computed_once_in_evaluation_mode_and_then_read(parts: Callable[[float],
         np.testing.assert_array_equal(first[name], compute_features(encoder, part).numpy())
 
 
+def test_a_file_of_more_parts_serves_and_one_of_fewer_does_not(parts: Callable[[float], Parts], tmp_path: Path) -> None:
+    encoder, path, both = Counted(), tmp_path / "features.safetensors", parts(0.0)
+    test = {"test": both["test"]}
+    stored_features(path, encoder, test)
+    stored_features(path, encoder, both)
+    assert encoder.asked == 3
+    assert set(stored_features(path, encoder, test)) == {"test"}
+    assert encoder.asked == 3
+
+
 @pytest.mark.parametrize("change", ["weights", "inputs", "settings", "damage"])
 def test_what_would_change_the_features_computes_them_anew(
     parts: Callable[[float], Parts], tmp_path: Path, change: str

@@ -28,7 +28,7 @@ def stored_features(
 
     Args:
         path: a safetensors file, an array a part; the header says what they are features of. A file of other features,
-            or a damaged one, is replaced.
+            or a damaged one, is replaced; one that has more parts serves as well.
         encoder: it runs in evaluation mode, so that neither norm nor dropout depends on the batch.
         parts: the examples by the name of their part.
 
@@ -39,7 +39,7 @@ def stored_features(
         RunError: when the file cannot be written.
     """
     key = features_key(encoder, parts)
-    if _key_of(path) != key:
+    if not _holds(path, key):
         with whole_file(path) as file:
             file.write(_header(key, {name: (len(part), encoder.output_dim) for name, part in parts.items()}))
             for part in parts.values():
@@ -92,10 +92,12 @@ def _digest(prepared: Prepared) -> str:
     return digest.hexdigest()
 
 
-def _key_of(path: Path) -> str | None:
-    """Read what a file holds the features of; nothing where there is no such file."""
+def _holds(path: Path, key: str) -> bool:
+    """Say whether a file holds these features, whatever else it holds."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return (file.metadata() or {}).get("key")
+            there, wanted = json.loads((file.metadata() or {}).get("key", "{}")), json.loads(key)
     except (OSError, SafetensorError):
-        return None
+        return False
+    inputs = wanted.pop("inputs").items()
+    return inputs <= there.pop("inputs", {}).items() and there == wanted
