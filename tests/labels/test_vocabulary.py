@@ -135,3 +135,11 @@ def test_an_unknown_name_among_values_is_refused_with_its_place() -> None:
         assert str(refusal.value) == (
             'a.jsonl, line 2: label "sprots" is not in the vocabulary (did you mean "sports"?).'
         )
+
+
+def test_decoded_label_sets_are_apart_from_the_matrix() -> None:
+    vocabulary = LabelVocabulary(("a", "b"))
+    matrix = vocabulary.encode([("a",), ("b",)])
+    decoded = vocabulary.decode(matrix)
+    matrix.indices[:] = 0
+    assert decoded == [("a",), ("b",)]

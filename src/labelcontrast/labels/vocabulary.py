@@ -135,7 +135,7 @@ class LabelVocabulary:
 
     def decode(self, matrix: object) -> LabelSets:
         """Read a multi-hot matrix, dense or sparse, as label sets; each in the order of the vocabulary."""
-        sparse = csr_array(matrix)
+        sparse = csr_array(matrix, copy=True)
         sparse.sort_indices()
         sparse.eliminate_zeros()
         return LabelSets(self.names, sparse.indices, sparse.indptr)

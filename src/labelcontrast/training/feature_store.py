@@ -100,4 +100,4 @@ def _holds(path: Path, key: str) -> bool:
     except (OSError, SafetensorError):
         return False
     inputs = wanted.pop("inputs").items()
-    return inputs <= there.pop("inputs", {}).items() and there == wanted
+    return bool(inputs <= there.pop("inputs", {}).items() and there == wanted)
