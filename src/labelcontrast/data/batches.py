@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,14 +109,23 @@ class Prepared:
         return [self.items[index] for index in indices]
 
 
-def prepare(encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None) -> Prepared:
+def prepare(
+    encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None, *, cache: Path | None = None
+) -> Prepared:
     """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary.
 
     Items are made ready once and kept; where they would take more than half a GiB, anew for each batch.
+
+    Args:
+        encoder: what wants the items.
+        examples: inputs, and their label sets where there is a vocabulary.
+        vocabulary: of the labels; by default there are none.
+        cache: where an encoder may keep, for the next run, what it makes ready once; by default nowhere.
     """
     lazy = LazyItems(encoder, examples)
     if encoder.keeps_prepared or isinstance(examples.inputs, np.ndarray) or lazy.size() <= KEPT:
-        items: Any = encoder.prepare(examples.inputs)
+        inputs = examples.inputs
+        items: Any = encoder.prepare(inputs) if cache is None else encoder.prepare_kept(inputs, cache)
         lengths = np.array([encoder.length(item) for item in items])
     else:
         items, lengths = lazy, lazy.lengths()

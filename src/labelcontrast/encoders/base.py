@@ -35,6 +35,10 @@ class Encoder(nn.Module, ABC):
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
         """Make inputs ready: token ids for texts, decoded pixels for pictures, float32 rows for vectors."""
 
+    def prepare_kept(self, inputs: Sequence[Any] | NDArray[Any], cache: Path) -> Items:  # noqa: ARG002
+        """Do the same for a whole part of the data, with a folder where what is dear to make may be kept."""
+        return self.prepare(inputs)
+
     @abstractmethod
     def collate(self, items: Items) -> dict[str, Tensor]:
         """Put prepared items together as one batch."""

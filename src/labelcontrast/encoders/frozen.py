@@ -1,13 +1,11 @@
 """A pretrained encoder that stays as it is, and a small network on its features that is trained in its place."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 import safetensors.torch
 import torch
 from jaxtyping import Float
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labelcontrast.encoders.base import Encoder, Inputs, Items
+from labelcontrast.encoders.kept import kept_arrays
 from labelcontrast.encoders.vectors import VectorEncoder
 from labelcontrast.files import whole_file
 
@@ -33,7 +32,6 @@ class FrozenEncoder(Encoder):
     Args:
         base: E, in no other use.
         width: of the embedding.
-        cache: a folder in which features are kept, under a name made of all that they depend on; by default nowhere.
         generator: where the adapter's initial weights are drawn from.
 
     Example:
@@ -46,12 +44,10 @@ class FrozenEncoder(Encoder):
 
     keeps_prepared = True
 
-    def __init__(
-        self, base: Encoder, *, width: int = 256, cache: Path | None = None, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, base: Encoder, *, width: int = 256, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self._base = (base.eval().requires_grad_(requires_grad=False),)  # in a tuple: no module of this one
-        self.kind, self.output_dim, self.cache = base.kind, width, cache
+        self.kind, self.output_dim = base.kind, width
         self.adapter = VectorEncoder(input_dim=base.output_dim, width=width, generator=generator)
 
     @property
@@ -59,15 +55,24 @@ class FrozenEncoder(Encoder):
         """The encoder that stays as it is."""
         return self._base[0]
 
-    def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
+    def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Rows:
+        """Compute the features, some thousands at a time and among them the longest first, on the adapter's device."""
+        device = next(self.adapter.parameters()).device
+        base = self.base.to(device)
+        features = np.empty((len(inputs), base.output_dim), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(inputs), CHUNK):
+                items = base.prepare(inputs[start : start + CHUNK])
+                for places in _batches(np.array([base.length(item) for item in items])):
+                    batch = base.collate([items[place] for place in places])
+                    rows = base({name: value.to(device) for name, value in batch.items()})
+                    features[start + places] = rows.float().cpu().numpy()
+        return features
+
+    def prepare_kept(self, inputs: Sequence[Any] | NDArray[Any], cache: Path) -> Rows:
         """Compute the features, or read them where they were kept."""
-        if self.cache is None:
-            return self._features(inputs)
-        path = self.cache / f"{self._key(inputs)}.safetensors"
-        if not path.exists():
-            with whole_file(path) as file:
-                file.write(safetensors.numpy.save({"features": self._features(inputs)}))
-        return safetensors.numpy.load_file(path)["features"]
+        made_by = [json.dumps(self.base.settings(), sort_keys=True).encode(), self._weights()]
+        return kept_arrays(cache / "features", made_by, inputs, lambda: {"features": self.prepare(inputs)})["features"]
 
     def collate(self, items: Items) -> dict[str, Tensor]:
         """Stack the features."""
@@ -92,29 +97,6 @@ class FrozenEncoder(Encoder):
         """Read the weights of the frozen encoder."""
         self.base.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
 
-    def _features(self, inputs: Sequence[Any] | NDArray[Any]) -> Rows:
-        """Embed inputs, some thousands at a time and among them the longest first; on the device of the adapter."""
-        device = next(self.adapter.parameters()).device
-        base = self.base.to(device)
-        features = np.empty((len(inputs), base.output_dim), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(inputs), CHUNK):
-                items = base.prepare(inputs[start : start + CHUNK])
-                for places in _batches(np.array([base.length(item) for item in items])):
-                    batch = base.collate([items[place] for place in places])
-                    rows = base({name: value.to(device) for name, value in batch.items()})
-                    features[start + places] = rows.float().cpu().numpy()
-        return features
-
-    def _key(self, inputs: Sequence[Any] | NDArray[Any]) -> str:
-        """Boil down to one name what the features depend on: the frozen encoder and the inputs."""
-        whole = hashlib.blake2b(json.dumps(self.base.settings(), sort_keys=True).encode(), digest_size=16)
-        whole.update(self._weights())
-        for one in inputs:
-            content = one.read_bytes() if isinstance(one, Path) else _as_bytes(one)
-            whole.update(len(content).to_bytes(8, "little") + content)
-        return whole.hexdigest()
-
     def _weights(self) -> bytes:
         """The weights of the frozen encoder, as they are stored."""
         weights = {name: value.contiguous().cpu() for name, value in self.base.state_dict().items()}
@@ -133,8 +115,3 @@ def _batches(lengths: NDArray[np.integer]) -> Iterator[NDArray[np.integer]]:
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(order), BATCH):
         yield order[start : start + BATCH]
-
-
-def _as_bytes(value: Any) -> bytes:  # noqa: ANN401
-    """A text or a row of numbers as bytes."""
-    return value.encode() if isinstance(value, str) else np.ascontiguousarray(value).tobytes()

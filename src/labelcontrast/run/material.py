@@ -88,14 +88,11 @@ def gather(settings: RunSettings, say: Say = lambda _: None, *, device: str = "c
         say(sentence)
     encoder = build_encoder(settings, splits.train)
     if settings.encoder.frozen:
-        cache = cache_folder() / "features"
-        say(f"the features of the frozen encoder are computed once and kept in {cache}")
-        encoder = FrozenEncoder(encoder, cache=cache).to(device)
-    prepared: dict[str, Prepared] = {
-        name: prepare(encoder, part, splits.vocabulary) for name, part in splits.parts.items()
-    }
+        say(f"the features of the frozen encoder are computed once and kept in {cache_folder() / 'features'}")
+        encoder = FrozenEncoder(encoder).to(device)
+    prepared = _prepare_parts(encoder, splits)
     if data.unseen:
-        prepared["unseen"] = prepare(encoder, data.unseen.examples)
+        prepared["unseen"] = prepare(encoder, data.unseen.examples, cache=cache_folder())
     lowest = settings.hierarchy.train_on == "lowest" and data.tree
     return Material(data, encoder.cpu(), prepared, lowest.lowest(prepared["train"].labels) if lowest else None)
 
@@ -139,10 +136,13 @@ def gather_target(settings: RunSettings, material: Material, say: Say = lambda _
             message = f"there are {now} features; the encoder is trained on {before}."
             raise DataError(message, path=there.origin)
     say(f"read off on {there.understood}")
-    prepared: dict[str, Prepared] = {
-        name: prepare(material.encoder, part, splits.vocabulary) for name, part in splits.parts.items()
-    }
-    return Material(Data(splits), material.encoder, prepared)
+    return Material(Data(splits), material.encoder, _prepare_parts(material.encoder, splits))
+
+
+def _prepare_parts(encoder: Encoder, splits: Splits) -> dict[str, Prepared]:
+    """Make the inputs of each part ready, or read them where an earlier run kept them; with multi-hot labels."""
+    cache = cache_folder()
+    return {name: prepare(encoder, part, splits.vocabulary, cache=cache) for name, part in splits.parts.items()}
 
 
 def at_target(settings: RunSettings) -> RunSettings:

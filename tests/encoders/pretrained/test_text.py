@@ -1,9 +1,12 @@
 """Models of text embed as transformers itself does, whatever the company in the batch."""
 
+import copy
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -75,6 +78,54 @@ def test_the_limit_of_the_model_is_the_longest_it_can_read(
         pretrained_text(source, max_length=limit + 1)
     with pytest.raises(ConfigError, match=r"Got 2\."):
         pretrained_text(source, max_length=2)
+
+
+def items_of(encoder: TransformerText, texts: list[str], cache: Path) -> list[list[int]]:
+    """Token ids with a cache, which are those without it, to the type."""
+    kept = encoder.prepare_kept(texts, cache)
+    assert all(item.dtype == np.int32 for item in kept)
+    return [item.tolist() for item in kept]
+
+
+def test_token_ids_are_kept_under_all_they_depend_on(
+    publish: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, cache = locate(str(publish(BERT))), tmp_path / "cache"
+    encoder = pretrained_text(source, max_length=6)
+    expected = [item.tolist() for item in encoder.prepare(TEXTS)]
+    assert items_of(pretrained_text(source, max_length=6), TEXTS, cache) == expected
+    assert items_of(encoder, [], cache) == []
+    assert len(list((cache / "tokens").iterdir())) == 2
+    other, shorter, left = copy.deepcopy(encoder), copy.deepcopy(encoder), copy.deepcopy(encoder)
+    other.tokenizer.add_tokens(["dog ran"])
+    shorter.max_length, left.tokenizer.truncation_side = 5, "left"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    calls = type(encoder.tokenizer)
+    encoder.token_lengths(TEXTS)  # leaves the tokenizer in another state: it does not cut
+    with monkeypatch.context() as patched:
+        patched.setattr(calls, "__call__", refuse)
+        for same in (encoder, pretrained_text(source, max_length=6, pooling="mean")):
+            assert items_of(same, TEXTS, cache) == expected
+            assert items_of(same, [], cache) == []
+        for changed, texts in ((encoder, TEXTS[::-1]), (other, TEXTS), (shorter, TEXTS), (left, TEXTS)):
+            with pytest.raises(AssertionError):
+                changed.prepare_kept(texts, cache)
+    found = [items_of(one, TEXTS, cache) for one in (encoder, other, shorter, left)]
+    assert len(set(map(str, found))) == 4
+
+
+def test_a_tokenizer_that_cannot_tell_its_state_is_called_each_time(
+    publish: Callable[..., Path], tmp_path: Path
+) -> None:
+    encoder = pretrained_text(locate(str(publish(BERT))))
+    expected = [item.tolist() for item in encoder.prepare(TEXTS)]
+    fast = encoder.tokenizer
+    encoder.tokenizer = partial(fast)
+    assert items_of(encoder, TEXTS, tmp_path / "cache") == expected
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_long_text_is_cut_and_its_whole_length_can_be_asked(publish: Callable[..., Path]) -> None:

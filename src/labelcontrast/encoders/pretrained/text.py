@@ -1,5 +1,6 @@
 """Any transformers model of text, with the embedding of its class token or the mean over its tokens."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labelcontrast.encoders.base import Inputs, Item, Items, TextEncoder
+from labelcontrast.encoders.kept import Arrays, kept_arrays
 from labelcontrast.encoders.pretrained.models import build_model, load_model
 from labelcontrast.encoders.pretrained.sources import Source, quietly, read_json
 from labelcontrast.errors import ConfigError, nearest
@@ -39,6 +41,14 @@ class TransformerText(TextEncoder):
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
         """Turn texts to token ids, cut to ``max_length``, in one call for all."""
         return [np.array(ids, dtype=np.int32) for ids in self._token_ids(inputs, cut=True)]
+
+    def prepare_kept(self, inputs: Sequence[Any] | NDArray[Any], cache: Path) -> Items:
+        """Turn texts to token ids, or read them where they were kept, if the tokenizer can tell what they depend on."""
+        if not hasattr(self.tokenizer, "backend_tokenizer"):
+            return self.prepare(inputs)
+        kept = kept_arrays(cache / "tokens", [self._tokenizer_state()], inputs, lambda: _flat(self.prepare(inputs)))
+        ends = kept["lengths"].cumsum()
+        return [kept["ids"][end - length : end] for end, length in zip(ends, kept["lengths"], strict=True)]
 
     def length(self, item: Item) -> int:
         """Count the tokens of a prepared text."""
@@ -82,6 +92,13 @@ class TransformerText(TextEncoder):
         tokens = self.tokenizer(list(texts), **how, padding=False, return_attention_mask=False, verbose=False)
         ids: list[list[int]] = tokens["input_ids"]
         return ids
+
+    def _tokenizer_state(self) -> bytes:
+        """Write down all that token ids depend on beside the text."""
+        state = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        # Where the last call cut and padded stands there too, but each call says it anew.
+        state |= {"truncation": [self.max_length, self.tokenizer.truncation_side], "padding": None}
+        return json.dumps([state, self.tokenizer.split_special_tokens]).encode()
 
 
 def pretrained_text(
@@ -129,6 +146,12 @@ def stored_text(folder: Path, settings: Mapping[str, Any]) -> TransformerText:
     with quietly():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return TransformerText(build_model(folder, pooler=False), tokenizer, **settings)
+
+
+def _flat(items: Items) -> Arrays:
+    """Lay token ids end to end, beside the length of each text."""
+    lengths = np.array([len(item) for item in items], dtype=np.int32)
+    return {"ids": np.concatenate([np.empty(0, np.int32), *items]), "lengths": lengths}
 
 
 def _own_pooling(source: Source, tokenizer: Any) -> Pooling:  # noqa: ANN401
