@@ -76,15 +76,21 @@ def judgements(random: np.random.Generator) -> dict[str, dict[str, float]]:
             f"{count} predicted",
             lambda predicted=predicted: hierarchical_metrics(true, predicted, ten_below),
         )
+    earlier = _parents(random.integers(0, np.arange(1, 1000)))
+    others = csr_array((np.ones(99, np.uint8), (tenth := np.arange(10, 1000, 10), random.integers(0, tenth))))
+    others.resize(earlier.shape)
     families = {
-        "consistent, 1,000 examples, 10,000 labels below one": np.zeros(10_000, int),
-        "consistent, 1,000 examples, ten below each of 1,111": (np.arange(1, 11_111) - 1) // 10,
-        "consistent, 1,000 examples, a chain of 500": np.arange(499),
+        "consistent, 1,000 examples, 10,000 labels below one": _parents(np.zeros(10_000, int)),
+        "consistent, 1,000 examples, ten below each of 1,111": _parents((np.arange(1, 11_111) - 1) // 10),
+        "consistent, 1,000 examples, a chain of 500": _parents(np.arange(499)),
+        "consistent, 10,000 examples, 1,000 labels, each below a random earlier one": earlier,
+        "consistent, 10,000 examples, the same, every tenth below another too": csr_array((earlier + others) > 0),
     }
-    for name, above in families.items():
-        scores, laps = random.random((1000, len(above) + 1)), found.setdefault(name, {})
+    for name, parents in families.items():
+        examples = int(name.split()[1].replace(",", ""))
+        scores, laps = random.random((examples, parents.shape[0])), found.setdefault(name, {})
         for how in WAYS:
-            _timed(laps, how, lambda how=how, above=above, scores=scores: consistent(scores, _parents(above), how))
+            _timed(laps, how, lambda how=how, parents=parents, scores=scores: consistent(scores, parents, how))
     return found
 
 

@@ -29,7 +29,7 @@ def consistent(scores: Scores, parents: csr_array, how: str) -> Scores:
         parents: [labels, labels], 1 where the column is a parent of the row; without circles.
         how: ``"max"`` raises a label to the best below it; ``"product"`` takes a score for the probability of a label
             where all its parents are there, and multiplies; ``"projection"`` changes the scores as little as can be,
-            in the sum of squares; where labels have several parents, to within 1e-7.
+            in the sum of squares; where labels have several parents, to within 1e-8.
 
     Returns:
         Scores of the same shape and type.

@@ -1,12 +1,14 @@
-"""A hierarchy in order: parents before children, and parted into forests whose subtrees lie together."""
+"""A hierarchy in order: parents before children; and a forest of it, laid out, with the nearest scores there."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Float, Integer
 from scipy.sparse import csr_array
 
-Labels = Integer[np.ndarray, " labels"]
+Labels: TypeAlias = Integer[np.ndarray, " labels"]
+ByLabel: TypeAlias = Float[np.ndarray, "labels examples"]
 
 
 @dataclass(frozen=True)
@@ -16,10 +18,12 @@ class Forest:
     Attributes:
         order: the label at each place.
         sizes: for each place, how many places the label and all below it take.
+        above: of each label the parent, -1 for a root.
     """
 
     order: Labels
     sizes: Labels
+    above: Labels
 
 
 def top_down(parents: csr_array) -> list[int]:
@@ -36,27 +40,61 @@ def top_down(parents: csr_array) -> list[int]:
     return order
 
 
-def part_into_forests(parents: csr_array) -> list[Forest]:
-    """Part a hierarchy into forests, the k-th of which has each label below its k-th parent, if it has so many.
+def part_off_forest(parents: csr_array) -> tuple[Forest, Labels, Labels]:
+    """Part a hierarchy into the forest of each label below its first parent, and the links to all other parents.
+
+    Returns:
+        The forest; then of each other link the child, and the parent.
 
     Example:
-        >>> forests = part_into_forests(csr_array([[0, 0, 0], [1, 0, 0], [1, 1, 0]]))
-        >>> [(forest.order.tolist(), forest.sizes.tolist()) for forest in forests]
-        [([0, 1, 2], [3, 1, 1]), ([0, 1, 2], [1, 2, 1])]
+        >>> forest, children, others = part_off_forest(csr_array([[0, 0, 0], [1, 0, 0], [1, 1, 0]]))
+        >>> forest.order.tolist(), forest.sizes.tolist(), children.tolist(), others.tolist()
+        ([0, 1, 2], [3, 1, 1], [2], [1])
     """
-    counts = np.diff(parents.indptr)
-    forests = []
-    for number in range(max(int(counts.max(initial=0)), 1)):
-        has = np.flatnonzero(counts > number)
-        above = np.full(len(counts), -1)
-        above[has] = parents.indices[parents.indptr[has] + number]
-        links = csr_array((np.ones(len(has)), (has, above[has])), shape=parents.shape)
-        forests.append(_lay_out(top_down(links), above.tolist()))
-    return forests
+    links = parents.tocsr().sorted_indices()
+    counts = np.diff(links.indptr)
+    has = np.flatnonzero(counts)
+    first = np.zeros(links.nnz, bool)
+    first[links.indptr[has]] = True
+    above = np.full(len(counts), -1)
+    above[has] = links.indices[first]
+    tree = csr_array((np.ones(len(has)), (has, above[has])), shape=parents.shape)
+    children = np.repeat(np.arange(len(counts)), counts)[~first]
+    return _lay_out(top_down(tree), above), children, links.indices[~first]
 
 
-def _lay_out(order: list[int], above: list[int]) -> Forest:
+def project_on_forest(by_label: ByLabel, forest: Forest) -> ByLabel:
+    r"""Project scores on those that no label of a forest has more of than its parent, from the leaves up.
+
+    Let t be the projection of all that is below a label, whose score is s. With the label on top, its score becomes
+
+    .. math:: \lambda = \max_k \frac{s + t_{(1)} + \dots + t_{(k)}}{k + 1},
+
+    the best mean of s and the k highest, and theirs :math:`\min(t, \lambda)`.
+
+    Reference: Pardalos and Xue, Algorithms for a Class of Isotonic Regression Problems, 1999.
+    """
+    rows = by_label[forest.order]
+    for top in np.flatnonzero(forest.sizes > 1)[::-1].tolist():
+        below = rows[top + 1 : top + forest.sizes[top]]
+        here = np.flatnonzero(below.max(0) > rows[top])
+        if len(here):
+            total = best = rows[top, here]
+            for count, row in enumerate(np.sort(below[:, here], axis=0)[::-1], start=2):
+                total = total + row
+                best = np.maximum(best, total / count)
+                if (row < best).all():  # so are those that follow
+                    break
+            rows[top, here] = best
+            np.minimum(below, rows[top], out=below)
+    found: ByLabel = np.empty_like(rows)
+    found[forest.order] = rows
+    return found
+
+
+def _lay_out(order: list[int], parents: Labels) -> Forest:
     """Lay out labels, of which parents come first, each above its like; -1 is above all roots."""
+    above = parents.tolist()
     sizes = [1] * len(order) + [0]
     for label in reversed(order):
         sizes[above[label]] += sizes[label]
@@ -67,4 +105,4 @@ def _lay_out(order: list[int], above: list[int]) -> Forest:
         free[above[label]] += sizes[label]
         free[label] = places[label] + 1
     laid = np.argsort(np.array(places, np.int64))
-    return Forest(laid, np.array(sizes, np.int64)[laid])
+    return Forest(laid, np.array(sizes, np.int64)[laid], parents)
