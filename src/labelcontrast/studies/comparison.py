@@ -34,7 +34,7 @@ from labelcontrast.run.material import introduce, read_data
 from labelcontrast.run.provenance import describe_origin
 from labelcontrast.run.reporting import RESULTS, baseline_runs, compared_losses, write_report
 from labelcontrast.studies.baseline import fit_baseline
-from labelcontrast.studies.engine.identity import data_print, encoder_print, identify
+from labelcontrast.studies.engine.identity import data_print, encoder_print, hierarchy_print, identify
 from labelcontrast.studies.engine.options import RunOptions
 from labelcontrast.studies.engine.pace import Pace
 from labelcontrast.studies.engine.ray_cluster import run_at
@@ -50,6 +50,7 @@ Rows = dict[str, list[dict[str, Any]]]
 CHANGED = {
     "data": "the data have changed",
     "encoder": "the encoder's files have changed",
+    "hierarchy": "the hierarchy has changed",
     "version": "labelcontrast has changed",
 }
 """What the results depend on beside the settings, and what is said where it is not as it was."""
@@ -118,6 +119,7 @@ def take_prints(settings: RunSettings) -> Prints:
     return {
         "data": data_print(settings.data),
         "encoder": encoder_print(settings.encoder.name),
+        "hierarchy": hierarchy_print(settings.hierarchy.file),
         "version": version("labelcontrast"),
     }
 

@@ -7,7 +7,7 @@ import pytest
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.errors import DataError
 from labelcontrast.studies.engine import identity
-from labelcontrast.studies.engine.identity import data_print, encoder_print, fingerprint, identify
+from labelcontrast.studies.engine.identity import data_print, encoder_print, fingerprint, hierarchy_print, identify
 
 
 def name(**changes: object) -> str:
@@ -89,3 +89,24 @@ def test_a_data_set_of_the_hub_is_known_by_its_name(tmp_path: Path) -> None:
     assert data_print("hf:go_emotions:simplified") == "hf:go_emotions:simplified"
     (tmp_path / "a.csv").write_text("text,label")
     assert data_print(str(tmp_path / "a.csv")) == fingerprint(tmp_path / "a.csv")
+
+
+def test_a_hierarchy_is_known_by_its_contents_wherever_it_lies(tmp_path: Path) -> None:
+    for folder, above in (("one", "animal"), ("two", "animal"), ("three", "plant")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tree.json").write_text(f'{{"cat": "{above}", "{above}": null}}')
+    files = (str(tmp_path / folder / "tree.json") for folder in ("one", "two", "three"))
+    one, two, three = (name(hierarchy={"file": file}) for file in files)
+    assert one == two
+    assert len({one, three, name(), name(hierarchy={"file": "none"})}) == 4
+    assert hierarchy_print(str(tmp_path / "gone.json")) == str(tmp_path / "gone.json")
+
+
+def test_a_hierarchy_beside_a_single_file_belongs_to_the_data(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n")
+    before = data_print(str(tmp_path / "a.csv"))
+    (tmp_path / "hierarchy.json").write_text('{"cat": null}')
+    with_one = data_print(str(tmp_path / "a.csv"))
+    (tmp_path / "hierarchy.json").write_text('{"dog": null}')
+    assert len({before, with_one, data_print(str(tmp_path / "a.csv"))}) == 3
+    assert before == fingerprint(tmp_path / "a.csv")

@@ -14,6 +14,7 @@ from labelcontrast.contrast.catalogue import check_loss
 from labelcontrast.data.readers.hub import NAME as HUB
 from labelcontrast.encoders.pretrained.sources import locate
 from labelcontrast.errors import ConfigError, DataError
+from labelcontrast.run.hierarchical.finding import BESIDE
 
 LENGTH = 16
 """Hexadecimal digits of a name: 64 bits, so that a million trials meet by chance once in 37 million stores."""
@@ -47,8 +48,25 @@ def fingerprint(path: Path) -> str:
 
 
 def data_print(name: str) -> str:
-    """Hash the files of a data set; one of the hub, which has none here, is known by its name."""
-    return name if name.startswith(HUB) else fingerprint(Path(name))
+    """Hash the files of a data set; one of the hub, which has none here, is known by its name.
+
+    A hierarchy that would be found beside a single file belongs to it.
+    """
+    if name.startswith(HUB):
+        return name
+    data = Path(name)
+    beside = [data.parent / file for file in BESIDE if data.is_file() and (data.parent / file).is_file()]
+    return "+".join(map(fingerprint, [data, *beside]))
+
+
+def hierarchy_print(name: str) -> str:
+    """Hash the file that the settings name for the hierarchy; what names none, or none that is there, is itself.
+
+    Example:
+        >>> hierarchy_print("auto")
+        'auto'
+    """
+    return fingerprint(Path(name)) if Path(name).is_file() else name
 
 
 def encoder_print(name: str) -> str | None:
@@ -66,7 +84,7 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     """Name a run by its settings, with every default filled in, its data, its encoder's files, and our version.
 
     Args:
-        settings: of the run; where its data lie is not looked at.
+        settings: of the run; where its data lie, and a file of their hierarchy, is not looked at.
         data: the fingerprint of the data.
         encoder: that of the encoder's files, where it has some.
         without: what the names of settings begin with that are not looked at, to name a part of a run.
@@ -74,6 +92,7 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     values: dict[str, Any] = settings.model_dump(mode="json") | {"data": data}
     with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a name all the same
         values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
+    values["hierarchy"]["file"] = hierarchy_print(settings.hierarchy.file)
     values["training"]["learning_rate"] = settings.learning_rate
     if without:
         values = {name: value for name, value in flatten(values).items() if not name.startswith(without)}
