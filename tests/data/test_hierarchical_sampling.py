@@ -9,8 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from labelcontrast.data.hierarchical_sampling import HierarchicalBatches, join_packs, rarest_parents
-from labelcontrast.data.sampling import Pack
+from labelcontrast.data.hierarchical_sampling import (
+    HierarchicalBatches,
+    Meetings,
+    fill_by_need,
+    join_packs,
+    rarest_parents,
+)
+from labelcontrast.data.sampling import Pack, ShuffledBatches
 from labelcontrast.labels.hierarchy import Hierarchy
 
 
@@ -100,3 +106,55 @@ def test_the_rarest_parent_is_the_first_of_the_fewest(drawn: tuple[Hierarchy, np
     above = hierarchy.parents.toarray()
     expected = [min(np.flatnonzero(row), key=lambda node: counts[node], default=-1) for row in above]
     assert rarest_parents(hierarchy, counts) == expected
+
+
+def lowest_met(hierarchy: Hierarchy, closed: np.ndarray, one: int, other: int) -> int:
+    """The lowest level of which two examples share a label; -1 where they share none."""
+    return max(hierarchy.depths[np.flatnonzero(closed[one] & closed[other])], default=-1)
+
+
+def served(hierarchy: Hierarchy, closed: np.ndarray, batch: list[int]) -> int:
+    """How many levels of how many examples have a partner in the batch."""
+    return sum(
+        len({lowest_met(hierarchy, closed, row, other) for other in batch if other != row} - {-1}) for row in batch
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(labelled())
+def test_examples_meet_on_the_lowest_level_that_they_share(drawn: tuple[Hierarchy, np.ndarray]) -> None:
+    hierarchy, hot = drawn
+    closed = hierarchy.close(hot).toarray()
+    meetings, rows = Meetings(hierarchy.close(hot), hierarchy.depths), range(len(hot))
+    met = np.where((found := meetings.between(rows, rows)).any(2), found.argmax(2), -1)
+    assert met.tolist() == [[lowest_met(hierarchy, closed, one, other) for other in rows] for one in rows]
+    assert meetings.within(rows).sum() == served(hierarchy, closed, list(rows))
+
+
+@settings(deadline=None, max_examples=30)
+@given(labelled(), st.integers(1, 3), st.integers(3, 9))
+def test_the_second_pack_is_the_one_that_serves_most(drawn: tuple[Hierarchy, np.ndarray], each: int, size: int) -> None:
+    hierarchy, hot = drawn
+    closed = hierarchy.close(hot)
+    packs = [list(range(start, min(start + each, len(hot)))) for start in range(0, len(hot), each)]
+    timed = [Pack(float(place), rows) for place, rows in enumerate(packs)]
+    batches = list(fill_by_need(timed, size, Meetings(closed, hierarchy.depths)))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(hot)))
+    dense, first = closed.toarray(), batches[0]
+    if len(first) > each:
+        counts = [served(hierarchy, dense, packs[0] + pack) for pack in packs[1:] if each + len(pack) <= size]
+        assert served(hierarchy, dense, first[: each + len(first[each : 2 * each])]) == max(counts)
+
+
+def test_examples_with_two_paths_lack_less_than_when_shuffled() -> None:
+    """Each has one of eight leaves below a root, and one of eight below another."""
+    leaves = [f"{root}{leaf}" for root in "ab" for leaf in range(8)]
+    tree = Hierarchy.from_parents({"a": None, "b": None, **{leaf: leaf[0] for leaf in leaves}})
+    random = np.random.default_rng(0)
+    labels = tree.vocabulary.encode([(f"a{one}", f"b{other}") for one, other in random.integers(0, 8, (400, 2))])
+    closed, lengths = tree.close(labels).toarray(), np.ones(400)
+    how = {"batch_size": 8, "seed": 0}
+    shuffled = ShuffledBatches(lengths, **how)
+    hierarchical = HierarchicalBatches(labels, tree, lengths, per_label=2, **how)
+    lacking = [800 - sum(served(tree, closed, batch) for batch in sampler) for sampler in (hierarchical, shuffled)]
+    assert lacking[0] < lacking[1] / 20

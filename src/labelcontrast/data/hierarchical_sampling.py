@@ -1,13 +1,16 @@
 """Batches in which an anchor has positives at each level of its ancestry: packs of packs, from the leaves up."""
 
 from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from labelcontrast.data.sampling import Pack, SeededBatches, cut_packs, fill_batches, owned_examples
+from labelcontrast.data.sampling import LOOK_AHEAD, Pack, SeededBatches, cut_packs, owned_examples
 from labelcontrast.labels.hierarchy import Hierarchy
 
 
@@ -21,6 +24,9 @@ class HierarchicalBatches(SeededBatches):
     nodes have two or more children, a pack of a root with K levels below it has ``per_label * 2**K`` examples, and each
     of them a positive that parts from it at each level. A pack whose like has run out joins a pair. One of more than
     half a batch stays as it is, so a batch should hold a pack of a root.
+
+    That is enough where an example has one path. One with several can share a lower label with all that the pack of one
+    of them has to offer; so a batch is filled with those of the next packs in time that its anchors still lack.
 
     Args:
         labels: multi-hot matrix [examples, labels], closed upwards or not.
@@ -62,6 +68,7 @@ class HierarchicalBatches(SeededBatches):
         closed = hierarchy.close(wide)
         self._owned = owned_examples(closed, hierarchy.depths)
         self._above = rarest_parents(hierarchy, closed.sum(0))
+        self._meetings = Meetings(closed, hierarchy.depths)
         self._bottom_up = np.argsort(-hierarchy.depths, kind="stable").tolist()
         self._lengths, self._batch_size, self._smallest = lengths, batch_size, smallest
         self._per_label = min(per_label, batch_size)
@@ -75,7 +82,86 @@ class HierarchicalBatches(SeededBatches):
             packs = join_packs(waiting.pop(label, []), self._batch_size)
             above = self._above[label]
             waiting[above] += [(label, pack) for pack in packs]
-        return fill_batches([pack for _, pack in waiting[-1]], self._batch_size, random, smallest=self._smallest)
+        filled = fill_by_need([pack for _, pack in waiting[-1]], self._batch_size, self._meetings)
+        batches = [batch for batch in filled if len(batch) >= self._smallest]
+        return [batches[index] for index in random.permutation(len(batches))]
+
+
+class Meetings:
+    """On which level examples meet: the lowest of which they share a label.
+
+    Args:
+        closed: multi-hot matrix [examples, nodes], closed upwards.
+        depths: the level of each node.
+
+    Example:
+        >>> meetings = Meetings(csr_array([[1, 1, 0], [1, 1, 0], [1, 0, 1]]), np.array([0, 1, 1]))
+        >>> meetings.between([0], [1, 2]).tolist()
+        [[[False, True], [True, False]]]
+        >>> meetings.within([0, 1]).tolist()
+        [[False, True], [False, True]]
+    """
+
+    def __init__(self, closed: csr_array, depths: NDArray[Any]) -> None:
+        levels = range(int(depths.max(initial=0)) + 1)
+        self._levels = [csr_array(closed[:, depths == level]).astype(np.int32) for level in levels]
+
+    def between(self, first: Sequence[int], second: Sequence[int]) -> Bool[np.ndarray, "first second levels"]:
+        """Mark the level on which each of some examples meets each of others."""
+        shared = [(level[first] @ level[second].T).toarray() > 0 for level in self._levels]
+        met, lower = np.zeros((len(first), len(second), len(shared)), bool), np.zeros((len(first), len(second)), bool)
+        for level in reversed(range(len(shared))):
+            met[:, :, level] = shared[level] & ~lower
+            lower |= shared[level]
+        return met
+
+    def within(self, rows: Sequence[int]) -> Bool[np.ndarray, "rows levels"]:
+        """Say of each example whether it meets another of them on each level."""
+        met = self.between(rows, rows)
+        met[np.arange(len(rows)), np.arange(len(rows))] = False
+        return np.asarray(met.any(1))
+
+
+def fill_by_need(packs: Sequence[Pack], size: int, meetings: Meetings) -> Iterator[list[int]]:
+    """Fill batches with packs: the first in time, then of the next that fit the one by which most levels are served.
+
+    A level of an example is served where the batch has another that it meets there.
+
+    Example:
+        >>> meetings = Meetings(csr_array([[1, 0], [0, 1], [1, 0], [0, 1]]), np.array([0, 0]))
+        >>> list(fill_by_need([Pack(0.1 * row, [row]) for row in range(4)], 2, meetings))
+        [[0, 2], [1, 3]]
+    """
+    waiting = deque((pack.rows, meetings.within(pack.rows)) for pack in sorted(packs, key=lambda pack: pack.time))
+    while waiting:
+        first, served = waiting.popleft()
+        batch = [*first]
+        while True:
+            ahead = enumerate(islice(waiting, LOOK_AHEAD))
+            fitting = [place for place, (rows, _) in ahead if len(batch) + len(rows) <= size]
+            if not fitting:
+                break
+            chosen, served = _most_needed(batch, served, [waiting[place] for place in fitting], meetings)
+            batch += waiting[fitting[chosen]][0]
+            del waiting[fitting[chosen]]
+        yield batch
+
+
+def _most_needed(
+    batch: list[int],
+    served: Bool[np.ndarray, "batch levels"],
+    packs: Sequence[tuple[list[int], Bool[np.ndarray, "rows levels"]]],
+    meetings: Meetings,
+) -> tuple[int, Bool[np.ndarray, "more levels"]]:
+    """Choose the pack by which most levels are served, of several the first; and say which are served with it."""
+    starts = np.cumsum([0, *(len(rows) for rows, _ in packs)])
+    met = meetings.between([row for rows, _ in packs for row in rows], batch)
+    of_batch = np.logical_or.reduceat(met, starts[:-1], axis=0) | served
+    before = np.concatenate([own for _, own in packs])
+    of_packs = before | met.any(1)
+    gained = np.add.reduceat((of_packs > before).sum(1), starts[:-1])
+    best = int(np.argmax((of_batch > served).sum((1, 2)) + gained))
+    return best, np.concatenate([of_batch[best], of_packs[starts[best] : starts[best + 1]]])
 
 
 def rarest_parents(hierarchy: Hierarchy, counts: NDArray[Any]) -> list[int]:
