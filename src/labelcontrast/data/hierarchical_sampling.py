@@ -10,8 +10,11 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from labelcontrast.data.sampling import LOOK_AHEAD, Pack, SeededBatches, cut_packs, owned_examples
+from labelcontrast.data.sampling import Pack, SeededBatches, cut_packs, owned_examples
 from labelcontrast.labels.hierarchy import Hierarchy
+
+AHEAD = 16
+"""Packs among which the one is looked for that a batch needs most."""
 
 
 class HierarchicalBatches(SeededBatches):
@@ -68,7 +71,7 @@ class HierarchicalBatches(SeededBatches):
         closed = hierarchy.close(wide)
         self._owned = owned_examples(closed, hierarchy.depths)
         self._above = rarest_parents(hierarchy, closed.sum(0))
-        self._meetings = Meetings(closed, hierarchy.depths)
+        self._closed, self._depths = closed, hierarchy.depths
         self._bottom_up = np.argsort(-hierarchy.depths, kind="stable").tolist()
         self._lengths, self._batch_size, self._smallest = lengths, batch_size, smallest
         self._per_label = min(per_label, batch_size)
@@ -82,86 +85,89 @@ class HierarchicalBatches(SeededBatches):
             packs = join_packs(waiting.pop(label, []), self._batch_size)
             above = self._above[label]
             waiting[above] += [(label, pack) for pack in packs]
-        filled = fill_by_need([pack for _, pack in waiting[-1]], self._batch_size, self._meetings)
+        filled = fill_by_need([pack for _, pack in waiting[-1]], self._batch_size, self._closed, self._depths)
         batches = [batch for batch in filled if len(batch) >= self._smallest]
         return [batches[index] for index in random.permutation(len(batches))]
 
 
-class Meetings:
-    """On which level examples meet: the lowest of which they share a label.
+def meetings(closed: NDArray[Any], depths: NDArray[Any]) -> Bool[np.ndarray, "examples examples levels"]:
+    """Mark on which level examples meet: the lowest of which they share a label.
 
     Args:
         closed: multi-hot matrix [examples, nodes], closed upwards.
         depths: the level of each node.
 
     Example:
-        >>> meetings = Meetings(csr_array([[1, 1, 0], [1, 1, 0], [1, 0, 1]]), np.array([0, 1, 1]))
-        >>> meetings.between([0], [1, 2]).tolist()
-        [[[False, True], [True, False]]]
-        >>> meetings.within([0, 1]).tolist()
-        [[False, True], [False, True]]
+        >>> met = meetings(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1]]), np.array([0, 1, 1]))
+        >>> met[0].tolist()
+        [[False, True], [False, True], [True, False]]
     """
-
-    def __init__(self, closed: csr_array, depths: NDArray[Any]) -> None:
-        levels = range(int(depths.max(initial=0)) + 1)
-        self._levels = [csr_array(closed[:, depths == level]).astype(np.int32) for level in levels]
-
-    def between(self, first: Sequence[int], second: Sequence[int]) -> Bool[np.ndarray, "first second levels"]:
-        """Mark the level on which each of some examples meets each of others."""
-        shared = [(level[first] @ level[second].T).toarray() > 0 for level in self._levels]
-        met, lower = np.zeros((len(first), len(second), len(shared)), bool), np.zeros((len(first), len(second)), bool)
-        for level in reversed(range(len(shared))):
-            met[:, :, level] = shared[level] & ~lower
-            lower |= shared[level]
-        return met
-
-    def within(self, rows: Sequence[int]) -> Bool[np.ndarray, "rows levels"]:
-        """Say of each example whether it meets another of them on each level."""
-        met = self.between(rows, rows)
-        met[np.arange(len(rows)), np.arange(len(rows))] = False
-        return np.asarray(met.any(1))
+    levels = [closed[:, depths == level].astype(np.float32) for level in range(int(depths.max(initial=0)) + 1)]
+    met = np.stack([level @ level.T > 0 for level in levels], 2)
+    for level in range(len(levels) - 1):
+        met[:, :, level] &= ~met[:, :, level + 1 :].any(2)
+    return met
 
 
-def fill_by_need(packs: Sequence[Pack], size: int, meetings: Meetings) -> Iterator[list[int]]:
+def fill_by_need(packs: Sequence[Pack], size: int, closed: csr_array, depths: NDArray[Any]) -> Iterator[list[int]]:
     """Fill batches with packs: the first in time, then of the next that fit the one by which most levels are served.
 
-    A level of an example is served where the batch has another that it meets there.
+    A level of an example is served where the batch has another that it meets there, or where it has no label.
 
     Example:
-        >>> meetings = Meetings(csr_array([[1, 0], [0, 1], [1, 0], [0, 1]]), np.array([0, 0]))
-        >>> list(fill_by_need([Pack(0.1 * row, [row]) for row in range(4)], 2, meetings))
+        >>> closed = csr_array([[1, 0], [0, 1], [1, 0], [0, 1]])
+        >>> list(fill_by_need([Pack(0.1 * row, [row]) for row in range(4)], 2, closed, np.array([0, 0])))
         [[0, 2], [1, 3]]
     """
-    waiting = deque((pack.rows, meetings.within(pack.rows)) for pack in sorted(packs, key=lambda pack: pack.time))
+    waiting = deque(pack.rows for pack in sorted(packs, key=lambda pack: pack.time))
     while waiting:
-        first, served = waiting.popleft()
-        batch = [*first]
-        while True:
-            ahead = enumerate(islice(waiting, LOOK_AHEAD))
-            fitting = [place for place, (rows, _) in ahead if len(batch) + len(rows) <= size]
-            if not fitting:
-                break
-            chosen, served = _most_needed(batch, served, [waiting[place] for place in fitting], meetings)
-            batch += waiting[fitting[chosen]][0]
-            del waiting[fitting[chosen]]
-        yield batch
+        upto = np.searchsorted(np.cumsum([len(rows) for rows in islice(waiting, size)]), size)
+        near = list(islice(waiting, int(upto) + AHEAD))
+        dense = closed[[row for rows in near for row in rows]].toarray()
+        without = np.stack([~dense[:, depths == level].any(1) for level in range(int(depths.max(initial=0)) + 1)], 1)
+        chosen = choose_packs([len(rows) for rows in near], size, meetings(dense, depths), without)
+        yield [row for place in chosen for row in near[place]]
+        for place in sorted(chosen, reverse=True):
+            del waiting[place]
 
 
-def _most_needed(
-    batch: list[int],
-    served: Bool[np.ndarray, "batch levels"],
-    packs: Sequence[tuple[list[int], Bool[np.ndarray, "rows levels"]]],
-    meetings: Meetings,
-) -> tuple[int, Bool[np.ndarray, "more levels"]]:
-    """Choose the pack by which most levels are served, of several the first; and say which are served with it."""
-    starts = np.cumsum([0, *(len(rows) for rows, _ in packs)])
-    met = meetings.between([row for rows, _ in packs for row in rows], batch)
-    of_batch = np.logical_or.reduceat(met, starts[:-1], axis=0) | served
-    before = np.concatenate([own for _, own in packs])
-    of_packs = before | met.any(1)
-    gained = np.add.reduceat((of_packs > before).sum(1), starts[:-1])
-    best = int(np.argmax((of_batch > served).sum((1, 2)) + gained))
-    return best, np.concatenate([of_batch[best], of_packs[starts[best] : starts[best + 1]]])
+def choose_packs(
+    lengths: Sequence[int],
+    size: int,
+    met: Bool[np.ndarray, "examples examples levels"],
+    served: Bool[np.ndarray, "examples levels"],
+) -> list[int]:
+    """Choose packs of a batch: the first, then again and again the first of those that serve most levels.
+
+    Args:
+        lengths: examples of each pack; theirs stand one after the other.
+        size: examples of a batch, at most.
+        met: on which level examples meet.
+        served: what needs no other example.
+    """
+    ends = np.cumsum(lengths)
+    places = [np.arange(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    met[np.arange(len(met)), np.arange(len(met))] = False
+    served = served.copy()
+    for rows in places:
+        served[rows] |= met[np.ix_(rows, rows)].any(1)
+    chosen, batch = [0], places[0]
+    while True:
+        ahead = [place for place in range(len(lengths)) if place not in chosen][:AHEAD]
+        fitting = [place for place in ahead if len(batch) + lengths[place] <= size]
+        if not fitting:
+            return chosen
+        fitting = fitting[:1] if served[batch].all() else fitting
+        starts = np.cumsum([0, *(lengths[place] for place in fitting[:-1])])
+        rows = np.concatenate([places[place] for place in fitting])
+        across = met[rows][:, batch]
+        for_batch = np.logical_or.reduceat(across, starts, axis=0) & ~served[batch]
+        for_packs = across.any(1) & ~served[rows]
+        best = int(np.argmax(for_batch.sum((1, 2)) + np.add.reduceat(for_packs.sum(1), starts)))
+        served[batch] |= for_batch[best]
+        served[rows] |= for_packs * np.isin(rows, places[fitting[best]])[:, None]
+        chosen.append(fitting[best])
+        batch = np.concatenate([batch, places[fitting[best]]])
 
 
 def rarest_parents(hierarchy: Hierarchy, counts: NDArray[Any]) -> list[int]:
