@@ -157,7 +157,6 @@ def choose_packs(
         fitting = [place for place in ahead if len(batch) + lengths[place] <= size]
         if not fitting:
             return chosen
-        fitting = fitting[:1] if served[batch].all() else fitting
         starts = np.cumsum([0, *(lengths[place] for place in fitting[:-1])])
         rows = np.concatenate([places[place] for place in fitting])
         across = met[rows][:, batch]
