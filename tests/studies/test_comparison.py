@@ -102,10 +102,10 @@ def test_every_fold_is_tested_on_by_every_loss_and_by_the_baseline(settings: Run
     for fold, name in enumerate(kept):
         one, other = Outputs.load(tmp_path / name), Outputs.load(tmp_path / f"runs/bce-seed{fold}/test.safetensors")
         np.testing.assert_array_equal(one.labels, other.labels)
-        measured = results["baseline"]["folds"][fold]["test"]["micro_f1"]
+        measured = results["baseline"]["folds"][fold]["metrics"]["test"]["micro_f1"]
         assert measured == pytest.approx(compute_metrics(one.labels, one.scores, one.predictions)["micro_f1"])
     assert sum(len(Outputs.load(tmp_path / name).labels) for name in kept) == 240
-    micro = [fit["test"]["micro_f1"] for fit in results["baseline"]["folds"]]
+    micro = [fit["metrics"]["test"]["micro_f1"] for fit in results["baseline"]["folds"]]
     assert table.rows[0][1].text == f"{100 * np.mean(micro):.2f} ± {100 * np.std(micro, ddof=1):.2f}"
     assert "p_examples" in results["significance"]["linear SVM"]["micro_f1"] or table.rows[0][1].best
     assert "seed 2, fold 2" in (tmp_path / "report.html").read_text()
@@ -130,11 +130,14 @@ def test_what_is_measured_over_a_hierarchy_is_a_table_too(living: Path, tmp_path
     run_comparison(RunSettings.build(values), losses, tmp_path, Options(seeds=1))
     measures = over_hierarchy(tmp_path)
     table = compared_table(compared_losses(tmp_path), measures)
-    assert [row[0].text for row in table.rows] == ["bce", "himulcon"]
+    assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "himulcon"]
     assert table.header[-2:] == ("macro-F1, level 1", "accuracy, level 1")
     assert all(row[4].text == "0.00" for row in table.rows)
-    run = json.loads((tmp_path / "results.json").read_text())["rows"]["himulcon"][0]
-    assert table.rows[1][3].text == f"{run['hierarchy']['test']['tree_distance_of_errors']:.2f}"
+    results = json.loads((tmp_path / "results.json").read_text())
+    tested = {measure.name for measure in measures} - {"violations", "tree_distance_of_errors"}
+    assert tested <= set(results["significance"]["linear SVM"])
+    run = results["rows"]["himulcon"][0]
+    assert table.rows[2][3].text == f"{run['hierarchy']['test']['tree_distance_of_errors']:.2f}"
     assert 'id="over-hierarchy"' in write_report(tmp_path).read_text()
 
 

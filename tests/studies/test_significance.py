@@ -9,6 +9,11 @@ import pytest
 from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
+from labelcontrast.labels.hierarchy import Hierarchy
+from labelcontrast.labels.hierarchy_files import write_hierarchy
+from labelcontrast.run.hierarchical.measuring import StreamedHierarchy
+from labelcontrast.run.hierarchical.showing import compared_measures, flat_measures
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.studies import significance
 from labelcontrast.studies.significance import Measured, find_best
 from labelcontrast.studies.statistics import compare, permute_examples, permute_seeds
@@ -82,7 +87,7 @@ def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: P
         made = make_runs(tmp_path / str(fold), generator, {"a": 2.0, "b": 2.6}, seeds=2)
         for name, runs in made.items():
             losses[name] |= {3 * seed + fold: replace(run, fold=fold) for seed, run in runs.items()}
-    found = find_best(losses, ["micro_f1"])["b"]["micro_f1"]
+    found = find_best(losses, {"micro_f1": "higher"})["b"]["micro_f1"]
 
     def outputs(name: str, seed: int) -> Outputs:
         return Outputs.load(losses[name][seed].outputs)
@@ -138,3 +143,31 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert first["b"]["macro_f1"]["best"] == "a"
     assert second["a"]["macro_f1"]["best"] == "b"
     assert second["a"]["macro_f1"]["p"] < 0.05
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_over_a_hierarchy_too_where_there_is_one(tmp_path: Path) -> None:
+    """The labels of ``make_runs`` are two leaves below each of two roots, which are no labels."""
+    losses = make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "far worse": 6.0, "without": 1.0})
+    tree = LabelTree.over("abcd", Hierarchy.from_parents({"a": "r", "b": "r", "c": "s", "d": "s"}))
+    write_hierarchy(tree.nodes, tmp_path / "hierarchy.json")
+
+    def over_tree(run: Measured) -> Measured:
+        outputs, counted = Outputs.load(run.outputs), StreamedHierarchy(tree)
+        counted.update(outputs.labels, outputs.predictions)
+        return Measured.beside(run.outputs, {**run.metrics, **flat_measures(counted.measures())}, 0)
+
+    for name in ("a", "far worse"):
+        losses[name] = {seed: over_tree(run) for seed, run in losses[name].items()}
+    measures = {measure.name: measure.better for measure in compared_measures(2)}
+    found = find_best(losses, significance.FLAT | measures)
+    assert set(found["without"]) == set(RESAMPLED)
+    for metric, better in measures.items():
+        rows = {name: found[name][metric] for name in ("a", "far worse")}
+        means = {name: np.mean([run.metrics[metric] for run in losses[name].values()]) for name in rows}
+        best = (min if better == "lower" else max)(means, key=means.get)
+        assert {row["best"] for row in rows.values()} == {best}
+        assert "p" in rows[next(name for name in rows if name != best)]
+        if better == "higher":
+            assert {name: row["as_good"] for name, row in rows.items()} == {"a": True, "far worse": False}
+            assert rows["far worse"]["interval"][1] < 0

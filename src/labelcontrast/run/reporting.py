@@ -127,15 +127,15 @@ def compared_losses(folder: Path) -> list[ComparedLoss]:
     baseline, tested = results["baseline"], results.get("significance", {})
     rows = []
     if baseline:
-        measured = [fit["test"] for fit in baseline_runs(baseline)]
+        measured = [measured_on_test(fit) for fit in baseline_runs(baseline)]
         rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric(measured))]
     rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
     return [replace(row, as_good=_as_good(tested.get(row.name, {}))) for row in rows]
 
 
 def baseline_runs(baseline: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """List the metrics of a baseline by part, for the one split or for every fold."""
-    runs: list[Mapping[str, Any]] = baseline["folds"] if "folds" in baseline else [baseline["metrics"]]
+    """List what a baseline came to, on the one split or on every fold."""
+    runs: list[Mapping[str, Any]] = baseline.get("folds", [baseline])
     return runs
 
 
@@ -163,7 +163,7 @@ def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -
     places = [folder / run["folder"] for run in finished]
     return ComparedLoss(
         name=name,
-        metrics=_by_metric([_test_metrics(run) for run in finished]),
+        metrics=_by_metric([measured_on_test(run) for run in finished]),
         seconds=[sum(run["seconds"].values()) for run in finished],
         per_label=_mean_per_label([read_json(place / PER_LABEL) for place in places]),
         curves=read_curves(places[0]) if places else {},
@@ -177,7 +177,7 @@ def _named(run: Mapping[str, Any]) -> str:
     return f"seed {run['seed']}, fold {run['fold']}" if "fold" in run else f"seed {run['seed']}"
 
 
-def _test_metrics(run: Mapping[str, Any]) -> dict[str, float | None]:
+def measured_on_test(run: Mapping[str, Any]) -> dict[str, float | None]:
     """List what a run measured on the test part, over its hierarchy too."""
     return {**run["metrics"]["test"], **(flat_measures(run["hierarchy"]["test"]) if "hierarchy" in run else {})}
 

@@ -23,16 +23,23 @@ from typing import Any
 from labelcontrast.config.files import read_settings
 from labelcontrast.config.sections import Loss
 from labelcontrast.config.settings import RunSettings
-from labelcontrast.data.splitting.splits import Splits
 from labelcontrast.errors import ConfigError
 from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.files import is_claimed, read_json, write_json, write_text
 from labelcontrast.reports.tables import Table, as_markdown, comparison_table
 from labelcontrast.run.folder import OUTPUTS, is_finished
+from labelcontrast.run.hierarchical.decoder import Decoder
 from labelcontrast.run.learning import Listeners
-from labelcontrast.run.material import introduce, read_data
+from labelcontrast.run.material import Data, introduce, read_data
 from labelcontrast.run.provenance import describe_origin
-from labelcontrast.run.reporting import RESULTS, baseline_runs, compared_losses, write_report
+from labelcontrast.run.reporting import (
+    RESULTS,
+    baseline_runs,
+    compared_losses,
+    measured_on_test,
+    over_hierarchy,
+    write_report,
+)
 from labelcontrast.studies.baseline import fit_baseline
 from labelcontrast.studies.engine.identity import data_print, encoder_print, hierarchy_print, identify
 from labelcontrast.studies.engine.options import RunOptions
@@ -41,7 +48,7 @@ from labelcontrast.studies.engine.ray_cluster import run_at
 from labelcontrast.studies.engine.store import Record, Store
 from labelcontrast.studies.engine.trials import Runner, Trial
 from labelcontrast.studies.engine.workers import Event, Tell
-from labelcontrast.studies.significance import Measured, Runs, find_best
+from labelcontrast.studies.significance import FLAT, Measured, Runs, find_best
 
 SHARED, PRINTS, TABLE, BASELINE = "compare.toml", "prints.json", "table.md", "baseline.json"
 RUNS, TRIALS = "runs", "trials"
@@ -100,7 +107,7 @@ def run_comparison(
     claim_comparison(folder, settings, prints, resume=options.resume, force=options.force)
     for sentence in introduce(data):
         listeners.say(sentence)
-    baseline = _baseline(settings, data.splits, folder) if options.baseline else None
+    baseline = _baseline(settings, data, folder) if options.baseline else None
     trials = plan_comparison(settings, losses, options.seeds, folder, prints)
     store = Store(folder / TRIALS)
     write = partial(_write, folder, settings, trials, baseline)
@@ -192,16 +199,23 @@ def _teller(trials: Sequence[Trial], store: Store, say: Callable[[str], None], w
     return tell
 
 
-def _baseline(settings: RunSettings, first: Splits, folder: Path) -> dict[str, Any] | None:
+def _baseline(settings: RunSettings, first: Data, folder: Path) -> dict[str, Any] | None:
     """Fit the baseline, on every fold that the runs are tested on, or read what it came to."""
     path = folder / BASELINE
     if not path.exists():
         others = range(1, settings.folds) if settings.folds and settings.fold is None else range(0)
-        splits = chain([first], (read_data(settings.model_copy(update={"seed": fold})).splits for fold in others))
-        fitted = [fit_baseline(one, keep=_baseline_outputs(folder, fold)) for fold, one in enumerate(splits)]
+        every = chain([first], (read_data(settings.model_copy(update={"seed": fold})) for fold in others))
+        fitted = [
+            fit_baseline(
+                one.splits,
+                Decoder(one.tree, settings.hierarchy) if one.tree else None,
+                keep=_baseline_outputs(folder, fold),
+            )
+            for fold, one in enumerate(every)
+        ]
         found = fitted[0]
         if found and others:
-            found = {"name": found["name"], "folds": [one["metrics"] for one in fitted if one]}
+            found = {"name": found["name"], "folds": [one for one in fitted if one]}
         write_json(path, found)
     result: dict[str, Any] | None = read_json(path)
     return result
@@ -217,8 +231,9 @@ def _write(folder: Path, settings: RunSettings, trials: Sequence[Trial], baselin
     rows = _rows(trials, Store(folder / TRIALS))
     results: dict[str, Any] = {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True)}
     results |= {"baseline": baseline, "rows": rows, "origin": describe_origin()}
-    results["significance"] = find_best(_finished(folder, rows, baseline))
     write_json(folder / RESULTS, results)
+    tested = {**FLAT, **{measure.name: measure.better for measure in over_hierarchy(folder)}}
+    write_json(folder / RESULTS, results | {"significance": find_best(_finished(folder, rows, baseline), tested)})
     table = comparison_table(compared_losses(folder), list(METRICS.values()))
     write_text(folder / TABLE, as_markdown(table) + "\n")
     write_report(folder)
@@ -247,15 +262,19 @@ def _finished(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs
     for name, runs in rows.items():
         done = [run for run in runs if "metrics" in run]
         found[name] = {
-            run["seed"]: Measured(run["metrics"]["test"], folder / run["folder"] / OUTPUTS, run.get("fold", 0))
+            run["seed"]: Measured.beside(folder / run["folder"] / OUTPUTS, measured_on_test(run), run.get("fold", 0))
             for run in done
         }
     if baseline:
         fits = baseline_runs(baseline)
-        tested = {seed: run.fold for runs in found.values() for seed, run in runs.items()}
+        tested = {seed: run for runs in found.values() for seed, run in runs.items()}
         found[baseline["name"]] = {
-            seed: Measured(fits[fold % len(fits)]["test"], _baseline_outputs(folder, fold % len(fits)), fold)
-            for seed, fold in tested.items()
+            seed: replace(
+                run,
+                metrics=measured_on_test(fits[run.fold % len(fits)]),
+                outputs=_baseline_outputs(folder, run.fold % len(fits)),
+            )
+            for seed, run in tested.items()
         }
     kept = {name: {seed: run for seed, run in runs.items() if run.outputs.exists()} for name, runs in found.items()}
     return {name: runs for name, runs in kept.items() if runs}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from labelcontrast.evaluation.metrics.catalogue import METRICS
 from labelcontrast.evaluation.metrics.counting import known_pairs
 from labelcontrast.evaluation.outputs import Outputs
 from labelcontrast.evaluation.resampling import RESAMPLED, draw_resamples, resampled_metrics
+from labelcontrast.labels.hierarchy_files import read_hierarchy
+from labelcontrast.run.folder import HIERARCHY
+from labelcontrast.run.hierarchical.measuring import StreamedHierarchy
+from labelcontrast.run.hierarchical.tree import LabelTree
 from labelcontrast.studies.statistics import Difference, compare, holm, permute_examples, permute_seeds
 
 LEVEL = 0.05
@@ -33,21 +37,39 @@ class Measured:
     outputs: Path
     fold: int = 0
     """Which of the folds of a cross-validation the test examples are; runs of one fold have the same."""
+    hierarchy: Path | None = None
+    """The file of the hierarchy over its labels, where there is one."""
+
+    @classmethod
+    def beside(cls, outputs: Path, metrics: Mapping[str, Any], fold: int) -> "Measured":
+        """Take a run whose hierarchy lies beside its outputs, where it has one."""
+        hierarchy = outputs.parent / HIERARCHY
+        return cls(metrics, outputs, fold, hierarchy if hierarchy.exists() else None)
+
+    def has(self, metric: str) -> bool:
+        """Say whether a metric can be measured anew on resamples; that its value is None is no obstacle."""
+        return metric in self.metrics and (metric in RESAMPLED or self.hierarchy is not None)
 
 
 Runs = Mapping[str, Mapping[int, Measured]]
 """By loss, by seed."""
 
 
+Better = Literal["higher", "lower"]
+FLAT: Mapping[str, Better] = {name: METRICS[name].better for name in RESAMPLED}
+"""What can be tested of any predictions; what is measured over a hierarchy can be too."""
+
+
 def find_best(
-    losses: Runs, metrics: Sequence[str] = RESAMPLED, *, permute: bool = True
+    losses: Runs, metrics: Mapping[str, Better] = FLAT, *, permute: bool = True
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Compare every loss with the best one, metric by metric.
 
     Args:
         losses: The finished runs, those of a seed on the same test examples. A loss without a seed in common with
             another is not compared with it.
-        metrics: Those that are tested, of ``RESAMPLED``.
+        metrics: Those that are tested, and which way is better: of ``RESAMPLED``, and of those over a hierarchy. Losses
+            that did not measure one of them are left out there.
         permute: Whether to permute as well, which is slower and of which no verdict is made.
 
     Returns:
@@ -57,23 +79,24 @@ def find_best(
         it is the best or not significantly worse.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in losses}
-    every = [run for runs in losses.values() for run in runs.values()]
-    for metric in (METRICS[name] for name in metrics):
-        if not every or any(run.metrics[metric.name] is None for run in every):
+    for metric, better in metrics.items():
+        having = {name: runs for name, runs in losses.items() if all(run.has(metric) for run in runs.values())}
+        every = [run.metrics[metric] for runs in having.values() for run in runs.values()]
+        if not every or None in every:
             continue
-        means = {name: np.mean([run.metrics[metric.name] for run in runs.values()]) for name, runs in losses.items()}
-        best = (min if metric.better == "lower" else max)(means, key=means.__getitem__)
-        pairs = [pair for pair in combinations(losses, 2) if _common(losses, *pair)]
-        p_values = np.array([_compare(losses, *pair, metric.name).p for pair in pairs])
+        means = {name: np.mean([run.metrics[metric] for run in runs.values()]) for name, runs in having.items()}
+        best = (min if better == "lower" else max)(means, key=means.__getitem__)
+        pairs = [pair for pair in combinations(having, 2) if _common(losses, *pair)]
+        p_values = np.array([_compare(losses, *pair, metric).p for pair in pairs])
         adjusted = dict(zip(map(frozenset, pairs), holm(p_values), strict=True))
-        for name in losses:
+        for name in having:
             row: dict[str, Any] = {"best": best, "as_good": name == best}
             if (p := adjusted.get(frozenset((name, best)))) is not None:
-                difference = _compare(losses, name, best, metric.name)
+                difference = _compare(losses, name, best, metric)
                 row |= {"difference": difference.mean, "interval": [difference.low, difference.high], "p": float(p)}
                 row |= {"as_good": bool(p >= LEVEL)}
-                row |= _permuted(losses, name, best, metric.name) if permute else {}
-            found[name][metric.name] = row
+                row |= _permuted(losses, name, best, metric) if permute else {}
+            found[name][metric] = row
     return found
 
 
@@ -81,10 +104,7 @@ def _compare(losses: Runs, one: str, other: str, metric: str) -> Difference:
     """Compare two losses over the seeds they have in common and over the test examples."""
     runs = [_common(losses, one, other), _common(losses, other, one)]
     values = [np.array([run.metrics[metric] for run in each]) for each in runs]
-    resampled = [
-        np.stack([_resampled(run.outputs, run.outputs.stat().st_mtime_ns, run.fold)[metric] for run in each])
-        for each in runs
-    ]
+    resampled = [np.stack([_resampled(run, run.outputs.stat().st_mtime_ns)[metric] for run in each]) for each in runs]
     return compare(*values, *resampled)
 
 
@@ -111,12 +131,22 @@ def _common(losses: Runs, one: str, other: str) -> list[Measured]:
     return [losses[one][seed] for seed in sorted(losses[one].keys() & losses[other].keys())]
 
 
-@lru_cache(maxsize=512)
-def _resampled(path: Path, _written: int, fold: int) -> dict[str, np.ndarray]:
+def _resampled(run: Measured, written: int) -> dict[str, np.ndarray]:
     """Measure a run on resamples, the same for all runs of a fold; anew only where the file has been written anew."""
+    return _measure_resamples(run.outputs, written, run.fold, run.hierarchy)
+
+
+@lru_cache(maxsize=512)
+def _measure_resamples(path: Path, _written: int, fold: int, hierarchy: Path | None) -> dict[str, np.ndarray]:
+    """Measure what was kept of a run, over its hierarchy too where it has one."""
     outputs = Outputs.load(path)
     counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(fold))
-    return resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts)
+    found = resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts)
+    if hierarchy is None:
+        return found
+    over = StreamedHierarchy(LabelTree(read_hierarchy(hierarchy), outputs.labels.shape[1]), resamples=RESAMPLES)
+    over.update(outputs.labels, outputs.predictions, counts)
+    return found | over.resampled()
 
 
 def _mean_ratio(sums: np.ndarray) -> np.ndarray:

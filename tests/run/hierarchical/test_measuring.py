@@ -9,6 +9,7 @@ from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.run.hierarchical import measuring
 from labelcontrast.run.hierarchical.closing import Unseen
 from labelcontrast.run.hierarchical.measuring import StreamedHierarchy, measure_unseen
+from labelcontrast.run.hierarchical.showing import flat_measures
 from labelcontrast.run.hierarchical.tree import LabelTree
 
 TREE = LabelTree.over(
@@ -77,6 +78,20 @@ def test_batches_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     for found in (parts, blocks):
         assert found.pop("levels") == whole["levels"]
         assert found == pytest.approx({name: value for name, value in whole.items() if name != "levels"}, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_resample_is_measured_as_its_examples_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.random.default_rng(seed).multinomial(6, np.full(30, 1 / 30), size=2)
+    labels = np.where(RANDOM.random(LABELS.shape) < 0.2, np.nan, LABELS)
+    monkeypatch.setattr(measuring, "BLOCK", 35)
+    counted = StreamedHierarchy(TREE, resamples=2)
+    counted.update(labels, PREDICTIONS, counts)
+    found = counted.resampled()
+    for place, own in enumerate(counts):
+        drawn = np.repeat(np.arange(30), own)
+        expected = flat_measures(measured(labels[drawn], PREDICTIONS[drawn])[0])
+        assert {name: values[place] for name, values in found.items()} == pytest.approx(expected, nan_ok=True)
 
 
 def test_unseen_leaves_are_measured_with_all_that_is_above_them() -> None:

@@ -5,16 +5,17 @@ them from the closed set. A ratio without a denominator is 0.
 """
 
 import numpy as np
-from jaxtyping import Bool, Integer, Shaped
+from jaxtyping import Bool, Float, Integer, Shaped
 from scipy.sparse import csr_array, diags_array
 
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.evaluation.hierarchical.distances import links_up, lowest, nearest, steps_up
 from labelcontrast.evaluation.metrics.catalogue import HIERARCHICAL_METRICS
-from labelcontrast.evaluation.metrics.counting import known_pairs
+from labelcontrast.evaluation.metrics.counting import known_pairs, ratio
 
 Integers = Integer[np.ndarray, " ways"]
 Predictions = Shaped[np.ndarray, "examples labels"]
+Counts = Shaped[np.ndarray, "resamples examples"]
 
 
 class HierarchicalMetrics:
@@ -32,30 +33,25 @@ class HierarchicalMetrics:
 
     Args:
         parents: [labels, labels], 1 where the column is a parent of the row.
+        resamples: how many resamples of the examples are measured; one are the examples as they are.
 
     Reference: Kiritchenko et al., Learning and Evaluation in the Presence of Class Hierarchies, 2006; Kosmopoulos et
     al., Evaluation Measures for Hierarchical Classification, 2015, for those up to the lowest common ancestor.
     """
 
-    def __init__(self, parents: csr_array) -> None:
+    def __init__(self, parents: csr_array, *, resamples: int = 1) -> None:
         self._parents = parents
         self._steps = steps_up(parents)
         self._ancestors = csr_array(self._steps[:, :-1].astype(bool))
-        self._pairs = np.zeros(3)
-        """How many labels are in both closed sets of an example, predicted, and true."""
-        self._rates = np.zeros(3)
-        self._rated = 0.0
-        self._steps_off = 0.0
-        self._wrong = 0
-        self._violating = np.zeros(2)
-        """Predicted labels without a parent of theirs, and all that have parents."""
+        self._sums = np.zeros((resamples, 11))
 
-    def update(self, labels: Predictions, predictions: Predictions) -> None:
+    def update(self, labels: Predictions, predictions: Predictions, counts: Counts | None = None) -> None:
         """Count a batch.
 
         Args:
             labels: what is true, 0 or 1; NaN where it is unknown.
             predictions: what is predicted, 0 or 1; as it is, for the violations, and else closed.
+            counts: how often each example is in each resample; by default once.
 
         Raises:
             LabelShapeError: the shapes do not fit, or there is no example.
@@ -67,18 +63,20 @@ class HierarchicalMetrics:
         )
         unknown = _without(open_, true)
         predicted = _without(claimed, unknown)
-        self._pairs += [float(matrix.nnz) for matrix in (_both(true, predicted), predicted, true)]
-        errors, *ways = up_to_common_ancestors(true, predicted, self._steps)
+        errors, of_errors, *ways = up_to_common_ancestors(true, predicted, self._steps)
         parts = [_without(way, unknown) for way in ways]
-        hits, present, found = (np.diff(part.indptr) for part in (_both(*parts), *parts))
-        counted = (found + present) > 0
+        hits, present, found = (_sizes(part) for part in (_both(*parts), *parts))
         wholes = (found, present, (found + present) / 2)
-        self._rates += [(hits[counted] / np.maximum(whole[counted], 1)).sum() for whole in wholes]
-        self._rated += float(counted.sum())
-        self._steps_off += float(errors.sum())
-        self._wrong += errors.size
-        below_others = np.diff(self._parents.indptr) > 0
-        self._violating += [violations(predictions, self._parents).sum(), (predictions[:, below_others] != 0).sum()]
+        shares = [
+            *(_sizes(matrix) for matrix in (_both(true, predicted), predicted, true)),
+            *(ratio(hits, whole) for whole in wholes),
+            found + present > 0,
+            np.bincount(of_errors, errors, len(labels)),
+            np.bincount(of_errors, minlength=len(labels)),
+            violations(predictions, self._parents).sum(1),
+            (predictions[:, np.diff(self._parents.indptr) > 0] != 0).sum(1),
+        ]
+        self._sums += (np.ones((1, len(labels))) if counts is None else counts) @ np.stack(shares, 1)
 
     def measures(self) -> dict[str, float]:
         """Compute the measures of all batches so far.
@@ -87,14 +85,18 @@ class HierarchicalMetrics:
             Fractions; ``tree_distance_of_errors`` in steps, where need be over a node above all roots, NaN where no
             lowest predicted label is wrong.
         """
-        hits, claimed, present = self._pairs.tolist()
+        return {name: float(values[0]) for name, values in self.resampled().items()}
+
+    def resampled(self) -> dict[str, Float[np.ndarray, " resamples"]]:
+        """Compute the measures of every resample."""
+        hits, claimed, present, *rates, rated, steps, wrong, violating, below = self._sums.T
         values = [
-            _ratio(hits, claimed),
-            _ratio(hits, present),
-            _ratio(2 * hits, claimed + present),
-            *(_ratio(rates, self._rated) for rates in self._rates.tolist()),
-            self._steps_off / self._wrong if self._wrong else float("nan"),
-            _ratio(*self._violating.tolist()),
+            ratio(hits, claimed),
+            ratio(hits, present),
+            ratio(2 * hits, claimed + present),
+            *(ratio(rate, rated) for rate in rates),
+            np.where(wrong > 0, ratio(steps, wrong), np.nan),
+            ratio(violating, below),
         ]
         return dict(zip(HIERARCHICAL_METRICS, values, strict=True))
 
@@ -129,7 +131,7 @@ def violations(predictions: Predictions, parents: csr_array) -> Bool[np.ndarray,
 
 def up_to_common_ancestors(
     true: csr_array, predicted: csr_array, steps: csr_array
-) -> tuple[Integer[np.ndarray, " errors"], csr_array, csr_array]:
+) -> tuple[Integer[np.ndarray, " errors"], Integer[np.ndarray, " errors"], csr_array, csr_array]:
     """Cut closed label sets off above the labels where true and predicted meet.
 
     Every lowest true label is met with the nearest lowest predicted one, and every lowest predicted label with the
@@ -143,7 +145,7 @@ def up_to_common_ancestors(
 
     Returns:
         For each lowest predicted label that is not true, the steps to the nearest lowest true one, of the examples that
-        have both; then the true sets and the predicted.
+        have both, and which example that is; then the true sets and the predicted.
     """
     ancestors = csr_array(steps.astype(bool))
     low_true, low_predicted = (lowest(closed, csr_array(ancestors[:, :-1])) for closed in (true, predicted))
@@ -158,7 +160,7 @@ def up_to_common_ancestors(
         csr_array(_ways(example, end, over, ancestors, true.shape[0]) + alone @ closed)
         for closed, end in ((true, first), (predicted, second))
     ]
-    return of_predicted.steps[wrong], parts[0], parts[1]
+    return of_predicted.steps[wrong], of_predicted.example[wrong], parts[0], parts[1]
 
 
 def _ways(example: Integers, end: Integers, over: Integers, ancestors: csr_array, examples: int) -> csr_array:
@@ -182,9 +184,9 @@ def _both(first: csr_array, second: csr_array) -> csr_array:
     return csr_array(first.astype(bool).multiply(second.astype(bool)))
 
 
-def _ratio(part: float, whole: float) -> float:
-    """Part over whole; 0 where the whole is."""
-    return part / whole if whole else 0.0
+def _sizes(sets: csr_array) -> Float[np.ndarray, " examples"]:
+    """How many labels each set has."""
+    return np.asarray(np.diff(sets.indptr).astype(np.float64))
 
 
 def _check(labels: np.ndarray, predictions: np.ndarray, parents: csr_array) -> None:

@@ -13,6 +13,7 @@ from labelcontrast.run.hierarchical.closing import Unseen
 from labelcontrast.run.hierarchical.tree import LabelTree
 
 Labels = Shaped[np.ndarray, "examples labels"]
+Counts = Shaped[np.ndarray, "resamples examples"]
 BLOCK = 2**20
 """Pairs of an example and a node that are looked at together."""
 
@@ -26,26 +27,29 @@ class StreamedHierarchy:
 
     Args:
         tree: over the labels.
+        resamples: how many resamples of the examples are measured; one are the examples as they are.
     """
 
-    def __init__(self, tree: LabelTree) -> None:
+    def __init__(self, tree: LabelTree, *, resamples: int = 1) -> None:
         self._tree = tree
-        self._whole = HierarchicalMetrics(tree.nodes.parents)
-        self._levels = LevelMetrics(tree.nodes.depths)
+        self._whole = HierarchicalMetrics(tree.nodes.parents, resamples=resamples)
+        self._levels = LevelMetrics(tree.nodes.depths, resamples=resamples)
 
-    def update(self, labels: Labels, predictions: Labels) -> None:
+    def update(self, labels: Labels, predictions: Labels, counts: Counts | None = None) -> None:
         """Count a batch, some rows at a time.
 
         Args:
             labels: what is true, 0 or 1; NaN where it is unknown.
             predictions: what is predicted, 0 or 1.
+            counts: how often each example is in each resample; by default once.
         """
         step = max(1, BLOCK // len(self._tree.nodes))
         for at in range(0, len(labels), step):
             true = self._tree.close_soft(labels[at : at + step])
             predicted = self._tree.imply(predictions[at : at + step])
-            self._whole.update(true, predicted)
-            self._levels.update(true, predicted)
+            weights = None if counts is None else counts[:, at : at + step]
+            self._whole.update(true, predicted, weights)
+            self._levels.update(true, predicted, weights)
 
     def measures(self) -> dict[str, Any]:
         """Compute the measures of ``HIERARCHICAL_METRICS``, and as ``levels`` those of each level from the roots on."""
@@ -54,11 +58,18 @@ class StreamedHierarchy:
         found: dict[str, Any] = self._whole.measures()
         return {**found, "levels": [{"nodes": size, **level} for size, level in levels]}
 
+    def resampled(self) -> dict[str, Float[np.ndarray, " resamples"]]:
+        """Compute the measures of every resample, those of levels by one name each."""
+        levels = enumerate(self._levels.resampled())
+        of_levels = {f"level_{place}_{name}": values for place, level in levels for name, values in level.items()}
+        return self._whole.resampled() | of_levels
+
     def per_node(self) -> list[dict[str, Any]]:
         """List every node with its parents, its level, the examples that have it, and its F1, as the levels have it."""
         nodes, counted = self._tree.nodes, self._levels
         above = nodes.vocabulary.decode(nodes.parents)
-        columns = (nodes.names, above, nodes.depths.tolist(), counted.support.astype(int).tolist(), counted.f1.tolist())
+        support, f1 = counted.support[0].astype(int).tolist(), counted.f1[0].tolist()
+        columns = (nodes.names, above, nodes.depths.tolist(), support, f1)
         names = ("node", "parents", "level", "support", "f1")
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 

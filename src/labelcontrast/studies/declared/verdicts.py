@@ -5,15 +5,16 @@ declaration holds together. The test is that of a comparison: paired over seeds 
 pairs of rows by Holm's procedure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from labelcontrast.evaluation.resampling import RESAMPLED
 from labelcontrast.studies.declared.outcomes import Outcome, row_places
 from labelcontrast.studies.declared.plan import Place, short
+from labelcontrast.studies.declared.quantities import QUANTITIES, measure
 from labelcontrast.studies.declared.study import DATA, LOSS, SEED, TRANSFER, Study
-from labelcontrast.studies.significance import Measured, find_best
+from labelcontrast.studies.significance import Better, Measured, find_best
 
 Verdict = dict[str, Any]
 """Of a cell: ``column`` and ``row`` as places, the ``metric``, and what ``find_best`` says of it."""
@@ -28,18 +29,18 @@ def judge_rows(study: Study, outcomes: Sequence[Outcome], columns: Sequence[Plac
         columns: where each column is in the grid.
 
     Returns:
-        A verdict for every row, column and metric that is measured example by example; None where a finished trial no
+        A verdict for every row, column and metric that is measured on predictions; None where a finished trial no
         longer has its outputs.
     """
     finished = [one for one in outcomes if one.record is not None and one.error is None]
     if not all(one.outputs and one.outputs.exists() for one in finished):
         return None
     rows = row_places(outcomes, study.table.rows)
-    metrics = [name for name in study.table.metrics if name in RESAMPLED]
+    metrics = {name: better for name in study.table.metrics if (better := better_way(name))}
     verdicts = []
     for column in columns:
         for group in held_together(study, rows):
-            runs = {title(row): _runs(finished, row | column) for row in group}
+            runs = {title(row): _runs(finished, row | column, metrics) for row in group}
             found = find_best({name: by_seed for name, by_seed in runs.items() if by_seed}, metrics, permute=False)
             for row in group:
                 for metric, verdict in found.get(title(row), {}).items():
@@ -68,11 +69,24 @@ def title(row: Place) -> str:
     return ", ".join(str(value) if name in (DATA, LOSS) else f"{short(name)} {value}" for name, value in row.items())
 
 
-def _runs(finished: Sequence[Outcome], where: Place) -> dict[int, Measured]:
-    """Gather the finished trials of a place by seed."""
-    here = [(one, (one.record or {})["result"]) for one in finished if one.at(where)]
+def better_way(quantity: str) -> Better | None:
+    """Say which way is better of what is measured on predictions; None of what is not, and is not tested.
+
+    Example:
+        >>> better_way("micro_f1"), better_way("violations"), better_way("unseen_leaves_map")
+        ('higher', 'lower', None)
+    """
+    one = QUANTITIES[quantity]
+    return one.better if quantity in RESAMPLED or one.path[:2] == ("hierarchy", "test") else None
+
+
+def _runs(finished: Sequence[Outcome], where: Place, metrics: Iterable[str]) -> dict[int, Measured]:
+    """Gather the finished trials of a place by seed, with what is tested of them."""
+    here = [(one, one.record, one.outputs) for one in finished if one.at(where)]
     return {
-        int(one.place[SEED]): Measured(result["metrics"]["test"], one.outputs, result.get("fold", 0))
-        for one, result in here
-        if one.outputs
+        int(one.place[SEED]): Measured.beside(
+            outputs, {name: measure(record, name) for name in metrics}, record["result"].get("fold", 0)
+        )
+        for one, record, outputs in here
+        if outputs and record
     }
