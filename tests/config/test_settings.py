@@ -27,6 +27,10 @@ def test_toml_there_and_back(tmp_path: Path) -> None:
         ({"data": "a", "training": {"epochs": 0}}, "training.epochs must be greater than or equal to 1. Got 0."),
         ({"data": "a", "training": {"epochs": "x"}}, "training.epochs must be integer"),
         (
+            {"data": "a", "hierarchy": {"hold_out": 1.5}},
+            "hierarchy.hold_out must be a share from 0 to below 1, or names. Got 1.5.",
+        ),
+        (
             {"data": "a", "training": {"precision": "8"}},
             "training.precision must be 'auto', '32', 'bf16' or '16'. Got '8'.",
         ),

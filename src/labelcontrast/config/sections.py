@@ -1,8 +1,9 @@
 """The sections of a run's settings: frozen, complete; the defaults stand here and in the run's own, nowhere else."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic_core import PydanticCustomError
 
 Scalar = bool | int | float | str
 EMBEDDED_ENCODERS = ("auto", "hashed", "convnet", "mlp")
@@ -42,6 +43,16 @@ class Encoder(Settings):
     """Leave a pretrained encoder as it is, and train a small network on its features, which are computed once."""
 
 
+def share_or_names(given: object) -> float | tuple[str, ...]:
+    """Take a share of something, or the names of some; a single name need not stand in a list."""
+    if isinstance(given, (int, float)) and not isinstance(given, bool) and 0 <= given < 1:
+        return float(given)
+    names = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    if names and all(isinstance(name, str) for name in names):
+        return names
+    raise PydanticCustomError("share_or_names", "a share from 0 to below 1, or names")
+
+
 class Hierarchy(Settings):
     """The labels above labels, and what is made of them; ``docs/hierarchy.md`` has the whole of it."""
 
@@ -57,8 +68,8 @@ class Hierarchy(Settings):
     """How scores are made to fall, or stay, from a label to those below it; before thresholds are chosen."""
     decoding: Literal["each", "all_paths", "best_path"] = "each"
     """Each label by its threshold alone; only with all above it; or the one path to the leaf with the best score."""
-    hold_out: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the leaves to keep out of training, drawn with ``split_seed``; the embeddings are judged on them."""
+    hold_out: Annotated[float | tuple[str, ...], BeforeValidator(share_or_names)] = 0.0
+    """Leaves to keep out of training: a share, drawn with ``split_seed``, or their names or paths."""
     hold_out_level: int | None = Field(default=None, ge=0)
     """Hold out leaves of this level only, the roots being level 0; by default of any."""
 

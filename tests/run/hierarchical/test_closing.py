@@ -66,6 +66,30 @@ def test_leaves_are_drawn_from_the_level_that_is_asked_for_and_by_the_seed(livin
         read(living, hold_out=0.2, hold_out_level=0)
 
 
+@pytest.mark.parametrize("named", ["cat", ["cat"], ["animal > cat", "cat"]], ids=str)
+def test_leaves_are_held_out_by_name_or_by_path(living: Path, named: object) -> None:
+    data = read(living, hold_out=named)
+    assert data.unseen.held == ("cat",)
+    assert "cat" not in data.splits.vocabulary.names
+    assert data.splits.how.partition(", and")[0].endswith("1 leaves held out")
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("cats", 'names "cats", which is no node (did you mean "cat"?).'),
+        ("plant > cat", 'names "plant > cat", which is no node (did you mean "plant"?).'),
+        ("animal", 'names "animal", which is no leaf.'),
+    ],
+)
+def test_what_is_no_leaf_is_refused(living: Path, named: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(living, hold_out=named)
+    assert str(caught.value) == f"hierarchy.hold_out {said}"
+    with pytest.raises(ConfigError, match="has no example, or is of another level"):
+        read(living, hold_out="cat", hold_out_level=0)
+
+
 def test_a_label_whose_examples_are_all_held_out_goes_too(tmp_path: Path) -> None:
     labels = np.tile(np.array([[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]], np.uint8), (20, 1))
     names = np.array(["cat", "oak", "animal", "plant", "rain"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -14,8 +15,9 @@ from labelcontrast.data.examples import Examples, Part
 from labelcontrast.data.readers.cells.label_values import PRESENT
 from labelcontrast.data.readers.rows import listed
 from labelcontrast.data.splitting.splits import Splits, warn
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.evaluation.hierarchical.unseen import hold_out_leaves
+from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.run.hierarchical.tree import LabelTree
 
@@ -47,21 +49,25 @@ def hold_out(splits: Splits, tree: LabelTree, wanted: Wanted, *, seed: int) -> t
     Args:
         splits: the data.
         tree: over their labels.
-        wanted: the share of the leaves, and the level that they are drawn from.
+        wanted: the leaves; or the share of them, and the level that they are drawn from.
         seed: of the draw.
 
     Returns:
         The splits without the leaves that are held out, and the test examples that have one.
 
     Raises:
-        ConfigError: there are not two leaves to draw from, or a part would be empty.
+        ConfigError: there are not two leaves to draw from, one that is named is none, or a part would be empty.
     """
     closed = {name: tree.close(splits.vocabulary.encode(part.label_sets or [])) for name, part in splits.parts.items()}
     candidates = vstack(list(closed.values())).toarray()
     if wanted.hold_out_level is not None:
         candidates[:, tree.nodes.depths != wanted.hold_out_level] = 0
-    generator = np.random.default_rng(seed)
-    held, _ = hold_out_leaves(candidates, tree.nodes.parents, share=wanted.hold_out, generator=generator)
+    if isinstance(wanted.hold_out, tuple):
+        held = np.unique([find_leaf(name, tree.nodes, candidates.any(0)) for name in wanted.hold_out])
+        drawn = ""
+    else:
+        generator, drawn = np.random.default_rng(seed), f" with seed {seed}"
+        held, _ = hold_out_leaves(candidates, tree.nodes.parents, share=wanted.hold_out, generator=generator)
     names = tuple(tree.nodes.vocabulary.decode(np.bincount(held, minlength=len(tree.nodes))[None])[0])
     has = {name: closed[name][:, held].sum(1) > 0 for name in closed}
     _check_left(has, names)
@@ -69,9 +75,40 @@ def hold_out(splits: Splits, tree: LabelTree, wanted: Wanted, *, seed: int) -> t
     truth = dense_truth(*encode_labels(examples, splits.vocabulary))
     unseen = Unseen(examples, tree.close_soft(truth), tree, names)
     kept = {name: part.select(np.flatnonzero(~has[name])) for name, part in splits.parts.items()}
-    said = f"{len(names)} leaves held out with seed {seed}, and the {sum(map(sum, has.values())):,} examples of them"
+    said = f"{len(names)} leaves held out{drawn}, and the {sum(map(sum, has.values())):,} examples of them"
     how = "; ".join(sentence for sentence in (splits.how, said) if sentence)
     return replace(_with(splits, kept, _left(splits, closed, has)), how=how), unseen
+
+
+def find_leaf(name: str, nodes: Hierarchy, candidates: Bool[np.ndarray, " nodes"]) -> int:
+    """Find the leaf of a name, or of a path that ends in it.
+
+    Args:
+        name: as the hierarchy has it; or behind the names of those above it, ``animal > cat``.
+        nodes: the hierarchy.
+        candidates: the nodes that can be held out.
+
+    Raises:
+        ConfigError: there is no such node, it has others below it, or cannot be held out.
+
+    Example:
+        >>> animals = Hierarchy.from_parents({"animal": None, "cat": "animal"})
+        >>> find_leaf("animal > cat", animals, np.array([True, True]))
+        1
+    """
+    column, steps = nodes.vocabulary.column, [step.strip() for step in name.split(">")]
+    names = [name] if name in column else steps
+    known = [column[step] for step in names if step in column]
+    linked = all(nodes.parents[low, high] for high, low in pairwise(known))
+    if len(known) < len(names) or not linked:
+        message = f'hierarchy.hold_out names "{name}", which is no node{nearest(name, column)}.'
+    elif known[-1] not in nodes.leaves:
+        message = f'hierarchy.hold_out names "{name}", which is no leaf.'
+    elif not candidates[known[-1]]:
+        message = f'hierarchy.hold_out names "{name}", which has no example, or is of another level.'
+    else:
+        return known[-1]
+    raise ConfigError(message)
 
 
 def _with(splits: Splits, parts: dict[Part, Examples], vocabulary: LabelVocabulary) -> Splits:
