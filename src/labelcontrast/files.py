@@ -81,8 +81,8 @@ def cache_folder() -> Path:
     """Name the user's folder for what can be computed again: LABELCONTRAST_CACHE, or one where the system keeps such.
 
     Example:
-        >>> cache_folder().name
-        'labelcontrast'
+        >>> cache_folder().is_absolute()
+        True
     """
     own, system = os.environ.get("LABELCONTRAST_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return Path(own) if own else (Path(system) if system else Path.home() / ".cache") / "labelcontrast"

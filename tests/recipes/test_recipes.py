@@ -145,7 +145,7 @@ def test_a_recipe_trains_one_epoch_on_a_tiny_set(
     features = {part: compute_features(encoder, prepared) for part, prepared in material.prepared.items()}
     assert not torch.equal(features["test"], before)
     arrays = {part: values.numpy() for part, values in features.items()}
-    classifier = read_off(settings, learned, material.labels, arrays)
+    classifier = read_off(settings, learned, material, arrays)
     assert classifier(features["test"]).shape == (len(features["test"]), len(LABELS) if stem != "voc2007" else 20)
 
 
