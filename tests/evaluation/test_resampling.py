@@ -47,6 +47,16 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(values, whole[name])
 
 
+@given(st.sets(st.sampled_from(RESAMPLED)))
+def test_what_is_not_asked_for_is_left_out_and_changes_nothing(asked: set[str]) -> None:
+    generator = np.random.default_rng(1)
+    true, scores = (generator.random((20, 3)) < 0.3).astype(np.uint8), generator.random((20, 3))
+    counts = draw_resamples(20, resamples=4, generator=generator)
+    whole, some = (resampled_metrics(true, scores, scores > 0.5, counts, names) for names in (RESAMPLED, asked))
+    assert set(some) == asked
+    assert all((some[name] == whole[name]).all() for name in asked)
+
+
 def test_the_spread_is_that_of_new_samples() -> None:
     generator = np.random.default_rng(4)
 

@@ -4,6 +4,8 @@ A resample is a row of counts, how often each example is in it. Where two models
 difference of their values is paired.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
 
@@ -31,14 +33,16 @@ def resampled_metrics(
     scores: Float[np.ndarray, "examples labels"],
     predictions: Shaped[np.ndarray, "examples labels"],
     counts: Counts,
+    metrics: Collection[str] = RESAMPLED,
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
-    """Compute every measure of ``RESAMPLED`` on every resample.
+    """Compute measures on every resample.
 
     Args:
         labels: What is true, 0 or 1; NaN where it is not known, and such a pair is left out.
         scores: Logits or probabilities, higher is likelier.
         predictions: What is predicted, 0 or 1.
         counts: How often each example is in each resample.
+        metrics: Which of ``RESAMPLED``; those of rankings are the dear ones.
 
     Returns:
         By name what ``compute_metrics`` would find on each resample.
@@ -51,19 +55,22 @@ def resampled_metrics(
     total, pairs = weights @ scored, weights @ known.astype(np.float64)
     hits, either = weights @ (true * predicted), weights @ (true + predicted)
     shared, both = (true * predicted).sum(axis=1), (true + predicted).sum(axis=1)
-    ranked = ranking_precisions(labels == 1, known, scores)
     found = {
         "micro_f1": _ratio(2 * hits.sum(axis=1), either.sum(axis=1)),
         "macro_f1": _ratio(_ratio(2 * hits, either).sum(axis=1), (pairs > 0).sum(axis=1), empty=np.nan),
         "sample_f1": _ratio(weights @ _ratio(2 * shared, both), total, empty=np.nan),
         "hamming_loss": _ratio((either - 2 * hits).sum(axis=1), pairs.sum(axis=1), empty=np.nan),
-        "lrap": _ratio(weights @ np.where(scored, ranked, 0.0), total, empty=np.nan),
     }
-    by_label = [_precisions(*column, weights) for column in zip(labels.T, scores.T, known.T, strict=True)]
-    measured = ~np.isnan(by_label)
-    found["map_macro"] = _ratio(np.where(measured, by_label, 0).sum(axis=0), measured.sum(axis=0), empty=np.nan)
-    found["map_micro"] = _precisions(labels, scores, known, weights)
-    return found
+    if "lrap" in metrics:
+        ranked = ranking_precisions(labels == 1, known, scores)
+        found["lrap"] = _ratio(weights @ np.where(scored, ranked, 0.0), total, empty=np.nan)
+    if "map_macro" in metrics:
+        by_label = [_precisions(*column, weights) for column in zip(labels.T, scores.T, known.T, strict=True)]
+        measured = ~np.isnan(by_label)
+        found["map_macro"] = _ratio(np.where(measured, by_label, 0).sum(axis=0), measured.sum(axis=0), empty=np.nan)
+    if "map_micro" in metrics:
+        found["map_micro"] = _precisions(labels, scores, known, weights)
+    return {name: found[name] for name in RESAMPLED if name in metrics}
 
 
 def _precisions(

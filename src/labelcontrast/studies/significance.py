@@ -79,6 +79,7 @@ def find_best(
         it is the best or not significantly worse.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in losses}
+    asked = frozenset(metrics)
     for metric, better in metrics.items():
         having = {name: runs for name, runs in losses.items() if all(run.has(metric) for run in runs.values())}
         every = [run.metrics[metric] for runs in having.values() for run in runs.values()]
@@ -87,12 +88,12 @@ def find_best(
         means = {name: np.mean([run.metrics[metric] for run in runs.values()]) for name, runs in having.items()}
         best = (min if better == "lower" else max)(means, key=means.__getitem__)
         pairs = [pair for pair in combinations(having, 2) if _common(losses, *pair)]
-        p_values = np.array([_compare(losses, *pair, metric).p for pair in pairs])
+        p_values = np.array([_compare(losses, *pair, metric, asked).p for pair in pairs])
         adjusted = dict(zip(map(frozenset, pairs), holm(p_values), strict=True))
         for name in having:
             row: dict[str, Any] = {"best": best, "as_good": name == best}
             if (p := adjusted.get(frozenset((name, best)))) is not None:
-                difference = _compare(losses, name, best, metric)
+                difference = _compare(losses, name, best, metric, asked)
                 row |= {"difference": difference.mean, "interval": [difference.low, difference.high], "p": float(p)}
                 row |= {"as_good": bool(p >= LEVEL)}
                 row |= _permuted(losses, name, best, metric) if permute else {}
@@ -100,11 +101,11 @@ def find_best(
     return found
 
 
-def _compare(losses: Runs, one: str, other: str, metric: str) -> Difference:
+def _compare(losses: Runs, one: str, other: str, metric: str, asked: frozenset[str]) -> Difference:
     """Compare two losses over the seeds they have in common and over the test examples."""
     runs = [_common(losses, one, other), _common(losses, other, one)]
     values = [np.array([run.metrics[metric] for run in each]) for each in runs]
-    resampled = [np.stack([_resampled(run, run.outputs.stat().st_mtime_ns)[metric] for run in each]) for each in runs]
+    resampled = [np.stack([_resampled(run, asked)[metric] for run in each]) for each in runs]
     return compare(*values, *resampled)
 
 
@@ -131,18 +132,20 @@ def _common(losses: Runs, one: str, other: str) -> list[Measured]:
     return [losses[one][seed] for seed in sorted(losses[one].keys() & losses[other].keys())]
 
 
-def _resampled(run: Measured, written: int) -> dict[str, np.ndarray]:
+def _resampled(run: Measured, asked: frozenset[str]) -> dict[str, np.ndarray]:
     """Measure a run on resamples, the same for all runs of a fold; anew only where the file has been written anew."""
-    return _measure_resamples(run.outputs, written, run.fold, run.hierarchy)
+    return _measure_resamples(run.outputs, run.outputs.stat().st_mtime_ns, run.fold, run.hierarchy, asked)
 
 
 @lru_cache(maxsize=512)
-def _measure_resamples(path: Path, _written: int, fold: int, hierarchy: Path | None) -> dict[str, np.ndarray]:
-    """Measure what was kept of a run, over its hierarchy too where it has one."""
+def _measure_resamples(
+    path: Path, _written: int, fold: int, hierarchy: Path | None, asked: frozenset[str]
+) -> dict[str, np.ndarray]:
+    """Measure what was kept of a run, over its hierarchy too where it has one and that is asked for."""
     outputs = Outputs.load(path)
     counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(fold))
-    found = resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts)
-    if hierarchy is None:
+    found = resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts, asked)
+    if hierarchy is None or asked <= set(RESAMPLED):
         return found
     over = StreamedHierarchy(LabelTree(read_hierarchy(hierarchy), outputs.labels.shape[1]), resamples=RESAMPLES)
     over.update(outputs.labels, outputs.predictions, counts)
