@@ -272,3 +272,11 @@ def test_soft_and_unknown_labels_train(name: str, tmp_path: Path) -> None:
     values = {"data": str(tmp_path / "a.npz"), "loss": {"name": name}, "training": {"epochs": 6, "batch_size": 24}}
     result = run_experiment(RunSettings.build(values), tmp_path / "run")
     assert result["metrics"]["test"]["map_macro"] > 0.8
+
+
+def test_two_test_examples_are_measured_without_a_map(vectors: Path, tmp_path: Path) -> None:
+    values = {"data": str(vectors), "folds": 120, "loss": {"name": "bce"}, "training": {"epochs": 1}}
+    result = run_experiment(RunSettings.build(values), tmp_path / "run")
+    assert 0 <= result["metrics"]["test"]["micro_f1"] <= 1
+    assert not (tmp_path / "run" / "map.json").exists()
+    assert "Map of the embeddings" not in (tmp_path / "run" / "report.html").read_text()

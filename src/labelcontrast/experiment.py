@@ -9,6 +9,7 @@ from typing import Any
 
 from labelcontrast.config.settings import RunSettings
 from labelcontrast.files import read_json, write_json
+from labelcontrast.reports.projection import FEWEST_POINTS
 from labelcontrast.run.door import check_door
 from labelcontrast.run.folder import (
     CONFIG,
@@ -94,7 +95,8 @@ def run_experiment(
     write_json(folder / PER_LABEL, judged["per_label"])
     if "per_node" in judged:
         write_json(folder / PER_NODE, judged["per_node"])
-    write_json(folder / MAP, draw_map(settings, target, features["test"]))
+    if len(features["test"]) >= FEWEST_POINTS:
+        write_json(folder / MAP, draw_map(settings, target, features["test"]))
     clock.lap("evaluation")
     result = {"metrics": judged["metrics"], "reliability": judged["reliability"]}
     result |= {"best_epoch": learned.kept.epoch, "validation_score": learned.kept.score}

@@ -14,7 +14,7 @@ from labelcontrast.errors import EmbeddingError, MissingExtraError
 if TYPE_CHECKING:
     from jaxtyping import Float, Integer
 
-MOST_POINTS = 2000
+FEWEST_POINTS, MOST_POINTS = 3, 2000
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def project(
 
     Reference: McInnes, Healy and Melville, UMAP, 2018.
     """
-    if len(features) < 3 or features.shape[1] < 2:
+    if len(features) < FEWEST_POINTS or features.shape[1] < 2:
         raise EmbeddingError(f"a map needs at least 3 examples of 2 features. Got {features.shape}.")
     chosen = np.arange(len(features))
     if len(chosen) > MOST_POINTS:
