@@ -30,7 +30,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from labelcontrast.run.provenance import describe_origin
+from labelcontrast.run.machine import describe_origin
 
 RESULTS = Path(__file__).parent / "results" / "engine.json"
 PR_SET_CHILD_SUBREAPER = 36
@@ -39,8 +39,8 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "small" / "adapter-text.toml"
 PLAIN = """
 import json, sys
 from pathlib import Path
-from labelcontrast.allocator import keep_freed_memory
-from labelcontrast.config.settings import RunSettings
+from labelcontrast.run.machine import keep_freed_memory
+from labelcontrast.settings import RunSettings
 from labelcontrast.experiment import run_experiment
 data, losses, seeds, values = json.loads(sys.argv[1])
 keep_freed_memory()
@@ -49,7 +49,7 @@ for seed in range(seeds):
         settings = RunSettings.build({"data": data, "seed": seed, "loss": {"name": loss}, **values})
         run_experiment(settings, Path("plain") / f"{loss}-{seed}")
 """
-IMPORTS = "import labelcontrast.terminal.training, labelcontrast.training.fit"
+IMPORTS = "import labelcontrast.cli.printing, labelcontrast.training.fit"
 
 
 @dataclass(frozen=True)

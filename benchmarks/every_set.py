@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from labelcontrast.data.describe import describe
-from labelcontrast.data.splitting.splits import Splits, load_splits
+from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.files import write_text
 
 TABULAR = ("emotions", "scene", "yeast", "birds", "enron", "bibtex", "delicious")

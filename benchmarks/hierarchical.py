@@ -11,10 +11,10 @@ from itertools import accumulate
 from types import SimpleNamespace
 
 import torch
-from losses import THREADS, in_turns, shares, write
 from torch import Tensor
 
 import labelcontrast as lc
+from losses import THREADS, in_turns, shares, write
 
 BAR = 1.5
 TREES = {"91 closed labels": (6, 21, 64), "500 closed labels": (12, 88, 400)}  # nodes a level, from the roots on

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from labelcontrast.evaluation.hierarchical.consistency import WAYS, consistent
-from labelcontrast.evaluation.hierarchical.metrics import hierarchical_metrics
+from labelcontrast.labels.consistency import WAYS, consistent
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
-from labelcontrast.run.provenance import describe_origin
+from labelcontrast.metrics.hierarchical import hierarchical_metrics
+from labelcontrast.run.machine import describe_origin
 
 NODES = 100_000
 Link = tuple[str, str | None]

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from probe_quality import MEASURES, RESAMPLES, RESULTS, SEEDS, Parts, load, published
 
-from labelcontrast.evaluation.probes.published import PROTOCOLS
-from labelcontrast.evaluation.resampling import draw_resamples, resampled_metrics
+from labelcontrast.metrics.resampling import draw_resamples, resampled_metrics
+from labelcontrast.probes.published import PROTOCOLS
 
 KINDS = ("32", "bf16")
 

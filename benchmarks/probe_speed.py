@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from labelcontrast.evaluation.probes.linear_probe import fit_linear_probe
-from labelcontrast.evaluation.probes.published import PROTOCOLS
-from labelcontrast.evaluation.probes.sweep import Heads, draw_heads, train_heads
+from labelcontrast.probes.linear import fit_linear_probe
+from labelcontrast.probes.published import PROTOCOLS, Heads, draw_heads, train_heads
 
 EXAMPLES, DIM, LABELS, SEED = 7000, 384, 90, 5
 PROTOCOL = PROTOCOLS["paper"]

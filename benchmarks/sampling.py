@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
-from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.data.splits import load_splits
 from labelcontrast.labels.hierarchy_files import read_hierarchy
 
 EPOCHS = 3

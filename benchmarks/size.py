@@ -79,8 +79,8 @@ def describe(folder: Path) -> Work:
 
 def train(folder: Path) -> Work:
     """Do all of `labelcontrast train` with one epoch of the hashed encoder: training, evaluation, and the page."""
-    from labelcontrast.config.settings import RunSettings
     from labelcontrast.experiment import run_experiment
+    from labelcontrast.settings import RunSettings
 
     training = {"epochs": 1, "batch_size": 512}
     settings = RunSettings.build({"data": str(folder), "loss": {"name": "bce"}, "training": training})
@@ -95,7 +95,7 @@ def train(folder: Path) -> Work:
 
 def read(folder: Path) -> Work:
     """Read all training texts and label sets, as the verbs do."""
-    from labelcontrast.data.splitting.splits import load_splits
+    from labelcontrast.data.splits import load_splits
 
     def work() -> dict[str, float]:
         train = load_splits(folder, seed=0).train

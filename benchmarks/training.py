@@ -29,13 +29,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from labelcontrast.allocator import keep_freed_memory
-from labelcontrast.config.settings import RunSettings
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.run.door import check_door
-from labelcontrast.run.material import Material, gather
+from labelcontrast.run.inputs import RunInputs, load_inputs
+from labelcontrast.run.machine import keep_freed_memory, seeded
 from labelcontrast.run.objective import build_objective
-from labelcontrast.run.provenance import seeded
+from labelcontrast.run.validation import validate_settings
+from labelcontrast.settings import RunSettings
 from labelcontrast.training.fit import fit
 from labelcontrast.training.history import Epoch
 from labelcontrast.training.learner import Learner, Rates
@@ -118,9 +117,9 @@ class Parts:
         learner.on_before_optimizer_step, learner.configure_optimizers = clip, configure
 
 
-def read(data: str) -> Material:
+def read(data: str) -> RunInputs:
     """Read the data and the encoder once."""
-    return gather(settings_of(data, "reg", epochs=1, seed=0))
+    return load_inputs(settings_of(data, "reg", epochs=1, seed=0))
 
 
 def settings_of(data: str, loss: str, *, epochs: int, seed: int) -> RunSettings:
@@ -144,13 +143,13 @@ def fixed(prepared: Prepared) -> Prepared:
     return replace(prepared, collate=collate, lengths=np.ones(len(prepared), int))
 
 
-def train(settings: RunSettings, material: Material, train: Prepared, parts: Parts) -> list[Epoch]:
+def train(settings: RunSettings, material: RunInputs, train: Prepared, parts: Parts) -> list[Epoch]:
     """Fine-tune a copy of the encoder as a run does, under the clock."""
     training, encoder = settings.training, deepcopy(material.encoder)
     sizes = {"width": encoder.output_dim, "num_labels": len(material.splits.vocabulary)}
     with seeded(settings.seed), tempfile.TemporaryDirectory() as folder:
         validation = material.prepared["val"]
-        objective = build_objective(settings, check_door(settings), **sizes, train=train, validation=validation)
+        objective = build_objective(settings, validate_settings(settings), **sizes, train=train, validation=validation)
         rates = Rates(settings.learning_rate, settings.learning_rate, objective.schedule)
         score = parts.judged(objective.score)
         learner = Learner(encoder, objective.head, objective.loss, score=score, settings=training, rates=rates)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 import labelcontrast as lc
-from labelcontrast.contrast.rows import LossRow, Parameter
+from labelcontrast.losses.axes import LossRow, Parameter
 
 HERE = Path(__file__).parent
 LABELS = ("cat", "dog", "owl")
@@ -47,7 +47,7 @@ A new weighting is a function of three counts: the labels two examples share, an
 
 ```python
 import labelcontrast as lc
-from labelcontrast.contrast.rows import Contrast
+from labelcontrast.losses.axes import Contrast
 
 
 def dice(overlap, size_i, size_j):

@@ -1,14 +1,23 @@
-"""What every test may lean on: the shared data, found by a variable, and a machine without a network."""
+"""What every test may lean on: the shared data, found by a variable, and a machine without a network.
+
+Problems with a known shape, and a way past the shape check to the refusals behind it.
+"""
 
 import json
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 
-from labelcontrast.config.settings import RunSettings
+from labelcontrast.settings import RunSettings
 
+sys.path.insert(0, str(Path(__file__).parent))  # graphs.py is shared by several rooms
+
+pytest_plugins = ["made_summaries"]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # several processes that share the cores spin against each other otherwise
 os.environ["MPLBACKEND"] = "Agg"
@@ -79,3 +88,22 @@ def finished_runs(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> di
         values = {"data": str(vectors), "loss": {"name": name}, "training": {"epochs": 4, "batch_size": 32}}
         run_experiment(RunSettings.build(values), folder / name)
     return {name: folder / name for name in ("bce", "reg")}
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Call as a user does, without the shape check that only the tests turn on."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def problem() -> tuple[np.ndarray, np.ndarray]:
+    """300 examples, 12 correlated features of very different scale, 6 labels from frequent to rare, with noise."""
+    generator = np.random.default_rng(7)
+    features = generator.normal(size=(300, 12)) @ generator.normal(size=(12, 12)) * np.logspace(-2, 2, 12) + 5
+    margins = (features - features.mean(0)) / features.std(0) @ generator.normal(size=(12, 6))
+    margins += generator.logistic(size=margins.shape)
+    cut = np.diag(np.quantile(margins, [0.5, 0.6, 0.7, 0.8, 0.9, 0.95], axis=0))
+    return features.astype(np.float32), (margins > cut).astype(np.uint8)

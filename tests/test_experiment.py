@@ -11,16 +11,16 @@ import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 
-from labelcontrast.config.settings import RunSettings
-from labelcontrast.data.readers.registry import read
-from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.data.readers import read
+from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.run import prediction
+from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import load_model, load_settings
-from labelcontrast.run.learning import Listeners
-from labelcontrast.run.material import read_data
+from labelcontrast.run.inputs import load_data
 from labelcontrast.run.prediction import compute_scores, evaluate, predict
+from labelcontrast.settings import RunSettings
 from labelcontrast.training.history import Epoch
 
 Runs = dict[str, Path]
@@ -70,7 +70,7 @@ def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        run_experiment(build(vectors), tmp_path / "killed", listeners=Listeners(epoch=kill))
+        run_experiment(build(vectors), tmp_path / "killed", listeners=Callbacks(epoch=kill))
     with pytest.raises(RunError, match="holds a run already"):
         run_experiment(build(vectors), tmp_path / "killed")
     resumed = run_experiment(build(vectors), tmp_path / "killed", resume=True)
@@ -83,7 +83,7 @@ def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None
     settings = RunSettings.build(
         {"data": str(vectors), "loss": {"name": "bce"}, "training": {"epochs": 4, "batch_size": 32}}
     )
-    result = run_experiment(settings, folder, resume=True, listeners=Listeners(say=heard.append))
+    result = run_experiment(settings, folder, resume=True, listeners=Callbacks(say=heard.append))
     assert heard == []
     assert result == json.loads((folder / "metrics.json").read_text())
 
@@ -216,7 +216,7 @@ def test_its_metrics_are_those_of_its_levels(over_a_hierarchy: Path, monkeypatch
     measures = {"map", "precision_at_1", "precision_at_10", "nmi"}
     assert [set(level) for level in result["hierarchy"]["unseen"]] == [measures, measures]
     monkeypatch.setattr(prediction, "CHUNK", 7)
-    again = evaluate(load_model(over_a_hierarchy), read_data(load_settings(over_a_hierarchy)).splits.test)["hierarchy"]
+    again = evaluate(load_model(over_a_hierarchy), load_data(load_settings(over_a_hierarchy)).splits.test)["hierarchy"]
     assert again.pop("levels") == said.pop("levels")
     assert again == pytest.approx(said, abs=1e-12)
 

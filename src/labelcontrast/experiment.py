@@ -7,19 +7,26 @@ thresholds, metrics, and the folder that holds all of it.
 from pathlib import Path
 from typing import Any
 
-from labelcontrast.config.settings import RunSettings
 from labelcontrast.files import read_json, write_json
 from labelcontrast.reports.projection import FEWEST_POINTS
-from labelcontrast.run.door import check_door
+from labelcontrast.run.evaluation import (
+    describe_embeddings,
+    evaluate_inputs,
+    evaluate_unseen,
+    fit_classifier,
+    probe_inputs,
+    project_embeddings,
+)
+from labelcontrast.run.fitting import Callbacks, train_encoder
 from labelcontrast.run.folder import (
     CONFIG,
     FEATURES,
-    MAP,
     METRICS,
     OUTPUTS,
     PER_LABEL,
     PER_NODE,
     REPORT,
+    SCATTER,
     claim,
     copy_course,
     is_finished,
@@ -28,12 +35,12 @@ from labelcontrast.run.folder import (
     reopen,
     save_model,
 )
-from labelcontrast.run.judging import describe_embeddings, draw_map, judge, judge_unseen, read_off, seen_for
-from labelcontrast.run.learning import Listeners, learn
-from labelcontrast.run.material import Material, gather, gather_target
-from labelcontrast.run.provenance import Clock, describe_origin, seeded
-from labelcontrast.run.reporting import write_report
-from labelcontrast.training.feature_store import stored_features
+from labelcontrast.run.inputs import RunInputs, load_inputs, load_transfer_inputs
+from labelcontrast.run.machine import Clock, describe_origin, seeded
+from labelcontrast.run.report import write_report
+from labelcontrast.run.validation import validate_settings
+from labelcontrast.settings import RunSettings
+from labelcontrast.training.features import stored_features
 
 
 def run_experiment(
@@ -44,7 +51,7 @@ def run_experiment(
     resume: bool = False,
     force: bool = False,
     device: str = "cpu",
-    listeners: Listeners = Listeners(),  # noqa: B008  frozen
+    listeners: Callbacks = Callbacks(),  # noqa: B008  frozen
 ) -> dict[str, Any]:
     """Train, evaluate and keep one model.
 
@@ -65,38 +72,38 @@ def run_experiment(
     Raises:
         LabelContrastError: one of the family, in one line, for whatever is wrong.
     """
-    kind = check_door(settings)
+    kind = validate_settings(settings)
     claim(folder, settings, resume=resume, force=force)
     if is_finished(folder) and not force and load_settings(folder) == settings:
         return read_result(folder)
     clock = Clock()
     with seeded(settings.seed):
-        material = gather(settings, listeners.say, device=device)
-        target = gather_target(settings, material, listeners.say)
+        material = load_inputs(settings, listeners.say, device=device)
+        target = load_transfer_inputs(settings, material, listeners.say)
         make_room(folder, force=force)
         reopen(folder)
         settings.write(folder / CONFIG)
         clock.lap("reading")
-        learned = learn(settings, kind, material.lesson(listeners), training or folder)
+        learned = train_encoder(settings, kind, material.lesson(listeners), training or folder)
         clock.lap("training")
         clock.laps["training"] = round(sum(epoch.seconds for epoch in learned.history), 3)  # a kill's share with it
         target.encoder.to(device)
-        seen = seen_for(settings, learned, target)
+        seen = probe_inputs(settings, learned, target)
         features = stored_features((training or folder) / FEATURES, target.encoder, seen)
         target.encoder.cpu()
         clock.lap("features")
-        classifier = read_off(settings, learned, target, features)
+        classifier = fit_classifier(settings, learned, target, features)
         clock.lap("probe")
     if training:
         copy_course(training, folder)
-    model, outputs, judged = judge(settings, target, classifier, features)
+    model, outputs, judged = evaluate_inputs(settings, target, classifier, features)
     save_model(folder, model)
     outputs.save(folder / OUTPUTS)
     write_json(folder / PER_LABEL, judged["per_label"])
     if "per_node" in judged:
         write_json(folder / PER_NODE, judged["per_node"])
     if len(features["test"]) >= FEWEST_POINTS:
-        write_json(folder / MAP, draw_map(settings, target, features["test"]))
+        write_json(folder / SCATTER, project_embeddings(settings, target, features["test"]))
     clock.lap("evaluation")
     result = {"metrics": judged["metrics"], "reliability": judged["reliability"]}
     result |= {"best_epoch": learned.kept.epoch, "validation_score": learned.kept.score}
@@ -104,7 +111,7 @@ def run_experiment(
     if settings.folds is not None:
         result["fold"] = settings.tested_fold
     if "hierarchy" in judged:
-        result |= {"hierarchy": judged["hierarchy"] | judge_unseen(settings, target, features)}
+        result |= {"hierarchy": judged["hierarchy"] | evaluate_unseen(settings, target, features)}
     clock.lap("representation")
     result |= {"seconds": clock.laps, **facts(target), **describe_origin()}
     write_json(folder / METRICS, result)
@@ -119,7 +126,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def facts(material: Material) -> dict[str, Any]:
+def facts(material: RunInputs) -> dict[str, Any]:
     """Count what the run was made of."""
     encoder = material.encoder
     return {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from labelcontrast.data.describe import Description, LabelCount, PartFigures, Truncation, describe
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.splitting.splits import Splits, load_splits
+from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 LabelSets = list[tuple[str, ...]]

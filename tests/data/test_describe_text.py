@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from labelcontrast.data.describe import Description, Imbalance, LabelCount, Pair, PartFigures, Truncation, describe
 from labelcontrast.data.describe_text import bar, render
 from labelcontrast.data.doctor.duplicates import Repeat
-from labelcontrast.data.published.statistics import Comparison, Figure
-from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.data.published import Figure, PublishedComparison
+from labelcontrast.data.splits import load_splits
 
 FIGURES = PartFigures(examples=1200, labels_mean=1.5, labels_min=0, labels_max=3, unlabelled=4, label_sets=5, absent=1)
 
@@ -70,7 +70,7 @@ Labels by their number of training examples
 
 def test_published_figures_stand_beside_those_found() -> None:
     figures = (Figure("train", 7769, 7770), Figure("labels", 90, 90), Figure("labels each", 2.41, 2.408))
-    text = render(described(published=Comparison("Reuters-21578", "Yang and Liu, 1999", figures)))
+    text = render(described(published=PublishedComparison("Reuters-21578", "Yang and Liu, 1999", figures)))
     assert (
         """
 Reuters-21578, published by Yang and Liu, 1999

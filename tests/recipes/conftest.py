@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import AutoModel, PreTrainedTokenizerFast, RobertaConfig
 
-from labelcontrast.encoders.pretrained.sources import quietly
+from labelcontrast.encoders.pretrained import quietly
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 from official_sets import HELD_OUT, LABELS, TRAIN, WRITERS
 
-from labelcontrast.config.files import read_settings
-from labelcontrast.config.settings import RunSettings
-from labelcontrast.run.door import check_door
-from labelcontrast.run.judging import read_off
-from labelcontrast.run.learning import Listeners, learn
-from labelcontrast.run.material import gather
+from labelcontrast.run.evaluation import fit_classifier
+from labelcontrast.run.fitting import Callbacks, train_encoder
+from labelcontrast.run.inputs import load_inputs
+from labelcontrast.run.validation import validate_settings
+from labelcontrast.settings import RunSettings, read_settings
 from labelcontrast.training.features import compute_features
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +130,7 @@ def test_a_recipe_trains_one_epoch_on_a_tiny_set(
     settings = RunSettings.build(values)
     wanted = settings.encoder
     torch.manual_seed(0)
-    material = gather(settings)
+    material = load_inputs(settings)
     assert tuple(map(len, material.prepared.values())) == SIZES.get(f"{kind}/{stem}", SIZES.get(kind))
     encoder: Any = material.encoder
     if wanted.image_size:
@@ -139,13 +138,13 @@ def test_a_recipe_trains_one_epoch_on_a_tiny_set(
     if wanted.pooling:
         assert (encoder.pooling, encoder.max_length) == (wanted.pooling, wanted.max_length)
     before = compute_features(encoder, material.prepared["test"])
-    learned = learn(settings, check_door(settings), material.lesson(Listeners()), tmp_path)
+    learned = train_encoder(settings, validate_settings(settings), material.lesson(Callbacks()), tmp_path)
     assert math.isfinite(learned.kept.loss)
     assert bool(augmented) == (settings.training.augment == "randaugment")
     features = {part: compute_features(encoder, prepared) for part, prepared in material.prepared.items()}
     assert not torch.equal(features["test"], before)
     arrays = {part: values.numpy() for part, values in features.items()}
-    classifier = read_off(settings, learned, material, arrays)
+    classifier = fit_classifier(settings, learned, material, arrays)
     assert classifier(features["test"]).shape == (len(features["test"]), len(LABELS) if stem != "voc2007" else 20)
 
 

@@ -1,6 +1,13 @@
-"""The figures of a run: their numbers by hand, what they say in words, and the edges of the data."""
+"""The reliability diagram: the error that it says, an empty bin, and what a screen reader reads.
 
+The figures of a run: their numbers by hand, what they say in words, and the edges of the data.
+
+The map by level: a picture a level, with names that leave room for the dots.
+"""
+
+import base64
 import io
+import re
 from itertools import combinations
 
 import numpy as np
@@ -19,8 +26,23 @@ from labelcontrast.reports.figures import (
     frequency_axes,
     frequency_figure,
     label_histogram,
+    level_figures,
+    reliability_figure,
 )
-from labelcontrast.reports.summary import EmbeddingMap
+from labelcontrast.reports.summary import EmbeddingScatter
+
+
+def test_the_error_is_the_mean_distance_over_pairs() -> None:
+    before = ([30, 0, 10], [0.1, 0.0, 0.9], [0.2, 0.0, 0.5])
+    markup = reliability_figure({"before": before, "after": ([4], [0.5], [0.5])})
+    expected = 100 * (30 * 0.1 + 10 * 0.4) / 40
+    assert f"Expected calibration error: before {expected:.2f} %; after 0.00 %." in markup
+    assert markup.startswith("<svg")
+
+
+@pytest.mark.parametrize("diagrams", [{}, {"before": ([0, 0], [0.0, 0.0], [0.0, 0.0])}])
+def test_nothing_to_draw_is_drawn_as_nothing(diagrams) -> None:
+    assert "Reliability diagram" in reliability_figure(diagrams)
 
 
 @settings(deadline=None, max_examples=100)
@@ -71,11 +93,11 @@ def test_a_panel_a_curve_with_its_ends_in_words(run) -> None:
 def test_the_map_names_the_most_frequent_labels_and_greys_the_others() -> None:
     labels = [f"label {rank}" for rank in range(12) for _ in range(12 - rank)] + [None]
     coordinates = np.random.default_rng(0).normal(size=(len(labels), 2))
-    markup = embedding_figure(EmbeddingMap(coordinates=coordinates, labels=labels, method="UMAP"))
+    markup = embedding_figure(EmbeddingScatter(coordinates=coordinates, labels=labels, method="UMAP"))
     assert f"Map of {len(labels)} embeddings (UMAP)" in markup
     assert "label 6." in markup
     assert "label 7" not in markup
-    many = EmbeddingMap(coordinates=np.tile(coordinates, (13, 1)), labels=labels * 13, method="UMAP")
+    many = EmbeddingScatter(coordinates=np.tile(coordinates, (13, 1)), labels=labels * 13, method="UMAP")
     assert embedding_figure(many).startswith("<img")
 
 
@@ -85,3 +107,24 @@ def test_the_histogram_of_few_labels_has_a_row_each_and_of_many_one_size() -> No
 
     assert height(4) < height(30)
     assert height(100) == height(900)
+
+
+def test_each_level_has_its_own_colours_and_long_names_leave_the_dots_their_room() -> None:
+    points = np.random.default_rng(0).normal(size=(60, 2))
+    labels = [["animal", "plant"], [f"a very long name of a label that is a path > {place}" for place in range(6)]]
+    maps = [
+        EmbeddingScatter(coordinates=points, labels=[own[place % len(own)] for place in range(60)], method="PCA")
+        for own in labels
+    ]
+    roots, leaves = level_figures(maps)
+    assert 'alt="Map of 60 embeddings (PCA), level 0: animal, plant."' in roots
+    assert "level 1: a very long name of a label that is a path &gt; 0," in leaves
+    sizes = set()
+    for markup in (roots, leaves):
+        data = re.search(r'base64,([^"]+)"', markup)
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data[1]))).convert("RGB")).astype(int)
+        sizes.add(picture.shape)
+        blue = (picture[..., 2] - picture[..., 0] > 60).sum(1) > 0  # rows with a dot of the first label
+        assert np.flatnonzero(blue).min() < 0.3 * len(picture)
+        assert blue[: len(picture) // 2].sum() > 0.1 * len(picture)
+    assert len(sizes) == 1

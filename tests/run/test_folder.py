@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from labelcontrast.config.settings import RunSettings
-from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.files import read_json, write_json
 from labelcontrast.run.folder import (
@@ -19,6 +18,7 @@ from labelcontrast.run.folder import (
     make_room,
     save_model,
 )
+from labelcontrast.settings import RunSettings
 
 Runs = dict[str, Path]
 

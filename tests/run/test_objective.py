@@ -6,13 +6,13 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from labelcontrast.config.settings import RunSettings
-from labelcontrast.contrast.factory import make_loss
 from labelcontrast.data.batches import Prepared
-from labelcontrast.encoders.projector import Projector
+from labelcontrast.encoders.base import Projector
 from labelcontrast.labels.hierarchy import Hierarchy
-from labelcontrast.run.hierarchical.tree import LabelTree
+from labelcontrast.labels.tree import LabelTree
+from labelcontrast.losses.factory import make_loss
 from labelcontrast.run.objective import build_objective, linear_head, measure_repulsion, subset
+from labelcontrast.settings import RunSettings
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from labelcontrast.data.readers.lines import read_lines
-from labelcontrast.data.readers.registry import read
-from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.data.lines import read_lines
+from labelcontrast.data.readers import read
+from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import DataError, EncoderError, LabelError
 from labelcontrast.files import read_json
 from labelcontrast.run import prediction

@@ -8,8 +8,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared
+from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.learner import Learner, Rates
 
 
@@ -34,7 +34,7 @@ def prepared() -> Prepared:
 
 @pytest.fixture
 def build_learner(prepared: Prepared) -> Callable[..., Learner]:
-    def build(settings: Training, loss: nn.Module | None = None) -> Learner:
+    def build(settings: TrainingSettings, loss: nn.Module | None = None) -> Learner:
         torch.manual_seed(0)
 
         def score(encoder: nn.Module, head: nn.Module) -> float:

@@ -1,17 +1,27 @@
-"""Features: in order, without dropout, without a gradient, and the module left as it was."""
+"""Features: in order, without dropout, without a gradient, and the module left as it was.
 
+Kept features: the same as computed anew, computed once, and never those of another encoder or other inputs.
+"""
+
+import json
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from safetensors.numpy import load_file
+from torch import Tensor
 
-from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared
-from labelcontrast.training.features import compute_features
+from labelcontrast.encoders.vectors import VectorEncoder
+from labelcontrast.settings import TrainingSettings
+from labelcontrast.training.features import compute_features, features_key, stored_features
 from labelcontrast.training.learner import Learner
 
 
 def test_features_are_the_rows_in_order(prepared: Prepared, build_learner: Callable[..., Learner]) -> None:
-    encoder = build_learner(Training()).encoder
+    encoder = build_learner(TrainingSettings()).encoder
     encoder.train()
     features = compute_features(encoder, prepared, batch_size=5)
     assert encoder.training
@@ -22,6 +32,91 @@ def test_features_are_the_rows_in_order(prepared: Prepared, build_learner: Calla
 
 
 def test_the_batch_size_changes_nothing(prepared: Prepared, build_learner: Callable[..., Learner]) -> None:
-    encoder = build_learner(Training()).encoder
+    encoder = build_learner(TrainingSettings()).encoder
     whole = compute_features(encoder, prepared, batch_size=100)
     torch.testing.assert_close(compute_features(encoder, prepared, batch_size=1), whole)
+
+
+Parts = dict[str, Prepared]
+
+
+class Counted(VectorEncoder):
+    """An encoder that counts how often it is asked; it has dropout."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(input_dim=6, width=8, dropout=0.5, generator=torch.Generator().manual_seed(seed))
+        self.asked = 0
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        self.asked += 1
+        return super().forward(inputs)
+
+
+@pytest.fixture
+def parts() -> Callable[[float], Parts]:
+    def build(shift: float) -> Parts:
+        rows = (np.random.default_rng(0).normal(size=(30, 6)) + shift).astype(np.float32)
+        prepared = Prepared(rows, np.ones(30, int), VectorEncoder(input_dim=6).collate)
+        return {"train": prepared.select(np.arange(20)), "test": prepared.select(np.arange(20, 30))}
+
+    return build
+
+
+def test_computed_once_in_evaluation_mode_and_then_read(parts: Callable[[float], Parts], tmp_path: Path) -> None:
+    encoder, path = Counted().train(), tmp_path / "features.safetensors"
+    first = stored_features(path, encoder, parts(0.0))
+    assert encoder.asked == 2
+    assert encoder.training
+    again = stored_features(path, encoder, parts(0.0))
+    assert encoder.asked == 2
+    for name, part in parts(0.0).items():
+        np.testing.assert_array_equal(first[name], again[name])
+        np.testing.assert_array_equal(first[name], compute_features(encoder, part).numpy())
+
+
+def test_a_file_of_more_parts_serves_and_one_of_fewer_does_not(parts: Callable[[float], Parts], tmp_path: Path) -> None:
+    encoder, path, both = Counted(), tmp_path / "features.safetensors", parts(0.0)
+    test = {"test": both["test"]}
+    stored_features(path, encoder, test)
+    stored_features(path, encoder, both)
+    assert encoder.asked == 3
+    assert set(stored_features(path, encoder, test)) == {"test"}
+    assert encoder.asked == 3
+
+
+@pytest.mark.parametrize("change", ["weights", "inputs", "settings", "damage"])
+def test_what_would_change_the_features_computes_them_anew(
+    parts: Callable[[float], Parts], tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "features.safetensors"
+    old = {name: rows.copy() for name, rows in stored_features(path, Counted(), parts(0.0)).items()}
+    encoder, now = Counted(seed=int(change == "weights")), parts(float(change == "inputs"))
+    if change == "settings":
+        encoder.dropout = 0.4
+    if change == "damage":
+        path.write_bytes(path.read_bytes()[:50])
+    new = stored_features(path, encoder, now)
+    assert encoder.asked == 2
+    assert (change in ("settings", "damage")) == np.array_equal(old["train"], new["train"])
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_file_is_one_that_safetensors_reads_and_writing_into_what_is_mapped_changes_nothing(
+    parts: Callable[[float], Parts], tmp_path: Path
+) -> None:
+    path, wanted = tmp_path / "features.safetensors", parts(0.0)
+    wanted["unseen"] = wanted["train"].select(np.arange(0))
+    kept = stored_features(path, Counted(), wanted)
+    before = {name: rows.copy() for name, rows in kept.items()}
+    kept["train"][:] = 0
+    there = load_file(path)
+    for name, rows in before.items():
+        np.testing.assert_array_equal(there[name], rows)
+        assert rows.shape == (len(wanted[name]), 8)
+
+
+def test_the_key_says_what_they_are_features_of(parts: Callable[[float], Parts]) -> None:
+    key = json.loads(features_key(Counted(), parts(0.0)))
+    assert key["encoder"] == {"family": "mlp", "input_dim": 6, "width": 8, "dropout": 0.5}
+    assert set(key["inputs"]) == {"train", "test"}
+    assert len({key["weights"], *key["inputs"].values()}) == 3

@@ -1,4 +1,7 @@
-"""Training: it learns, keeps the best epoch, stops when patience ends, and goes on after a kill as if nothing was."""
+"""Loggers: written where they should be, and refused with the install line where they are missing.
+
+Training: it learns, keeps the best epoch, stops when patience ends, and goes on after a kill as if nothing was.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +12,31 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labelcontrast.config.sections import Training
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.training.fit import LAST, fit
+from labelcontrast.settings import TrainingSettings
+from labelcontrast.training.fit import LAST, LOGGERS, fit
 from labelcontrast.training.history import HISTORY, Epoch, read_history
 from labelcontrast.training.learner import Learner
+
+
+def test_tensorboard_gets_the_epochs(prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    settings = TrainingSettings(epochs=2, loggers=("tensorboard",))
+    learner = build_learner(settings)
+    fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path, settings=settings)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    logged = [event.value for event in events.Scalars("score")]
+    assert logged == pytest.approx([epoch.score for epoch in learner.history])
+
+
+def test_mlflow_writes_into_the_run_folder_unless_it_was_told_of_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert LOGGERS["mlflow"][1](tmp_path)["tracking_uri"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
+    assert "tracking_uri" not in LOGGERS["mlflow"][1](tmp_path)
+
 
 Build = Callable[..., Learner]
 
@@ -39,7 +62,7 @@ class Counting(nn.BCEWithLogitsLoss):
         return super().forward(input, target)
 
 
-def run(build: Build, prepared: Prepared, folder: Path, settings: Training, **options: object) -> Learner:
+def run(build: Build, prepared: Prepared, folder: Path, settings: TrainingSettings, **options: object) -> Learner:
     learner = build(settings)
     fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=folder, settings=settings, **options)
     return learner
@@ -50,7 +73,7 @@ def outcome(history: list[Epoch]) -> list[tuple[float, ...]]:
 
 
 def test_it_learns_and_keeps_the_best_epoch(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
-    learner = run(build_learner, prepared, tmp_path, Training(epochs=12))
+    learner = run(build_learner, prepared, tmp_path, TrainingSettings(epochs=12))
     scores = [epoch.score for epoch in learner.history]
     assert max(scores) > 0.85
     assert learner._score(learner.encoder, learner.head) == pytest.approx(max(scores))
@@ -61,7 +84,7 @@ def test_it_learns_and_keeps_the_best_epoch(prepared: Prepared, build_learner: B
 def test_the_last_epoch_is_kept_where_it_is_asked_for(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
     scores, kept = [0.9, 0.5, 0.4], {}
     for keep in ("best", "last"):
-        learner = build_learner(settings := Training(epochs=3, keep=keep))
+        learner = build_learner(settings := TrainingSettings(epochs=3, keep=keep))
         learner._score = lambda *_, learner=learner: scores[learner.current_epoch]
         ends: list[torch.Tensor] = []
         listen = lambda _, learner=learner, ends=ends: ends.append(learner.head.weight.detach().clone())  # noqa: E731
@@ -80,7 +103,7 @@ def test_the_last_epoch_is_kept_where_it_is_asked_for(prepared: Prepared, build_
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
     prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int
 ) -> None:
-    settings = Training(epochs=5)
+    settings = TrainingSettings(epochs=5)
     whole = run(build_learner, prepared, tmp_path / "whole", settings)
 
     def kill(epoch: Epoch) -> None:
@@ -102,7 +125,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 def test_a_run_killed_within_an_epoch_goes_on_there(
     prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int, per_label: int | None
 ) -> None:
-    settings = Training(epochs=3, checkpoint_minutes=0)
+    settings = TrainingSettings(epochs=3, checkpoint_minutes=0)
 
     def run(name: str, *, steps: int | None = None) -> tuple[Learner, int]:
         loss = Counting(steps)
@@ -138,7 +161,7 @@ def test_a_checkpoint_within_an_epoch_waits_for_its_time(
 
     monkeypatch.setattr(pl.Trainer, "save_checkpoint", noted)
     for minutes, expected in ((0, [1, 2, 3, 4, 5, 5]), (10, [5, 5])):
-        run(build_learner, prepared, tmp_path / str(minutes), Training(epochs=1, checkpoint_minutes=minutes))
+        run(build_learner, prepared, tmp_path / str(minutes), TrainingSettings(epochs=1, checkpoint_minutes=minutes))
         assert written == expected  # at an epoch's end, the best and the last
         written.clear()
 
@@ -148,7 +171,7 @@ def test_what_is_resumed_is_the_last_epoch_and_not_the_best(
 ) -> None:
     scores = [0.9, 0.5, 0.4, 0.3, 0.2]
     for stop, expected in ((3, [1, 2, 3]), (5, [4, 5])):
-        learner = build_learner(settings := Training(epochs=5))
+        learner = build_learner(settings := TrainingSettings(epochs=5))
         learner._score = lambda encoder, head, learner=learner: scores[learner.current_epoch]
         heard: list[Epoch] = []
 
@@ -167,7 +190,7 @@ def test_what_is_resumed_is_the_last_epoch_and_not_the_best(
 
 
 def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
-    settings = Training(epochs=2)
+    settings = TrainingSettings(epochs=2)
     first = run(build_learner, prepared, tmp_path, settings)
     heard: list[Epoch] = []
     again = run(build_learner, prepared, tmp_path, settings, listen=heard.append)
@@ -178,7 +201,7 @@ def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: 
 def test_the_last_epoch_is_kept_where_it_shall_be(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
     kept = []
     for keep in ("best", "last"):
-        learner = build_learner(settings := Training(epochs=3, keep=keep))
+        learner = build_learner(settings := TrainingSettings(epochs=3, keep=keep))
         learner._score = lambda encoder, head, learner=learner: -float(learner.current_epoch)
         fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path / keep, settings=settings)
         kept.append(torch.load(tmp_path / keep / LAST, weights_only=True)["state_dict"]["head.weight"])
@@ -187,7 +210,7 @@ def test_the_last_epoch_is_kept_where_it_shall_be(prepared: Prepared, build_lear
 
 
 def test_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
-    learner = build_learner(settings := Training(epochs=50, patience=2))
+    learner = build_learner(settings := TrainingSettings(epochs=50, patience=2))
     scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
     learner._score = lambda encoder, head: next(scores)
     fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path, settings=settings)
@@ -195,10 +218,10 @@ def test_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path)
 
 
 def test_bf16_learns_as_well(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
-    learner = run(build_learner, prepared, tmp_path, Training(epochs=12, precision="bf16"))
+    learner = run(build_learner, prepared, tmp_path, TrainingSettings(epochs=12, precision="bf16"))
     assert max(epoch.score for epoch in learner.history) > 0.85
 
 
 def test_the_checkpoint_holds_no_code(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
-    run(build_learner, prepared, tmp_path, Training(epochs=1))
+    run(build_learner, prepared, tmp_path, TrainingSettings(epochs=1))
     assert torch.load(tmp_path / LAST, weights_only=True)["history"][0]["epoch"] == 1

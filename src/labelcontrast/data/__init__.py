@@ -1,1 +1,1 @@
-"""Examples, the readers that make them, splits and batches."""
+"""Examples: reading, checking, splitting, and batches of them."""

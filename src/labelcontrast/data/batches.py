@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from labelcontrast.data.arrow import CHUNK
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
-from labelcontrast.data.readers.cells.arrow_column import CHUNK
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
 from labelcontrast.encoders.base import Encoder, Items
 from labelcontrast.labels.hierarchy import Hierarchy

@@ -9,8 +9,8 @@ from scipy.sparse import csr_array, triu
 
 from labelcontrast.data.doctor.duplicates import Repeat, duplicates
 from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.published.statistics import Comparison, compare_published
-from labelcontrast.data.splitting.splits import Splits
+from labelcontrast.data.published import PublishedComparison, compare_published
+from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
@@ -99,7 +99,7 @@ class Description:
     truncations: tuple[Truncation, ...]
     """Empty where no text is cut, or the lengths were not given."""
     max_length: int | None
-    published: Comparison | None = None
+    published: PublishedComparison | None = None
     """The published figures beside those found, for a known data set."""
 
     @property

@@ -8,7 +8,7 @@ from typing import Literal, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcontrast.data.readers.cells.arrow_column import ArrowColumn
+from labelcontrast.data.arrow import ArrowColumn
 from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.label_sets import LabelSets
 

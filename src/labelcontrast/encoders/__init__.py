@@ -1,1 +1,1 @@
-"""Encoders: texts, pictures or feature vectors in, embeddings out."""
+"""Encoders of texts, pictures and feature vectors."""

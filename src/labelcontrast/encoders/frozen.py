@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labelcontrast.encoders.base import Encoder, Inputs, Items
-from labelcontrast.encoders.kept import kept_arrays
+from labelcontrast.encoders.cache import kept_arrays
 from labelcontrast.encoders.vectors import VectorEncoder
 from labelcontrast.files import whole_file
 

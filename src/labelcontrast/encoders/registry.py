@@ -10,12 +10,10 @@ from labelcontrast.encoders.base import Encoder, Kind, drawing_from
 from labelcontrast.encoders.convnet import ConvNet
 from labelcontrast.encoders.frozen import stored_frozen
 from labelcontrast.encoders.hashed import HashedEncoder
-from labelcontrast.encoders.pretrained.models import is_timm
-from labelcontrast.encoders.pretrained.sources import WAYS_ON, locate
-from labelcontrast.encoders.pretrained.text import pretrained_text, stored_text
-from labelcontrast.encoders.pretrained.timm_vision import PREFIX, pretrained_timm, stored_timm
-from labelcontrast.encoders.pretrained.vision import pretrained_vision, stored_vision
+from labelcontrast.encoders.pretrained import WAYS_ON, is_timm, locate
+from labelcontrast.encoders.text import pretrained_text, stored_text
 from labelcontrast.encoders.vectors import VectorEncoder
+from labelcontrast.encoders.vision import PREFIX, pretrained_timm, pretrained_vision, stored_timm, stored_vision
 from labelcontrast.errors import ConfigError, EncoderError, nearest
 
 EMBEDDED: dict[str, tuple[Kind, Callable[..., Encoder]]] = {

@@ -1,1 +1,1 @@
-"""Label sets as multi-hot matrices, and back."""
+"""Label names, label sets, and hierarchies of labels."""

@@ -1,4 +1,4 @@
-"""The figures of one run: F1 against frequency, learning curves, the map of the embeddings, the histogram of labels."""
+"""Figures of one run: F1 against frequency, learning curves, embeddings in the plane, label histogram, reliability."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from labelcontrast.reports.canvas import INK, OTHERS, PALETTE, as_image, as_png, as_svg, canvas, look_of
+from labelcontrast.reports.canvas import FAINT, INK, OTHERS, PALETTE, as_image, as_png, as_svg, canvas, look_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,41 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from matplotlib.axes import Axes
 
-    from labelcontrast.reports.summary import Curve, EmbeddingMap
+    from labelcontrast.reports.summary import Curve, Diagram, EmbeddingScatter
+
+
+def reliability_figure(diagrams: Mapping[str, Diagram]) -> str:
+    """Draw each diagram as a line, an empty bin left out; the larger a dot, the more pairs are in its bin.
+
+    Args:
+        diagrams: By name, as ``before`` and ``after`` calibration.
+    """
+    errors = {}
+    with canvas(width=7.2, height=4.6) as (figure, axes):
+        axes.plot([0, 100], [0, 100], color=FAINT, linestyle="--", linewidth=1, label="as often as said")
+        for place, (name, diagram) in enumerate(diagrams.items()):
+            count, said, true = (np.asarray(one, dtype=float) for one in diagram)
+            errors[name] = 100 * float((count * np.abs(said - true)).sum() / max(count.sum(), 1))
+            used, (color, marker) = count > 0, look_of(place)
+            axes.plot(100 * said[used], 100 * true[used], color=color, linewidth=1.5)
+            size = 12 + 60 * np.log1p(count[used]) / np.log1p(max(count.max(), 1))
+            named = f"{name}, error {errors[name]:.2f} %"
+            axes.scatter(
+                100 * said[used],
+                100 * true[used],
+                s=size,
+                color=color,
+                marker=marker,
+                label=named,
+                zorder=3,
+                clip_on=False,
+            )
+        axes.set(xlim=(-2, 102), ylim=(-2, 102), xlabel="probability, as said (%)", ylabel="true of so many (%)")
+        axes.set_aspect("equal")
+        axes.legend(loc="upper left")
+        listed = "; ".join(f"{name} {error:.2f} %" for name, error in errors.items())
+        return as_svg(figure, alternative=f"Reliability diagram. Expected calibration error: {listed}.")
+
 
 MOST_SHAPES = 1000
 MOST_NAMED = 10
@@ -59,7 +93,7 @@ def curve_figures(curves: Mapping[str, Curve]) -> list[str]:
     return drawn
 
 
-def embedding_figure(embedding: EmbeddingMap) -> str:
+def embedding_figure(embedding: EmbeddingScatter) -> str:
     """Draw the embeddings in the plane; the most frequent labels have a colour and a marker, the others are grey."""
     with canvas(height=4.4) as (figure, axes):
         named, count = scatter_labels(axes, embedding), len(embedding.labels)
@@ -69,7 +103,7 @@ def embedding_figure(embedding: EmbeddingMap) -> str:
         return (as_image if count > MOST_SHAPES else as_svg)(figure, alternative=alternative)
 
 
-def scatter_labels(axes: Axes, embedding: EmbeddingMap, *, size: float = 15) -> list[str]:
+def scatter_labels(axes: Axes, embedding: EmbeddingScatter, *, size: float = 15) -> list[str]:
     """Draw the dots of a map, and say which labels have a colour and a marker: the most frequent."""
     found = Counter(label for label in embedding.labels if label is not None)
     named = [label for label, _ in found.most_common(len(PALETTE))]
@@ -173,3 +207,19 @@ def _name_points(
             color=INK,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
+
+
+WIDTH, HEIGHT = 3.4, 4.3
+
+
+def level_figures(maps: Sequence[EmbeddingScatter]) -> list[str]:
+    """Draw the map of each level, from the roots on; its most frequent nodes have a colour and a marker."""
+    drawn = []
+    for level, embedding in enumerate(maps):
+        with canvas(width=WIDTH, height=HEIGHT) as (figure, axes):
+            named = scatter_labels(axes, embedding, size=9)
+            axes.set(title=f"level {level}", xlabel="first direction", ylabel="second direction")
+            figure.legend(loc="outside lower left", fontsize=8, markerscale=1.6, borderpad=0)
+            said = f"Map of {len(embedding.labels)} embeddings ({embedding.method}), level {level}: {', '.join(named)}."
+            drawn.append(as_image(figure, alternative=said))
+    return drawn

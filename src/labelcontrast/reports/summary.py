@@ -1,4 +1,4 @@
-"""What a page is made of: plain data, filled in by whoever ran something."""
+"""What a page is made of: plain data, filled in by the caller."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    Curve = tuple[Sequence[float], Sequence[float]]
     from collections.abc import Mapping, Sequence
 
     import numpy as np
     from jaxtyping import Float
 
-    from labelcontrast.reports.reliability import Diagram
 
-    Curve = tuple[Sequence[float], Sequence[float]]
+Diagram = tuple["Sequence[float]", "Sequence[float]", "Sequence[float]"]
+"""By bin: how many pairs, the mean probability, the share that is true."""
 
 
 class Measure(Protocol):
@@ -33,7 +34,7 @@ class Measure(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingMap:
+class EmbeddingScatter:
     """Embeddings in the plane, the label that each point is coloured by (none: grey), and how the plane was found."""
 
     coordinates: Float[np.ndarray, "points 2"]
@@ -54,7 +55,7 @@ class HierarchySummary:
     metrics: Mapping[str, Mapping[str, float]]
     levels: Sequence[Mapping[str, float | None]]
     nodes: Sequence[Mapping[str, Any]] = ()
-    maps: Sequence[EmbeddingMap] = ()
+    maps: Sequence[EmbeddingScatter] = ()
     held_out: Sequence[str] = ()
     retrieval: Mapping[str, Sequence[Mapping[str, float | None]]] = field(default_factory=dict)
 
@@ -71,7 +72,7 @@ class RunSummary:
     per_label: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     reliability: Mapping[str, Diagram] = field(default_factory=dict)
-    embedding: EmbeddingMap | None = None
+    embedding: EmbeddingScatter | None = None
     hierarchy: HierarchySummary | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     warnings: Sequence[str] = ()

@@ -72,7 +72,7 @@ def comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]
     """Tabulate losses by metrics, with the number of finished runs and the seconds that one takes.
 
     Example:
-        >>> from labelcontrast.evaluation.metrics.catalogue import METRICS
+        >>> from labelcontrast.metrics.registry import METRICS
         >>> from labelcontrast.reports.summary import ComparedLoss
         >>> losses = [ComparedLoss(name="bce", metrics={"micro_f1": [0.61, 0.63]}, seconds=[40, 42]),
         ...           ComparedLoss(name="reg", metrics={"micro_f1": [0.64, 0.65]}, seconds=[50, 54])]

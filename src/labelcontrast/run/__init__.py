@@ -1,1 +1,1 @@
-"""One run: what its settings ask for, how it is trained and judged, and the folder that it leaves."""
+"""One run: its stages, its folder, and use of a trained model."""

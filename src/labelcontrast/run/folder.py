@@ -30,25 +30,24 @@ from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from torch import Tensor
 
-from labelcontrast.config.files import flatten, read_settings
-from labelcontrast.config.settings import RunSettings
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import ConfigError, DataError, LabelError, RunError
-from labelcontrast.evaluation.metrics.counting import TrainingLabels
-from labelcontrast.evaluation.probes.averaged_heads import Classifier, build_classifier
-from labelcontrast.evaluation.thresholds.calibration import Calibration
-from labelcontrast.evaluation.thresholds.rules import Thresholds
 from labelcontrast.files import is_claimed, read_json, whole_file, write_json
 from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
+from labelcontrast.labels.tree import LabelTree
 from labelcontrast.labels.vocabulary import LabelVocabulary
-from labelcontrast.run.hierarchical.decoder import Decoder
-from labelcontrast.run.hierarchical.tree import LabelTree
+from labelcontrast.metrics.counting import TrainingLabels
+from labelcontrast.probes.calibration import Calibration
+from labelcontrast.probes.linear import Classifier, build_classifier
+from labelcontrast.probes.thresholds import Thresholds
+from labelcontrast.run.hierarchy_use import Decoder
+from labelcontrast.settings import RunSettings, flatten, read_settings
 
 CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
 CALIBRATION = "calibration.json"
 LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
-PER_LABEL, MAP, REPORT = "per_label.json", "map.json", "report.html"
+PER_LABEL, SCATTER, REPORT = "per_label.json", "map.json", "report.html"
 HIERARCHY, PER_NODE = "hierarchy.json", "per_node.json"
 FEATURES, OUTPUTS = "features.safetensors", "test.safetensors"
 REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding", "transfer_to")

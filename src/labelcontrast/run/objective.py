@@ -12,17 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from labelcontrast.config.sections import NamedLoss
-from labelcontrast.config.settings import RunSettings
-from labelcontrast.contrast.catalogue import loss_row
-from labelcontrast.contrast.factory import make_loss
-from labelcontrast.contrast.hierarchical.level_by_level import by_levels
-from labelcontrast.contrast.loss import ContrastiveLoss
 from labelcontrast.data.batches import Prepared
-from labelcontrast.encoders.projector import Projector
-from labelcontrast.evaluation.metrics.counting import by_frequency
-from labelcontrast.run.door import Kind
-from labelcontrast.run.hierarchical.tree import LabelTree
+from labelcontrast.encoders.base import Projector
+from labelcontrast.labels.tree import LabelTree
+from labelcontrast.losses.catalogue import loss_row
+from labelcontrast.losses.factory import make_loss
+from labelcontrast.losses.loss import ContrastiveLoss
+from labelcontrast.losses.whole_levels import by_levels
+from labelcontrast.metrics.counting import by_frequency
+from labelcontrast.run.validation import LossKind
+from labelcontrast.settings import NamedLoss, RunSettings
 from labelcontrast.training.features import compute_features, frozen
 from labelcontrast.training.validation import Examine, Score, score_features, score_logits
 
@@ -46,7 +45,7 @@ class Objective:
 
 def build_objective(
     settings: RunSettings,
-    kind: Kind,
+    kind: LossKind,
     *,
     width: int,
     num_labels: int,

@@ -10,11 +10,11 @@ from torch import Tensor
 from labelcontrast.data.batches import dense_truth, encode_labels, prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.errors import DataError
-from labelcontrast.evaluation.metrics.counting import TrainingLabels
-from labelcontrast.evaluation.metrics.streaming import StreamedMetrics
-from labelcontrast.evaluation.probes.averaged_heads import Classifier
+from labelcontrast.metrics.counting import TrainingLabels
+from labelcontrast.metrics.streaming import StreamedMetrics
+from labelcontrast.probes.linear import Classifier
 from labelcontrast.run.folder import TrainedModel
-from labelcontrast.run.hierarchical.measuring import StreamedHierarchy
+from labelcontrast.run.hierarchy_use import StreamedHierarchy
 from labelcontrast.training.features import compute_features
 
 CHUNK = 4096

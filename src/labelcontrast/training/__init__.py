@@ -1,1 +1,1 @@
-"""Training of any encoder under any ``loss(projections or logits, labels)``."""
+"""Training of any encoder under any loss(projections or logits, labels)."""

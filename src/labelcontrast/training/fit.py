@@ -1,11 +1,13 @@
-"""Training to the end on Lightning, from the start or from the last checkpoint."""
+"""Training on Lightning, from the start or from the last checkpoint."""
 
 import io
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,14 +15,33 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
-from labelcontrast.config.sections import Training
 from labelcontrast.data.sampling import SeededBatches
 from labelcontrast.files import whole_file
+from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.history import HISTORY, Epoch, write_history
 from labelcontrast.training.learner import Learner
-from labelcontrast.training.loggers import build_loggers
+
+# name: (Lightning's class, its arguments for a run folder)
+LOGGERS: dict[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
+    "tensorboard": ("TensorBoardLogger", lambda folder: {"save_dir": folder, "name": "tensorboard", "version": ""}),
+    "wandb": ("WandbLogger", lambda folder: {"save_dir": folder, "name": folder.name, "project": "labelcontrast"}),
+    "mlflow": ("MLFlowLogger", lambda folder: _mlflow_home(folder) | {"experiment_name": "labelcontrast"}),
+}
+
+
+def build_loggers(names: tuple[str, ...], folder: Path) -> list[Logger]:
+    """Build the loggers that were asked for; they write into the run folder or where their own settings say."""
+    home = import_module("lightning.pytorch.loggers")
+    return [getattr(home, LOGGERS[name][0])(**LOGGERS[name][1](folder)) for name in names]
+
+
+def _mlflow_home(folder: Path) -> dict[str, str]:
+    """Keep MLflow's database in the run folder, unless MLflow has been told of a server."""
+    return {} if "MLFLOW_TRACKING_URI" in os.environ else {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}"}
+
 
 BEST, LAST = Path("checkpoints/best.ckpt"), Path("checkpoints/last.ckpt")
 KEPT = {"best": BEST, "last": LAST}
@@ -83,7 +104,7 @@ def fit(
     batches: DataLoader[Any],
     *,
     folder: Path,
-    settings: Training,
+    settings: TrainingSettings,
     progress: bool = False,
     listen: Callable[[Epoch], None] = lambda _: None,
 ) -> list[Epoch]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from labelcontrast.data.batches import Prepared
-from labelcontrast.evaluation.embedding.selection import ranking_score, selection_score
+from labelcontrast.probes.selection import ranking_score, selection_score
 from labelcontrast.training.features import compute_features
 
 Score = Callable[[nn.Module, nn.Module], float]

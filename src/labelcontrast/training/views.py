@@ -6,15 +6,15 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from labelcontrast.config.sections import Training
 from labelcontrast.errors import MissingExtraError
+from labelcontrast.settings import TrainingSettings
 
 Inputs = Mapping[str, Tensor]
 OPERATIONS, MAGNITUDE = 2, 9
 """RandAugment as in the paper: two operations of strength 9 of 30."""
 
 
-def make_views(settings: Training) -> Callable[[Inputs], list[Inputs]]:
+def make_views(settings: TrainingSettings) -> Callable[[Inputs], list[Inputs]]:
     """Build what makes ``settings.views`` views of the inputs of a batch.
 
     With ``augment = "randaugment"`` each view of pictures is altered by two random operations, where the pictures are.

@@ -1,16 +1,131 @@
-"""The whole checkup on data in which each illness was planted, and its text."""
+"""Pictures that cannot be read are left out and named; what is empty.
+
+Findings about labels, against loops over pairs of labels.
+
+The whole checkup on data in which each illness was planted, and its text.
+"""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from labelcontrast.data.describe import describe
-from labelcontrast.data.doctor.checkup import Checkup, check, render_findings
-from labelcontrast.data.doctor.findings import Finding
-from labelcontrast.data.splitting.splits import load_splits
-from labelcontrast.errors import MissingExtraError
+from labelcontrast.data.doctor.checkup import (
+    EXPECTED,
+    Checkup,
+    Finding,
+    about_cleanlab,
+    about_labels,
+    check,
+    is_empty,
+    render_findings,
+    without_unreadable,
+)
+from labelcontrast.data.doctor.fixing import write_fixed
+from labelcontrast.data.doctor.suspects import Suspect
+from labelcontrast.data.splits import load_splits
+from labelcontrast.errors import DataError, MissingExtraError
+
+
+def test_unreadable_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    lines = []
+    for row in range(30):
+        Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / f"{row}.png")
+        lines.append(f"{row}.png,{'ab'[row % 2]}\n")
+    (tmp_path / "3.png").write_text("not a picture")
+    (tmp_path / "8.png").unlink()
+    for part, held in (("train", lines[:20]), ("val", lines[20:25]), ("test", lines[25:])):
+        (tmp_path / f"{part}.csv").write_text("image,label\n" + "".join(held))
+    with pytest.raises(DataError):
+        load_splits(tmp_path, seed=0)
+    splits, findings = without_unreadable(load_splits(tmp_path, seed=0, check_pictures=False))
+    assert len(splits.train) == 18
+    assert [(finding.kind, finding.sentence) for finding in findings] == [
+        ("unreadable", "2 of 20 pictures of train cannot be read")
+    ]
+    assert findings[0].instances == (
+        "train.csv, line 5: 3.png is not a picture that can be read",
+        "train.csv, line 10: 8.png is missing",
+    )
+
+
+def test_pictures_that_are_bytes_go_through_the_doctor(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pictures = []
+    for _ in range(30):
+        file = BytesIO()
+        Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(file, "PNG")
+        pictures.append({"bytes": file.getvalue(), "path": None})
+    pictures[3]["bytes"] = b"not a picture"
+    pictures[7] = pictures[6]
+    labels = [["ab"[row % 2]] for row in range(30)]
+    pq.write_table(pa.table({"image": pictures, "labels": labels}), tmp_path / "a.parquet")
+    splits, (unreadable,) = without_unreadable(load_splits(tmp_path / "a.parquet", seed=0, check_pictures=False))
+    assert unreadable.instances == ("a.parquet, row 4: example 4 is not a picture that can be read",)
+    description = describe(splits)
+    assert sum(repeat.examples for repeat in description.repeats) == 1
+    kinds = {finding.kind for finding in check(splits, description).findings}
+    assert {"duplicates", "conflicts"} <= kinds
+    write_fixed(splits, (), tmp_path / "fixed")
+    assert sum(map(len, load_splits(tmp_path / "fixed", seed=0).parts.values())) in {28, 29}
+
+
+def test_whole_data_are_left_as_they_are(vectors: Path) -> None:
+    splits = load_splits(vectors, seed=0)
+    assert without_unreadable(splits) == (splits, ())
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", True), (" \n", True), ("!", False), ("a", False)])
+def test_a_text_without_a_sign_is_empty(text: str, expected: bool) -> None:
+    assert is_empty(text) == expected
+
+
+def test_pairs_are_those_of_a_loop(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((300, 8)) < 0.15).astype(np.uint8)
+    labels[:, 1] |= labels[:, 0]  # 0 never without 1
+    labels[:, 2] &= 1 - labels[:, 1]  # 2 never with 1
+    np.savez(tmp_path / "a.npz", X=random.normal(size=(300, 2)), Y=labels, split=np.repeat([0, 1, 2], 100))
+    splits = load_splits(tmp_path / "a.npz", seed=0)
+    train = splits.vocabulary.encode(splits.train.label_sets or [])
+    dense = train.toarray().astype(int)
+    found = {finding.kind: finding for finding in about_labels(splits, train, [])}
+    counts = dense.sum(0)
+    never = always = 0
+    for one in range(8):
+        always += any(
+            counts[one] >= 5 and (dense[:, one] & dense[:, other]).sum() == counts[one]
+            for other in range(8)
+            if other != one
+        )
+        for other in range(one):
+            both, expected = (dense[:, one] & dense[:, other]).sum(), counts[one] * counts[other] / 100
+            never += both == 0 and expected >= EXPECTED and min(counts[one], counts[other]) > EXPECTED
+    assert found["always together"].number == always == 1
+    assert found.get("never together") is None or found["never together"].number == never
+
+
+def test_single_labels_do_not_exclude_one_another(tmp_path: Path) -> None:
+    labels = np.eye(2, dtype=np.uint8)[np.arange(90) % 2]
+    np.savez(tmp_path / "a.npz", X=np.arange(180.0).reshape(90, 2), Y=labels, split=np.arange(90) % 3)
+    splits = load_splits(tmp_path / "a.npz", seed=0)
+    train = splits.vocabulary.encode(splits.train.label_sets or [])
+    assert list(about_labels(splits, train, [])) == []
+    suspect = Suspect(0, 1, present=False, probability=0.96)
+    (finding,) = about_labels(splits, train, [suspect])
+    assert finding.sentence == "1 labels of 1 training examples are suspected of being wrong"
+    assert finding.instances == ('a.npz, row 1 lacks "label_1" (probability 0.96): example 1',)
+    (named,) = about_cleanlab(splits, [2])
+    assert named.instances == ("a.npz, row 7: example 7",)
+    assert list(about_cleanlab(splits, [])) == []
+
 
 SPORT = ("goal", "match", "team", "coach", "cup", "score", "league", "player")
 LAW = ("court", "judge", "law", "appeal", "case", "verdict", "trial", "lawyer")

@@ -12,7 +12,7 @@ from PIL import Image
 from labelcontrast.data.doctor.duplicates import duplicates
 from labelcontrast.data.doctor.fixing import write_fixed
 from labelcontrast.data.doctor.suspects import Suspect
-from labelcontrast.data.splitting.splits import load_splits
+from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import DataError
 
 ROWS = {

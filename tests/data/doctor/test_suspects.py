@@ -12,13 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
-from labelcontrast.data.doctor.suspects import (
-    STRENGTH,
-    cleanlab_rows,
-    out_of_fold,
-    plain_features,
-    suspects,
-)
+from labelcontrast.data.doctor.suspects import STRENGTH, cleanlab_rows, out_of_fold, plain_features, suspects
 from labelcontrast.data.examples import Examples
 from labelcontrast.errors import MissingExtraError
 

@@ -1,16 +1,19 @@
-"""Examples that stand more than once: within a part, or, what spoils a test, in two parts."""
+"""Examples that occur more than once, exactly or nearly."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import combinations_with_replacement
+from itertools import chain, combinations, combinations_with_replacement
+from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.readers.pictures import Picture
-from labelcontrast.data.splitting.splits import Splits
+from labelcontrast.data.pictures import Picture, opened, picture_problem
+from labelcontrast.data.splits import Splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,3 +75,124 @@ def words(text: str) -> bytes:
 def _content(item: str | Picture) -> bytes:
     """Return the words of a text, or the bytes of a picture."""
     return words(item) if isinstance(item, str) else item if isinstance(item, bytes) else item.read_bytes()
+
+
+WORDS = 3
+"""Words of a shingle."""
+HASHES, BANDS = 64, 16
+ALIKE = 0.8
+"""Share of all shingles of two texts that both must have."""
+SIDE = 16
+MOST_BITS = 6
+"""Bits of 256 in which the slopes of two pictures may differ; fewer than there are bands of 32 bits."""
+CROWD = 200
+"""Examples with one band in common beyond which it says nothing, as of plain pictures."""
+Bands = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class NearPair:
+    """Two examples that are nearly the same; the positions are among all examples handed in."""
+
+    first: int
+    second: int
+    likeness: float
+    """From 0 to 1: shared shingles of all (Jaccard), or equal bits of all."""
+
+
+def near_pairs(parts: Sequence[Examples]) -> list[NearPair]:
+    """Find the pairs of examples that are nearly the same, the most alike first; vectors have none.
+
+    Texts are alike when they share 80 % of the triples of words of both. They meet in one of 16 bands of four minimal
+    hashes: a pair that is alike is missed once in five thousand. Pictures are alike when at most 6 of 256 bits differ:
+    is the next of 17 x 16 points brighter? No pair is missed, unless more than 200 pictures have a band in common.
+
+    Args:
+        parts: the examples; positions are counted through all parts.
+
+    Reference: Broder, On the resemblance and containment of documents, 1997.
+    """
+    if parts[0].kind == "vector":
+        return []
+    inputs = chain.from_iterable(part.inputs for part in parts)
+    if parts[0].kind == "text":
+        return _alike_texts([shingles(str(text)) for text in inputs])
+    return _alike_pictures([slopes(picture) for picture in inputs])
+
+
+def shingles(text: str) -> NDArray[np.uint64]:
+    """Hash the triples of words of a text, in small letters; of a shorter text, all its words as one.
+
+    Example:
+        >>> len(shingles("one two three four")), len(shingles("one")), len(shingles(" "))
+        (2, 1, 0)
+    """
+    words = re.findall(r"\w+", text.lower())
+    spans = [words[at : at + WORDS] for at in range(max(len(words) - WORDS + 1, 1))] if words else []
+    return np.unique(np.array([crc32(" ".join(span).encode()) for span in spans], dtype=np.uint64))
+
+
+def slopes(picture: Picture) -> NDArray[np.uint8]:
+    """Say of 16 x 16 points of a picture whether the next is brighter; nothing for an unreadable or a plain one."""
+    if picture_problem(picture):
+        return np.zeros(0, dtype=np.uint8)
+    with opened(picture) as file, Image.open(file) as image:
+        grey = np.asarray(image.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)
+    bits = (np.diff(grey, axis=1) > 0).ravel()
+    return np.packbits(bits) if bits.any() else np.zeros(0, dtype=np.uint8)
+
+
+def _alike_texts(documents: list[NDArray[np.uint64]]) -> list[NearPair]:
+    """Verify the texts that share a band of minimal hashes."""
+    pairs = []
+    for first, second in _meetings(_minimal_hashes(documents), [bool(len(document)) for document in documents]):
+        shared = len(np.intersect1d(documents[first], documents[second], assume_unique=True))
+        likeness = shared / (len(documents[first]) + len(documents[second]) - shared)
+        if likeness >= ALIKE:
+            pairs.append(NearPair(first, second, likeness))
+    return sorted(pairs, key=lambda pair: -pair.likeness)
+
+
+def _alike_pictures(pictures: list[NDArray[np.uint8]]) -> list[NearPair]:
+    """Verify the pictures that share 32 of their bits."""
+    bits = SIDE * SIDE
+    whole = np.zeros((len(pictures), bits // 8), dtype=np.uint8)
+    for row, picture in enumerate(pictures):
+        whole[row, : len(picture)] = picture
+    bands = whole.view(np.uint32).astype(np.uint64)
+    pairs = []
+    for first, second in _meetings(bands, [bool(len(picture)) for picture in pictures]):
+        different = int(np.bitwise_count(whole[first] ^ whole[second]).sum())
+        if different <= MOST_BITS:
+            pairs.append(NearPair(first, second, 1 - different / bits))
+    return sorted(pairs, key=lambda pair: -pair.likeness)
+
+
+def _minimal_hashes(documents: list[NDArray[np.uint64]]) -> Bands:
+    """Take the least of each of 64 hashes over the shingles of every document, four joined to a band."""
+    random = np.random.default_rng(0)
+    factors = random.integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
+    starts = np.cumsum([0, *(len(document) for document in documents)])[:-1]
+    filled = np.array([len(document) > 0 for document in documents], dtype=bool)
+    everything = np.concatenate(documents) if documents else np.zeros(0, dtype=np.uint64)
+    bands = np.zeros((len(documents), BANDS), dtype=np.uint64)
+    for place, factor in enumerate(factors):
+        hashed = (everything + np.uint64(place + 1)) * factor
+        hashed ^= hashed >> np.uint64(29)
+        least = np.minimum.reduceat(hashed, starts[filled]) if filled.any() else hashed
+        band = place % BANDS
+        bands[filled, band] = bands[filled, band] * np.uint64(0x9E3779B97F4A7C15) + least
+    return bands
+
+
+def _meetings(bands: Bands, counted: Iterable[bool]) -> Iterator[tuple[int, int]]:
+    """Yield each pair of rows once that have a band in common."""
+    rows = np.flatnonzero(list(counted))
+    seen: set[tuple[int, int]] = set()
+    for band in bands.T:
+        order = rows[np.argsort(band[rows], kind="stable")]
+        edges = np.flatnonzero(np.diff(band[order])) + 1
+        for group in np.split(order, edges):
+            if 1 < len(group) <= CROWD:
+                seen.update(combinations(sorted(group.tolist()), 2))
+    yield from sorted(seen)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from labelcontrast.data.doctor.checkup import is_empty
 from labelcontrast.data.doctor.duplicates import fingerprints
-from labelcontrast.data.doctor.findings import is_empty
 from labelcontrast.data.doctor.suspects import Suspect
 from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.readers.npz import PARTS
-from labelcontrast.data.splitting.splits import Splits
+from labelcontrast.data.npz import PARTS
+from labelcontrast.data.splits import Splits
 from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file, write_text
 

@@ -15,9 +15,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import KFold
 
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.readers.pictures import Picture, opened
+from labelcontrast.data.pictures import Picture, opened
 from labelcontrast.errors import MissingExtraError
-from labelcontrast.evaluation.probes.logistic import solve_logistic
+from labelcontrast.probes.logistic import solve_logistic
 
 FOLDS = 5
 ENOUGH = 10

@@ -1,0 +1,311 @@
+"""What the verbs print."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from labelcontrast.data.describe import Description, describe
+from labelcontrast.data.describe_text import render
+from labelcontrast.data.doctor.checkup import check, render_findings, without_unreadable
+from labelcontrast.data.doctor.fixing import write_fixed
+from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.lines import read_lines
+from labelcontrast.data.readers import read
+from labelcontrast.data.splits import Splits
+from labelcontrast.encoders.base import TextEncoder
+from labelcontrast.errors import LabelError
+from labelcontrast.experiment import run_experiment
+from labelcontrast.files import whole_file
+from labelcontrast.lab.comparison import EPOCHS as DEMO_EPOCHS
+from labelcontrast.lab.comparison import Options, run_comparison, run_demo
+from labelcontrast.lab.comparison_report import RESULTS, compared_losses, over_hierarchy, write_comparison
+from labelcontrast.lab.ranks import rank_comparisons
+from labelcontrast.lab.report import STUDY, write_study
+from labelcontrast.lab.running import Options as StudyOptions
+from labelcontrast.lab.running import run_study
+from labelcontrast.lab.search_report import SEARCH, write_search
+from labelcontrast.lab.study import Study, catalogue
+from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.losses.catalogue import loss_catalogue
+from labelcontrast.metrics.measures import DETAILS
+from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS
+from labelcontrast.reports.figures import label_histogram
+from labelcontrast.reports.hierarchy import compared_table, level_table, measures_table, retrieval_table
+from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
+from labelcontrast.run.fitting import Callbacks
+from labelcontrast.run.folder import REPORT, load_model, load_settings, load_training_labels
+from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
+from labelcontrast.run.inputs import at_target, build_encoder, load_data, read_splits
+from labelcontrast.run.machine import keep_freed_memory
+from labelcontrast.run.prediction import as_table, embed, evaluate, predict
+from labelcontrast.run.report import retrieval_groups, write_report
+from labelcontrast.settings import LossSettings, RunSettings
+from labelcontrast.training.history import Epoch
+
+
+def pick_device() -> str:
+    """Name the accelerator where there is one; on a CPU, keep the memory that training frees and takes again."""
+    if torch.cuda.is_available():
+        return "cuda"
+    keep_freed_memory()
+    return "cpu"
+
+
+def callbacks(epochs: int) -> Callbacks:
+    """Print a line an epoch, and show a bar within it where somebody is watching."""
+
+    def epoch(record: Epoch) -> None:
+        say(
+            f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}   loss {record.loss:8.4f}   "
+            f"validation mAP {record.score:.4f}   {record.seconds:.1f} s"
+        )
+
+    return Callbacks(say=say, epoch=epoch, bar=sys.stderr.isatty())
+
+
+def say(sentence: str) -> None:
+    """Tell of progress."""
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def show(text: str) -> None:
+    """Print a result."""
+    print(text, flush=True)  # noqa: T201
+
+
+def show_hierarchy(metrics: Mapping[str, Mapping[str, Any]], *, levels_of: str) -> None:
+    """Print what was measured over a hierarchy: every part, and the levels of one."""
+    show("\n" + as_text(measures_table(metrics, [*HIERARCHICAL_METRICS])))
+    show("\n" + as_text(level_table(metrics[levels_of]["levels"])))
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
+    """Tabulate metrics, a row a part of the data."""
+    rows = [(Cell(part), *(Cell(percent(values[name])) for name in METRICS)) for part, values in metrics.items()]
+    return Table(("%", *map(title_of, METRICS)), tuple(rows))
+
+
+def print_description(settings: RunSettings, plot: Path | None) -> None:
+    """Describe data, with what the encoder would cut of its texts."""
+    splits = read_splits(settings)
+    _show_description(_described(settings, splits), plot)
+    _show_hierarchy(settings, splits)
+
+
+def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None) -> None:
+    """Describe data, and look for what is wrong with them; with a folder to fix them into, write them put right."""
+    splits, unreadable = without_unreadable(read_splits(settings, check_pictures=False))
+    description = _described(settings, splits)
+    _show_description(description, plot)
+    _show_hierarchy(settings, splits)
+    checkup = check(splits, description, cleanlab=cleanlab)
+    show("\n" + render_findings([*unreadable, *checkup.findings]))
+    if fix is not None:
+        left_out = write_fixed(splits, checkup.suspects, fix)
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items()) or "nothing"
+        show(f"\nPut right in {fix}; left out: {reasons}")
+
+
+def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:
+    """Print what the hierarchy over the labels is, where there is one, or why it is none."""
+    try:
+        found = find_hierarchy(settings, splits)
+    except LabelError as error:
+        show(f"\nHierarchy: {error}")
+        return
+    if found is not None:
+        show("\nHierarchy\n" + "\n".join(describe_hierarchy(found, splits)))
+
+
+def _described(settings: RunSettings, splits: Splits) -> Description:
+    """Describe splits, with what the encoder would cut of texts."""
+    lengths = limit = None
+    if splits.train.kind == "text":
+        encoder = build_encoder(settings, splits.train)
+        assert isinstance(encoder, TextEncoder)
+        lengths = {name: _token_lengths(encoder, part) for name, part in splits.parts.items()}
+        limit = encoder.max_length
+    return describe(splits, token_lengths=lengths, max_length=limit)
+
+
+def _token_lengths(encoder: TextEncoder, examples: Examples) -> list[int]:
+    """Count the tokens of every text, some thousands at a time."""
+    texts = map(str, examples.inputs)
+    chunks = iter(lambda: list(islice(texts, 10_000)), [])
+    return [length for chunk in chunks for length in encoder.token_lengths(chunk).tolist()]
+
+
+def _show_description(description: Description, plot: Path | None) -> None:
+    """Print a description, and draw its histogram where a file for it is named."""
+    show(render(description))
+    if plot is not None:
+        with whole_file(plot) as file:
+            file.write(label_histogram({label.name: label.train for label in description.labels}))
+
+
+def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:
+    """Train one model, with a line an epoch, and print its metrics."""
+    result = run_experiment(
+        settings, out, resume=resume, force=force, device=pick_device(), listeners=callbacks(settings.training.epochs)
+    )
+    show(as_text(metrics_table(result["metrics"])))
+    if found := result.get("hierarchy"):
+        show_hierarchy({part: found[part] for part in result["metrics"]}, levels_of="test")
+        if groups := retrieval_groups(found):
+            show("\n" + as_text(retrieval_table(groups)))
+    show(f"\nepoch {result['best_epoch']} kept; model in {out}, page in {out / REPORT}")
+
+
+def print_comparison(settings: RunSettings, losses: list[LossSettings], out: Path, options: Options) -> None:
+    """Compare losses and print the table."""
+    options = replace(options, device=pick_device())
+    table = run_comparison(settings, losses, out, options, listeners=callbacks(settings.training.epochs))
+    show("\n" + as_text(table))
+    if measures := over_hierarchy(out):
+        show("\nover the hierarchy\n" + as_text(compared_table(compared_losses(out), measures)))
+    show(f"\npage in {out / REPORT}")
+
+
+def print_demo(out: Path, *, force: bool) -> None:
+    """Run the demo and print the table and what to do next."""
+    table = run_demo(out, force=force, device=pick_device(), listeners=callbacks(DEMO_EPOCHS))
+    show("\n" + as_text(table))
+    show(f"\nThe page with figures: {out / 'comparison' / REPORT}")
+    show("The same on your own file: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
+
+
+def print_study(study: Study, data: list[str], settings: dict[str, Any], out: Path, options: StudyOptions) -> None:
+    """Run a study under what the user has set, and print its table."""
+    table = run_study(study, data, settings, out, replace(options, device=pick_device()), say=say)
+    show("\n" + as_text(table))
+    show(f"\npage in {out / REPORT}")
+
+
+def print_studies() -> None:
+    """Print a paragraph a study."""
+    for name, study in catalogue().items():
+        lines = [study.question, f"losses  {', '.join(study.losses)}"]
+        lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
+        lines += [f"after   {study.source}"] if study.source else []
+        show("\n    ".join([name, *lines]) + "\n")
+
+
+def print_ranks(folders: Sequence[Path], out: Path) -> None:
+    """Rank losses over comparisons and print their mean ranks."""
+    rankings = rank_comparisons(folders, out)
+    names = list(next(iter(rankings.values())).ranks)
+    rows = [(Cell(name), *(Cell(f"{ranking.ranks[name]:.2f}") for ranking in rankings.values())) for name in names]
+    distance = next(iter(rankings.values())).critical_difference
+    show(as_text(Table(("mean rank", *map(title_of, rankings)), tuple(rows))))
+    show(f"\ncritical difference {distance:.2f}; page in {out}")
+
+
+def print_evaluation(run: Path, data: str, split: Part) -> None:
+    """Evaluate a run on labelled examples and print the metrics: every measure on a line, and last the short table."""
+    model, settings = load_model(run), at_target(load_settings(run))
+    examples = _labelled(data, split, settings)
+    if settings.label_fraction < 1:
+        examples = _of_kept_labels(examples, model.vocabulary)
+    found = evaluate(model, examples, train=load_training_labels(run))
+    show(as_text(_details(found)) + "\n")
+    show(as_text(metrics_table({split: found})))
+    if "hierarchy" in found:
+        show_hierarchy({split: found["hierarchy"]}, levels_of=split)
+
+
+def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
+    """Write predictions as JSON Lines, to a file or to standard output."""
+    model = load_model(run)
+    with _destination(out) as file:
+        for row in predict(model, _unlabelled(source, load_settings(run)), top=top):
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def write_embeddings(run: Path, source: str, out: Path) -> None:
+    """Write embeddings as Parquet."""
+    model = load_model(run)
+    examples = _unlabelled(source, load_settings(run))
+    with whole_file(out) as file:
+        pq.write_table(as_table(examples.ids, embed(model, examples)), file)
+    say(f"{len(examples):,} embeddings of width {model.encoder.output_dim} in {out}")
+
+
+def print_report(folder: Path) -> None:
+    """Write the page of a run, a comparison, a study or a search again, and print where it is."""
+    writers: dict[str, Callable[[Path], object]] = {STUDY: write_study, SEARCH: write_search, RESULTS: write_comparison}
+    write = next((writer for marker, writer in writers.items() if (folder / marker).exists()), write_report)
+    write(folder)
+    show(str(folder / REPORT))
+
+
+def print_catalogue() -> None:
+    """Print a paragraph a loss."""
+    for row in loss_catalogue():
+        parameters = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
+        lines = [
+            row.summary,
+            f"equation    {row.equation}",
+            f"parameters  {parameters}",
+            f"source      {row.reference}",
+        ]
+        show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
+
+
+def _details(found: Mapping[str, float]) -> Table:
+    """Tabulate what the short table leaves out, a row a measure; all in percent but the places of ``coverage``."""
+    said = {
+        name: f"{found[name]:.2f} labels" if name == "coverage" else percent(found[name])
+        for name in DETAILS
+        if name in found
+    }
+    return Table(("measure", "%"), tuple((Cell(name), Cell(value)) for name, value in said.items()))
+
+
+def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
+    """Read examples with labels: one part, where the data have parts or the run has divided them.
+
+    On its own data a run does with them what it did in training; others are taken as they are: the run knows of the
+    hierarchy, and what it does not know of is refused.
+    """
+    path = Path(data)
+    if path.resolve() == Path(settings.data).resolve():
+        return load_data(settings).splits.parts[split]
+    if path.is_dir():
+        return read_splits(settings.model_copy(update={"data": data})).parts[split]
+    examples = read(path, **settings.columns.model_dump())
+    return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))
+
+
+def _of_kept_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examples:
+    """Leave labels out that a run with a share of the labels does not have, and say so."""
+    others = {label for labels in examples.label_sets or [] for label in labels} - set(vocabulary.names)
+    if others:
+        say(f"{len(others)} labels left out: the run was trained on a share of the labels")
+    return examples.with_labels(vocabulary.column)
+
+
+def _unlabelled(source: str, settings: RunSettings) -> Examples:
+    """Read examples from a file, a folder of pictures, or standard input."""
+    if source == "-":
+        return read_lines(sys.stdin)
+    return read(source, text=settings.columns.text, image=settings.columns.image)
+
+
+@contextmanager
+def _destination(out: Path | None) -> Iterator[BinaryIO]:
+    """Open a file that is whole or not there, or standard output."""
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with whole_file(out) as file:
+            yield file

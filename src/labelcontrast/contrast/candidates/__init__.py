@@ -1,1 +1,0 @@
-"""Candidates from elsewhere than the batch: earlier batches, and other processes."""

@@ -1,1 +1,0 @@
-"""Where weights and similarities meet, a block of pairs at a time."""

@@ -1,0 +1,275 @@
+"""Columns of texts or pictures as Arrow holds them, in memory or mapped from a file; class labels by name."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from operator import eq
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from labelcontrast.errors import LabelError
+
+CHUNK = 10_000
+"""Rows that become Python objects at a time."""
+TEXTS, BYTES = (pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())
+LISTED = (*TEXTS, pa.int8(), pa.int16(), pa.int32(), pa.int64())
+"""What a list holds that stays in Arrow: names, or whole numbers."""
+Piece: TypeAlias = "pa.Array | list[object]"
+
+
+class ArrowColumn(Sequence[Any]):
+    """The cells of an Arrow column, or some of them in an order of their own; none is copied before it is read.
+
+    Example:
+        >>> column = ArrowColumn(pa.chunked_array([["a", "b"], ["c"]]))
+        >>> len(column), column[2], column.take([2, 0]), list(column.select([1, 2]))
+        (3, 'c', ['c', 'a'], ['b', 'c'])
+    """
+
+    def __init__(self, column: pa.ChunkedArray, rows: NDArray[np.int64] | None = None) -> None:
+        self.holds_texts, self.holds_bytes = column.type in TEXTS, column.type in BYTES
+        self.holds_lists = _is_list(column.type)
+        self.column = column
+        self.rows = rows
+        self._ends = np.cumsum([len(chunk) for chunk in column.chunks])
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self.column) if self.rows is None else len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> object: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[object]: ...
+    def __getitem__(self, index: int | slice) -> object:
+        """Read a cell, or a list of them."""
+        if isinstance(index, slice):
+            return self._between(index)
+        if not -len(self) <= index < len(self):
+            message = f"row {index} of {len(self)}"
+            raise IndexError(message)
+        return self.take([index % len(self)])[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Read all cells, some thousands at a time."""
+        for start in range(0, len(self), CHUNK):
+            yield from self[start : start + CHUNK]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
+
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> list[object]:
+        """Read the cells at these positions."""
+        wanted = np.asarray(indices, dtype=np.int64)
+        rows = wanted if self.rows is None else self.rows[wanted]
+        owners = np.searchsorted(self._ends, rows, side="right")
+        # Arrow's own ``take`` puts all chunks together first, which costs milliseconds a batch where there are many.
+        chunks, starts = self.column.chunks, np.concatenate([[0], self._ends])
+        places = zip(owners.tolist(), (rows - starts[owners]).tolist(), strict=True)
+        return [chunks[owner][place].as_py() for owner, place in places]
+
+    def select(self, indices: Sequence[int] | NDArray[np.integer]) -> "ArrowColumn":
+        """Keep the cells at these positions, still unread."""
+        wanted = np.asarray(indices, dtype=np.int64)
+        return ArrowColumn(self.column, wanted if self.rows is None else self.rows[wanted])
+
+    @classmethod
+    def joined(cls, columns: Sequence["ArrowColumn"]) -> "ArrowColumn":
+        """Put columns of texts, or columns of bytes, together, one after the other, still unread.
+
+        Example:
+            >>> column = ArrowColumn(pa.chunked_array([["a", "b"], ["c"]]))
+            >>> list(ArrowColumn.joined([column.select([2]), column]))
+            ['c', 'a', 'b', 'c']
+        """
+        type_ = pa.large_binary() if columns[0].holds_bytes else pa.large_string()
+        chunks = chain.from_iterable(one.column.cast(type_).chunks for one in columns)
+        starts = np.cumsum([0, *(len(one.column) for one in columns[:-1])])
+        rows = [np.arange(len(one)) if one.rows is None else one.rows for one in columns]
+        whole = pa.chunked_array(list(chunks), type_)
+        return cls(whole, np.concatenate([start + own for start, own in zip(starts, rows, strict=True)]))
+
+    def coded(self) -> tuple[list[Any], NDArray[np.int64]]:
+        """Return the distinct cells in the order in which they are met, and which of them each cell is."""
+        encoded = pc.dictionary_encode(self._chosen()).unify_dictionaries()
+        distinct = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+        codes = [chunk.indices.to_numpy() for chunk in encoded.chunks]
+        return distinct, np.concatenate([np.empty(0, np.int64), *codes])
+
+    def flattened(self) -> tuple["ArrowColumn", NDArray[np.int64]]:
+        """Return what the lists of a column hold, one list after the other, and how many each holds."""
+        column = self._chosen()
+        sizes = pc.list_value_length(column).to_numpy().astype(np.int64)
+        return ArrowColumn(pc.list_flatten(column)), sizes
+
+    def _chosen(self) -> pa.ChunkedArray:
+        """Return the cells as Arrow has them."""
+        return self.column if self.rows is None else self.column.take(pa.array(self.rows))
+
+    def _between(self, part: slice) -> list[object]:
+        """Read the cells of a slice."""
+        start, end, step = part.indices(len(self))
+        if self.rows is not None or step != 1:
+            return self.take(np.arange(start, end, step))
+        cells: list[object] = self.column.slice(start, max(end - start, 0)).to_pylist()
+        return cells
+
+
+def arrow_cells(column: pa.ChunkedArray) -> Sequence[object]:
+    """Return the cells of an Arrow column: texts, bytes and lists of names or numbers stay there, where none is null.
+
+    A picture as `datasets` has it, bytes with a path, is its bytes; where a row has none, all are paths.
+
+    Example:
+        >>> arrow_cells(pa.chunked_array([[3, None]])), type(arrow_cells(pa.chunked_array([["a"]]))).__name__
+        ([3, None], 'ArrowColumn')
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_struct(column.type) and {field.name for field in column.type} == {"bytes", "path"}:
+        pictures = pc.struct_field(column, "bytes")
+        return arrow_cells(pc.struct_field(column, "path") if pictures.null_count else pictures)
+    return ArrowColumn(column) if _stays(column) else column.to_pylist()
+
+
+def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[object]]:
+    """Turn rows into columns, in the order in which names are first met; a cell that a row does not have is None.
+
+    The texts and lists of a long file go into Arrow some thousands at a time, so that few Python objects are alive.
+
+    Example:
+        >>> columns_of([{"text": "a"}, {"text": "b", "stars": 3}])
+        {'text': ['a', 'b'], 'stars': [None, 3]}
+    """
+    pieces: dict[str, list[Piece]] = {}
+    sizes: list[int] = []
+    waiting = iter(rows)
+    for chunk in iter(lambda: list(islice(waiting, CHUNK)), []):
+        if not pieces.keys() >= set[str]().union(*chunk):
+            for name in dict.fromkeys(chain.from_iterable(chunk)):
+                pieces.setdefault(name, [[None] * size for size in sizes])
+        for name, held in pieces.items():
+            held.append(_packed(_column(chunk, name)))
+        sizes.append(len(chunk))
+    return {name: _joined(held) for name, held in pieces.items()}
+
+
+def _column(rows: list[Mapping[str, object]], name: str) -> list[object]:
+    """Take one cell of every row."""
+    try:
+        return [row[name] for row in rows]
+    except KeyError:
+        return [row.get(name) for row in rows]
+
+
+def coded(cells: Sequence[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """Return the distinct cells in the order in which they are met, and which of them each cell is.
+
+    Example:
+        >>> coded(["b", "a", "b"])
+        (['b', 'a'], array([0, 1, 0]))
+    """
+    if isinstance(cells, ArrowColumn):
+        return cells.coded()
+    place = {cell: code for code, cell in enumerate(dict.fromkeys(cells))}
+    return list(place), np.fromiter(map(place.__getitem__, cells), np.int64, count=len(cells))
+
+
+def flattened(cells: Sequence[Any]) -> tuple[Sequence[Any], NDArray[np.int64]]:
+    """Return what lists hold, one list after the other, and how many each holds."""
+    if isinstance(cells, ArrowColumn):
+        return cells.flattened()
+    return list(chain.from_iterable(cells)), np.fromiter(map(len, cells), np.int64, count=len(cells))
+
+
+def _packed(cells: list[object]) -> Piece:
+    """Put cells into Arrow where all of them are texts, or lists of names or of whole numbers."""
+    kinds = set(map(type, cells))
+    lists = kinds == {list}
+    held = {type(cell) for row in islice(cells, 1000) for cell in row} if lists else kinds  # type: ignore[attr-defined]
+    try:
+        # Of nothing else: a million objects would become a table with a column for every name in one of them.
+        packed = pa.array(cells) if held == {str} or (lists and held == {int}) else None
+    except (pa.ArrowException, UnicodeError, OverflowError):  # several types, or half of a pair of surrogates
+        return cells
+    return packed if packed is not None and _stays(packed) else cells
+
+
+def _stays(column: "pa.Array | pa.ChunkedArray") -> bool:
+    """Say whether a column is one that stays in Arrow."""
+    if _is_list(column.type):
+        return not column.null_count and not pc.list_flatten(column).null_count
+    return not column.null_count and column.type in (*TEXTS, *BYTES)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Say whether a type is that of lists of names or of whole numbers."""
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and kind.value_type in LISTED
+
+
+def _joined(pieces: list[Piece]) -> Sequence[object]:
+    """Join the pieces of a column: in Arrow where there are several and all are, of one type; else as a list."""
+    packed = [piece for piece in pieces if isinstance(piece, pa.Array)]
+    if len(packed) == len(pieces) > 1 and len({piece.type for piece in packed}) == 1:
+        return ArrowColumn(pa.chunked_array(packed))
+    return list(chain.from_iterable(piece.to_pylist() if isinstance(piece, pa.Array) else piece for piece in pieces))
+
+
+UNLABELLED = -1
+
+
+def table_cells(table: pa.Table, features: Mapping[str, Any], origin: str) -> dict[str, Sequence[object]]:
+    """Return the cells of every column; those that the features say are class labels by their names.
+
+    Args:
+        table: the rows.
+        features: of each column, what `datasets` says of it.
+        origin: what refusals call the table.
+
+    Raises:
+        LabelError: when a class label is no place in its list of names; with the row.
+
+    Example:
+        >>> table = pa.table({"text": ["a", "b"], "labels": [[1, 0], []]})
+        >>> features = {"labels": {"_type": "List", "feature": {"_type": "ClassLabel", "names": ["joy", "fear"]}}}
+        >>> list(table_cells(table, features, "a.parquet")["labels"])
+        [['fear', 'joy'], []]
+    """
+    named = {name: _class_names(features.get(name)) for name in table.column_names}
+    return {
+        name: arrow_cells(table[name] if names is None else _named(table[name], names, f'column "{name}"', origin))
+        for name, names in named.items()
+    }
+
+
+def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401
+    """Return the names of class labels, alone or in a list; None for anything else."""
+    inner = feature.get("feature", feature) if isinstance(feature, Mapping) else feature[0] if feature else {}
+    if isinstance(inner, Mapping) and inner.get("_type") == "ClassLabel":
+        return list(map(str, inner["names"]))
+    return None
+
+
+def _named(column: pa.ChunkedArray, names: list[str], title: str, origin: str) -> pa.ChunkedArray:
+    """Put names in the place of numbers, alone or in lists; an example without a class label has -1, here nothing."""
+    lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    numbers = (pc.list_flatten(column) if lists else column).combine_chunks()
+    sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy() if lists else np.ones(len(column), np.int64)
+    if not lists:
+        numbers = pc.if_else(pc.equal(numbers, UNLABELLED), None, numbers)
+    places = numbers.drop_null().to_numpy(zero_copy_only=False)
+    if places.size and not (places.min() >= 0 and places.max() < len(names)):
+        known = pc.fill_null(numbers, 0).to_numpy(zero_copy_only=False)
+        wrong = int(np.argmax((known < 0) | (known >= len(names))))
+        row = int(np.searchsorted(np.cumsum(sizes), wrong, side="right")) + 1
+        message = f"the class label {known[wrong]} has no name; expected 0 to {len(names) - 1}."
+        raise LabelError(message, path=f"{origin}, row {row}, {title}")
+    written = pa.array(names, pa.string()).take(numbers)
+    if lists:
+        ends = pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int64())
+        written = pa.LargeListArray.from_arrays(ends, written, mask=column.is_null().combine_chunks())
+    return pa.chunked_array([written])

@@ -1,0 +1,309 @@
+"""Label columns read as label sets: lists, text, objects, paths, soft and unknown values, columns of 0 and 1."""
+
+import json
+import math
+from ast import literal_eval
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from math import isnan
+from typing import NamedTuple, Never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelcontrast.data.arrow import ArrowColumn, coded, flattened
+from labelcontrast.data.columns import ONE_OR_ZERO, Table, listed
+from labelcontrast.errors import LabelError
+from labelcontrast.labels.label_sets import LabelSets
+
+Values = list[dict[str, float]]
+"""For each example, the labels whose value is neither 0 nor 1: a number between, or NaN where it is unknown."""
+UNKNOWN = frozenset(["", "-1", "-1.0", "nan", "none", "null"])
+STEP = " > "
+"""Stands between the labels of a path."""
+PRESENT = 0.5
+"""A soft label from here on is in the label set of its example, where sets are counted and measured."""
+
+
+def value_of(cell: object) -> float | None:
+    """Read the value of a label: 0 to 1, NaN for an unknown one (null, empty, NaN or -1), None for anything else.
+
+    Example:
+        >>> value_of("0.25"), value_of(True), value_of(-1), value_of("maybe")
+        (0.25, 1.0, nan, None)
+    """
+    if isinstance(cell, list | dict):
+        return None
+    if cell in ONE_OR_ZERO:
+        return float(ONE_OR_ZERO[cell])
+    written = "" if cell is None else str(cell).strip()
+    if written.lower() in UNKNOWN:
+        return math.nan
+    try:
+        value = float(written)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None
+
+
+def divided(rows: Iterable[dict[str, float]]) -> tuple[LabelSets, Values | None]:
+    """Divide the values of labels into label sets and what a set cannot say; None where that is nothing.
+
+    Example:
+        >>> divided([{"a": 1.0, "b": 0.7, "c": 0.0}])
+        ([('a', 'b')], [{'b': 0.7}])
+    """
+    sets: list[tuple[str, ...]] = []
+    values: Values = []
+    for row in rows:
+        sets.append(tuple(name for name, value in row.items() if value >= PRESENT))
+        values.append({name: value for name, value in row.items() if value not in {0.0, 1.0}})
+    return LabelSets.of(sets), values if any(values) else None
+
+
+def with_ancestors(label_sets: LabelSets) -> LabelSets:
+    """Read labels as paths: each also stands for every path that it goes on from.
+
+    Example:
+        >>> with_ancestors(LabelSets.of([("food > drinks > tea", "food > fruit"), ("toys",)]))
+        [('food', 'food > drinks', 'food > drinks > tea', 'food > fruit'), ('toys',)]
+    """
+    return label_sets.mapped(_prefixes)
+
+
+def parents_of(names: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
+    """Return the label above each label that is a path; None where none is."""
+    paths = [name for name in dict.fromkeys(names) if STEP in name]
+    return {path: (path.rpartition(STEP)[0],) for path in paths} or None
+
+
+def _prefixes(label: str) -> list[str]:
+    """Return the beginnings of a path, the shortest first, the path last; blanks around its steps do not matter."""
+    steps = [step.strip() for step in label.split(STEP.strip())] if STEP in label else [label]
+    return [STEP.join(steps[: length + 1]) for length in range(len(steps))]
+
+
+READABLE = {"text", "a list", "a number", "an object"}
+SEPARATORS = (";", "|", ",")
+_TYPES = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number", dict: "an object"}
+
+
+class LabelColumn(NamedTuple):
+    """The labels of every row."""
+
+    sets: LabelSets
+    sentence: str
+    """What was understood."""
+    values: Values | None = None
+    """What a set cannot say: soft and unknown labels."""
+    parents: dict[str, tuple[str, ...]] | None = None
+    """The label above each label, where labels are paths."""
+
+
+def labels_of(rows: Table, labels: str | tuple[str, ...], separator: str | None = None) -> LabelColumn:
+    """Read the labels of every row.
+
+    A cell is a list of names or of numbers, a list of 0 and 1 for ``label_0``, ``label_1``, ..., text with a separator
+    between names, one name, or an object of names with values. A value, there and in a column for each label, is 0, 1,
+    a number between, or unknown (null, empty, NaN or -1). A name with `` > `` in it is a path through a hierarchy.
+
+    Args:
+        rows: the file.
+        labels: one column of label sets, or several columns of values.
+        separator: what stands between the labels of a cell; found by looking where it is None.
+
+    Returns:
+        The label set of each row, each label once, in the order of the file; what was understood; and soft and unknown
+        labels. A soft label of 0.5 and more is in the set too.
+
+    Raises:
+        LabelError: when cells are of different types, or one is nothing that a label can be.
+
+    Example:
+        >>> rows = Table(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
+        >>> labels_of(rows, "tags")[:2]
+        ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
+    """
+    if not isinstance(labels, str):
+        columns = [rows.columns[name] for name in labels]
+        across = zip(range(len(rows)), *columns, strict=True)
+        table = [_values_of_columns(cells, rows, row, labels) for row, *cells in across]
+        return _valued(table, f"labels are the {len(labels)} columns of 0 and 1 {listed(labels, most=4)}")
+    cells = rows.columns[labels]
+    expected = _one_type(rows, labels, cells)
+    if expected == "an object":
+        table = [_values_of_object(cell, rows, row, labels) for row, cell in enumerate(cells)]
+        return _valued(table, f'labels in "{labels}", an object a row')
+    if expected == "a number":
+        numbers, which = coded(cells)
+        firsts = _first_rows(rows, which)
+        names = [(_whole(number, firsts, row, labels),) for row, number in enumerate(numbers)]
+        return LabelColumn(LabelSets.of(names).select(which), f'one label a row, a number in "{labels}"')
+    if expected == "a list" and (width := _multi_hot_width(cells)):
+        table = [_values_of_list(cell, rows, row, labels) for row, cell in enumerate(cells)]
+        return _valued(table, f'labels in "{labels}", a list of {width} values a row')
+    if expected == "text":
+        texts, which = coded(cells)
+        sets, sentence = _from_text(texts, _first_rows(rows, which), labels, separator)
+        return _pathed(sets.select(which), sentence)
+    return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", a list a row')
+
+
+def _valued(table: list[dict[str, float]], sentence: str) -> LabelColumn:
+    """Divide values into sets and what a set cannot say."""
+    sets, values = divided(table)
+    if values is None:
+        return LabelColumn(sets, sentence)
+    unknown = sum(isnan(value) for row in values for value in row.values())
+    soft = sum(map(len, values)) - unknown
+    return LabelColumn(sets, f"{sentence}; {soft:,} values are soft, {unknown:,} unknown", values)
+
+
+def _pathed(sets: LabelSets, sentence: str) -> LabelColumn:
+    """Take labels as paths, where one is."""
+    if not any(STEP in label for label in sets.names):
+        return LabelColumn(sets, sentence)
+    sets = with_ancestors(sets)
+    return LabelColumn(
+        sets, f'{sentence}; labels are paths by ">", each with what stands above it', None, parents_of(sets.held)
+    )
+
+
+def _first_rows(rows: Table, which: NDArray[np.int64]) -> Table:
+    """Return the first row of each distinct cell, as the place to name where one is refused."""
+    firsts = np.unique(which, return_index=True)[1]
+    return replace(rows, lines=[rows.lines[row] for row in firsts.tolist()])
+
+
+def _one_type(rows: Table, name: str, cells: Sequence[object]) -> str:
+    """Return the one type of all cells of a column, or refuse the first that differs."""
+    if isinstance(cells, ArrowColumn) and (cells.holds_lists or cells.holds_texts):
+        return "a list" if cells.holds_lists else "text"
+    types = [_TYPES.get(type(cell), "missing") for cell in cells]
+    if set(types) <= {types[0]} & READABLE:
+        return types[0]
+    row = next(row for row, kind in enumerate(types) if kind != types[0] or kind not in READABLE)
+    if types[row] == "missing":
+        message = "there is nothing; an example without labels has an empty list."
+    elif row == 0:
+        message = f"labels are a list, a text, a whole number or an object. Got {types[0]}."
+    else:
+        message = f"labels are of one type: {types[0]} in {rows.counted} {rows.lines[0]}. Got {types[row]}."
+    raise LabelError(message, path=rows.where(row, name))
+
+
+def _from_lists(cells: Sequence[object], rows: Table, name: str) -> LabelSets:
+    """Read lists of names or of whole numbers."""
+    labels, sizes = flattened(cells)
+    # A column in Arrow is of one type; and one label says of which.
+    types = set(map(type, labels[:1] if isinstance(labels, ArrowColumn) else labels))
+    if types not in ({str}, {int}, set()):
+        _refuse_mixed(cells, rows, name)
+    distinct, which = coded(labels)
+    if "" in distinct:
+        row = int(np.searchsorted(np.cumsum(sizes), np.argmax(which == distinct.index("")), side="right"))
+        message = "a label is empty text; expected a name."
+        raise LabelError(message, path=rows.where(row, name))
+    return LabelSets.of_each_once(list(map(str, distinct)), which, sizes)
+
+
+def _refuse_mixed(cells: Sequence[object], rows: Table, name: str) -> Never:
+    """Refuse the first label that is no name or number, or of another type than the first."""
+    labels = ((row, label) for row, cell in enumerate(cells) if isinstance(cell, list) for label in cell)
+    first: tuple[int, type] | None = None
+    for row, label in labels:
+        first = first or (row, type(label))
+        if type(label) is not first[1] or first[1] not in {str, int}:
+            message = _mixed(label, first[1], f"{rows.counted} {rows.lines[first[0]]}")
+            raise LabelError(message, path=rows.where(row, name))
+    raise AssertionError
+
+
+def _mixed(label: object, first: type, place: str) -> str:
+    """Say why a label in a list cannot be one, or cannot stand beside the first."""
+    what = f"the label {json.dumps(label, ensure_ascii=False)} is {_TYPES.get(type(label), 'null')}"
+    if type(label) is first:
+        return f"{what}; a label is a name or a whole number."
+    return f"{what}, but {_TYPES.get(first, 'null')} in {place}; labels are of one type."
+
+
+def _from_text(cells: list[str], rows: Table, name: str, separator: str | None) -> tuple[LabelSets, str]:
+    """Read text: a written list, names with a separator between, or one name."""
+    filled = [cell for cell in cells if cell.strip()]
+    if separator is None and filled and all(cell.lstrip()[0] == "[" and cell.rstrip()[-1] == "]" for cell in filled):
+        lists = [_written_list(cell, rows, row, name) for row, cell in enumerate(cells)]
+        return _from_lists(lists, rows, name), f'labels in "{name}", a written list a row'
+    found = separator or next((mark for mark in SEPARATORS if any(mark in cell for cell in cells)), None)
+    if found is None:
+        single = ((label,) if (label := cell.strip()) else () for cell in cells)
+        return LabelSets.of(single), f'one label a row, in "{name}"'
+    split: Callable[[str], list[str]] = str.split if found.isspace() else lambda cell: cell.split(found)
+    sets = ([label for part in split(cell) if (label := part.strip())] for cell in cells)
+    return LabelSets.of(sets), f'labels in "{name}", separated by "{found}"'
+
+
+def _written_list(cell: str, rows: Table, row: int, name: str) -> list[object]:
+    """Read a list as JSON or as Python writes it; an empty cell is an empty list."""
+    if not cell.strip():
+        return []
+    try:
+        return list(json.loads(cell))
+    except ValueError:
+        pass
+    try:
+        return list(literal_eval(cell.strip()))
+    except (ValueError, SyntaxError):
+        message = f"expected a list of labels. Got {cell.strip()[:60]}"
+        raise LabelError(message, path=rows.where(row, name)) from None
+
+
+def _multi_hot_width(cells: Sequence[object]) -> int:
+    """Return the length of the lists where they are values a label and cannot be numbers of labels; else 0.
+
+    That is so where all are equally long, hold nothing but values, and one holds a value twice or one that is no whole
+    number: nobody names a label twice.
+    """
+    values, sizes = flattened(cells)
+    if not sizes.any() or (sizes != sizes[0]).any() or isinstance(values[0], str):
+        return 0
+    lists = [cell for cell in cells if isinstance(cell, list)]
+    odd = any(len(set(map(str, cell))) < len(cell) or any(type(value) is float for value in cell) for cell in lists)
+    whole = all(value is None or type(value) in {int, float} for cell in lists for value in cell)
+    fits = whole and all(value is None or value == -1 or not value > 1 for cell in lists for value in cell)
+    return int(sizes[0]) if odd and fits else 0
+
+
+def _values_of_list(cell: object, rows: Table, row: int, name: str) -> dict[str, float]:
+    """Read one value a label, whose names are their places; zeros are left out, here and below."""
+    assert isinstance(cell, list)
+    named = [(f"label_{place}", value) for place, value in enumerate(cell)]
+    return {label: found for label, value in named if (found := _value(value, label, rows, row, name))}
+
+
+def _values_of_object(cell: object, rows: Table, row: int, name: str) -> dict[str, float]:
+    """Read an object of names with values."""
+    assert isinstance(cell, dict)
+    return {str(label): found for label, value in cell.items() if (found := _value(value, str(label), rows, row, name))}
+
+
+def _values_of_columns(cells: list[object], rows: Table, row: int, names: tuple[str, ...]) -> dict[str, float]:
+    """Read one column a label."""
+    named = zip(names, cells, strict=True)
+    return {name: found for name, cell in named if (found := _value(cell, name, rows, row, name))}
+
+
+def _value(cell: object, label: str, rows: Table, row: int, column: str) -> float:
+    """Read the value of a label, or refuse it with its place."""
+    value = value_of(cell)
+    if value is None:
+        message = f'"{label}" must be 0, 1, a number between, or empty where it is unknown. Got {cell!r}.'
+        raise LabelError(message, path=rows.where(row, column))
+    return value
+
+
+def _whole(cell: object, rows: Table, row: int, name: str) -> str:
+    """Write a whole number as a label."""
+    if isinstance(cell, int | float) and float(cell).is_integer():
+        return str(int(cell))
+    message = f"the label {cell} is not a whole number."
+    raise LabelError(message, path=rows.where(row, name))

@@ -1,1 +1,0 @@
-"""Encoders that others have trained: transformers for text and pictures, timm for pictures."""

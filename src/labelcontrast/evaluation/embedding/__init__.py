@@ -1,1 +1,0 @@
-"""How good an embedding is without a probe."""

@@ -1,1 +1,0 @@
-"""Scores and predictions over a hierarchy of labels, which comes as sparse matrices: consistent ones, and how good."""

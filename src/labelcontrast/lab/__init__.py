@@ -1,0 +1,1 @@
+"""Studies, comparisons, searches and rankings over many runs."""

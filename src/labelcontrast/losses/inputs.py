@@ -1,0 +1,124 @@
+"""The door of a loss: projections become unit vectors, labels label sets, and what does not fit is refused by name."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
+from labelcontrast.losses.label_sets import BatchLabels
+
+Labels: TypeAlias = Any  # a tensor, dense or sparse, or a SciPy sparse matrix
+
+
+def unit_vectors(
+    projections: Tensor, dtype: torch.dtype, *, dim: int | None = None, name: str = "projections"
+) -> Float[Tensor, "batch views dim"]:
+    """Put projections [batch, dim] or [batch, views, dim] on the unit sphere; a row of zeros stays where it is.
+
+    Raises:
+        EmbeddingError: another shape, another width than ``dim``, NaN or infinity.
+    """
+    if projections.ndim not in {2, 3} or not projections.is_floating_point() or not projections.shape[-1]:
+        expected = "floats [batch, dim] or [batch, views, dim]"
+        raise EmbeddingError(f"{name} must be {expected}. Got {projections.dtype} {list(projections.shape)}.")
+    if dim not in {None, projections.shape[-1]}:
+        raise EmbeddingError(f"{name} must have the width {dim}. Got {projections.shape[-1]}.")
+    rows = projections.to(dtype)
+    rows = rows if rows.ndim == 3 else rows.unsqueeze(1)
+    largest = rows.detach().abs().amax(-1, keepdim=True)
+    if not (largest < torch.inf).all():
+        raise EmbeddingError(f"{name} must be finite. Got NaN or infinity in {int((~largest.isfinite()).sum())} rows.")
+    units: Tensor = _UnitVectors.apply(rows, largest)
+    return units
+
+
+def label_sets(
+    labels: Labels,
+    like: Float[Tensor, "batch views dim"],
+    *,
+    num_labels: int | None = None,
+    dense: bool,
+    close: Callable[[Tensor], Tensor] | None = None,
+) -> BatchLabels:
+    """Read the labels of a batch: a tensor [batch, labels] of any type, dense or sparse, or a SciPy sparse matrix.
+
+    Args:
+        labels: from 0 to 1; NaN where it is not known.
+        like: the projections that they belong to.
+        num_labels: their number, where it is fixed.
+        dense: whether every label has to have a column, even where the matrix is sparse.
+        close: adds to the matrix, dense or sparse, what else is there where these labels are.
+
+    Raises:
+        LabelShapeError: no matrix of this size.
+        TensorError: a label that is not from 0 to 1.
+    """
+    if hasattr(labels, "tocoo"):
+        labels = labels.tocoo()
+        indices = torch.stack([torch.as_tensor(labels.row), torch.as_tensor(labels.col)])
+        labels = torch.sparse_coo_tensor(indices, torch.as_tensor(labels.data), labels.shape, check_invariants=True)
+    shape = None if labels is None else list(labels.shape)
+    if shape is None or len(shape) != 2 or shape[0] != len(like) or num_labels not in {None, shape[1]}:
+        width = "labels" if num_labels is None else num_labels
+        raise LabelShapeError(f"labels must be a matrix [{len(like)}, {width}]. Got {shape or 'none'}.")
+    if labels.layout != torch.strided:
+        labels = labels.to(like.device).to_sparse_coo().coalesce()
+        _check_range(labels.values())
+        labels = labels if close is None else close(labels.to(like.dtype))
+        if not dense:
+            return BatchLabels.of_sparse(labels, like.dtype)
+        labels = labels.to_dense()
+    labels = labels.to(device=like.device, dtype=like.dtype)
+    _check_range(labels)
+    return BatchLabels.of(labels if close is None else close(labels))
+
+
+def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim"]) -> Float[Tensor, " batch"]:
+    """Read the weights of the examples: 1 by default.
+
+    Raises:
+        LabelShapeError: not one for each.
+        TensorError: one below 0, or not finite.
+    """
+    if weights is None:
+        return like.new_ones(len(like))
+    if weights.shape != (len(like),):
+        raise LabelShapeError(f"weights must be one for each of {len(like)} examples. Got {list(weights.shape)}.")
+    if not (weights.isfinite() & (weights >= 0)).all():
+        raise TensorError(f"weights must be numbers from 0. Got {weights.min():g} to {weights.max():g}.")
+    return weights.to(like)
+
+
+class _UnitVectors(torch.autograd.Function):
+    """``torch.nn.functional.normalize``, in half the passes, and for rows of any length.
+
+    Each row is divided by its largest part first: the square of a huge or tiny number leaves the range of its type.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, largest: Tensor) -> Tensor:  # noqa: ANN401
+        units = rows / largest.masked_fill(largest == 0, 1)
+        length = torch.linalg.vector_norm(units, dim=-1, keepdim=True).clamp_(min=1e-12)
+        units /= length
+        ctx.save_for_backward(units, length * largest.masked_fill(largest == 0, 1))
+        return units
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        units, length = ctx.saved_tensors
+        along = torch.linalg.vecdot(upstream, units).unsqueeze(-1)
+        return torch.addcmul(upstream, units, along, value=-1).div_(length), None
+
+
+def _check_range(labels: Tensor) -> None:
+    """Refuse labels that are not from 0 to 1; NaN is none of these."""
+    if not labels.numel():
+        return
+    least, most = labels.aminmax()
+    if least.isnan():  # of all where one is
+        _check_range(labels[~labels.isnan()])
+    elif least < 0 or most > 1:
+        raise TensorError(f"labels must be from 0 to 1. Got {least:g} to {most:g}.")

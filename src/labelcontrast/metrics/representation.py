@@ -1,0 +1,182 @@
+"""What an embedding looks like without a probe: how near its pairs are, how it fills the sphere, how many ways it has.
+
+All are measured on what is read off, the embeddings and not the projections, and none needs a threshold.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+
+from labelcontrast.errors import LabelShapeError
+from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.neighbours import unit_rows
+
+EXACT_UP_TO = 20_000
+"""Examples, up to which all pairs are looked at; some seconds."""
+SAMPLED_PAIRS = 400_000
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its standard error: 0 where all pairs were looked at."""
+
+    value: float
+    error: float = 0.0
+
+
+def alignment(
+    features: Float[np.ndarray, "examples dim"],
+    labels: Shaped[np.ndarray, "examples labels"],
+    *,
+    without_labels: bool = False,
+) -> float:
+    r"""Mean squared distance between unit embeddings of examples with the same label set; lower is better.
+
+    .. math:: \operatorname{mean}_{i < j,\; y_i = y_j} \lVert z_i - z_j \rVert^2
+              = \frac{\sum_g m_g^2 - \lVert \sum_{i \in g} z_i \rVert^2}{\sum_g m_g (m_g - 1) / 2}
+
+    with the examples in groups g of one label set, each of :math:`m_g`: so it is exact at any size, and needs no pairs.
+
+    Args:
+        features: One row an example, of any length but 0.
+        labels: What is true of them, 0 or 1. An example with a label that is not known, NaN, has no known set and is
+            left out.
+        without_labels: Count examples without any label as a group too.
+
+    Returns:
+        Between 0 and 4; NaN when no two examples share a label set.
+
+    Raises:
+        LabelShapeError: Features and labels have different lengths.
+        EmbeddingError: A row is NaN, infinite or zero.
+
+    Example:
+        >>> points = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> round(alignment(points, np.array([[1, 0], [1, 0], [0, 1]])), 6)
+        2.0
+
+    Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 22; after Wang and
+        Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity, 2020.
+    """
+    if len(features) != len(labels):
+        raise LabelShapeError(
+            f"features and labels must have the same number of rows. Got {len(features)} and {len(labels)}."
+        )
+    kept = known_pairs(labels).all(axis=1) & (without_labels | labels.any(axis=1))
+    rows = unit_rows(features[kept].astype(np.float64)).numpy()
+    _, group, sizes = np.unique(np.packbits(labels[kept] > 0, axis=1), axis=0, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(sizes), rows.shape[1]))
+    np.add.at(sums, group.reshape(-1), rows)
+    pairs = (sizes * (sizes - 1)).sum() / 2
+    return float((sizes.astype(np.float64) ** 2 - (sums**2).sum(axis=1)).sum() / pairs) if pairs else float("nan")
+
+
+def uniformity(
+    features: Float[np.ndarray, "examples dim"],
+    *,
+    generator: np.random.Generator,
+    exact_up_to: int = EXACT_UP_TO,
+    pairs: int = SAMPLED_PAIRS,
+) -> Estimate:
+    r"""Log of the mean Gaussian potential between unit embeddings; the lower, the more evenly they fill the sphere.
+
+    .. math:: \log \operatorname{mean}_{i < j} e^{-2 \lVert z_i - z_j \rVert^2}
+
+    Args:
+        features: One row an example, of any length but 0.
+        generator: What pairs are drawn with, where they are sampled.
+        exact_up_to: Examples up to which all pairs are looked at, a block at a time.
+        pairs: How many are drawn above that, independently.
+
+    Returns:
+        Between -8 and 0, with its standard error (by the delta method) where pairs were sampled. NaN for one example.
+
+    Raises:
+        EmbeddingError: A row is NaN, infinite or zero.
+
+    Example:
+        >>> uniformity(np.array([[1.0, 0.0], [-1.0, 0.0]]), generator=np.random.default_rng(0))
+        Estimate(value=-8.0, error=0.0)
+
+    Reference: Wang and Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity, 2020;
+        Eq. 23 of the study named above.
+    """
+    rows = unit_rows(features)
+    if len(rows) < 2:
+        return Estimate(float("nan"))
+    if len(rows) <= exact_up_to:
+        return Estimate(float(np.log(_mean_potential(rows))))
+    first = generator.integers(len(rows), size=pairs)
+    second = (first + generator.integers(1, len(rows), size=pairs)) % len(rows)
+    potentials = np.concatenate(
+        [
+            _potential((rows[one] * rows[two]).sum(1)).numpy()
+            for one, two in zip(np.array_split(first, 64), np.array_split(second, 64), strict=True)
+        ]
+    )
+    mean = potentials.mean()
+    return Estimate(float(np.log(mean)), float(potentials.std(ddof=1) / mean / np.sqrt(pairs)))
+
+
+def effective_rank(features: Float[np.ndarray, "examples dim"]) -> float:
+    r"""How many directions an embedding uses: the exponential of the entropy of its singular values.
+
+    .. math:: \exp \Bigl( - \sum_k p_k \log p_k \Bigr), \qquad p_k = \sigma_k / \sum_l \sigma_l
+
+    of the features less their mean. Between 1, all on a line, and the width, all directions alike; 0 where all
+    examples are the same. What collapses under a loss shows here first.
+
+    Example:
+        >>> round(effective_rank(np.vstack([np.eye(3), -np.eye(3)])), 6)
+        3.0
+
+    Reference: Roy and Vetterli, The Effective Rank, 2007.
+    """
+    centred = features.astype(np.float64)
+    centred = centred - centred.mean(axis=0)
+    spectrum = np.sqrt(np.linalg.eigvalsh(centred.T @ centred).clip(min=0))
+    # What is left of a direction without extent is the rounding of its square.
+    spectrum = spectrum[spectrum > 1e-7 * spectrum.max()]
+    share = spectrum / spectrum.sum()
+    return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
+
+
+def describe_representation(
+    features: Float[np.ndarray, "examples dim"],
+    labels: Shaped[np.ndarray, "examples labels"],
+    *,
+    generator: np.random.Generator,
+) -> dict[str, float]:
+    """Give alignment, uniformity with its standard error, and effective rank, of the examples that have a direction.
+
+    Example:
+        >>> points = np.vstack([np.eye(2), -np.eye(2), np.zeros((1, 2))])
+        >>> describe_representation(points, np.ones((5, 1)), generator=np.random.default_rng(0))["effective_rank"]
+        2.0
+    """
+    directed = features.any(axis=1)
+    spread = uniformity(features[directed], generator=generator)
+    return {
+        "alignment": alignment(features[directed], labels[directed]),
+        "uniformity": spread.value,
+        "uniformity_error": spread.error,
+        "effective_rank": effective_rank(features),
+    }
+
+
+def _mean_potential(rows: Float[torch.Tensor, "examples dim"]) -> float:
+    """Mean over all pairs, a block of rows against all rows from its own on: each pair once."""
+    total, examples = 0.0, len(rows)
+    for start in range(0, examples, _BLOCK):
+        block = rows[start : start + _BLOCK]
+        potential = _potential(block @ rows[start:].T)
+        total += float(potential.triu(diagonal=1).sum(dtype=torch.float64))
+    return total / (examples * (examples - 1) / 2)
+
+
+def _potential(cosine: torch.Tensor) -> torch.Tensor:
+    """The Gaussian potential of two unit vectors; their squared distance is 2 - 2 cos."""
+    return torch.exp(4 * (cosine - 1))

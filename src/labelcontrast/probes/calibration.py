@@ -1,0 +1,194 @@
+"""Probabilities that can be believed: a map from what a model says to how often it is right, for each label."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Float, Integer, Shaped
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+
+from labelcontrast.errors import ConfigError, DataError, LabelShapeError
+from labelcontrast.files import write_text
+from labelcontrast.metrics.counting import known_pairs, ratio
+
+Method = Literal["temperature", "isotonic"]
+Map = float | list[tuple[float, float]]
+FEWEST = 10
+"""A label with fewer positives, or fewer negatives, takes the map of all labels together."""
+REACH = (-3.0, 3.0)
+"""The log of a temperature lies between these."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A map of probabilities for each label; part of the saved model.
+
+    A map is a list of pairs (from, to), straight between them and level beyond; or one temperature.
+    """
+
+    method: Method
+    maps: list[Map]
+
+    def apply(self, probabilities: Float[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples labels"]:
+        """Map the probabilities of each label; their order within a label is kept, but for ties.
+
+        Raises:
+            LabelShapeError: The probabilities have another number of labels.
+
+        Example:
+            >>> Calibration("temperature", [2.0]).apply(np.array([[0.9], [0.5]])).round(3).tolist()
+            [[0.75], [0.5]]
+        """
+        if probabilities.shape[1] != len(self.maps):
+            raise LabelShapeError(
+                f"probabilities must have one column a map, {len(self.maps)}. Got {probabilities.shape[1]}."
+            )
+        if self.method == "temperature":
+            return np.asarray(expit(_logit(probabilities) / np.array(self.maps))).astype(probabilities.dtype)
+        columns = [np.interp(column, *np.array(one).T) for column, one in zip(probabilities.T, self.maps, strict=True)]
+        return np.stack(columns, axis=1).astype(probabilities.dtype)
+
+    def save(self, path: Path) -> None:
+        """Write the maps as JSON."""
+        write_text(path, json.dumps({"method": self.method, "maps": self.maps}) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Calibration":
+        """Read what ``save`` wrote, to the last digit.
+
+        Raises:
+            DataError: The file is not such JSON.
+        """
+        try:
+            saved = json.loads(path.read_text())
+            if saved["method"] not in get_args(Method):
+                raise ValueError(saved["method"])
+            if saved["method"] == "temperature":
+                return cls("temperature", [float(one) for one in saved["maps"]])
+            return cls("isotonic", [[(float(start), float(end)) for start, end in one] for one in saved["maps"]])
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f'expected {{"method": name, "maps": [...]}}. Got {error!r}.', path=path) from error
+
+
+def fit_calibration(
+    labels: Shaped[np.ndarray, "examples labels"],
+    probabilities: Float[np.ndarray, "examples labels"],
+    *,
+    method: Method,
+) -> Calibration:
+    r"""Fit a map for each label on examples that the model was not trained on.
+
+    .. math:: p' = \sigma\left(\frac{1}{T} \log \frac{p}{1 - p}\right)
+
+    with the temperature T that gives the labels the highest likelihood; or the rising steps that lie nearest to them
+    (isotonic). A label with fewer than ten positives or negatives takes the map fitted on all labels together.
+
+    Args:
+        labels: What is true of the validation examples, 0 or 1; NaN where it is not known.
+        probabilities: What the model says of them.
+        method: ``temperature`` has one number a label; ``isotonic`` any shape, and asks for more examples.
+
+    Raises:
+        ConfigError: The method is none of the two.
+
+    Example:
+        >>> labels = (np.arange(1000) % 10 < 7).astype(int)[:, None]
+        >>> fitted = fit_calibration(labels, np.full((1000, 1), 0.9), method="temperature")
+        >>> fitted.apply(np.array([[0.9]])).round(3).tolist()
+        [[0.7]]
+
+    Reference: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017.
+    """
+    if method not in get_args(Method):
+        raise ConfigError(f"method must be temperature or isotonic. Got {method!r}.")
+    known = known_pairs(labels)
+    fit = _temperature if method == "temperature" else _steps
+    together = fit(labels[known], probabilities[known])
+    maps: list[Map] = []
+    for column, said, here in zip(labels.T, probabilities.T, known.T, strict=True):
+        positives = int((column[here] == 1).sum())
+        enough = min(positives, here.sum() - positives) >= FEWEST
+        maps.append(fit(column[here], said[here]) if enough else together)
+    return Calibration(method, maps)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What a model says against how often it is right, by bins of equal width in what it says."""
+
+    count: Integer[np.ndarray, " bins"]
+    said: Float[np.ndarray, " bins"]
+    """Mean probability in each bin; 0 in an empty one."""
+    true: Float[np.ndarray, " bins"]
+    """Share of positives in each bin; 0 in an empty one."""
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean distance of the two, over pairs; NaN without any."""
+        total = self.count.sum()
+        return float((self.count * np.abs(self.said - self.true)).sum() / total) if total else float("nan")
+
+
+def reliability(
+    labels: Shaped[np.ndarray, " pairs"], probabilities: Float[np.ndarray, " pairs"], *, bins: int = 15
+) -> Reliability:
+    """Compare what a model says of pairs of an example and a label with what is true; NaN labels are left out.
+
+    Example:
+        >>> found = reliability(np.array([1, 0, 0, 1]), np.array([0.9, 0.9, 0.1, 0.2]), bins=2)
+        >>> found.count.tolist(), found.said.round(2).tolist(), found.true.tolist(), round(found.error, 3)
+        ([2, 2], [0.15, 0.9], [0.5, 0.5], 0.375)
+
+    Reference: Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
+    """
+    known = known_pairs(labels)
+    said, true = probabilities[known].astype(np.float64), labels[known] == 1
+    place = np.minimum((said * bins).astype(np.int64), bins - 1)
+    count, sums, hits = (np.bincount(place, weights=weights, minlength=bins) for weights in (None, said, true))
+    return Reliability(count, ratio(sums, count), ratio(hits, count))
+
+
+def calibration_errors(
+    labels: Shaped[np.ndarray, "examples labels"],
+    probabilities: Float[np.ndarray, "examples labels"],
+    *,
+    bins: int = 15,
+) -> Float[np.ndarray, " labels"]:
+    """Expected calibration error of each label.
+
+    Example:
+        >>> calibration_errors(np.array([[1, 0], [0, 0]]), np.array([[0.5, 0.1], [0.5, 0.1]])).tolist()
+        [0.0, 0.1]
+    """
+    pairs = zip(labels.T, probabilities.T, strict=True)
+    return np.array([reliability(column, said, bins=bins).error for column, said in pairs])
+
+
+def _logit(probabilities: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Log odds in float64; of 0 and 1 a large finite number, for infinity over a temperature stays what it is."""
+    return np.asarray(logit(np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)))
+
+
+def _temperature(labels: Shaped[np.ndarray, " examples"], probabilities: Float[np.ndarray, " examples"]) -> float:
+    """Find the temperature with the highest likelihood; of constant labels nothing is learned, and it stays 1."""
+    true, scores = labels == 1, _logit(probabilities)
+    if true.all() or not true.any():
+        return 1.0
+    margins = np.where(true, scores, -scores)
+    found = minimize_scalar(lambda log: np.logaddexp(0, -margins / np.exp(log)).mean(), bounds=REACH, method="bounded")
+    return float(np.exp(found.x))
+
+
+def _steps(
+    labels: Shaped[np.ndarray, " examples"], probabilities: Float[np.ndarray, " examples"]
+) -> list[tuple[float, float]]:
+    """Fit rising steps; of constant labels nothing is learned, and probabilities stay as they are."""
+    true = labels == 1
+    if true.all() or not true.any():
+        return [(0.0, 0.0), (1.0, 1.0)]
+    model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(probabilities.astype(np.float64), true)
+    return [(float(start), float(end)) for start, end in zip(model.X_thresholds_, model.y_thresholds_, strict=True)]

@@ -1,0 +1,149 @@
+"""Tables of a run over a hierarchy, and the tree of labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from labelcontrast.reports.tables import Cell, Table, comparison_table, title_of, written
+
+if TYPE_CHECKING:
+    Level = Mapping[str, float | None]
+    from collections.abc import Mapping, Sequence
+
+    from labelcontrast.reports.summary import ComparedLoss, Measure
+
+
+def measures_table(metrics: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Table:
+    """Tabulate the measures over the hierarchy, a row a part of the data.
+
+    Example:
+        >>> measures_table({"test": {"hierarchical_f1": 0.5, "tree_distance_of_errors": 2.0}},
+        ...                ["hierarchical_f1", "tree_distance_of_errors"]).rows
+        ((Cell(text='test', best=False), Cell(text='50.00', best=False), Cell(text='2.00', best=False)),)
+    """
+    rows = [(Cell(part), *_cells(one, names)) for part, one in metrics.items()]
+    return Table(("over the hierarchy", *map(title_of, names)), tuple(rows))
+
+
+def compared_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> Table:
+    """Tabulate losses by what they measured over the hierarchy; one that measured nothing of it is left out.
+
+    Example:
+        >>> from labelcontrast.metrics.registry import HIERARCHICAL_METRICS
+        >>> from labelcontrast.reports.summary import ComparedLoss
+        >>> losses = [ComparedLoss(name="linear SVM", metrics={"micro_f1": [0.4]}),
+        ...           ComparedLoss(name="himulcon", metrics={"violations": [0.25, 0.75]})]
+        >>> compared_table(losses, [HIERARCHICAL_METRICS["violations"]]).rows
+        ((Cell(text='himulcon', best=False), Cell(text='50.00 ± 35.36', best=False)),)
+    """
+    names = {measure.name for measure in measures}
+    table = comparison_table([loss for loss in losses if names & set(loss.metrics)], measures)
+    width = 1 + len(measures)  # runs and seconds stand in the table of the losses
+    return Table(table.header[:width], tuple(row[:width] for row in table.rows))
+
+
+def level_table(levels: Sequence[Level]) -> Table:
+    """Tabulate the levels, from the roots on.
+
+    Example:
+        >>> level_table([{"nodes": 3, "micro_f1": 0.5, "macro_f1": 0.25, "accuracy": None}]).rows[0][1:3]
+        (Cell(text='3', best=False), Cell(text='50.00', best=False))
+    """
+    names = ("micro_f1", "macro_f1", "accuracy")
+    rows = [
+        (Cell(_name(place, len(levels))), Cell(f"{one['nodes']:,}"), *_cells(one, names))
+        for place, one in enumerate(levels)
+    ]
+    return Table(("level", "nodes", *map(title_of, names)), tuple(rows))
+
+
+def retrieval_table(groups: Mapping[str, Sequence[Level]]) -> Table:
+    """Tabulate retrieval and clusters of embeddings, the levels of one group after those of the other.
+
+    A group of one row is named alone.
+
+    Example:
+        >>> found = {"map": 0.5, "precision_at_1": 1.0, "precision_at_10": 0.5, "nmi": 0.25}
+        >>> [row[0].text for row in retrieval_table({"seen": [found, found], "unseen leaves": [found]}).rows]
+        ['seen, level 0', 'seen, level 1', 'unseen leaves']
+    """
+    names = ("map", "precision_at_1", "precision_at_10", "nmi")
+    rows = [
+        (Cell(group if len(levels) == 1 else f"{group}, level {place}"), *_cells(one, names))
+        for group, levels in groups.items()
+        for place, one in enumerate(levels)
+    ]
+    return Table(("embeddings", *map(title_of, names)), tuple(rows))
+
+
+def _cells(values: Mapping[str, float | None], names: Sequence[str]) -> list[Cell]:
+    """Write some values."""
+    return [Cell(written(name, values[name])) for name in names]
+
+
+def _name(level: int, levels: int) -> str:
+    """Name a level by its number, and what is at either end."""
+    ends = {0: " (roots)", levels - 1: " (deepest)"} if levels > 1 else {}
+    return f"{level}{ends.get(level, '')}"
+
+
+SEPARATORS = " >/|:-.\u2013\u2014"
+"""What may stand between a node's name and that of its parent, where it begins with it."""
+MOST_OPEN = 60
+"""A tree of more nodes opens with its roots alone."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A node, and those below it."""
+
+    name: str
+    """Without what its parent is called, where it begins so."""
+    f1: float | None
+    """None where no example has the node."""
+    support: int
+    below: tuple[Branch, ...]
+    elsewhere: bool = False
+    """What is below it stands where it comes first: it has several parents."""
+
+
+def branches(nodes: Sequence[Mapping[str, Any]]) -> tuple[Branch, ...]:
+    """Put the nodes of a table below their parents, in its order; one with several parents comes below each.
+
+    Args:
+        nodes: rows with ``node``, ``parents``, ``f1`` and ``support``.
+
+    Example:
+        >>> rows = [{"node": "a", "parents": [], "f1": 0.5, "support": 2},
+        ...         {"node": "a/b", "parents": ["a"], "f1": 0.0, "support": 0}]
+        >>> branches(rows)[0].below
+        (Branch(name='b', f1=None, support=0, below=(), elsewhere=False),)
+    """
+    rows = {row["node"]: row for row in nodes}
+    below: dict[str, list[str]] = {name: [] for name in rows}
+    for name, row in rows.items():
+        for parent in row["parents"]:
+            below[parent].append(name)
+    shown: set[str] = set()
+
+    def branch(name: str, parent: str) -> Branch:
+        row, again = rows[name], name in shown
+        shown.add(name)
+        held = () if again else tuple(branch(child, name) for child in below[name])
+        f1 = row["f1"] if row["support"] else None
+        return Branch(short_name(name, parent), f1, row["support"], held, elsewhere=again and bool(below[name]))
+
+    return tuple(branch(name, "") for name, row in rows.items() if not row["parents"])
+
+
+def short_name(name: str, parent: str) -> str:
+    """Leave out the parent's name at the beginning, and what stands behind it.
+
+    Example:
+        >>> short_name("food > drinks", "food"), short_name("cat", "animal"), short_name("foods", "food")
+        ('drinks', 'cat', 'foods')
+    """
+    rest = name.removeprefix(parent)
+    step = rest.lstrip(SEPARATORS)
+    return step if parent and step and len(rest) < len(name) and step != rest else name

@@ -1,1 +1,0 @@
-"""Grids of experiments under one protocol, and the tables over them."""

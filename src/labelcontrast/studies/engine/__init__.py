@@ -1,1 +1,0 @@
-"""Independent trials, each run once: named by what they depend on, kept as they end, shared out over processes."""

@@ -1,0 +1,36 @@
+"""Settings out of what a verb takes: a file, options over it, single assignments over both."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labelcontrast.cli.options import build_settings, chosen_loss, common
+
+
+def test_an_assignment_goes_before_an_option_and_an_option_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('data = "a.csv"\nseed = 1\n[training]\nepochs = 1\nbatch_size = 8\n')
+    given = {"seed": 2, **common(None, 2, None, None, None)}
+    settings = build_settings(tmp_path / "a.toml", given, ["training.epochs=3"])
+    assert (settings.data, settings.seed) == ("a.csv", 2)
+    assert (settings.training.epochs, settings.training.batch_size) == (3, 8)
+
+
+def test_a_loss_that_is_given_is_all_of_the_loss(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('data = "a.csv"\n[loss]\nname = "reg"\nalpha = 1\n')
+    settings = build_settings(tmp_path / "a.toml", {"loss": chosen_loss("zlpr+0.5*supcon")})
+    assert settings.loss.title == "zlpr+0.5*supcon"
+    assert build_settings(tmp_path / "a.toml", {"loss": chosen_loss(None)}).loss.title == "reg alpha=1"
+
+
+@pytest.mark.parametrize("verb", ["compare", "study losses", "search"])
+def test_a_cluster_without_ray_is_refused_with_the_install_line(tmp_path: Path, verb: str) -> None:
+    code = "import sys, importlib.util as u; u.find_spec = lambda _: None; sys.modules |= {'torch': None}; "
+    words = [*verb.split(), "a.csv", "--out", "x", "--ray", "auto"]
+    command = [sys.executable, "-c", f"{code}from labelcontrast.cli import main; main()", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        done.stderr == "labelcontrast: --ray needs an extra that is not installed: pip install 'labelcontrast[ray]'\n"
+    )

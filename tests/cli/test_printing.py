@@ -1,0 +1,153 @@
+"""The table of metrics that every verb prints.
+
+What is printed of data, and the histogram beside it.
+
+What training prints: progress beside results, and a ranking.
+
+What a verb that uses a model writes is whole or not there.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.cli.printing import (
+    metrics_table,
+    print_description,
+    print_evaluation,
+    print_ranks,
+    print_training,
+    write_predictions,
+)
+from labelcontrast.experiment import run_experiment
+from labelcontrast.files import read_json, write_json
+from labelcontrast.metrics.measures import DETAILS
+from labelcontrast.reports.tables import NOTHING, as_text, percent
+from labelcontrast.run.inputs import read_splits
+from labelcontrast.settings import RunSettings
+
+
+def test_metrics_are_a_table_in_percent() -> None:
+    names = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
+    text = as_text(metrics_table({"test": {**dict.fromkeys(names, 0.5), "map_macro": None}}))
+    header, row = text.splitlines()
+    assert header.split()[0] == "%"
+    assert row.split() == ["test", "50.00", "50.00", "50.00", "50.00", NOTHING, "50.00", "50.00"]
+
+
+def test_a_hierarchy_is_described(living: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_description(RunSettings.build({"data": str(living)}), None)
+    said = capsys.readouterr().out.partition("\nHierarchy\n")[2].splitlines()
+    assert said[0].startswith("  hierarchy in hierarchy.json: 7 nodes on 2 levels (2, 5), 5 of them leaves; 1 label on")
+    splits = read_splits(RunSettings.build({"data": str(living)}))
+    rows = [{*own} for own in splits.train.label_sets]
+    below = sum(bool(own - {"animal"}) for own in rows)
+    assert f"  level 0: 2 nodes, 0 of them leaves, 1 label; {len(rows)} of {len(rows)} training examples" in said
+    assert f"  level 1: 5 nodes, 5 of them leaves, 5 labels; {below} of {len(rows)} training examples" in said
+    paths = f"{sum(map(len, rows)) / len(rows):.2f} paths each, at most 2"
+    assert f"  training examples: {paths}; {len(rows) - below} have one that ends above a leaf" in said
+    assert any(line.startswith(f"  {below} lack a label above one that they have;") for line in said)
+
+
+def test_a_hierarchy_that_does_not_fit_is_no_end_of_the_description(
+    living: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "living.npz").write_bytes(living.read_bytes())
+    (tmp_path / "hierarchy.json").write_text('{"cat": null}')
+    print_description(RunSettings.build({"data": str(tmp_path / "living.npz")}), None)
+    said = capsys.readouterr().out
+    assert "5 labels" in said or "6 labels" in said
+    assert f"is no node of {tmp_path / 'hierarchy.json'}" in said.partition("\nHierarchy: ")[2]
+
+
+def test_a_description_is_shown_and_its_histogram_drawn(
+    vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_description(RunSettings.build({"data": str(vectors)}), tmp_path / "labels.png")
+    assert "240 rows of 8 features; 5 labels" in capsys.readouterr().out
+    assert (tmp_path / "labels.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_tells_on_standard_error_and_shows_on_standard_output(
+    vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = {"epochs": 2, "batch_size": 64}
+    settings = RunSettings.build({"data": str(vectors), "loss": {"name": "bce"}, "training": training})
+    print_training(settings, tmp_path / "run", resume=False, force=False)
+    out, err = capsys.readouterr()
+    assert "epoch 1/2   loss" in err
+    assert "168 train, 24 val, 48 test; 5 labels" in err
+    assert (
+        out.splitlines()[-1] == f"epoch 2 kept; model in {tmp_path / 'run'}, page in {tmp_path / 'run' / 'report.html'}"
+    )
+
+
+def test_ranks_are_printed_and_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = []
+    for number, values in enumerate([(0.1, 0.3, 0.2), (0.2, 0.6, 0.5)]):
+        folders.append(tmp_path / str(number))
+        metrics = [
+            {"metrics": {"test": dict.fromkeys(("micro_f1", "macro_f1", "map_macro"), value)}} for value in values
+        ]
+        folders[-1].mkdir()
+        write_json(
+            folders[-1] / "results.json",
+            {"rows": {n: [m] for n, m in zip(("bce", "reg", "msc"), metrics, strict=True)}},
+        )
+    print_ranks(folders, tmp_path / "ranks.html")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:4]] == [
+        [n, r, r, r] for n, r in [("reg", "1.00"), ("msc", "2.00"), ("bce", "3.00")]
+    ]
+    assert lines[-1] == f"critical difference 2.34; page in {tmp_path / 'ranks.html'}"
+    assert (tmp_path / "ranks.html").exists()
+
+
+def test_an_evaluation_shows_every_measure_and_last_the_short_table(
+    finished_runs: dict[str, Path], vectors: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finished_runs["bce"]
+    print_evaluation(folder, str(vectors), "test")
+    lines = capsys.readouterr().out.splitlines()
+    said = read_json(folder / "metrics.json")["metrics"]["test"]
+    shown = {line.split()[0]: line.split()[1] for line in lines[1:-3]}
+    assert set(shown) == set(DETAILS)
+    for name, value in shown.items():
+        assert value == (f"{said[name]:.2f}" if name == "coverage" else percent(said[name])), name
+    assert lines[-1].split()[:2] == ["test", f"{100 * said['micro_f1']:.2f}"]
+
+
+def test_predictions_to_a_file_are_whole_or_not_there(
+    finished_runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a text, where vectors are expected\n"))
+    with pytest.raises(Exception, match="trained on vector inputs"):
+        write_predictions(finished_runs["bce"], "-", tmp_path / "out.jsonl", top=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_with_a_share_of_the_labels_is_measured_on_those(
+    vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"data": str(vectors), "loss": {"name": "bce"}, "label_fraction": 0.5, "training": {"epochs": 1}}
+    result = run_experiment(RunSettings.build(values), tmp_path / "run")
+    print_evaluation(tmp_path / "run", str(vectors), "test")
+    assert capsys.readouterr().out.splitlines()[-1].split()[1] == percent(result["metrics"]["test"]["micro_f1"])
+    (tmp_path / "test.npz").write_bytes(vectors.read_bytes())
+    print_evaluation(tmp_path / "run", str(tmp_path / "test.npz"), "test")
+    assert capsys.readouterr().err == "3 labels left out: the run was trained on a share of the labels\n"
+
+
+def test_a_transferred_run_is_measured_on_the_test_part_of_what_it_is_read_off_on(
+    vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(vectors) as arrays:
+        np.savez(tmp_path / "b.npz", X=arrays["X"][:150], Y=arrays["Y"][:150, 1:3])
+    values = {"data": str(vectors), "loss": {"name": "bce"}, "transfer_to": str(tmp_path / "b.npz")}
+    result = run_experiment(RunSettings.build({**values, "training": {"epochs": 1}}), tmp_path / "run")
+    print_evaluation(tmp_path / "run", str(tmp_path / "b.npz"), "test")
+    shown = capsys.readouterr().out.splitlines()[-1].split()
+    assert shown[1] == percent(result["metrics"]["test"]["micro_f1"])
+    assert shown[4] == percent(result["metrics"]["test"]["hamming_loss"])

@@ -1,0 +1,73 @@
+"""Sets of the XMC repository: bags of words and texts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.data.columns import ColumnNames
+from labelcontrast.data.official.extreme import find_extreme, read_extreme
+from labelcontrast.errors import DataError
+
+BAG = "3 4 3\n0,2 0:0.5 3:2\n1 1:1\n 2:0.25\n"
+
+
+def write_bag(folder: Path, train: str = BAG) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "eurlex_train.txt").write_text(train)
+    (folder / "eurlex_test.txt").write_text("1 4 3\n2 0:1\n")
+    return folder
+
+
+def test_a_bag_of_words_is_vectors(tmp_path: Path) -> None:
+    parts = read_extreme(write_bag(tmp_path / "Eurlex"), ColumnNames())
+    assert np.array_equal(parts["train"].inputs, [[0.5, 0, 0, 2], [0, 1, 0, 0], [0, 0, 0.25, 0]])  # type: ignore[arg-type]
+    assert parts["train"].label_sets == [("0", "2"), ("1",), ()]
+    assert parts["test"].label_sets == [("2",)]
+    assert parts["train"].label_names == ("0", "1", "2")
+    assert parts["train"].dataset == "eurlex4k"
+    (tmp_path / "Eurlex" / "label_map.txt").write_text("law\nfish\nmilk\n")
+    assert read_extreme(tmp_path / "Eurlex", ColumnNames())["train"].label_sets == [("law", "milk"), ("fish",), ()]
+
+
+def test_texts_go_before_bags(tmp_path: Path) -> None:
+    folder = write_bag(tmp_path / "Wiki10-31K")
+    for part in ("train", "test"):
+        (folder / f"{part}_raw_texts.txt").write_text(f"a {part} text\nmore\n")
+        (folder / f"{part}_labels.txt").write_text("wiki art\nart\n")
+    parts = read_extreme(folder, ColumnNames())
+    assert parts["test"].inputs == ["a test text", "more"]
+    assert parts["test"].label_sets == [("wiki", "art"), ("art",)]
+
+
+def test_a_plain_text_file_is_no_bag(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("a text\n")
+    assert find_extreme(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("1 4 3\n3 0:1\n", ", line 2: label 3 is not 0 to 2, as the number of labels in the first line says."),
+        ("1 4 3\n0 4:1\n", ", line 2: feature 4 is not 0 to 3, as the number of features in the first line says."),
+        ("1 4 3\n-1 0:1\n", ", line 2: label -1 is not 0 to 2, as the number of labels in the first line says."),
+        ("1 4 3\n0 0:nan\n", ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 0:nan'."),
+        ("1 4 3\n0 a:1\n", ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 a:1'."),
+        ("2 4 3\n0 1:1\n", ": there are 1 points; the first line says 2."),
+        (
+            "14146 101938 30938\n",
+            ": 14,146 x 101,938 features take 5.4 GiB as an array; put the texts beside them instead.",
+        ),
+    ],
+)
+def test_an_odd_bag_is_refused(train: str, message: str, tmp_path: Path) -> None:
+    write_bag(tmp_path, train)
+    with pytest.raises(DataError) as refusal:
+        read_extreme(tmp_path, ColumnNames())
+    assert str(refusal.value) == f"{tmp_path / 'eurlex_train.txt'}{message}"
+
+
+def test_a_test_bag_without_a_header_is_refused(tmp_path: Path) -> None:
+    (write_bag(tmp_path) / "eurlex_test.txt").write_text("0 1:1\n")
+    with pytest.raises(DataError, match="line 1: expected three numbers in the first line"):
+        read_extreme(tmp_path, ColumnNames())

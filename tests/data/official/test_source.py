@@ -1,0 +1,44 @@
+"""What the official readers share: files are found by depth, rows are checked at the door."""
+
+from pathlib import Path
+
+import pytest
+
+from labelcontrast.data.official.source import Origin, Row, examples_of_rows, find, paired, required, words_of
+from labelcontrast.errors import DataError, LabelError
+
+
+def test_the_nearest_place_goes_first(tmp_path: Path) -> None:
+    for place in ("a/b/x.txt", "a/x.txt"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    assert find(tmp_path, "x.txt") == tmp_path / "a" / "x.txt"
+    assert find(tmp_path, "y.txt", "x.txt") == tmp_path / "a" / "x.txt"
+    assert find(tmp_path, "y.txt") is None
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "x.txt").touch()
+    with pytest.raises(DataError) as refusal:
+        find(tmp_path, "x.txt")
+    assert str(refusal.value) == (
+        f'{tmp_path}: there are several data sets: "a/x.txt", "c/x.txt". Name the folder of one.'
+    )
+
+
+def test_a_file_that_is_needed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as refusal:
+        required(tmp_path, "x.txt", of="AAPD")
+    assert str(refusal.value) == f'{tmp_path}: AAPD needs the file "x.txt"; it is not there.'
+
+
+def test_lines_go_in_pairs(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one\n\nthree\n")
+    (tmp_path / "b").write_text("1\n2\n3")
+    assert list(paired(tmp_path / "a", tmp_path / "b")) == [(1, "one", "1"), (2, "", "2"), (3, "three", "3")]
+    assert words_of(tmp_path / "a") == ("one", "three")
+
+
+def test_an_unknown_label_is_refused_with_its_place() -> None:
+    origin = Origin(dataset="x", title="X", path=Path("x.txt"), names=("a", "b"))
+    with pytest.raises(LabelError) as refusal:
+        examples_of_rows([Row("1", 7, "text", ("a", "c"))], origin)
+    assert str(refusal.value) == 'x.txt, line 7: label "c" is not one of the 2 of X.'

@@ -1,0 +1,148 @@
+"""Mean ranks and critical differences against the published example, definitions in loops, and simulated losses.
+
+A ranking over comparisons: from their results to the page, and what is refused.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.lab.ranks import Ranking, rank_comparisons, rank_losses
+
+# Demsar 2006, table 6: AUC of C4.5 with four settings on 14 data sets; mean ranks 3.143, 2.000, 2.893, 1.964.
+PUBLISHED = np.array(
+    [
+        [0.763, 0.768, 0.771, 0.798],
+        [0.599, 0.591, 0.590, 0.569],
+        [0.954, 0.971, 0.968, 0.967],
+        [0.628, 0.661, 0.654, 0.657],
+        [0.882, 0.888, 0.886, 0.898],
+        [0.936, 0.931, 0.916, 0.931],
+        [0.661, 0.668, 0.609, 0.685],
+        [0.583, 0.583, 0.563, 0.625],
+        [0.775, 0.838, 0.866, 0.875],
+        [1.000, 1.000, 1.000, 1.000],
+        [0.940, 0.962, 0.965, 0.962],
+        [0.619, 0.666, 0.614, 0.669],
+        [0.972, 0.981, 0.9751, 0.975],
+        [0.957, 0.978, 0.946, 0.970],
+    ]
+)
+
+
+def as_results(values: np.ndarray) -> dict[str, dict[str, float]]:
+    return {
+        f"data {row}": {f"loss {column}": float(v) for column, v in enumerate(line)} for row, line in enumerate(values)
+    }
+
+
+def test_the_published_example() -> None:
+    ranking = rank_losses(as_results(PUBLISHED))
+    assert ranking.ranks["loss 0"] == pytest.approx(3.143, abs=0.001)
+    assert ranking.ranks["loss 1"] == pytest.approx(2.000, abs=0.001)
+    assert ranking.ranks["loss 2"] == pytest.approx(2.893, abs=0.001)
+    assert ranking.ranks["loss 3"] == pytest.approx(1.964, abs=0.001)
+    assert ranking.critical_difference == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), abs=0.002)
+    assert ranking.p < 0.05
+
+
+def test_lower_is_better_turns_the_order_round() -> None:
+    higher, lower = (rank_losses(as_results(PUBLISHED), better=better).ranks for better in ("higher", "lower"))
+    for name, rank in higher.items():
+        assert rank + lower[name] == pytest.approx(5)
+
+
+def test_groups_are_the_largest_runs_of_neighbours() -> None:
+    ranks = {"a": 1.0, "b": 1.8, "c": 2.1, "d": 3.4, "e": 4.6}
+    assert Ranking(ranks, 1.2, 0.0, 9).alike == [("a", "b", "c"), ("d", "e")]
+    assert Ranking(ranks, 1.4, 0.0, 9).alike == [("a", "b", "c"), ("c", "d"), ("d", "e")]
+    assert Ranking(ranks, 0.2, 0.0, 9).alike == []
+    assert Ranking(ranks, 9.0, 0.0, 9).alike == [("a", "b", "c", "d", "e")]
+
+
+def test_losses_that_are_alike_are_seldom_called_different() -> None:
+    generator = np.random.default_rng(0)
+    wrong = []
+    for _ in range(400):
+        ranking = rank_losses(as_results(generator.normal(size=(12, 5))))
+        wrong.append(max(ranking.ranks.values()) - min(ranking.ranks.values()) > ranking.critical_difference)
+    assert 0.01 < np.mean(wrong) < 0.09
+
+
+def test_refusals() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^every data set needs the same losses\. b has bce, reg, not bce, msc, reg\.$"
+    ):
+        rank_losses({"a": {"bce": 1, "reg": 2, "msc": 3}, "b": {"bce": 1, "reg": 2}})
+    with pytest.raises(ConfigError, match=r"two data sets and three losses\. Got 1 and 3\.$"):
+        rank_losses({"a": {"bce": 1, "reg": 2, "msc": 3}})
+
+
+NAMES = ("micro_f1", "macro_f1", "map_macro")
+
+
+def comparison(folder: Path, **losses: list[float]) -> Path:
+    """A folder with the results of losses, a value a seed; the same on every metric."""
+    rows = {
+        name: [{"seed": 0, "error": "x"}, *({"metrics": {"test": dict.fromkeys(NAMES, value)}} for value in values)]
+        for name, values in losses.items()
+    }
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps({"rows": rows}))
+    return folder
+
+
+def test_ranks_are_those_of_the_means_over_seeds(tmp_path: Path) -> None:
+    folders = [
+        comparison(tmp_path / "one", bce=[0.1, 0.9], reg=[0.6, 0.6], msc=[0.7]),
+        comparison(tmp_path / "two", bce=[0.2], msc=[0.5], reg=[0.4]),
+        comparison(tmp_path / "three", reg=[0.9, 0.7], bce=[0.8], msc=[0.3]),
+    ]
+    rankings = rank_comparisons(folders, tmp_path / "ranks.html")
+    assert set(rankings) == set(NAMES)
+    # reg and bce have the same mean in the third, 0.8: both 1.5
+    assert rankings["macro_f1"].ranks == pytest.approx({"msc": 5 / 3, "reg": 5.5 / 3, "bce": 7.5 / 3})
+    page = (tmp_path / "ranks.html").read_text()
+    assert page.count('aria-label="Mean rank, 1 is best: msc 1.67, reg 1.83, bce 2.50.') == 3
+    assert "3 losses on 3 data sets" in page
+
+
+def study(folder: Path, *rows: str) -> Path:
+    """A folder with the trials of a study, of which the macro-F1 is half the micro-F1 and the mAP a tenth of it."""
+    lines = ["data,loss,loss.alpha,seed,micro_f1,sample_f1,macro_f1,map_macro,error"]
+    for row in rows:
+        data, loss, alpha, value = row.split()
+        measured = [value, "", str(float(value) / 2), str(float(value) / 10)] if value != "failed" else ["", "", "", ""]
+        lines.append(",".join([data, loss, alpha.strip("-"), "0", *measured, "it, so" if value == "failed" else ""]))
+    text = "\n".join(line.replace("it, so", '"it, so"') for line in lines)
+    folder.mkdir()
+    (folder / "results.csv").write_text(text + "\n")
+    return folder
+
+
+def test_the_trials_of_studies_are_ranked_data_set_by_data_set(tmp_path: Path) -> None:
+    one = study(tmp_path / "one", "a bce - 0.1", "a bce - 0.9", "a reg 0.0 0.6", "a reg 1.0 0.7", "a reg 1.0 failed",
+                "b bce - 0.2", "b reg 0.0 0.4", "b reg 1.0 0.5")  # fmt: skip
+    two = study(tmp_path / "two", "c bce - 0.8", "c reg 1.0 0.3", "c reg 0.0 0.8")
+    rankings = rank_comparisons([one, two], tmp_path / "ranks.html")
+    expected = {"reg, alpha 1.0": 5 / 3, "reg, alpha 0.0": 5.5 / 3, "bce": 7.5 / 3}
+    assert rankings["micro_f1"].ranks == rankings["map_macro"].ranks == pytest.approx(expected)
+    assert rankings["macro_f1"].data_sets == 3
+    assert "3 losses on 3 data sets" in (tmp_path / "ranks.html").read_text()
+    with pytest.raises(RunError, match=r"one is on a, and so is one before it; a data set counts once\.$"):
+        rank_comparisons([one, one], tmp_path / "ranks.html")
+
+
+def test_refusals_of_across(tmp_path: Path) -> None:
+    one = comparison(tmp_path / "one", bce=[0.1], reg=[0.6], msc=[0.7])
+    with pytest.raises(
+        RunError, match=r"nowhere is no comparison and no study: it has neither results\.json nor results\.csv\.$"
+    ):
+        rank_comparisons([one, tmp_path / "nowhere"], tmp_path / "ranks.html")
+    two = comparison(tmp_path / "two", bce=[0.1], reg=[], msc=[0.7])
+    with pytest.raises(ConfigError, match=r"two has bce, msc, not bce, msc, reg\.$"):
+        rank_comparisons([one, two], tmp_path / "ranks.html")
+    assert not (tmp_path / "ranks.html").exists()

@@ -1,0 +1,108 @@
+"""The queue is a ring, and a loss with one is the loss with that many more candidates.
+
+Parts come together: anchors first, each kind with its affinity and its prior.
+"""
+
+import pytest
+import torch
+
+from labelcontrast.errors import ConfigError
+from labelcontrast.losses.affinity import any_shared, jaccard
+from labelcontrast.losses.candidates import Gathering, Part, Queue
+from labelcontrast.losses.factory import make_loss
+from labelcontrast.losses.label_sets import BatchLabels
+
+
+def test_the_oldest_leave_first() -> None:
+    queue = Queue(3, dim=1, num_labels=1)
+    held: list[float] = []
+    for batch in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0], [10.0]):
+        rows = torch.tensor(batch)[:, None]
+        queue.append(rows, -rows)
+        held = [*held, *batch][-3:]
+        filled = queue.filled == 1
+        assert sorted(queue.rows[filled, 0].tolist()) == held
+        assert torch.equal(queue.labels, -queue.rows)
+
+
+@pytest.mark.parametrize("name", ["supcon", "base", "mulsupcon", "msc", "reg", "simclr"])
+def test_earlier_batches_are_candidates_from_the_second_step_on(name: str) -> None:
+    """The same as handing the kernel a batch of all rows, of which only the new ones are anchors."""
+    generator = torch.Generator().manual_seed(0)
+    views = (2,) if name == "simclr" else ()
+    batches = [torch.randn(4, *views, 3, generator=generator, dtype=torch.float64) for _ in range(3)]
+    labels = [(torch.rand(4, 5, generator=generator) < 0.4).double() for _ in range(3)]
+    options = {"num_labels": 5, "dim": 3, "generator": generator}
+    loss = make_loss(
+        name, queue_size=100, **options, **({"prototype_anchors": False} if name == "reg" else {})
+    ).double()
+    plain = make_loss(
+        name, reduction="none", **options, **({"prototype_anchors": False} if name == "reg" else {})
+    ).double()
+    plain.load_state_dict(loss.state_dict(), strict=False)
+    torch.testing.assert_close(loss.per_anchor(batches[0], labels[0]), plain(batches[0], labels[0]))
+    loss(batches[0], labels[0])
+    loss(batches[1], labels[1])
+    latest = loss.per_anchor(batches[2], labels[2])
+    together = plain.per_anchor(torch.cat(batches[::-1]), torch.cat(labels[::-1]))
+    if name == "simclr":  # view by view: 12 examples and the first 4 are new
+        together = together.unflatten(0, (2, 12))[:, :4].flatten()
+    torch.testing.assert_close(latest, together[: len(latest)])
+
+
+def test_evaluation_leaves_the_queue_alone_and_it_resumes() -> None:
+    z, y = torch.eye(3), torch.ones(3, 2)
+    loss = make_loss("supcon", queue_size=4, num_labels=2, dim=3)
+    loss.eval()(z, y)
+    assert not loss.queue.filled.any()
+    loss.train()(2 * z, y)
+    assert torch.equal(loss.queue.rows[:3], z)
+    resumed = make_loss("supcon", queue_size=4, num_labels=2, dim=3)
+    resumed.load_state_dict(loss.state_dict())
+    assert resumed(z, y) == loss(z, y)
+
+
+def test_a_queue_needs_sizes() -> None:
+    with pytest.raises(ConfigError, match="a queue keeps rows and labels: it needs num_labels and dim"):
+        make_loss("supcon", queue_size=4, dim=3)
+
+
+def part(value: float, size: int, **more: object) -> Part:
+    rows = torch.full((size, 2), float(value))
+    return Part(rows, BatchLabels.of(rows), **more)
+
+
+def test_anchors_come_first_among_the_candidates() -> None:
+    gathering = Gathering.of([part(1, 2, anchor=True), part(2, 1), part(3, 1, kind="prototypes", anchor=True)])
+    rows, queries = gathering.rows()
+    assert queries is None
+    assert rows[:, 0].tolist() == [1, 1, 3, 2]
+    pairs = gathering.pairs(jaccard, any_shared)
+    assert pairs.symmetric
+    assert len(pairs.anchors) == 3
+    assert pairs.affinities == ((0, jaccard), (2, any_shared), (3, jaccard))
+    assert gathering.own().tolist() == [1, 1, 0]
+
+
+def test_anchors_that_are_no_candidates() -> None:
+    gathering = Gathering.of([part(1, 2, anchor=True, candidate=False, weights=torch.tensor([0.5, 2.0])), part(2, 3)])
+    rows, queries = gathering.rows()
+    assert rows[:, 0].tolist() == [2, 2, 2]
+    assert queries[:, 0].tolist() == [1, 1]
+    assert gathering.weights().tolist() == [0.5, 2.0]
+    pairs = gathering.pairs(any_shared, any_shared)
+    assert (len(pairs.anchors), len(pairs.candidates), pairs.symmetric) == (2, 3, False)
+
+
+def test_the_prior_is_of_instances_and_0_for_empty_places() -> None:
+    parts = [part(1, 1, anchor=True), part(2, 1, kind="prototypes"), part(3, 2, filled=torch.tensor([1.0, 0.0]))]
+    assert Gathering.of(parts).prior(0.5).tolist() == [0.5, 1.0, 0.5, 0.0]
+    assert Gathering.of(parts[:2]).prior(1.0) is None
+
+
+def test_keys_and_prototype_anchors_do_not_go_together() -> None:
+    parts = [part(1, 1, anchor=True, candidate=False), part(2, 1, kind="prototypes", anchor=True)]
+    with pytest.raises(
+        ConfigError, match="with keys, prototypes cannot be anchors too: it needs prototype_anchors=False"
+    ):
+        Gathering.of(parts)

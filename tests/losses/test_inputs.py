@@ -1,0 +1,75 @@
+"""What is handed to a loss: every form of labels is the same labels, and the rest is refused."""
+
+from typing import Any
+
+import pytest
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from labelcontrast.errors import LabelShapeError, TensorError
+from labelcontrast.losses.inputs import example_weights, label_sets, unit_vectors
+
+Z = torch.ones(3, 1, 2)
+Y = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        Y,
+        Y.bool(),
+        Y.long(),
+        Y.to_sparse(),
+        Y.bool().to_sparse(),
+        scipy.sparse.csr_array(Y.numpy()),
+        scipy.sparse.coo_array(Y.int().numpy()),
+    ],
+)
+def test_labels_of_every_form(labels: Any) -> None:
+    for dense in (True, False):
+        sets = label_sets(labels, Z, dense=dense)
+        assert sets.sizes.tolist() == [2, 2, 0]
+        overlap = sets.overlap(sets, slice(0, 1), slice(0, 3))
+        assert overlap[0].tolist() == [2 if dense or sets.matrix.shape[1] == 4 else 1, 1, 0]
+        assert not dense or torch.equal(sets.matrix, Y)
+
+
+def test_compressed_rows() -> None:
+    with pytest.warns(UserWarning, match="Sparse CSR tensor support is in beta"):
+        labels = Y.to_sparse_csr()
+    assert label_sets(labels, Z, dense=False).matrix.tolist() == [[1], [1], [0]]
+
+
+def test_lengths_leave_the_range_of_no_type() -> None:
+    rows = torch.tensor([[3.0, 4.0], [3e-30, 4e-30], [3e30, 4e30], [0.0, 0.0]], requires_grad=True)
+    units = unit_vectors(rows, torch.float32)
+    torch.testing.assert_close(units[:3, 0], torch.tensor([[0.6, 0.8]]).expand(3, 2))
+    assert units[3].tolist() == [[0.0, 0.0]]
+    units.sum().backward()
+    assert rows.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        (torch.ones(2), LabelShapeError, r"weights must be one for each of 3 examples. Got \[2\]."),
+        (torch.tensor([1.0, -1.0, 1.0]), TensorError, "weights must be numbers from 0. Got -1 to 1."),
+        (torch.tensor([1.0, torch.inf, 1.0]), TensorError, "weights must be numbers from 0. Got 1 to inf."),
+    ],
+)
+def test_refused_weights(weights: Tensor, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        example_weights(weights, Z)
+
+
+def test_a_wrong_label_is_refused_beside_an_unknown_one() -> None:
+    with pytest.raises(TensorError, match="labels must be from 0 to 1"):
+        label_sets(torch.tensor([[torch.nan], [2.0], [0.0]]), Z, dense=False)
+
+
+def test_refused_sparse_labels() -> None:
+    with pytest.raises(TensorError, match="labels must be from 0 to 1"):
+        label_sets((2 * Y).to_sparse(), Z, dense=False)
+    with pytest.raises(LabelShapeError, match=r"labels must be a matrix \[3, 5\]. Got \[3, 4\]."):
+        label_sets(scipy.sparse.csr_array(Y.numpy()), Z, num_labels=5, dense=False)

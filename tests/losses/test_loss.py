@@ -1,0 +1,436 @@
+"""The sum of the kernel is that of its single losses, floors in it or not; and what the tally tells.
+
+The losses against literal loops, on drawn batches; what must change nothing; and what is refused.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import scipy.sparse
+import torch
+from batches import Batch, batches
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import ORACLES
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
+from labelcontrast.losses.blocks import PairStatistics
+from labelcontrast.losses.factory import make_loss
+from labelcontrast.losses.inputs import label_sets
+
+TREE = SimpleNamespace(ancestors=torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]]), depths=torch.tensor([0, 1, 1]))
+Y = torch.tensor([[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]])
+Z = torch.tensor([[1.0, 0.0], [-1.0, 0.02], [2.0, 1.0], [-2.0, -1.1], [0.0, 1.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ["mulsupcon", "himulcon", "hicone"])
+def test_the_sum_is_that_of_the_single_losses(name: str) -> None:
+    line_up = make_loss(name, hierarchy=TREE)._line_up(Z, Y, None, None)
+    factors = torch.arange(5.0, dtype=torch.float64)
+    losses = line_up.softmax()
+    assert losses[4] == 0
+    assert (losses[:4] > 0).all()
+    torch.testing.assert_close(line_up.softmax(average=factors), losses @ factors)
+
+
+def test_what_the_tally_tells() -> None:
+    line_up = make_loss("supcon", hierarchy=TREE)._line_up(Z, Y, None, None)
+    tally = PairStatistics()
+    line_up.softmax(average=torch.ones(5, dtype=torch.float64), tally=tally)
+    told = line_up.diagnostics(tally)
+    cosines = torch.nn.functional.cosine_similarity(Z[:, None], Z[None], dim=2)
+    torch.testing.assert_close(told["similarity_of_positives"], (cosines[:4, :4].sum() - 4) / 12)
+    torch.testing.assert_close(told["similarity_of_negatives"], cosines[4, :4].mean())
+    assert told["anchors_without_positives"].item() == pytest.approx(1 / 5)
+
+
+quick = settings(deadline=None, max_examples=25)
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("supcon", {}),
+    ("supcon", {"positives": "exact"}),
+    ("base", {}),
+    ("jscl", {}),
+    ("proto", {}),
+    ("mulsupcon", {}),
+    ("msc", {"alpha": 2.0, "beta": 0.3}),
+    ("wo_reg", {"alpha": 1.5}),
+    ("reg", {}),
+    ("reg", {"alpha": 1.0}),
+    ("reg", {"alpha": -1.0}),
+    ("sincere", {}),
+    ("sincere", {"positives": "exact"}),
+    ("similarity_dissimilarity", {}),
+    ("jaccard_sigmoid", {}),
+    ("jaccard_sigmoid", {"bias": -1.0}),
+    ("weighted", {}),
+    ("weighted", {"affinity": "exact", "sharing": "per_label"}),
+    ("weighted", {"affinity": "jaccard", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_anchor"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "similarity_dissimilarity", "sharing": "per_label"}),
+]
+NAMES = sorted({name for name, _ in CASES})
+UNDIVIDED = {"similarity_dissimilarity", "jaccard_sigmoid"}  # whose weights are not shares of one
+
+
+def loss_on(batch: Batch, name: str, **parameters: Any) -> nn.Module:
+    """A loss of the batch's size, with its prototypes."""
+    parameters = {"temperature": batch.temperature, **parameters}
+    loss = make_loss(name, num_labels=batch.y.shape[1], dim=batch.z.shape[-1], **parameters).double()
+    if hasattr(loss, "prototypes"):
+        loss.prototypes.data = batch.c.clone()
+    return loss
+
+
+def run(loss: nn.Module, z: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Value, gradient of the projections by angle, gradient of the prototypes."""
+    z = z.detach().clone().requires_grad_()
+    loss.zero_grad()
+    value = loss(z, y)
+    value.backward()
+    return value.detach(), by_angle(z), loss.prototypes.grad if hasattr(loss, "prototypes") else None
+
+
+def by_angle(z: Tensor) -> Tensor:
+    """The gradient times the length; a vector of length zero is treated as one of 1e-12, and its gradient matches."""
+    return z.grad * z.detach().norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def assert_same(got: tuple[Tensor | None, ...], expected: tuple[Tensor | None, ...], rtol: float = 1e-9) -> None:
+    """Equal up to rounding, at the scale of the expected."""
+    for one, other in zip(got, expected, strict=True):
+        if other is not None:
+            torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * max(1.0, float(other.abs().max())))
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+@quick
+@given(batch=batches())
+def test_equals_the_paper(name: str, parameters: dict[str, Any], batch: Batch) -> None:
+    z, c = batch.z.clone().requires_grad_(), batch.c.clone().requires_grad_()
+    expected = ORACLES[name](z, batch.y, c, temperature=batch.temperature, **parameters)
+    (expected + 0 * (z.sum() + c.sum())).backward()
+    got = run(loss_on(batch, name, **parameters), batch.z, batch.y)
+    assert_same(got, (expected.detach(), by_angle(z), c.grad if got[2] is not None else None))
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("supcon", {"affinity": "any"}),
+        ("base", {"affinity": "jaccard"}),
+        ("mulsupcon", {"affinity": "any", "sharing": "per_label", "reduction": "label_count"}),
+        ("similarity_dissimilarity", {"affinity": "similarity_dissimilarity", "sharing": "per_positive"}),
+    ],
+)
+@quick
+@given(batch=batches(views=True))
+def test_the_published_ones_are_choices_on_the_axes(name: str, axes: dict[str, Any], batch: Batch) -> None:
+    assert_same(run(loss_on(batch, "weighted", **axes), batch.z, batch.y), run(loss_on(batch, name), batch.z, batch.y))
+
+
+@quick
+@given(batch=batches(views=True))
+def test_simclr_equals_the_paper(batch: Batch) -> None:
+    z = batch.z.clone().requires_grad_()
+    expected = ORACLES["simclr"](z, batch.y, batch.c, temperature=batch.temperature)
+    expected.backward()
+    assert_same(run(loss_on(batch, "simclr"), batch.z, None)[:2], (expected.detach(), by_angle(z)))
+
+
+@quick
+@given(batch=batches(), stop=st.sampled_from([0.3, 1.0]))
+def test_a_share_of_the_repulsion_is_stopped(batch: Batch, stop: float) -> None:
+    z = batch.z.clone().requires_grad_()
+    expected = ORACLES["supcon"](z, batch.y, batch.c, temperature=batch.temperature, stop=stop)
+    expected.backward()
+    got = run(loss_on(batch, "supcon", stop_repulsion=stop), batch.z, batch.y)
+    assert_same(got[:2], (expected.detach(), by_angle(z)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@quick
+@given(batch=batches(), block_size=st.integers(1, 9))
+def test_order_scale_block_size_and_unused_labels_change_nothing(name: str, batch: Batch, block_size: int) -> None:
+    value, grad, _ = run(loss_on(batch, name), batch.z, batch.y)
+    in_blocks = run(loss_on(batch, name, block_size=block_size), batch.z, batch.y)
+    assert_same(in_blocks[:2], (value, grad))
+    order = torch.randperm(len(batch.z), generator=torch.Generator().manual_seed(block_size))
+    shuffled = run(loss_on(batch, name), batch.z[order], batch.y[order])
+    assert_same(shuffled[:2], (value, grad[order]))
+    scaled = run(loss_on(batch, name), 1e6 * batch.z, batch.y)
+    assert_same(scaled[:2], (value, grad))
+    if name in {"supcon", "base", "mulsupcon"}:
+        padded = torch.cat([batch.y, torch.zeros_like(batch.y[:, :1])], 1)
+        wider = run(make_loss(name, temperature=batch.temperature), batch.z, padded)
+        assert_same(wider[:2], (value, grad))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "simclr"])
+@quick
+@given(
+    batch=batches(),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+    autocast=st.sampled_from([torch.bfloat16, torch.float16]),
+)
+def test_everything_is_finite_at_low_precision(
+    *, name: str, batch: Batch, dtype: torch.dtype, autocast: torch.dtype
+) -> None:
+    loss = loss_on(batch, name).float()
+    z = batch.z.to(dtype).requires_grad_()
+    with torch.autocast("cpu", autocast):
+        value = loss(z, batch.y)
+    value.backward()
+    assert value.dtype in {torch.float32, torch.float64}
+    assert value.isfinite()
+    assert all(p.grad.isfinite().all() for p in loss.parameters())
+    if dtype == torch.float32:
+        assert z.grad.isfinite().all()
+        exact = loss_on(batch, name)(z.detach().double(), batch.y)
+        torch.testing.assert_close(value.double(), exact, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_of_the_anchors_carry_their_own_gradients(name: str) -> None:
+    """A weighted sum of them, with weights of both signs, against finite differences."""
+    generator = torch.Generator().manual_seed(3)
+    z = torch.randn(5, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    y = (torch.rand(5, 4, generator=generator) < 0.5).double()
+    loss = make_loss(name, num_labels=4, dim=3, generator=generator, stop_repulsion=0.0).double()
+    assert torch.autograd.gradcheck(lambda z: loss.per_anchor(z, y), (z,))
+    assert torch.autograd.gradcheck(lambda z: loss(z, y), (z,))
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - UNDIVIDED))
+def test_pair_weights_of_a_batch_of_several_blocks(name: str) -> None:
+    """The rows of examples with a label sum to one, the others to nothing, and nobody is pulled to itself."""
+    y = (torch.rand(500, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    weights = make_loss(name, num_labels=6, dim=2).pair_weights(y)
+    sums = weights.sum(1)
+    torch.testing.assert_close(sums[y.any(1).nonzero()[:, 0]], torch.ones(int(y.any(1).sum())))
+    assert not weights[:500][~y.any(1)].any()
+    assert not weights[:, :500][:500].diagonal().any() or name == "proto"
+
+
+def test_reductions() -> None:
+    y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    z = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    terms = make_loss("supcon").per_anchor(z, y)
+    assert terms[2] == 0
+    got = {
+        reduction: make_loss("supcon", reduction=reduction)(z, y)
+        for reduction in ("mean_valid", "mean_all", "sum", "none")
+    }
+    torch.testing.assert_close(got["none"], terms)
+    torch.testing.assert_close(got["sum"], terms.sum())
+    torch.testing.assert_close(got["mean_all"], terms.sum() / 3)
+    torch.testing.assert_close(got["mean_valid"], terms.sum() / 2)
+    by_labels = make_loss("supcon", reduction="label_count")(z, y)
+    torch.testing.assert_close(by_labels, (2 * terms[0] + terms[1]) / 3)
+    scaled = make_loss("supcon", base_temperature=0.05)(z, y)
+    torch.testing.assert_close(scaled, 2 * got["mean_valid"])
+
+
+def test_a_stopped_repulsion_never_pushes_a_positive_away() -> None:
+    """Two equal examples in a batch: without the stop they repel, with it the gradient of the pair is gone."""
+    y = torch.tensor([[1.0], [1.0], [1.0]])
+    z = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.3]], dtype=torch.float64, requires_grad=True)
+    for stop, repelled in [(0.0, True), (1.0, False)]:
+        terms = make_loss("supcon", temperature=0.5, stop_repulsion=stop).per_anchor(z, y)
+        (grad,) = torch.autograd.grad(terms[0], z)
+        # the first step of descent moves example 1 along -grad; it is pushed away if that leads from example 0
+        assert bool(-grad[1, 1] > 0) == repelled
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
+def test_reg_descends_its_closed_form_in_which_positives_only_attract(alpha: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(6, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    c = torch.randn(4, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    batch = Batch(z.detach(), (torch.rand(6, 4, generator=generator) < 0.5).double(), c.detach(), 0.1)
+    loss = loss_on(batch, "reg", alpha=alpha)
+    w = loss.pair_weights(batch.y).double()
+    rows = F.normalize(torch.cat([z, c]))
+    s = rows @ rows.T / 0.1
+    p = s.detach().masked_fill(torch.eye(10, dtype=torch.bool), -torch.inf).softmax(1)
+    r = w.sum(1, keepdim=True)
+    slope = (r * p - w - (p - w).clamp(min=0) * (w > 0)) / (r > 0).sum()
+    assert (slope[w > 0] <= 1e-7).all()  # pair_weights shows float32
+    assert (slope[w == 0] >= 0).all()
+    expected = torch.autograd.grad(s, (z, c), slope)
+    _, by_angle_, prototypes = run(loss, batch.z, batch.y)
+    torch.testing.assert_close(by_angle_ / batch.z.norm(dim=1, keepdim=True), expected[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(prototypes, expected[1], rtol=1e-5, atol=1e-6)
+
+
+def test_reg_is_wo_reg_with_the_repulsion_stopped() -> None:
+    generator = torch.Generator().manual_seed(1)
+    batch = Batch(
+        torch.randn(6, 3, generator=generator, dtype=torch.float64),
+        (torch.rand(6, 4, generator=generator) < 0.5).double(),
+        torch.randn(4, 3, generator=generator, dtype=torch.float64),
+        0.1,
+    )
+    stopped = run(loss_on(batch, "wo_reg", stop_repulsion=1.0), batch.z, batch.y)
+    assert_same(run(loss_on(batch, "reg"), batch.z, batch.y), stopped)
+
+
+def test_mulsupcon_is_supcon_where_everyone_has_one_label_and_a_partner() -> None:
+    z = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = torch.eye(3, dtype=torch.float64).repeat(2, 1)
+    assert_same(run(make_loss("mulsupcon"), z, y), run(make_loss("supcon"), z, y))
+
+
+def test_prototypes_can_be_candidates_only() -> None:
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = torch.tensor([[1, 0], [1, 1], [0, 1], [0, 1]])
+    loss = make_loss("wo_reg", num_labels=2, dim=3, prototype_anchors=False)
+    assert loss.per_anchor(z, y).shape == (4,)
+    all_anchors = make_loss("wo_reg", num_labels=2, dim=3)
+    all_anchors.load_state_dict(loss.state_dict())
+    torch.testing.assert_close(loss.per_anchor(z, y), all_anchors.per_anchor(z, y)[:4])
+
+
+@pytest.mark.parametrize("name", ["supcon", "base", "mulsupcon"])
+@quick
+@given(batch=batches(least_temperature=0.1), column=st.integers(0, 4))
+def test_a_label_of_which_nothing_is_known_is_no_label(name: str, batch: Batch, column: int) -> None:
+    y = torch.cat([batch.y, batch.y], 1)
+    column %= y.shape[1]
+    y[:, column] = torch.nan
+    rest = [c for c in range(y.shape[1]) if c != column]
+    loss = make_loss(name, temperature=batch.temperature)
+    assert_same(run(loss, batch.z, y), run(loss, batch.z, y[:, rest]))
+
+
+def test_an_unknown_label_neither_makes_nor_breaks_a_pair() -> None:
+    """The first two agree on all that is known of both; the third may have the label that they know of."""
+    y = torch.tensor([[1.0, 1.0, 0.0], [1.0, torch.nan, 0.0], [0.0, torch.nan, 1.0], [0.0, 0.0, 1.0]])
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = make_loss("supcon", positives="exact")
+    filled = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    assert_same(run(exact, z, y), run(exact, z, filled))
+    # between the first two 1 of 1 known labels is shared, not 1 of 2
+    assert_same(run(make_loss("base"), z, y), run(make_loss("base"), z, filled))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_counts_as_much_as_its_weight(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    y = (torch.rand(5, 4, generator=generator) < 0.5).double()
+    weights = torch.tensor([0.0, 1.0, 2.0, 0.5, 1.0], dtype=torch.float64)
+    loss = make_loss(name, num_labels=4, dim=3, generator=generator).double()
+    terms = loss.per_anchor(z, y)
+    of_anchors = torch.cat([weights, torch.ones(len(terms) - 5, dtype=torch.float64)])
+    counted = y.sum(1) if name == "mulsupcon" else loss.pair_weights(y).sum(1).sign().double()
+    counted = torch.ones_like(counted) if name == "jaccard_sigmoid" else counted
+    torch.testing.assert_close(loss.per_anchor(z, y, weights=weights), terms * of_anchors)
+    expected = (terms * of_anchors).sum() / (counted * of_anchors).sum()
+    torch.testing.assert_close(loss(z, y, weights=weights), expected)
+    torch.testing.assert_close(loss(z, y, weights=torch.full((5,), 1.0)), loss(z, y))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@quick
+@given(batch=batches(least_temperature=0.1))
+def test_sparse_labels_are_the_same_labels(name: str, batch: Batch) -> None:
+    loss = loss_on(batch, name)
+    expected = run(loss, batch.z, batch.y)
+    assert_same(run(loss, batch.z, batch.y.to_sparse()), expected)
+    assert_same(run(loss, batch.z, scipy.sparse.csr_array(batch.y.numpy())), expected)
+
+
+def test_a_hundred_thousand_labels_are_never_a_dense_matrix() -> None:
+    """4,096 examples with 5 of 100,000 labels: 1.6 GB as a dense matrix, and 64 MB for all that is needed."""
+    generator = torch.Generator().manual_seed(0)
+    columns = torch.randint(0, 100_000, (4096, 5), generator=generator)
+    rows = torch.arange(4096).repeat_interleave(5)
+    y = torch.sparse_coo_tensor(
+        torch.stack([rows, columns.flatten()]), torch.ones(4096 * 5), (4096, 100_000), check_invariants=True
+    )
+    y = y.coalesce()
+    y = torch.sparse_coo_tensor(y.indices(), torch.ones_like(y.values()), y.shape, check_invariants=True)
+    sets = label_sets(y, torch.ones(4096, 1, 2), dense=False)
+    assert sets.matrix.numel() * 4 < 64e6
+    assert make_loss("base")(torch.randn(4096, 8, generator=generator), y).isfinite()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_nearly_certain_label_is_nearly_a_label(name: str) -> None:
+    """Soft labels against literal sums are in test_sharing.py."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    loss = make_loss(name, num_labels=2, dim=3, generator=generator).double()
+    values = [loss(z, torch.tensor([[1.0, there], [1.0, 0.5], [0.0, 1.0]])) for there in (0.5, 1 - 1e-6, 1.0)]
+    torch.testing.assert_close(values[1], values[2], rtol=1e-4, atol=1e-4)
+    assert name in {"supcon", "sincere", "weighted"} or (values[0] - values[2]).abs() > 1e-3
+
+
+@quick
+@given(batch=batches(least_temperature=0.05), block_size=st.integers(1, 9))
+def test_diagnostics_are_means_over_pairs(batch: Batch, block_size: int) -> None:
+    z = F.normalize(batch.z, dim=1)
+    if not z.norm(dim=1).all():
+        return
+    loss = make_loss("supcon", temperature=batch.temperature, diagnostics=True, block_size=block_size)
+    loss(batch.z, batch.y)
+    pairs = [(i, j) for i in range(len(z)) for j in range(len(z)) if i != j]
+    alike = {(i, j): bool((batch.y[i] * batch.y[j]).sum()) for i, j in pairs}
+    means = [[float(z[i] @ z[j]) for i, j in pairs if alike[i, j] == positive] for positive in (True, False)]
+    alone = [not any(alike[i, j] for j in range(len(z)) if i != j) for i in range(len(z))]
+    assert loss.diagnostics["anchors_without_positives"].item() == pytest.approx(sum(alone) / len(z))
+    for name, values in zip(("similarity_of_positives", "similarity_of_negatives"), means, strict=True):
+        if values:
+            assert loss.diagnostics[name].item() == pytest.approx(sum(values) / len(values), abs=1e-9)
+        elif name == "similarity_of_positives":
+            assert loss.diagnostics[name].isnan()
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16])
+def test_labels_of_any_type(dtype: torch.dtype) -> None:
+    z = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    y = torch.tensor([[1, 0], [1, 1], [0, 1], [0, 1]])
+    assert make_loss("base")(z, y.to(dtype)) == make_loss("base")(z, y.float())
+
+
+def test_an_empty_batch_is_0() -> None:
+    z = torch.zeros(0, 3, requires_grad=True)
+    make_loss("supcon")(z, torch.zeros(0, 2)).backward()
+    assert z.grad.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "error", "message"),
+    [
+        (torch.ones(2, 3), torch.ones(3, 4), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[3, 4\]."),
+        (torch.ones(2, 3), torch.ones(2, 5), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[2, 5\]."),
+        (torch.ones(2, 3), torch.ones(2), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[2\]."),
+        (torch.ones(2, 3), None, LabelShapeError, r"labels must be a matrix \[2, 4\]. Got none."),
+        (torch.ones(2, 3), 2 * torch.ones(2, 4), TensorError, "labels must be from 0 to 1. Got 2 to 2."),
+        (
+            torch.ones(2, 0),
+            torch.ones(2, 4),
+            EmbeddingError,
+            r"projections must be floats .* Got torch.float32 \[2, 0\].",
+        ),
+        (torch.ones(2), torch.ones(2, 4), EmbeddingError, r"projections must be floats .* Got torch.float32 \[2\]."),
+        (torch.ones(2, 3).int(), torch.ones(2, 4), EmbeddingError, "projections must be floats .* Got torch.int32"),
+        (torch.ones(2, 5), torch.ones(2, 4), EmbeddingError, "projections must have the width 3. Got 5."),
+        (
+            torch.tensor([[1.0, float("nan"), 1.0], [1.0, 1.0, 1.0]]),
+            torch.ones(2, 4),
+            EmbeddingError,
+            "projections must be finite. Got NaN or infinity in 1 rows.",
+        ),
+    ],
+)
+def test_refusals(z: Tensor, y: Tensor | None, error: type[Exception], message: str) -> None:
+    loss = make_loss("wo_reg", num_labels=4, dim=3)
+    with pytest.raises(error, match=message):
+        loss(z, y)

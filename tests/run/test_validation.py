@@ -1,0 +1,154 @@
+"""What cannot be had without a hierarchy is named as it is set.
+
+The door: of which kind a loss is, and what cannot work.
+"""
+
+import pytest
+
+from labelcontrast.errors import ConfigError, MissingExtraError
+from labelcontrast.losses.catalogue import loss_catalogue
+from labelcontrast.run import validation as door
+from labelcontrast.run.validation import needs_hierarchy, validate_settings
+from labelcontrast.settings import RunSettings
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({}, None),
+        ({"loss": {"name": "mulsupcon"}, "hierarchy": {"file": "a.json", "same_name": "path"}}, None),
+        ({"loss": {"name": "himulcone"}, "hierarchy": {"closure": True}}, "himulcone"),
+        ({"loss": {"name": "zlpr", "joint": {"name": "himulcon"}}}, "himulcon"),
+        ({"hierarchy": {"consistency": "max"}}, "hierarchy.consistency=max"),
+        ({"hierarchy": {"train_on": "lowest"}}, "hierarchy.train_on=lowest"),
+        ({"hierarchy": {"hold_out": 0.25}}, "hierarchy.hold_out=0.25"),
+        ({"training": {"sampler": "hierarchical"}}, "training.sampler=hierarchical"),
+    ],
+)
+def test_the_first_thing_that_needs_one_is_named(values: dict, what: str | None) -> None:
+    assert needs_hierarchy(RunSettings.build({"data": "a", **values})) == what
+
+
+@pytest.mark.parametrize("row", loss_catalogue(), ids=lambda row: row.name)
+def test_every_loss_passes_with_its_kind(row) -> None:
+    assert validate_settings(RunSettings.build({"data": "a", "loss": {"name": row.name}})) == row.kind
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"loss": {"name": "himulcon"}}, "himulcon"),
+        ({"loss": {"name": "bce", "joint": {"name": "hicone"}}}, "hicone"),
+        ({"hierarchy": {"closure": True}}, "hierarchy.closure=true"),
+        ({"hierarchy": {"decoding": "best_path"}}, "hierarchy.decoding=best_path"),
+        ({"evaluation": {"threshold": "per_level"}}, "evaluation.threshold=per_level"),
+    ],
+)
+def test_what_needs_a_hierarchy_is_refused_where_there_is_to_be_none(values: dict, what: str) -> None:
+    values = {"data": "a", **values}
+    validate_settings(RunSettings.build(values))
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build({**values, "hierarchy": {**values.get("hierarchy", {}), "file": "none"}}))
+    assert str(refusal.value) == f"{what} needs a hierarchy of the labels, and hierarchy.file=none leaves it alone."
+
+
+def test_what_is_read_off_other_data_is_not_judged_by_a_hierarchy() -> None:
+    values = {"data": "a", "transfer_to": "b", "loss": {"name": "himulcon"}, "hierarchy": {"closure": True}}
+    assert validate_settings(RunSettings.build(values)) == "contrastive"
+    with pytest.raises(ConfigError, match=r"^hierarchy\.consistency=max goes by the hierarchy of the data trained on"):
+        validate_settings(RunSettings.build({**values, "hierarchy": {"consistency": "max"}}))
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ({"folds": 3, "fold": 3}, "fold must be one of 3 folds, counted from 0. Got 3."),
+        ({"fold": 0}, "fold must be one of no folds, counted from 0. Got 0."),
+        ({"folds": 3, "protocol": "paper"}, "folds divide all examples anew; the protocol paper has parts of its own."),
+    ],
+)
+def test_a_fold_that_is_none_is_refused(values: dict, refusal: str) -> None:
+    assert validate_settings(RunSettings.build({"data": "a", "folds": 3, "fold": 2})) == "contrastive"
+    with pytest.raises(ConfigError) as refused:
+        validate_settings(RunSettings.build({"data": "a", **values}))
+    assert str(refused.value) == refusal
+
+
+def test_one_example_at_a_time_is_enough_for_a_logit_loss_only() -> None:
+    values = {"data": "a", "training": {"batch_size": 1}}
+    assert validate_settings(RunSettings.build({**values, "loss": {"name": "zlpr"}})) == "logit"
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build({**values, "loss": {"name": "supcon"}}))
+    assert (
+        str(refusal.value) == "training.batch_size must be at least 2: supcon compares the examples of a batch. Got 1."
+    )
+
+
+def test_a_joint_loss_is_a_logit_loss_and_a_contrastive_one() -> None:
+    joint = {"data": "a", "loss": {"name": "zlpr", "joint": {"name": "reg", "alpha": 1}}}
+    assert validate_settings(RunSettings.build(joint)) == "logit"
+    with pytest.raises(ConfigError, match=r"^training\.batch_size must be at least 2: reg compares"):
+        validate_settings(RunSettings.build({**joint, "training": {"batch_size": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (
+            {"name": "reg", "joint": {"name": "zlpr"}},
+            "a joint loss is a logit loss and a contrastive one, as in zlpr+0.5*reg. Got reg+1*zlpr.",
+        ),
+        ({"name": "zlpr", "joint": {"name": "regg"}}, "there is no loss 'regg' (did you mean \"reg\"?)."),
+        ({"name": "zlpr", "joint": {"name": "reg", "beta": 1}}, "reg has no parameter 'beta'"),
+    ],
+)
+def test_what_is_no_joint_loss_is_refused(loss: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build({"data": "a", "loss": loss}))
+    assert str(refusal.value).startswith(message)
+
+
+def test_finetuning_needs_a_logit_loss() -> None:
+    with pytest.raises(ConfigError, match=r'^finetuning\.loss must be a logit loss, .* Got "reg"\.$'):
+        validate_settings(RunSettings.build({"data": "a", "finetuning": {"loss": "reg"}}))
+    with pytest.raises(ConfigError, match=r"^there is no loss 'bcee'"):
+        validate_settings(RunSettings.build({"data": "a", "finetuning": {"loss": "bcee"}}))
+
+
+def test_a_logit_loss_sees_an_example_once() -> None:
+    values = {"data": "a", "training": {"views": 2}}
+    assert validate_settings(RunSettings.build({**values, "loss": {"name": "simclr"}})) == "contrastive"
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build({**values, "loss": {"name": "bce"}}))
+    assert str(refusal.value) == "training.views must be 1 under bce, which sees an example once. Got 2."
+
+
+@pytest.mark.parametrize(
+    ("values", "extra"),
+    [
+        ({"training": {"loggers": ["wandb"]}}, "wandb"),
+        ({"evaluation": {"map": "umap"}}, "umap"),
+        ({"training": {"augment": "randaugment"}}, "kornia"),
+    ],
+)
+def test_what_would_be_missed_only_after_training_is_refused_with_the_install_line(
+    values: dict, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError) as refusal:
+        validate_settings(RunSettings.build({"data": "a", **values}))
+    assert f"pip install 'labelcontrast[{extra}]'" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["auto", "hashed"])
+def test_nothing_that_learns_from_scratch_is_frozen(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf'^encoder.frozen needs a pretrained encoder. Got "{name}", which learns'):
+        validate_settings(RunSettings.build({"data": "a", "encoder": {"name": name, "frozen": True}}))
+
+
+def test_pictures_that_a_frozen_encoder_sees_once_are_not_augmented() -> None:
+    values = {"data": "a", "encoder": {"name": "org/model", "frozen": True}, "training": {"augment": "randaugment"}}
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build(values))
+    line = "training.augment must be none under encoder.frozen, which sees a picture once. Got randaugment."
+    assert str(refusal.value) == line

@@ -1,0 +1,198 @@
+"""A file of settings: what is no TOML is refused, and single fields are overridden.
+
+A loss in the settings: named by all that was set on it, alone or beside another.
+
+Settings: what is refused and how, and TOML there and back.
+
+The template: it is TOML, it is the defaults, and no setting is missing.
+
+Losses as a line names them: read, written again, refused.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from labelcontrast.errors import ConfigError
+from labelcontrast.settings import (
+    HierarchySettings,
+    RunSettings,
+    override,
+    parse_contenders,
+    parse_loss,
+    parse_losses,
+    read_settings,
+    read_value,
+    settings_template,
+)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("data = \n")
+    with pytest.raises(ConfigError, match=r"a\.toml: not a TOML file: Invalid value \(at line 1"):
+        read_settings(tmp_path / "a.toml")
+    with pytest.raises(ConfigError, match=r"b\.toml: no such file; expected a TOML file of settings\.$"):
+        read_settings(tmp_path / "b.toml")
+
+
+def test_single_fields_are_overridden_and_the_base_stays() -> None:
+    base = {"loss": {"name": "reg"}}
+    values = override(base, ["seed=3", "loss.alpha=-1", "encoder.name=org/model-1.0", "training.loggers=['wandb']"])
+    expected = {"seed": 3, "loss": {"name": "reg", "alpha": -1}, "encoder": {"name": "org/model-1.0"}}
+    assert values == expected | {"training": {"loggers": ["wandb"]}}
+    assert base == {"loss": {"name": "reg"}}
+
+
+@pytest.mark.parametrize("assignment", ["seed", "=3", "seed.x=1"])
+def test_what_is_no_assignment_is_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError):
+        override({"seed": 1}, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("loss", "title"),
+    [
+        ({"name": "bce"}, "bce"),
+        ({"name": "reg", "alpha": 1}, "reg alpha=1"),
+        ({"name": "zlpr", "joint": {"name": "reg", "weight": 0.5, "alpha": 1}}, "zlpr+0.5*reg alpha=1"),
+        ({"name": "asl", "margin": 0.1, "joint": {"name": "reg"}}, "asl margin=0.1+1*reg"),
+    ],
+)
+def test_a_loss_is_named_by_all_that_was_set_on_it(loss: dict, title: str, tmp_path: Path) -> None:
+    settings = RunSettings.build({"data": "a", "loss": loss})
+    assert settings.loss.title == title
+    settings.write(tmp_path / "config.toml")
+    assert RunSettings.build(read_settings(tmp_path / "config.toml")) == settings
+
+
+def test_a_joint_loss_needs_a_weight_above_zero() -> None:
+    with pytest.raises(ConfigError, match=r"^loss\.joint\.weight must be greater than 0\. Got 0\.$"):
+        RunSettings.build({"data": "a", "loss": {"name": "bce", "joint": {"name": "reg", "weight": 0}}})
+
+
+def test_the_page_on_hierarchies_names_every_setting_of_theirs_and_no_other() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "hierarchy.md").read_text()
+    table = page.partition("## Settings")[2].partition("## Losses")[0]
+    named = {one: section for section, one in re.findall(r"^\| `(hierarchy)\.(\w+)` \|", table, re.MULTILINE)}
+    assert set(named) == set(HierarchySettings.model_fields) - {"same_name"}  # that one stands with its file
+    for name, values in re.findall(r"^\| `hierarchy\.(\w+)` \| (`[^|]*`) \|", table, re.MULTILINE):
+        for value in re.findall(r"`(\w+)`", values):
+            RunSettings.build({"data": "a", "hierarchy": {name: read_value(value)}})
+    assert "`hierarchy.same_name=path`" in page
+
+
+def test_toml_there_and_back(tmp_path: Path) -> None:
+    settings = RunSettings.build(
+        {"data": "a.csv", "loss": {"name": "reg", "temperature": 0.2}, "training": {"learning_rate": 1e-4}}
+    )
+    settings.write(tmp_path / "config.toml")
+    assert RunSettings.build(read_settings(tmp_path / "config.toml")) == settings
+    assert settings.loss.parameters == {"temperature": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, 'the setting "data" is needed.'),
+        ({"data": "a", "sed": 1}, 'unknown setting "sed" (did you mean "seed"?).'),
+        ({"data": "a", "training": {"batchsize": 8}}, '(did you mean "training.batch_size"?).'),
+        ({"data": "a", "training": {"epochs": 0}}, "training.epochs must be greater than or equal to 1. Got 0."),
+        ({"data": "a", "training": {"epochs": "x"}}, "training.epochs must be integer"),
+        (
+            {"data": "a", "hierarchy": {"hold_out": 1.5}},
+            "hierarchy.hold_out must be a share from 0 to below 1, or names. Got 1.5.",
+        ),
+        (
+            {"data": "a", "training": {"precision": "8"}},
+            "training.precision must be 'auto', '32', 'bf16' or '16'. Got '8'.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        RunSettings.build(values)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_learning_rate_suits_the_encoder() -> None:
+    assert RunSettings.build({"data": "a"}).learning_rate == 1e-3
+    assert RunSettings.build({"data": "a", "encoder": {"name": "roberta-base"}}).learning_rate == 5e-5
+    assert RunSettings.build({"data": "a", "training": {"learning_rate": 0.1}}).learning_rate == 0.1
+
+
+def test_every_seed_tests_on_a_fold_of_its_own_unless_one_is_named() -> None:
+    runs = [RunSettings(data="a", folds=3, seed=seed) for seed in range(5)]
+    assert [run.tested_fold for run in runs] == [0, 1, 2, 0, 1]
+    assert RunSettings(data="a", folds=3, seed=2, fold=1).tested_fold == 1
+    assert RunSettings(data="a", seed=2).tested_fold == 0
+
+
+def test_the_template_has_every_setting_and_is_the_defaults() -> None:
+    text = settings_template()
+    values = tomllib.loads(text) | {"data": "a.csv"}
+    assert RunSettings.build(values) == RunSettings(data="a.csv")
+    sections = RunSettings.model_fields["training"].annotation.model_fields
+    for name, field in sections.items():
+        assert field.description, name
+        assert f"# {field.description.replace('``', '')}\n" in text, name
+
+
+@pytest.mark.parametrize(
+    ("entry", "title"),
+    [
+        ("reg", "reg"),
+        ("reg:alpha=1e+1", "reg alpha=10.0"),
+        ("zlpr+0.5*reg", "zlpr+0.5*reg"),
+        ("zlpr + .5 * reg:alpha=1", "zlpr+0.5*reg alpha=1"),
+        ("asl:margin=0.1+reg", "asl margin=0.1+1*reg"),
+        ("bce+1e-2*msc:beta=0.1:alpha=2", "bce+0.01*msc beta=0.1 alpha=2"),
+    ],
+)
+def test_a_loss_is_read_with_its_parameters_and_with_what_stands_beside_it(entry: str, title: str) -> None:
+    assert parse_loss(entry).title == title
+    assert parse_loss(title.replace(" ", ":")) == parse_loss(entry)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the list of losses is empty."),
+        (" , ", "the list of losses is empty."),
+        ("bce,reg,bce", '"bce" stands twice in the list of losses.'),
+        ("bce+0*reg", "loss.joint.weight must be greater than 0. Got 0.0."),
+        ("reg:alpha", '"alpha" in "reg:alpha" is not a parameter; expected name=value, as in reg:alpha=1.'),
+    ],
+)
+def test_what_is_no_list_of_losses_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse_losses(text)
+    assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("entry", "title", "settings"),
+    [
+        ("reg", "reg", {}),
+        ("supcon:hierarchy.train_on=lowest", "supcon train_on=lowest", {"hierarchy.train_on": "lowest"}),
+        (
+            "zlpr+0.5*reg:training.epochs=3:alpha=0.1",
+            "zlpr+0.5*reg alpha=0.1 epochs=3",
+            {"training.epochs": 3},
+        ),
+    ],
+)
+def test_a_loss_may_have_settings_of_its_own(entry: str, title: str, settings: dict[str, object]) -> None:
+    (contender,) = parse_contenders([entry])
+    assert (contender.title, contender.settings) == (title, settings)
+    assert contender.loss == parse_loss(contender.loss.title.replace(" ", ":"))
+
+
+def test_one_loss_under_two_settings_is_two_contenders_and_twice_the_same_is_refused() -> None:
+    entries = ["supcon", "supcon:hierarchy.train_on=lowest"]
+    assert len(parse_contenders(entries)) == 2
+    with pytest.raises(ConfigError) as refusal:
+        parse_contenders([*entries, entries[1]])
+    assert str(refusal.value) == '"supcon train_on=lowest" stands twice in the list of losses.'
