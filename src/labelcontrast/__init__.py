@@ -3,10 +3,18 @@
 Importing the package is instant: a name below is loaded, with torch where it needs it, when it is first used.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from labelcontrast.doors import lazy_names
+
 if TYPE_CHECKING:
+    from labelcontrast import data as data
+    from labelcontrast import encoders as encoders
+    from labelcontrast import lab as lab
+    from labelcontrast import labels as labels
+    from labelcontrast import losses as losses
+    from labelcontrast import metrics as metrics
+    from labelcontrast import probes as probes
     from labelcontrast.data.describe import describe as describe
     from labelcontrast.data.examples import Examples as Examples
     from labelcontrast.data.readers import read as read
@@ -28,40 +36,31 @@ if TYPE_CHECKING:
     from labelcontrast.settings import RunSettings as RunSettings
 
 __version__ = "0.1.0"
-
-_HOME = {
-    "ContrastiveLoss": "labelcontrast.losses.loss",
-    "Examples": "labelcontrast.data.examples",
-    "Hierarchy": "labelcontrast.labels.hierarchy",
-    "LabelContrastError": "labelcontrast.errors",
-    "LabelVocabulary": "labelcontrast.labels.vocabulary",
-    "RunSettings": "labelcontrast.settings",
-    "check_loss": "labelcontrast.losses.catalogue",
-    "describe": "labelcontrast.data.describe",
-    "embed": "labelcontrast.run.prediction",
-    "evaluate": "labelcontrast.run.prediction",
-    "load_model": "labelcontrast.run.folder",
-    "load_splits": "labelcontrast.data.splits",
-    "loss_catalogue": "labelcontrast.losses.catalogue",
-    "make_encoder": "labelcontrast.encoders.registry",
-    "make_loss": "labelcontrast.losses.factory",
-    "predict": "labelcontrast.run.prediction",
-    "read": "labelcontrast.data.readers",
-    "read_hierarchy": "labelcontrast.labels.hierarchy_files",
-    "run_experiment": "labelcontrast.experiment",
-}
-
-__all__ = sorted(_HOME)  # noqa: PLE0605
-
-
-def __getattr__(name: str) -> object:
-    """Load a public name from the module where it lives."""
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    message = f"module 'labelcontrast' has no attribute {name!r}"
-    raise AttributeError(message)
-
-
-def __dir__() -> list[str]:
-    """List the public names, loaded or not."""
-    return sorted([*globals(), *_HOME])
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "data": [],
+        "encoders": [],
+        "lab": [],
+        "labels": [],
+        "losses": [],
+        "metrics": [],
+        "probes": [],
+        "data.describe": ["describe"],
+        "data.examples": ["Examples"],
+        "data.readers": ["read"],
+        "data.splits": ["load_splits"],
+        "encoders.registry": ["make_encoder"],
+        "errors": ["LabelContrastError"],
+        "experiment": ["run_experiment"],
+        "labels.hierarchy": ["Hierarchy"],
+        "labels.hierarchy_files": ["read_hierarchy"],
+        "labels.vocabulary": ["LabelVocabulary"],
+        "losses.catalogue": ["check_loss", "loss_catalogue"],
+        "losses.factory": ["make_loss"],
+        "losses.loss": ["ContrastiveLoss"],
+        "run.folder": ["load_model"],
+        "run.prediction": ["embed", "evaluate", "predict"],
+        "settings": ["RunSettings"],
+    },
+)
