@@ -5,9 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from labelcontrast.lab.comparison_report import ComparedLoss, ComparisonSummary
 from labelcontrast.reports.summary import (
-    ComparedLoss,
-    ComparisonSummary,
     EmbeddingScatter,
     HierarchySummary,
     RunSummary,

@@ -19,13 +19,12 @@ from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.lab import comparison
 from labelcontrast.lab import comparison as demo
 from labelcontrast.lab.comparison import Options, plan_comparison, run_comparison
-from labelcontrast.lab.comparison_report import compared_losses, over_hierarchy, write_comparison
+from labelcontrast.lab.comparison_report import summarise_comparison, write_comparison
 from labelcontrast.lab.workers import run_trials
 from labelcontrast.metrics.measures import compute_metrics
 from labelcontrast.metrics.outputs import Outputs
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.metrics.resampling import RESAMPLED
-from labelcontrast.reports.hierarchy import compared_table
 from labelcontrast.reports.tables import as_text
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.settings import LossSettings, RunSettings, parse_loss
@@ -133,8 +132,9 @@ def test_what_is_measured_over_a_hierarchy_is_a_table_too(living: Path, tmp_path
     values = {"data": str(living), "training": {"epochs": 1, "batch_size": 64}, "hierarchy": hierarchy}
     losses = [LossSettings(name="bce"), LossSettings(name="himulcon")]
     run_comparison(RunSettings.build(values), losses, tmp_path, Options(seeds=1))
-    measures = over_hierarchy(tmp_path)
-    table = compared_table(compared_losses(tmp_path), measures)
+    summary = summarise_comparison(tmp_path)
+    measures, table = summary.over_hierarchy, summary.hierarchy_table
+    assert table is not None
     assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "himulcon"]
     assert table.header[-2:] == ("macro-F1, level 1", "accuracy, level 1")
     assert all(row[4].text == "0.00" for row in table.rows)

@@ -1,72 +1,14 @@
-"""The figures of a comparison say their numbers, and cope with losses that have no curve, no table, or no run.
+"""The figures of a study: what they say in words, means and deviations where they belong, files that stand alone."""
 
-The critical-difference diagram: every loss and its rank is in it, and it says what it shows.
-
-The figures of a study: what they say in words, means and deviations where they belong, files that stand alone.
-"""
-
-import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from statistics import fmean
 
 import numpy as np
 import pytest
 
 from labelcontrast.lab import figures
-from labelcontrast.lab.figures import Panel, Series, dot_figures, draw, learning_figures, rank_figure, tail_figure
+from labelcontrast.lab.figures import Panel, Series, draw
 from labelcontrast.reports.canvas import canvas
-from labelcontrast.reports.summary import ComparedLoss, RankedMetric
-
-
-def test_a_figure_a_metric_with_the_mean_of_each_loss(comparison) -> None:
-    drawn = dot_figures(comparison.losses, comparison.measures[:2])
-    assert len(drawn) == 2
-    for markup, measure in zip(drawn, comparison.measures, strict=False):
-        for loss in comparison.losses:
-            assert f"{loss.name} {100 * fmean(loss.metrics[measure.name]):.1f}" in markup
-            assert f"{loss.name} {100 * fmean(loss.metrics[measure.name]):.1f}" in markup
-
-
-def test_losses_without_a_table_are_left_out_of_the_tail(comparison) -> None:
-    markup = tail_figure(comparison.losses)
-    assert "bce from" in markup
-    assert "for the most frequent; zlpr from" in markup
-    assert "TF-IDF" not in markup
-
-
-def test_a_figure_a_quantity_in_the_order_met(comparison) -> None:
-    extra = ComparedLoss(name="x", metrics={}, curves={"validation mAP (%)": ([1], [3.0]), "alignment": ([1], [0.5])})
-    drawn = learning_figures([*comparison.losses, extra])
-    found = [markup.split('aria-label="')[1].split(" by epoch")[0] for markup in drawn]
-    assert found == ["train loss", "validation mAP (%)", "learning rate", "alignment"]
-
-
-def test_a_loss_without_a_finished_run_keeps_its_row(comparison) -> None:
-    broken = ComparedLoss(name="msc", metrics={}, failures=["seed 0: x"])
-    markup = dot_figures([broken, comparison.losses[0]], comparison.measures[:1])[0]
-    assert "msc" not in markup.split("</svg>")[0].split(">")[0]
-    assert "bce" in markup
-
-
-RANKS = {"reg": 1.4, "msc": 2.1, "zlpr": 2.9, "bce": 3.6}
-
-
-def bars(drawn: str) -> int:
-    return len([stroke for stroke in re.findall(r"stroke-width: ([0-9.]+)", drawn) if float(stroke) == 4])
-
-
-def test_every_rank_is_said_and_a_bar_stands_for_each_group() -> None:
-    groups = [("reg", "msc"), ("msc", "zlpr", "bce")]
-    metric = RankedMetric(name="macro_f1", ranks=RANKS, critical_difference=1.2, alike=groups, p=0.01)
-    drawn = rank_figure(metric)
-    said = re.search(r'aria-label="([^"]*)"', drawn)
-    assert said is not None
-    assert said[1] == "Mean rank, 1 is best: reg 1.40, msc 2.10, zlpr 2.90, bce 3.60. Critical difference 1.20."
-    assert bars(drawn) == 2
-    alone = RankedMetric(name="macro_f1", ranks=RANKS, critical_difference=0.2, alike=[], p=0.01)
-    assert bars(rank_figure(alone)) == 0
-
 
 LINES = [
     Series(name="bce", values=[[40.0, 42.0]]),

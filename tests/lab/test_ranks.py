@@ -4,13 +4,14 @@ A ranking over comparisons: from their results to the page, and what is refused.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.lab.ranks import Ranking, rank_comparisons, rank_losses
+from labelcontrast.lab.ranks import Ranking, rank_comparisons, rank_figure, rank_losses
 
 # Demsar 2006, table 6: AUC of C4.5 with four settings on 14 data sets; mean ranks 3.143, 2.000, 2.893, 1.964.
 PUBLISHED = np.array(
@@ -146,3 +147,22 @@ def test_refusals_of_across(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"two has bce, msc, not bce, msc, reg\.$"):
         rank_comparisons([one, two], tmp_path / "ranks.html")
     assert not (tmp_path / "ranks.html").exists()
+
+
+RANKS = {"reg": 1.4, "msc": 2.1, "zlpr": 3.0, "bce": 3.5}
+
+
+def bars(drawn: str) -> int:
+    return len([stroke for stroke in re.findall(r"stroke-width: ([0-9.]+)", drawn) if float(stroke) == 4])
+
+
+def test_every_rank_is_said_and_a_bar_stands_for_each_group() -> None:
+    groups = [("reg", "msc"), ("msc", "zlpr", "bce")]
+    ranking = Ranking(RANKS, critical_difference=1.5, p=0.01, data_sets=9)
+    assert ranking.alike == groups
+    drawn = rank_figure(ranking)
+    said = re.search(r'aria-label="([^"]*)"', drawn)
+    assert said is not None
+    assert said[1] == "Mean rank, 1 is best: reg 1.40, msc 2.10, zlpr 3.00, bce 3.50. Critical difference 1.50."
+    assert bars(drawn) == 2
+    assert bars(rank_figure(Ranking(RANKS, critical_difference=0.2, p=0.01, data_sets=9))) == 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from labelcontrast.lab import significance
-from labelcontrast.lab.comparison_report import compared_measures, flat_measures
+from labelcontrast.lab.comparison_report import flat_measures, hierarchy_metrics
 from labelcontrast.lab.significance import Measured, compare, find_best, holm, permute_examples, permute_seeds
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.hierarchy_files import write_hierarchy
@@ -310,7 +310,7 @@ def test_over_a_hierarchy_too_where_there_is_one(tmp_path: Path) -> None:
 
     for name in ("a", "far worse"):
         losses[name] = {seed: over_tree(run) for seed, run in losses[name].items()}
-    measures = {measure.name: measure.better for measure in compared_measures(2)}
+    measures = {measure.name: measure.better for measure in hierarchy_metrics(2)}
     found = find_best(losses, significance.FLAT | measures)
     assert set(found["without"]) == set(RESAMPLED)
     for metric, better in measures.items():

@@ -11,7 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from labelcontrast.lab.pages import write_comparison_report
+from labelcontrast.lab.comparison_report import write_comparison_report
 from labelcontrast.reports.pages import write_run_report
 from labelcontrast.reports.summary import RunSummary
 from labelcontrast.reports.tables import NOTHING

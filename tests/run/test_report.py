@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.errors import RunError
-from labelcontrast.lab.comparison_report import compared_losses, compared_measures, flat_measures, write_comparison
+from labelcontrast.lab.comparison_report import flat_measures, hierarchy_metrics, summarise_comparison, write_comparison
 from labelcontrast.run.report import read_curves, retrieval_groups, summarise_hierarchy, summarise_run, write_report
 
 LEVEL = {"nodes": 2, "micro_f1": 0.5, "macro_f1": 0.25, "accuracy": None}
@@ -20,7 +20,7 @@ FOUND = {"source": "hierarchy in a.json", "val": PART, "test": PART}
 
 def test_every_measure_that_a_comparison_shows_is_measured() -> None:
     flat = flat_measures({"lca_f1": 0.1, "tree_distance_of_errors": 2.0, **PART})
-    assert {measure.name for measure in compared_measures(2)} <= set(flat)
+    assert {measure.name for measure in hierarchy_metrics(2)} <= set(flat)
     assert "nodes" not in "".join(flat)
     assert flat["level_1_macro_f1"] == 0.25
 
@@ -82,7 +82,7 @@ def test_a_comparison_has_the_baseline_first_and_failures_in_their_place(finishe
         "origin": {"command": "labelcontrast compare", "versions": run["versions"]},
     }
     (tmp_path / "results.json").write_text(json.dumps(results))
-    baseline, bce, reg = compared_losses(tmp_path)
+    baseline, bce, reg = summarise_comparison(tmp_path).losses
     assert (baseline.name, bce.name, reg.name) == ("linear SVM", "bce", "reg")
     assert bce.metrics["micro_f1"] == [run["metrics"]["test"]["micro_f1"]]
     assert bce.failures == ["seed 1: the loss became nan."]

@@ -27,7 +27,7 @@ from labelcontrast.experiment import run_experiment
 from labelcontrast.files import whole_file
 from labelcontrast.lab.comparison import EPOCHS as DEMO_EPOCHS
 from labelcontrast.lab.comparison import Options, run_comparison, run_demo
-from labelcontrast.lab.comparison_report import RESULTS, compared_losses, over_hierarchy, write_comparison
+from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
 from labelcontrast.lab.ranks import rank_comparisons
 from labelcontrast.lab.report import STUDY, write_study
 from labelcontrast.lab.running import Options as StudyOptions
@@ -39,7 +39,7 @@ from labelcontrast.losses.catalogue import loss_catalogue
 from labelcontrast.metrics.measures import DETAILS
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS
 from labelcontrast.reports.figures import label_histogram
-from labelcontrast.reports.hierarchy import compared_table, level_table, measures_table, retrieval_table
+from labelcontrast.reports.hierarchy import level_table, measures_table, retrieval_table
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import REPORT, load_model, load_settings, load_training_labels
@@ -170,8 +170,8 @@ def print_comparison(settings: RunSettings, losses: list[LossSettings], out: Pat
     options = replace(options, device=pick_device())
     table = run_comparison(settings, losses, out, options, listeners=callbacks(settings.training.epochs))
     show("\n" + as_text(table))
-    if measures := over_hierarchy(out):
-        show("\nover the hierarchy\n" + as_text(compared_table(compared_losses(out), measures)))
+    if over_hierarchy := summarise_comparison(out).hierarchy_table:
+        show("\nover the hierarchy\n" + as_text(over_hierarchy))
     show(f"\npage in {out / REPORT}")
 
 

@@ -29,20 +29,20 @@ from labelcontrast.lab.baseline import fit_baseline
 from labelcontrast.lab.comparison_report import (
     RESULTS,
     baseline_runs,
-    compared_losses,
-    measured_on_test,
-    over_hierarchy,
-    write_comparison,
+    count_levels,
+    hierarchy_metrics,
+    metrics_on_test,
+    summarise_comparison,
+    write_comparison_report,
 )
 from labelcontrast.lab.ray_cluster import run_at
 from labelcontrast.lab.significance import FLAT, Measured, Runs, find_best
 from labelcontrast.lab.store import Record, Store
 from labelcontrast.lab.trials import Runner, RunOptions, Trial, data_print, encoder_print, hierarchy_print, identify
 from labelcontrast.lab.workers import Event, Pace, Tell
-from labelcontrast.metrics.registry import METRICS
-from labelcontrast.reports.tables import Table, as_markdown, comparison_table
+from labelcontrast.reports.tables import Table, as_markdown
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import OUTPUTS, is_finished
+from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
 from labelcontrast.run.hierarchy_use import Decoder
 from labelcontrast.run.inputs import RunData, introduce, load_data
 from labelcontrast.run.machine import describe_origin
@@ -230,12 +230,13 @@ def _write(folder: Path, settings: RunSettings, trials: Sequence[Trial], baselin
     results: dict[str, Any] = {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True)}
     results |= {"baseline": baseline, "rows": rows, "origin": describe_origin()}
     write_json(folder / RESULTS, results)
-    tested = {**FLAT, **{measure.name: measure.better for measure in over_hierarchy(folder)}}
+    finished = [run for runs in rows.values() for run in runs if "metrics" in run]
+    tested = {**FLAT, **{measure.name: measure.better for measure in hierarchy_metrics(count_levels(finished))}}
     write_json(folder / RESULTS, results | {"significance": find_best(_finished(folder, rows, baseline), tested)})
-    table = comparison_table(compared_losses(folder), list(METRICS.values()))
-    write_text(folder / TABLE, as_markdown(table) + "\n")
-    write_comparison(folder)
-    return table
+    summary = summarise_comparison(folder)
+    write_text(folder / TABLE, as_markdown(summary.table) + "\n")
+    write_comparison_report(folder / REPORT, summary)
+    return summary.table
 
 
 def _rows(trials: Sequence[Trial], store: Store) -> Rows:
@@ -260,7 +261,7 @@ def _finished(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs
     for name, runs in rows.items():
         done = [run for run in runs if "metrics" in run]
         found[name] = {
-            run["seed"]: Measured.beside(folder / run["folder"] / OUTPUTS, measured_on_test(run), run.get("fold", 0))
+            run["seed"]: Measured.beside(folder / run["folder"] / OUTPUTS, metrics_on_test(run), run.get("fold", 0))
             for run in done
         }
     if baseline:
@@ -269,7 +270,7 @@ def _finished(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs
         found[baseline["name"]] = {
             seed: replace(
                 run,
-                metrics=measured_on_test(fits[run.fold % len(fits)]),
+                metrics=metrics_on_test(fits[run.fold % len(fits)]),
                 outputs=_baseline_outputs(folder, run.fold % len(fits)),
             )
             for seed, run in tested.items()

@@ -1,31 +1,184 @@
-"""Report of a comparison, made from the files in its folder and in those of its runs."""
+"""Tables, figures and page of a comparison, made from the files in its folder and in those of its runs.
+
+Numbers are percents with two decimals: the mean over seeds, and behind ± the standard deviation (n - 1) from two seeds
+on. Marked are the best mean of a column and, where it was tested, whatever is not significantly worse; means that are
+equal to two decimals count as equal.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from math import isfinite
 from pathlib import Path
-from statistics import fmean
-from typing import Any
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from labelcontrast.files import read_json
-from labelcontrast.lab.pages import write_comparison_report
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS, Metric
-from labelcontrast.reports.summary import ComparedLoss, ComparisonSummary
+from labelcontrast.reports.canvas import INK, as_svg, canvas, look_of
+from labelcontrast.reports.figures import PANEL, binned_means, frequency_and_f1, frequency_axes
+from labelcontrast.reports.pages import HEADLINES, write_page
+from labelcontrast.reports.summary import Measure, PageSummary
+from labelcontrast.reports.tables import NOTHING, STEPS, Cell, Table, percent, title_of
 from labelcontrast.run.folder import PER_LABEL, REPORT
 from labelcontrast.run.report import read_curves, run_facts
 from labelcontrast.settings import flatten
 
+if TYPE_CHECKING:
+    from labelcontrast.reports.summary import Curve
+
 RESULTS = "results.json"
 VARIED = ("seed", "loss.name")
-"""What a comparison varies from run to run."""
-OF_LEVELS = ("macro_f1", "accuracy")
-"""Of the measures of each level, what a comparison shows."""
-COMPARED = ("hierarchical_f1", "lca_f1", "tree_distance_of_errors", "violations")
-"""Of the measures over all levels, what a comparison shows."""
+"""Settings that differ from run to run."""
+LEVEL_METRICS = ("macro_f1", "accuracy")
+"""Metrics shown for each level of a hierarchy."""
+OVERALL_METRICS = ("hierarchical_f1", "lca_f1", "tree_distance_of_errors", "violations")
+"""Metrics shown over all levels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedLoss:
+    """One row of a comparison: the results of all finished runs of a loss, in the order of the seeds."""
+
+    name: str
+    metrics: Mapping[str, Sequence[float]]
+    """Test metrics by name, a value a run."""
+    seconds: Sequence[float] = ()
+    per_label: Sequence[Mapping[str, Any]] = ()
+    """Rows with ``label``, ``train_count`` and ``f1``, averaged over seeds."""
+    curves: Mapping[str, "Curve"] = field(default_factory=dict)
+    """Learning curves by epoch, of the first run."""
+    runs: Sequence[tuple[str, str]] = ()
+    """Title and relative link of each run."""
+    failures: Sequence[str] = ()
+    """One line for each run that failed."""
+    as_good: Mapping[str, bool] = field(default_factory=dict)
+    """By metric that was tested, whether the loss is the best or not significantly worse."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonSummary(PageSummary):
+    """Several losses under one protocol on one data set, each with several seeds."""
+
+    measures: Sequence[Measure]
+    losses: Sequence[ComparedLoss]
+    over_hierarchy: Sequence[Measure] = ()
+    """Metrics over a hierarchy, shown in a table of their own; empty without a hierarchy."""
+
+    @property
+    def table(self) -> Table:
+        """The table of losses by metrics."""
+        return comparison_table(self.losses, self.measures)
+
+    @property
+    def hierarchy_table(self) -> Table | None:
+        """The table of losses by metrics over the hierarchy; None without a hierarchy."""
+        return hierarchy_comparison_table(self.losses, self.over_hierarchy) if self.over_hierarchy else None
+
+
+def write_comparison(folder: Path) -> Path:
+    """Write the page of a comparison from the files in its folder and return its path."""
+    page = folder / REPORT
+    write_comparison_report(page, summarise_comparison(folder))
+    return page
+
+
+def summarise_comparison(folder: Path) -> ComparisonSummary:
+    """Read the results of a comparison from its folder."""
+    results = read_json(folder / RESULTS)
+    runs = [run for row in results["rows"].values() for run in row if "metrics" in run]
+    return ComparisonSummary(
+        title=f"{', '.join(results['rows'])} on {Path(results['data']).name}",
+        command=results["origin"]["command"],
+        measures=list(METRICS.values()),
+        losses=_compared_losses(folder, results),
+        over_hierarchy=hierarchy_metrics(count_levels(runs)),
+        facts=run_facts(runs[0]) if runs else (),
+        settings={name: value for name, value in flatten(results["settings"]).items() if name not in VARIED},
+        warnings=runs[0]["warnings"] if runs else (),
+        versions=results["origin"]["versions"],
+        duration=sum(sum(run["seconds"].values()) for run in runs),
+    )
+
+
+def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
+    """Write the page of a comparison.
+
+    Args:
+        path: The HTML file; links to the runs are relative to its folder.
+        summary: The content of the page; empty sections are left out.
+    """
+    shown = [measure for measure in summary.measures if measure.name in HEADLINES]
+    figures = {
+        "dots": dot_figures(summary.losses, shown),
+        "tail": [tail_figure(summary.losses)] if any(loss.per_label for loss in summary.losses) else [],
+        "learning": learning_figures(summary.losses),
+    }
+    named = [measure for measure in summary.over_hierarchy if not measure.name.startswith("level_")]
+    content = {"table": summary.table, "over": summary.hierarchy_table, "named": named}
+    write_page(path, "comparison.html", figures, summary=summary, **content)
+
+
+def comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> Table:
+    """Tabulate losses by metrics, with the number of finished runs and the seconds per run.
+
+    Example:
+        >>> from labelcontrast.reports.tables import as_text
+        >>> losses = [ComparedLoss(name="bce", metrics={"micro_f1": [0.61, 0.63]}, seconds=[40, 42]),
+        ...           ComparedLoss(name="reg", metrics={"micro_f1": [0.64, 0.65]}, seconds=[50, 54])]
+        >>> print(as_text(comparison_table(losses, [METRICS["micro_f1"]])))
+        loss      micro-F1  runs  s/run
+        bce   62.00 ± 1.41     2     41
+        reg  *64.50 ± 0.71     2     52
+    """
+    columns = [_metric_column(losses, measure) for measure in measures]
+    runs = [Cell(_count_runs(loss)) for loss in losses]
+    seconds = [Cell(f"{fmean(loss.seconds):.0f}" if loss.seconds else NOTHING) for loss in losses]
+    names = [Cell(loss.name) for loss in losses]
+    header = ("loss", *(title_of(measure.name) for measure in measures), "runs", "s/run")
+    return Table(header, tuple(zip(names, *columns, runs, seconds, strict=True)))
+
+
+def hierarchy_comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> Table:
+    """Tabulate losses by metrics over the hierarchy; losses without any of these metrics are left out.
+
+    Example:
+        >>> losses = [ComparedLoss(name="linear SVM", metrics={"micro_f1": [0.4]}),
+        ...           ComparedLoss(name="himulcon", metrics={"violations": [0.25, 0.75]})]
+        >>> hierarchy_comparison_table(losses, [HIERARCHICAL_METRICS["violations"]]).rows
+        ((Cell(text='himulcon', best=False), Cell(text='50.00 ± 35.36', best=False)),)
+    """
+    names = {measure.name for measure in measures}
+    table = comparison_table([loss for loss in losses if names & set(loss.metrics)], measures)
+    width = 1 + len(measures)  # runs and seconds stand in the table of the losses
+    return Table(table.header[:width], tuple(row[:width] for row in table.rows))
+
+
+def count_levels(runs: Sequence[Mapping[str, Any]]) -> int:
+    """Count the levels of the hierarchy of finished runs; 0 without a hierarchy."""
+    return max((len(run["hierarchy"]["test"]["levels"]) for run in runs if "hierarchy" in run), default=0)
+
+
+def hierarchy_metrics(levels: int) -> list[Metric]:
+    """List the metrics that a comparison shows of a hierarchy with this number of levels."""
+    if levels == 0:
+        return []
+    meanings = {"macro_f1": METRICS["macro_f1"].meaning, "accuracy": "Share of the examples that are right there."}
+    return [HIERARCHICAL_METRICS[name] for name in OVERALL_METRICS] + [
+        Metric(f"level_{level}_{name}", "higher", meanings[name]) for level in range(levels) for name in LEVEL_METRICS
+    ]
+
+
+def metrics_on_test(run: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return all test metrics of a run or a baseline, including those over its hierarchy."""
+    return {**run["metrics"]["test"], **(flat_measures(run["hierarchy"]["test"]) if "hierarchy" in run else {})}
 
 
 def flat_measures(found: Mapping[str, Any]) -> dict[str, float | None]:
-    """List the measures of one part under one name each, those of levels too.
+    """Return the hierarchical metrics of one split by name, each level under a name of its own.
 
     Example:
         >>> found = {"violations": 0.25, "levels": [{"nodes": 2, "macro_f1": 0.5, "accuracy": None}]}
@@ -39,99 +192,112 @@ def flat_measures(found: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def write_comparison(folder: Path) -> Path:
-    """Write the page of a comparison from the files in its folder."""
-    page = folder / REPORT
-    write_comparison_report(page, summarise_comparison(folder))
-    return page
-
-
-def compared_measures(levels: int) -> list[Metric]:
-    """List what a comparison shows of a hierarchy of so many levels."""
-    shown = [HIERARCHICAL_METRICS[name] for name in COMPARED]
-    meanings = {"macro_f1": METRICS["macro_f1"].meaning, "accuracy": "Share of the examples that are right there."}
-    return shown + [
-        Metric(f"level_{level}_{name}", "higher", meanings[name]) for level in range(levels) for name in OF_LEVELS
-    ]
-
-
-def summarise_comparison(folder: Path) -> ComparisonSummary:
-    """Gather the page of a comparison."""
-    results = read_json(folder / RESULTS)
-    runs = [run for row in results["rows"].values() for run in row if "metrics" in run]
-    return ComparisonSummary(
-        title=f"{', '.join(results['rows'])} on {Path(results['data']).name}",
-        command=results["origin"]["command"],
-        measures=list(METRICS.values()),
-        losses=compared_losses(folder),
-        over_hierarchy=over_hierarchy(folder),
-        facts=run_facts(runs[0]) if runs else (),
-        settings={name: value for name, value in flatten(results["settings"]).items() if name not in VARIED},
-        warnings=runs[0]["warnings"] if runs else (),
-        versions=results["origin"]["versions"],
-        duration=sum(sum(run["seconds"].values()) for run in runs),
-    )
-
-
-def compared_losses(folder: Path) -> list[ComparedLoss]:
-    """Gather the rows of a comparison: the baseline, where there is one, then a row a loss."""
-    results = read_json(folder / RESULTS)
-    baseline, tested = results["baseline"], results.get("significance", {})
-    rows = []
-    if baseline:
-        measured = [measured_on_test(fit) for fit in baseline_runs(baseline)]
-        rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric(measured))]
-    rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
-    return [replace(row, as_good=_as_good(tested.get(row.name, {}))) for row in rows]
-
-
 def baseline_runs(baseline: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """List what a baseline came to, on the one split or on every fold."""
+    """Return the results of a baseline on each fold; one result without cross-validation."""
     runs: list[Mapping[str, Any]] = baseline.get("folds", [baseline])
     return runs
 
 
-def over_hierarchy(folder: Path) -> list[Metric]:
-    """List what the runs of a comparison measured over a hierarchy; nothing where there is none."""
-    runs = chain.from_iterable(read_json(folder / RESULTS)["rows"].values())
-    levels = [len(run["hierarchy"]["test"]["levels"]) for run in runs if "hierarchy" in run]
-    return compared_measures(max(levels)) if levels else []
+def dot_figures(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> list[str]:
+    """Draw one figure per metric: a dot for each run and a bar at the mean of each loss."""
+    drawn = []
+    for measure in measures:
+        means = []
+        with canvas(width=PANEL[0], height=0.26 * len(losses) + 0.8) as (figure, axes):
+            for place, loss in enumerate(losses):
+                values = 100 * np.array(loss.metrics.get(measure.name, ()), dtype=float)
+                values = values[np.isfinite(values)]
+                if values.size:
+                    color, marker = look_of(place)
+                    axes.scatter(
+                        values, [place] * len(values), s=24, color=color, marker=marker, alpha=0.6, linewidths=0
+                    )
+                    axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.8)
+                    means.append(f"{loss.name} {values.mean():.1f}")
+            axes.set_yticks(range(len(losses)), [loss.name for loss in losses])
+            axes.set(
+                ylim=(len(losses) - 0.5, -0.5), title=title_of(measure.name), xlabel=f"% ({measure.better} is better)"
+            )
+            drawn.append(as_svg(figure, alternative=f"{title_of(measure.name)} in percent, mean: {', '.join(means)}."))
+    return drawn
+
+
+def tail_figure(losses: Sequence[ComparedLoss]) -> str:
+    """Draw the mean F1 of labels of similar frequency against their frequency, a line for each loss."""
+    described, middles, highest = [], [], 0.0
+    with canvas() as (figure, axes):
+        for place, loss in enumerate(losses):
+            if loss.per_label:
+                middle, mean = binned_means(*frequency_and_f1(loss.per_label))
+                color, marker = look_of(place)
+                axes.plot(middle, mean, color=color, marker=marker, markersize=5, linewidth=1.8, label=loss.name)
+                described.append(
+                    f"{loss.name} from {mean[0]:.0f} % for the rarest to {mean[-1]:.0f} % for the most frequent"
+                )
+                middles.append(middle)
+                highest = max(highest, mean.max())
+        frequency_axes(axes, np.concatenate(middles))
+        axes.set_ylim(-2, min(104, 1.25 * highest + 5))
+        figure.legend(loc="outside upper left", ncols=6)
+        return as_svg(figure, alternative=f"Mean F1 by frequency of the label: {'; '.join(described)}.")
+
+
+def learning_figures(losses: Sequence[ComparedLoss]) -> list[str]:
+    """Draw the learning curves: one figure per quantity, with a line for each loss that has it."""
+    drawn = []
+    for name in dict.fromkeys(name for loss in losses for name in loss.curves):
+        with canvas(width=PANEL[0], height=PANEL[1] + 0.3) as (figure, axes):
+            for place, loss in enumerate(losses):
+                if name in loss.curves:
+                    color, marker = look_of(place)
+                    epochs, values = loss.curves[name]
+                    every = max(len(epochs) // 8, 1)
+                    axes.plot(
+                        epochs, values, color=color, marker=marker, markevery=every, markersize=4, label=loss.name
+                    )
+            axes.set(title=name, xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            figure.legend(loc="outside lower left", ncols=4, fontsize=8, columnspacing=1)
+            drawn.append(as_svg(figure, alternative=f"{name} by epoch, a line for each loss that has it."))
+    return drawn
+
+
+def _compared_losses(folder: Path, results: Mapping[str, Any]) -> list[ComparedLoss]:
+    """Return the rows of a comparison: the baseline, if any, then the losses."""
+    baseline, tested = results["baseline"], results.get("significance", {})
+    rows = []
+    if baseline:
+        fits = [metrics_on_test(fit) for fit in baseline_runs(baseline)]
+        rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric(fits))]
+    rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
+    return [
+        replace(row, as_good={metric: one["as_good"] for metric, one in tested.get(row.name, {}).items()})
+        for row in rows
+    ]
 
 
 def _compared_loss(folder: Path, name: str, runs: Sequence[Mapping[str, Any]]) -> ComparedLoss:
-    """Gather one row: what its finished runs measured, and what its failed ones said."""
     finished = [run for run in runs if "metrics" in run]
     places = [folder / run["folder"] for run in finished]
     return ComparedLoss(
         name=name,
-        metrics=_by_metric([measured_on_test(run) for run in finished]),
+        metrics=_by_metric([metrics_on_test(run) for run in finished]),
         seconds=[sum(run["seconds"].values()) for run in finished],
         per_label=_mean_per_label([read_json(place / PER_LABEL) for place in places]),
         curves=read_curves(places[0]) if places else {},
-        runs=[(_named(run), f"{run['folder']}/{REPORT}") for run in finished],
+        runs=[(_run_title(run), f"{run['folder']}/{REPORT}") for run in finished],
         failures=[f"seed {run['seed']}: {run['error']}" for run in runs if "error" in run],
     )
 
 
-def _named(run: Mapping[str, Any]) -> str:
-    """Name a run of a loss."""
+def _run_title(run: Mapping[str, Any]) -> str:
     return f"seed {run['seed']}, fold {run['fold']}" if "fold" in run else f"seed {run['seed']}"
 
 
-def measured_on_test(run: Mapping[str, Any]) -> dict[str, float | None]:
-    """List what a run measured on the test part, over its hierarchy too."""
-    return {**run["metrics"]["test"], **(flat_measures(run["hierarchy"]["test"]) if "hierarchy" in run else {})}
-
-
 def _by_metric(measured: Sequence[Mapping[str, float | None]]) -> dict[str, list[float]]:
-    """Turn metrics by run into runs by metric; what could not be measured is left out."""
+    """Transpose metrics by run into values by metric; None is left out."""
     names = dict.fromkeys([*METRICS, *chain.from_iterable(measured)])
     return {name: [value for run in measured if (value := run.get(name)) is not None] for name in names}
-
-
-def _as_good(tested: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
-    """Say on which metrics a loss is the best or not significantly worse."""
-    return {metric: row["as_good"] for metric, row in tested.items()}
 
 
 def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, object]]:
@@ -140,3 +306,31 @@ def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[
         {"label": rows[0]["label"], "train_count": rows[0]["train_count"], "f1": fmean(row["f1"] for row in rows)}
         for rows in zip(*tables, strict=True)
     ]
+
+
+def _metric_column(losses: Sequence[ComparedLoss], measure: Measure) -> list[Cell]:
+    """Write mean and deviation of one metric for each loss; with two or more means the best is marked."""
+    scale = 0.01 if measure.name in STEPS else 1.0
+    measured = [[scale * value for value in loss.metrics.get(measure.name, ()) if isfinite(value)] for loss in losses]
+    means = [round(100 * fmean(values), 2) for values in measured if values]
+    best = None if len(means) < 2 else max(means) if measure.better == "higher" else min(means)
+
+    def is_marked(loss: ComparedLoss, values: Sequence[float]) -> bool:
+        looks_best = round(100 * fmean(values), 2) == best
+        return best is not None and (looks_best or loss.as_good.get(measure.name, False))
+
+    return [
+        Cell(_mean_and_deviation(values), best=is_marked(loss, values)) if values else Cell(NOTHING)
+        for loss, values in zip(losses, measured, strict=True)
+    ]
+
+
+def _mean_and_deviation(values: Sequence[float]) -> str:
+    mean = percent(fmean(values))
+    return f"{mean} ± {percent(stdev(values))}" if len(values) > 1 else mean
+
+
+def _count_runs(loss: ComparedLoss) -> str:
+    """Count the finished runs, with the total where some failed."""
+    finished = max((len(values) for values in loss.metrics.values()), default=0)
+    return f"{finished} of {finished + len(loss.failures)}" if loss.failures else str(finished)

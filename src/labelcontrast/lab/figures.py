@@ -1,4 +1,4 @@
-"""Figures of comparisons, studies and rankings."""
+"""Figures of studies and searches: lines over an axis, or a row of dots for each series."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from labelcontrast.reports.canvas import FAINT, INK, as_png, as_svg, as_svg_file, canvas, look_of
-from labelcontrast.reports.figures import PANEL, binned_means, frequency_and_f1, frequency_axes
-from labelcontrast.reports.tables import title_of
+from labelcontrast.reports.canvas import INK, as_png, as_svg, as_svg_file, canvas, look_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
-
-    from labelcontrast.reports.summary import ComparedLoss, Measure, RankedMetric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,125 +45,6 @@ class Panel:
     y_limits: tuple[float, float] | None = None
     """Where panels are to be compared with one another; by default what fits the series."""
     series: Sequence[Series]
-
-
-def dot_figures(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> list[str]:
-    """Draw every run as a dot and the mean of a loss as a bar, a figure a metric."""
-    drawn = []
-    for measure in measures:
-        said = []
-        with canvas(width=PANEL[0], height=0.26 * len(losses) + 0.8) as (figure, axes):
-            for place, loss in enumerate(losses):
-                values = 100 * np.array(loss.metrics.get(measure.name, ()), dtype=float)
-                values = values[np.isfinite(values)]
-                if values.size:
-                    color, marker = look_of(place)
-                    axes.scatter(
-                        values, [place] * len(values), s=24, color=color, marker=marker, alpha=0.6, linewidths=0
-                    )
-                    axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.8)
-                    said.append(f"{loss.name} {values.mean():.1f}")
-            axes.set_yticks(range(len(losses)), [loss.name for loss in losses])
-            axes.set(
-                ylim=(len(losses) - 0.5, -0.5), title=title_of(measure.name), xlabel=f"% ({measure.better} is better)"
-            )
-            drawn.append(as_svg(figure, alternative=f"{title_of(measure.name)} in percent, mean: {', '.join(said)}."))
-    return drawn
-
-
-def tail_figure(losses: Sequence[ComparedLoss]) -> str:
-    """Draw the mean F1 of labels about as frequent against their frequency, a line a loss."""
-    said, middles, highest = [], [], 0.0
-    with canvas() as (figure, axes):
-        for place, loss in enumerate(losses):
-            if loss.per_label:
-                middle, mean = binned_means(*frequency_and_f1(loss.per_label))
-                color, marker = look_of(place)
-                axes.plot(middle, mean, color=color, marker=marker, markersize=5, linewidth=1.8, label=loss.name)
-                said.append(
-                    f"{loss.name} from {mean[0]:.0f} % for the rarest to {mean[-1]:.0f} % for the most frequent"
-                )
-                middles.append(middle)
-                highest = max(highest, mean.max())
-        frequency_axes(axes, np.concatenate(middles))
-        axes.set_ylim(-2, min(104, 1.25 * highest + 5))
-        figure.legend(loc="outside upper left", ncols=6)
-        return as_svg(figure, alternative=f"Mean F1 by frequency of the label: {'; '.join(said)}.")
-
-
-def learning_figures(losses: Sequence[ComparedLoss]) -> list[str]:
-    """Draw the learning curves, a figure a quantity, a line a loss where it has that quantity."""
-    drawn = []
-    for name in dict.fromkeys(name for loss in losses for name in loss.curves):
-        with canvas(width=PANEL[0], height=PANEL[1] + 0.3) as (figure, axes):
-            for place, loss in enumerate(losses):
-                if name in loss.curves:
-                    color, marker = look_of(place)
-                    epochs, values = loss.curves[name]
-                    every = max(len(epochs) // 8, 1)
-                    axes.plot(
-                        epochs, values, color=color, marker=marker, markevery=every, markersize=4, label=loss.name
-                    )
-            axes.set(title=name, xlabel="epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            figure.legend(loc="outside lower left", ncols=4, fontsize=8, columnspacing=1)
-            drawn.append(as_svg(figure, alternative=f"{name} by epoch, a line for each loss that has it."))
-    return drawn
-
-
-_ROW, _TOP = 0.55, 1.0
-
-
-def rank_figure(metric: RankedMetric) -> str:
-    """Draw mean ranks, the best on the left, and a bar under each group whose differences may be chance.
-
-    Args:
-        metric: The mean rank of each loss, the best first, the critical difference, and the groups.
-    """
-    ranks, alike, critical_difference = metric.ranks, metric.alike, metric.critical_difference
-    lines = (len(ranks) + 1) // 2
-    depth = _TOP + 0.28 * len(alike) + _ROW * lines
-    with canvas(width=7.2, height=0.5 * depth + 1.0) as (figure, axes):
-        low, high = 1, len(ranks)
-        axes.set(xlim=(low - 0.45 * (high - low), high + 0.45 * (high - low)), ylim=(-depth, 1.5))
-        axes.set_axis_off()
-        _draw_scale(axes, low, high)
-        axes.plot([low, low + critical_difference], [1.0, 1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
-        said = f"critical difference {critical_difference:.2f}"
-        axes.text(low + critical_difference + 0.025 * (high - low), 1.0, said, va="center")
-        for row, group in enumerate(alike):
-            ends = ranks[group[0]] - 0.04, ranks[group[-1]] + 0.04
-            axes.plot(ends, [-0.35 - 0.28 * row] * 2, color=INK, linewidth=4, solid_capstyle="round", zorder=3)
-        _draw_losses(axes, ranks, edges=(low, high), first=-_TOP - 0.28 * len(alike))
-        ranked = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
-        return as_svg(figure, alternative=f"Mean rank, 1 is best: {ranked}. {said.capitalize()}.")
-
-
-def _draw_scale(axes: Axes, low: int, high: int) -> None:
-    """Draw the line of ranks with a number at each."""
-    axes.plot([low, high], [0, 0], color=INK, linewidth=1)
-    for rank in range(low, high + 1):
-        axes.plot([rank, rank], [0, 0.12], color=INK, linewidth=1)
-        axes.text(rank, 0.2, str(rank), ha="center")
-
-
-def _draw_losses(axes: Axes, ranks: Mapping[str, float], *, edges: tuple[int, int], first: float) -> None:
-    """Write the better half on the left and the worse half on the right, each led to its place on the line."""
-    names, left = list(ranks), (len(ranks) + 1) // 2
-    margin = 0.08 * (edges[1] - edges[0])
-    for place, name in enumerate(names):
-        better = place < left
-        row = place if better else len(names) - 1 - place
-        height, end = first - _ROW * row, edges[0] - margin if better else edges[1] + margin
-        axes.plot([ranks[name], ranks[name], end], [0, height, height], color=FAINT, linewidth=1)
-        label = f"{name}  {ranks[name]:.2f}"
-        axes.text(
-            end - margin / 4 if better else end + margin / 4,
-            height,
-            label,
-            va="center",
-            ha="right" if better else "left",
-        )
 
 
 WIDTH = 4.6

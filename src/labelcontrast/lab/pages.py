@@ -1,33 +1,29 @@
-"""Pages of comparisons, studies, searches and rankings."""
+"""Pages of studies and searches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labelcontrast.files import write_text
-from labelcontrast.lab.figures import dot_figures, learning_figures, rank_figure, tail_figure
-from labelcontrast.reports.hierarchy import compared_table
-from labelcontrast.reports.pages import HEADLINES, render, write_page
-from labelcontrast.reports.tables import as_markdown, comparison_table
+from labelcontrast.reports.pages import render, write_page
+from labelcontrast.reports.summary import PageSummary
+from labelcontrast.reports.tables import as_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from labelcontrast.lab.figures import Drawing, Panel
-    from labelcontrast.reports.summary import ComparisonSummary, RankSummary
     from labelcontrast.reports.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudySummary:
+class StudySummary(PageSummary):
     """A question, what was run to answer it, and what came out."""
 
-    title: str
     question: str
     source: str
-    command: str
     table: Table
     tested: bool = False
     """Whether bold is also what is not significantly worse than the best."""
@@ -38,12 +34,6 @@ class StudySummary:
     """The quantities, each with its sentence."""
     failures: Sequence[tuple[str, str]] = ()
     """Trials that failed, each with its one line."""
-    facts: Sequence[tuple[str, object]] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """Those of all trials."""
-    warnings: Sequence[str] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    duration: float = 0.0
     drawn: str = (
         "A line is the mean over seeds, the band around it the standard deviation; beside one another, a point is the "
         "mean and its bar the deviation. A dashed line is a loss that does not have what the axis varies. On a row of "
@@ -66,35 +56,6 @@ class StudySummary:
             verdict = "and what looks the same; it does not say that the difference is more than chance."
         spread = "Mean over the finished runs (one a seed), and behind ± the standard deviation."
         return f"{spread} {best}, {verdict}"
-
-
-def write_comparison_report(path: Path, summary: ComparisonSummary) -> None:
-    """Write the page of a comparison.
-
-    Args:
-        path: The HTML file; the links to the runs are relative to its folder.
-        summary: What the page says; a part that is empty is left out.
-    """
-    shown = [measure for measure in summary.measures if measure.name in HEADLINES]
-    figures = {
-        "dots": dot_figures(summary.losses, shown),
-        "tail": [tail_figure(summary.losses)] if any(loss.per_label for loss in summary.losses) else [],
-        "learning": learning_figures(summary.losses),
-    }
-    table = comparison_table(summary.losses, summary.measures)
-    over = compared_table(summary.losses, summary.over_hierarchy) if summary.over_hierarchy else None
-    named = [measure for measure in summary.over_hierarchy if not measure.name.startswith("level_")]
-    write_page(path, "comparison.html", figures, summary=summary, table=table, over=over, named=named)
-
-
-def write_rank_report(path: Path, summary: RankSummary) -> None:
-    """Write the page of losses ranked over many data sets.
-
-    Args:
-        path: The HTML file.
-        summary: What the page says.
-    """
-    write_page(path, "ranks.html", {"ranks": [rank_figure(metric) for metric in summary.metrics]}, summary=summary)
 
 
 def write_study_report(path: Path, summary: StudySummary, drawings: Sequence[Drawing]) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labelcontrast.reports.tables import Cell, Table, comparison_table, title_of, written
+from labelcontrast.reports.tables import Cell, Table, title_of, written
 
 if TYPE_CHECKING:
     Level = Mapping[str, float | None]
     from collections.abc import Mapping, Sequence
-
-    from labelcontrast.reports.summary import ComparedLoss, Measure
 
 
 def measures_table(metrics: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Table:
@@ -24,23 +22,6 @@ def measures_table(metrics: Mapping[str, Mapping[str, float]], names: Sequence[s
     """
     rows = [(Cell(part), *_cells(one, names)) for part, one in metrics.items()]
     return Table(("over the hierarchy", *map(title_of, names)), tuple(rows))
-
-
-def compared_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> Table:
-    """Tabulate losses by what they measured over the hierarchy; one that measured nothing of it is left out.
-
-    Example:
-        >>> from labelcontrast.metrics.registry import HIERARCHICAL_METRICS
-        >>> from labelcontrast.reports.summary import ComparedLoss
-        >>> losses = [ComparedLoss(name="linear SVM", metrics={"micro_f1": [0.4]}),
-        ...           ComparedLoss(name="himulcon", metrics={"violations": [0.25, 0.75]})]
-        >>> compared_table(losses, [HIERARCHICAL_METRICS["violations"]]).rows
-        ((Cell(text='himulcon', best=False), Cell(text='50.00 ± 35.36', best=False)),)
-    """
-    names = {measure.name for measure in measures}
-    table = comparison_table([loss for loss in losses if names & set(loss.metrics)], measures)
-    width = 1 + len(measures)  # runs and seconds stand in the table of the losses
-    return Table(table.header[:width], tuple(row[:width] for row in table.rows))
 
 
 def level_table(levels: Sequence[Level]) -> Table:

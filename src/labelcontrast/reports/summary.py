@@ -61,81 +61,27 @@ class HierarchySummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSummary:
-    """One run. Metrics are fractions by split; per-label rows are the fields of ``LabelRow``; curves are by epoch."""
+class PageSummary:
+    """What every page shows: the title, facts, settings, warnings, and how the results are reproduced."""
 
     title: str
     command: str
+    facts: Sequence[tuple[str, object]] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    duration: float = 0.0
+    """In seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary(PageSummary):
+    """One run. Metrics are fractions by split; per-label rows are the fields of ``LabelRow``; curves are by epoch."""
+
     measures: Sequence[Measure]
     metrics: Mapping[str, Mapping[str, float]]
-    facts: Sequence[tuple[str, object]] = ()
     per_label: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     reliability: Mapping[str, Diagram] = field(default_factory=dict)
     embedding: EmbeddingScatter | None = None
     hierarchy: HierarchySummary | None = None
-    settings: Mapping[str, object] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    duration: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparedLoss:
-    """One row of a comparison: what each finished run of a loss measured, in the order of the seeds.
-
-    ``runs`` are pairs of a name and a relative link; ``failures`` one line a run that did not finish; ``per_label``
-    holds ``label``, ``train_count`` and ``f1`` (averaged over seeds), ``curves`` are by epoch; ``as_good`` says of a
-    metric whether the loss is the best or not significantly worse, where that was tested.
-    """
-
-    name: str
-    metrics: Mapping[str, Sequence[float]]
-    seconds: Sequence[float] = ()
-    per_label: Sequence[Mapping[str, Any]] = ()
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    runs: Sequence[tuple[str, str]] = ()
-    failures: Sequence[str] = ()
-    as_good: Mapping[str, bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankedMetric:
-    """How losses rank on a metric over many data sets; ``alike`` are groups that no more than chance keeps apart."""
-
-    name: str
-    ranks: Mapping[str, float]
-    critical_difference: float
-    alike: Sequence[Sequence[str]]
-    p: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankSummary:
-    """The same losses compared on many data sets, metric by metric."""
-
-    title: str
-    command: str
-    metrics: Sequence[RankedMetric]
-    facts: Sequence[tuple[str, object]] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    duration: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonSummary:
-    """Several losses under one protocol on one data set, each with several seeds."""
-
-    title: str
-    command: str
-    measures: Sequence[Measure]
-    losses: Sequence[ComparedLoss]
-    over_hierarchy: Sequence[Measure] = ()
-    """What is measured over a hierarchy, where there is one: a table of its own."""
-    facts: Sequence[tuple[str, object]] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    duration: float = 0.0

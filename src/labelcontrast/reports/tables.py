@@ -1,22 +1,10 @@
-"""The table of losses and metrics, as plain text for a terminal, as Markdown, and as the cells of a page.
-
-Numbers are percents with two decimals: the mean over seeds, and behind ± the standard deviation (n - 1) from two seeds
-on. The best mean of a column is marked, and what is not significantly worse where that was tested; means that look the
-same to two decimals are the same.
-"""
+"""Tables as plain text, Markdown and LaTeX, and the text of their numbers."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from math import isfinite
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from labelcontrast.reports.summary import ComparedLoss, Measure
 
 NOTHING = "\u2013"
 TITLES = {
@@ -66,27 +54,6 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     texts: int = 1
     """The first so many columns are text, the others are numbers."""
-
-
-def comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> Table:
-    """Tabulate losses by metrics, with the number of finished runs and the seconds that one takes.
-
-    Example:
-        >>> from labelcontrast.metrics.registry import METRICS
-        >>> from labelcontrast.reports.summary import ComparedLoss
-        >>> losses = [ComparedLoss(name="bce", metrics={"micro_f1": [0.61, 0.63]}, seconds=[40, 42]),
-        ...           ComparedLoss(name="reg", metrics={"micro_f1": [0.64, 0.65]}, seconds=[50, 54])]
-        >>> print(as_text(comparison_table(losses, [METRICS["micro_f1"]])))
-        loss      micro-F1  runs  s/run
-        bce   62.00 ± 1.41     2     41
-        reg  *64.50 ± 0.71     2     52
-    """
-    columns = [_metric_column(losses, measure) for measure in measures]
-    runs = [Cell(_count_runs(loss)) for loss in losses]
-    seconds = [Cell(f"{fmean(loss.seconds):.0f}" if loss.seconds else NOTHING) for loss in losses]
-    names = [Cell(loss.name) for loss in losses]
-    header = ("loss", *(title_of(measure.name) for measure in measures), "runs", "s/run")
-    return Table(header, tuple(zip(names, *columns, runs, seconds, strict=True)))
 
 
 def as_text(table: Table) -> str:
@@ -180,36 +147,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _metric_column(losses: Sequence[ComparedLoss], measure: Measure) -> list[Cell]:
-    """Mean and deviation of one metric for each loss, the best marked where there is a choice."""
-    measured = [[value for value in loss.metrics.get(measure.name, ()) if isfinite(value)] for loss in losses]
-    scale = 0.01 if measure.name in STEPS else 1.0
-    measured = [[scale * value for value in values] for values in measured]
-    means = [round(100 * fmean(values), 2) for values in measured if values]
-    best = None if len(means) < 2 else max(means) if measure.better == "higher" else min(means)
-
-    def is_marked(loss: ComparedLoss, values: Sequence[float]) -> bool:
-        looks_best = round(100 * fmean(values), 2) == best
-        return best is not None and (looks_best or loss.as_good.get(measure.name, False))
-
-    return [
-        Cell(_mean_and_deviation(values), best=is_marked(loss, values)) if values else Cell(NOTHING)
-        for loss, values in zip(losses, measured, strict=True)
-    ]
-
-
-def _mean_and_deviation(values: Sequence[float]) -> str:
-    """``61.23 ± 0.45``, or the mean alone of a single value."""
-    mean = percent(fmean(values))
-    return f"{mean} ± {percent(stdev(values))}" if len(values) > 1 else mean
-
-
-def _count_runs(loss: ComparedLoss) -> str:
-    """How many runs finished, and of how many, where some failed."""
-    finished = max((len(values) for values in loss.metrics.values()), default=0)
-    return f"{finished} of {finished + len(loss.failures)}" if loss.failures else str(finished)
 
 
 def _tex(text: str) -> str:
