@@ -68,7 +68,7 @@ def save(folder: Path, table: pa.Table) -> None:
 
 def describe(folder: Path) -> Work:
     """Run the command, in this process."""
-    from labelcontrast.cli import app
+    from labelcontrast.cli.verbs import app
 
     def work() -> dict[str, float]:
         app(["describe", str(folder)], standalone_mode=False)

@@ -1,4 +1,4 @@
-"""The command as a user types it: what it prints, what it refuses and how, what it leaves behind."""
+"""The command as a user types it: output, refusals, exit codes, and the files it writes."""
 
 import gzip
 import io
@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,11 +18,13 @@ import pytest
 from PIL import Image
 
 from labelcontrast.cli import main
+from labelcontrast.cli.verbs import app, search
 from labelcontrast.reports.tables import NOTHING
+from labelcontrast.settings import RunSettings
 
 
 class Result(NamedTuple):
-    """What a command came to."""
+    """Exit code and output of a command."""
 
     returncode: int
     stdout: str
@@ -30,11 +33,12 @@ class Result(NamedTuple):
 
 Run = Callable[..., Result]
 COMMAND = [sys.executable, "-m", "labelcontrast"]
+defaults = RunSettings(data="")
 
 
 @pytest.fixture
 def real(tmp_path: Path) -> Run:
-    """The command in a process of its own."""
+    """Run the command in its own process."""
 
     def run(*arguments: object, **options: object) -> Result:
         words = [*COMMAND, *map(str, arguments)]
@@ -46,7 +50,7 @@ def real(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """The same entry point in this process, which spares the seconds that importing torch takes."""
+    """Run the same entry point in this process, which saves the seconds that importing torch takes."""
 
     def run(*arguments: object, stdin: str = "") -> Result:
         monkeypatch.chdir(tmp_path)
@@ -61,7 +65,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest
 
 
 def refused(result: Result) -> str:
-    """The one line of a refusal."""
+    """Return the one line of a refusal."""
     assert result.returncode == 1, result
     assert result.stdout == ""
     last = result.stderr.splitlines()[-1]
@@ -70,7 +74,7 @@ def refused(result: Result) -> str:
     return last.removeprefix("labelcontrast: ")
 
 
-def test_help_is_quick_and_imports_no_torch(tmp_path: Path) -> None:
+def test_help_and_refusals_import_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['labelcontrast', {!r}]\n"
         "from labelcontrast.cli import main\n"
@@ -121,15 +125,71 @@ def test_help_is_quick_and_imports_no_torch(tmp_path: Path) -> None:
             "seed varies within the study alpha; it cannot be set for all its trials.",
         ),
         (["study", "losses", "a.csv", "--out", "x", "--config", "no.toml"], "no.toml: no such file"),
+        (["search", "a.csv", "--out", "x", "--losses", "rge"], "there is no loss 'rge' (did you mean \"reg\"?)"),
+        (
+            ["search", "a.csv", "--out", "x", "--study", "temprature"],
+            "there is no study 'temprature' (did you mean \"temperature\"?)",
+        ),
+        (["search", "a.csv", "--out", "x", "--range", "loss.alpha=2"], '"loss.alpha=2" is not a range'),
+        (
+            ["search", "a.csv", "--out", "x", "--set", "trainig.epochs=1"],
+            'unknown setting "trainig" (did you mean "training"?)',
+        ),
         (["trian"], "No such command 'trian'. Did you mean 'train'"),
     ],
 )
-def test_a_refused_argument_is_one_line_without_torch(tmp_path: Path, arguments: list[str], message: str) -> None:
-    code = "import sys; sys.modules |= {'torch': None, 'numpy': None}; from labelcontrast.cli import main; main()"
+def test_a_wrong_argument_is_one_line_without_torch(tmp_path: Path, arguments: list[str], message: str) -> None:
+    code = (
+        "import sys, importlib.util as u; u.find_spec = lambda name: name  # as if every extra were installed\n"
+        "sys.modules |= {'torch': None, 'numpy': None}; from labelcontrast.cli import main; main()"
+    )
     words = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert message in refused(Result(done.returncode, done.stdout, done.stderr))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_arguments_the_help_is_printed(command: Run) -> None:
+    result = command()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Usage: labelcontrast [OPTIONS] COMMAND")
+    assert result == command("--help")
+
+
+def test_the_list_of_verbs_shows_whole_sentences(command: Run) -> None:
+    verbs = command("--help").stdout.partition("Commands:\n")[2].splitlines()
+    assert len(verbs) == len(app.registered_commands)
+    assert [line for line in verbs if not line.endswith(".") or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("verb", [one.callback.__name__ for one in app.registered_commands if one.callback])
+def test_the_help_shows_the_defaults_of_the_settings(command: Run, verb: str) -> None:
+    text = " ".join(command(verb, "--help").stdout.split())
+    for option, default in {
+        "--loss": defaults.loss.title,
+        "--encoder": defaults.encoder.name,
+        "--epochs": defaults.training.epochs,
+        "--batch-size": defaults.training.batch_size,
+        "--precision": defaults.training.precision,
+        "--seed": defaults.seed,
+    }.items():
+        described = text.partition(f"{option} <")[2].partition(" --")[0]
+        assert not described or f"[default: ({default})]" in described
+
+
+def test_an_interruption_is_one_line_and_exit_code_130(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelcontrast.cli.printing.print_studies", Mock(side_effect=KeyboardInterrupt))
+    assert command("studies") == (
+        130,
+        "",
+        "labelcontrast: interrupted; --resume continues a run, comparison, study or search.\n",
+    )
+
+
+def test_a_reader_may_close_the_pipe(tmp_path: Path) -> None:
+    shell = f"set -o pipefail; {sys.executable} -m labelcontrast losses | head -1"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "bce  (on logits)\n", "")
 
 
 def jsonl(rows: list[object]) -> str:
@@ -139,8 +199,8 @@ def jsonl(rows: list[object]) -> str:
 GOOD = [{"text": f"word{index % 7} and more", "labels": [f"label{index % 3}"]} for index in range(60)]
 
 
-def missing(folder: Path) -> None:
-    """Write nothing."""
+def nothing(folder: Path) -> None:
+    """Write no data."""
 
 
 def text_file(text: str) -> Callable[[Path], None]:
@@ -159,7 +219,7 @@ def pictures(damage: Callable[[Path], object]) -> Callable[[Path], None]:
 
 
 BAD = {
-    "missing": (missing, "data.jsonl: there is no such file or folder."),
+    "missing": (nothing, "data.jsonl: there is no such file or folder."),
     "empty": (text_file(""), "data.jsonl: the file is empty."),
     "broken json": (text_file(jsonl(GOOD[:16]) + '{"text": \n' + jsonl(GOOD)), "data.jsonl, line 17: "),
     "no text": (text_file(jsonl([*GOOD[:16], {"labels": ["a"]}, *GOOD])), "data.jsonl, line 17, column "),
@@ -184,7 +244,7 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(command: Run, tmp_path: 
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
-def test_features_that_are_no_numbers_are_refused_with_their_place(command: Run, tmp_path: Path) -> None:
+def test_features_that_are_not_numbers_are_refused_with_their_place(command: Run, tmp_path: Path) -> None:
     features = np.zeros((30, 4), np.float32)
     features[16, 2] = np.nan
     np.savez(tmp_path / "data.npz", X=features, Y=np.eye(30, 3, dtype=np.uint8))
@@ -202,7 +262,7 @@ def test_a_label_without_a_training_example_is_named_and_kept(command: Run, tmp_
     assert "never" in json.loads((tmp_path / "run" / "labels.json").read_text())
 
 
-def test_a_folder_that_is_not_empty_is_kept(command: Run, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_never_removed(command: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years")
@@ -210,8 +270,8 @@ def test_a_folder_that_is_not_empty_is_kept(command: Run, tmp_path: Path) -> Non
     assert (tmp_path / "run" / "thesis.tex").read_text() == "years"
 
 
-def test_a_disk_that_fills_up_is_one_line_and_the_run_goes_on_later(command: Run, real: Run, tmp_path: Path) -> None:
-    """A limit on the size of a file stands for a full disk: the system refuses the write in the same place."""
+def test_a_full_disk_is_one_line_and_the_run_can_be_resumed(command: Run, real: Run, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: the write fails at the same place."""
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     words = ["train", "data.jsonl", "--out", "run", "--loss", "bce", "--epochs", "2"]
 
@@ -228,7 +288,7 @@ def test_a_disk_that_fills_up_is_one_line_and_the_run_goes_on_later(command: Run
     assert (tmp_path / "run" / "report.html").exists()
 
 
-def test_sigkill_in_the_middle_and_resume_give_the_same_metrics(command: Run, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_run_has_the_same_metrics(command: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     words = ["train", "data.jsonl", "--loss", "reg", "--epochs", "6", "--batch-size", "16"]
     assert command(*words, "--out", "whole").returncode == 0
@@ -258,7 +318,7 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_predictions_of_a_file_and_of_standard_input(command: Run, tmp_path: Path, text_run: Path) -> None:
+def test_a_file_and_standard_input_have_the_same_predictions(command: Run, tmp_path: Path, text_run: Path) -> None:
     (tmp_path / "in.jsonl").write_text(jsonl([{"id": "a", "text": "word1 and more"}, {"id": "b", "text": "word4"}]))
     assert command("predict", text_run, "in.jsonl", "-o", "out.jsonl").returncode == 0
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -289,12 +349,15 @@ def test_an_unknown_label_is_refused_with_its_line(command: Run, tmp_path: Path,
     )
 
 
-def test_what_is_no_run_is_refused(command: Run, tmp_path: Path) -> None:
+def test_a_folder_of_another_kind_is_refused(command: Run, tmp_path: Path) -> None:
     assert refused(command("predict", "nowhere", "-", stdin="x")) == "nowhere is not a run."
-    assert refused(command("report", "nowhere")) == "nowhere is neither a finished run nor a comparison."
+    assert (
+        refused(command("report", "nowhere"))
+        == "nowhere is neither a finished run, a comparison, a study nor a search."
+    )
 
 
-def test_a_folder_of_pictures_is_predicted(command: Run, tmp_path: Path) -> None:
+def test_predictions_of_a_folder_of_pictures(command: Run, tmp_path: Path) -> None:
     pictures(lambda path: None)(tmp_path)
     words = ["train", "data.jsonl", "--loss", "bce", "--epochs", "1", "--set", "encoder.image_size=16", "--out", "run"]
     assert command(*words).returncode == 0
@@ -312,23 +375,23 @@ def test_describe_prints_and_draws(command: Run, tmp_path: Path) -> None:
         assert picture.width > 100
 
 
-def test_the_doctor_looks_and_puts_right(command: Run, tmp_path: Path) -> None:
+def test_the_doctor_finds_defects_and_writes_a_repaired_copy(command: Run, tmp_path: Path) -> None:
     rows = [{"text": f"text number {row % 30}", "labels": ["abc"[row % 3]]} for row in range(31)]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     printed = command("describe", "data.jsonl", "--fix", "fixed").stdout
     assert "\nDoctor\n  - " in printed
-    assert "\nPut right in fixed; left out: " in printed
+    assert "\nRepaired copy in fixed; left out: " in printed
     assert command("describe", "data.jsonl", "--doctor").stdout in printed
     assert "Labels: 3" in command("describe", "fixed").stdout
 
 
-def test_the_catalogue_is_printed(command: Run) -> None:
+def test_the_losses_are_listed(command: Run) -> None:
     printed = command("losses").stdout
     for name in ("bce", "zlpr", "supcon", "wo_reg", "reg"):
         assert f"\n{name}  (on" in f"\n{printed}"
 
 
-def test_ranks_need_comparisons(command: Run) -> None:
+def test_ranking_needs_comparisons(command: Run) -> None:
     done = command("rank", "nowhere", "elsewhere")
     assert done.returncode == 1
     assert (
@@ -337,7 +400,7 @@ def test_ranks_need_comparisons(command: Run) -> None:
     )
 
 
-def test_a_joint_loss_is_read_and_what_is_none_is_refused(command: Run, vectors: Path, tmp_path: Path) -> None:
+def test_a_joint_loss_is_a_logit_loss_and_a_contrastive_loss(command: Run, vectors: Path, tmp_path: Path) -> None:
     done = command("train", vectors, "--loss", "zlpr+0.5*reg:alpha=1", "--epochs", "1", "--out", "run")
     assert done.returncode == 0, done.stderr
     loss = tomllib.loads((tmp_path / "run" / "config.toml").read_text())["loss"]
@@ -350,7 +413,7 @@ def test_a_joint_loss_is_read_and_what_is_none_is_refused(command: Run, vectors:
     assert not (tmp_path / "other").exists()
 
 
-def test_a_hierarchy_goes_from_its_file_to_consistent_predictions(command: Run, living: Path, tmp_path: Path) -> None:
+def test_training_with_a_hierarchy_gives_consistent_predictions(command: Run, living: Path, tmp_path: Path) -> None:
     over = ["--set", "hierarchy.closure=true", "--set", "hierarchy.consistency=max", "--set", "hierarchy.hold_out=0.2"]
     done = command(
         "train", living, "--loss", "himulcon", *over, "--epochs", 2, "--batch-size", 32, "--out", tmp_path / "run"
@@ -370,15 +433,15 @@ def test_a_hierarchy_goes_from_its_file_to_consistent_predictions(command: Run, 
     assert trained.split() in [line.split() for line in again.splitlines()]
 
 
-def test_a_loss_of_levels_without_a_hierarchy_is_refused(command: Run, vectors: Path, tmp_path: Path) -> None:
-    said = refused(command("train", vectors, "--loss", "hicone", "--out", tmp_path / "run"))
-    assert said.startswith("hicone needs a hierarchy of the labels: name its file as hierarchy.file, ")
+def test_a_hierarchical_loss_without_a_hierarchy_is_refused(command: Run, vectors: Path, tmp_path: Path) -> None:
+    line = refused(command("train", vectors, "--loss", "hicone", "--out", tmp_path / "run"))
+    assert line.startswith("hicone needs a hierarchy of the labels: name its file as hierarchy.file, ")
     other = ["--set", "hierarchy.file=nowhere.json"]
-    said = refused(command("train", vectors, "--loss", "hicone", *other, "--out", tmp_path / "run"))
-    assert "nowhere.json: could not be read" in said
+    line = refused(command("train", vectors, "--loss", "hicone", *other, "--out", tmp_path / "run"))
+    assert "nowhere.json: could not be read" in line
 
 
-def test_a_study_is_run_shown_and_reported_again(command: Run, tmp_path: Path, vectors: Path) -> None:
+def test_a_study_is_run_printed_and_reported_again(command: Run, tmp_path: Path, vectors: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         'question = "Does alpha help?"\nlosses = ["bce", "reg"]\nseeds = 1\n[grid]\n"loss.alpha" = [0.0, 1.0]\n'
         '[table]\nrows = ["loss", "loss.alpha"]\nmetrics = ["macro_f1"]\n'
@@ -392,14 +455,14 @@ def test_a_study_is_run_shown_and_reported_again(command: Run, tmp_path: Path, v
     assert result.returncode == 0, result
     assert [line.split()[:2] for line in result.stdout.splitlines()[2:4]] == [["bce", NOTHING], ["reg", "2.0"]]
     assert "[2/2] vectors, reg, alpha 2.0, seed 0: macro-F1 " in result.stderr
-    assert result.stdout.splitlines()[-1] == "page in out/report.html"
+    assert result.stdout.splitlines()[-1] == "report in out/report.html"
     (tmp_path / "out" / "report.html").unlink()
     assert command("report", "out").stdout == "out/report.html\n"
     assert "Does alpha help?" in (tmp_path / "out" / "report.html").read_text()
     assert "go on with --resume" in refused(command(*words[:-2], "--out", "out"))
 
 
-def test_every_fold_is_tested_on_by_comparisons_and_studies(command: Run, tmp_path: Path, vectors: Path) -> None:
+def test_comparisons_and_studies_test_on_every_fold(command: Run, tmp_path: Path, vectors: Path) -> None:
     words = [vectors, "--losses", "bce,zlpr", "--folds", "2", "--set", "training.epochs=1"]
     done = command("compare", *words, "--no-baseline", "--out", "compared")
     assert done.returncode == 0, done
@@ -423,11 +486,41 @@ def test_every_fold_is_tested_on_by_comparisons_and_studies(command: Run, tmp_pa
     assert same == kept[1]["metrics"]
 
 
-def test_the_studies_are_printed_and_a_wrong_name_is_refused(command: Run) -> None:
+def test_the_studies_are_listed_and_a_wrong_name_is_refused(command: Run) -> None:
     printed = command("studies").stdout
     for name in ("losses", "temperature-prr", "few-labels"):
         assert f"\n{name}\n    " in f"\n{printed}"
-    assert "after   Audibert et al. 2024, Table 7" in printed
+    assert "source  Audibert et al. 2024, Table 7" in printed
     assert "there is no study 'lossess' (did you mean \"losses\"?)" in refused(
         command("study", "lossess", "a", "--out", "x")
     )
+
+
+def test_a_search_writes_settings_for_train(command: Run, vectors: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="Optuna is an extra")
+    done = command("search", vectors, "--out", "out", "--losses", "bce", "--trials", 2, "--set", "training.epochs=1")
+    assert done.stdout.splitlines()[-1] == "best settings in out/best.toml, report in out/report.html"
+    assert "bce, trial 2 of 2: validation mAP (%) " in done.stderr
+    best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
+    assert best["loss"]["name"] == "bce"
+    assert 1e-4 <= best["training"]["learning_rate"] <= 1e-2
+    page = tmp_path / "out" / "report.html"
+    before = page.read_text()
+    page.unlink()
+    assert command("report", "out").stdout == "out/report.html\n"
+    assert page.read_text() == before
+
+
+def test_a_search_takes_losses_ranges_and_protocol_of_a_study(vectors: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="Optuna is an extra")
+    declared = tmp_path / "mine.toml"
+    declared.write_text(
+        'question = "Which alpha?"\nlosses = ["wo_reg"]\n'
+        '[protocol]\n"training.epochs" = 1\n"training.batch_size" = 32\n'
+        '[search]\n"loss.alpha" = "3:4"\n[table]\nmetrics = ["macro_f1"]\n'
+    )
+    search(str(vectors), out=tmp_path / "out", study=str(declared), trials=1, assignments=["training.batch_size=64"])
+    best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
+    assert best["loss"]["name"] == "wo_reg"
+    assert 3 <= best["loss"]["alpha"] <= 4
+    assert (best["training"]["epochs"], best["training"]["batch_size"]) == (1, 64)

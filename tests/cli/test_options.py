@@ -1,4 +1,4 @@
-"""Settings out of what a verb takes: a file, options over it, single assignments over both."""
+"""Settings from a file, the options that override it, and the assignments that override both."""
 
 import subprocess
 import sys
@@ -6,22 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.cli.options import build_settings, chosen_loss, common
+from labelcontrast.cli.options import build_settings
 
 
-def test_an_assignment_goes_before_an_option_and_an_option_before_the_file(tmp_path: Path) -> None:
+def test_assignments_override_options_and_options_override_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('data = "a.csv"\nseed = 1\n[training]\nepochs = 1\nbatch_size = 8\n')
-    given = {"seed": 2, **common(None, 2, None, None, None)}
-    settings = build_settings(tmp_path / "a.toml", given, ["training.epochs=3"])
+    settings = build_settings(tmp_path / "a.toml", ["training.epochs=3"], seed=2, epochs=2)
     assert (settings.data, settings.seed) == ("a.csv", 2)
     assert (settings.training.epochs, settings.training.batch_size) == (3, 8)
 
 
-def test_a_loss_that_is_given_is_all_of_the_loss(tmp_path: Path) -> None:
+def test_the_option_loss_replaces_the_whole_section(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('data = "a.csv"\n[loss]\nname = "reg"\nalpha = 1\n')
-    settings = build_settings(tmp_path / "a.toml", {"loss": chosen_loss("zlpr+0.5*supcon")})
+    settings = build_settings(tmp_path / "a.toml", loss="zlpr+0.5*supcon")
     assert settings.loss.title == "zlpr+0.5*supcon"
-    assert build_settings(tmp_path / "a.toml", {"loss": chosen_loss(None)}).loss.title == "reg alpha=1"
+    assert build_settings(tmp_path / "a.toml", loss=None).loss.title == "reg alpha=1"
 
 
 @pytest.mark.parametrize("verb", ["compare", "study losses", "search"])

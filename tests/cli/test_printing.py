@@ -1,11 +1,4 @@
-"""The table of metrics that every verb prints.
-
-What is printed of data, and the histogram beside it.
-
-What training prints: progress beside results, and a ranking.
-
-What a verb that uses a model writes is whole or not there.
-"""
+"""What the verbs print: descriptions, metrics, progress and ranks; and files that are whole or not there."""
 
 import io
 from pathlib import Path
@@ -29,7 +22,7 @@ from labelcontrast.run.inputs import read_splits
 from labelcontrast.settings import RunSettings
 
 
-def test_metrics_are_a_table_in_percent() -> None:
+def test_metrics_are_printed_in_percent() -> None:
     names = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
     text = as_text(metrics_table({"test": {**dict.fromkeys(names, 0.5), "map_macro": None}}))
     header, row = text.splitlines()
@@ -39,30 +32,32 @@ def test_metrics_are_a_table_in_percent() -> None:
 
 def test_a_hierarchy_is_described(living: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_description(RunSettings.build({"data": str(living)}), None)
-    said = capsys.readouterr().out.partition("\nHierarchy\n")[2].splitlines()
-    assert said[0].startswith("  hierarchy in hierarchy.json: 7 nodes on 2 levels (2, 5), 5 of them leaves; 1 label on")
+    printed = capsys.readouterr().out.partition("\nHierarchy\n")[2].splitlines()
+    assert printed[0].startswith(
+        "  hierarchy in hierarchy.json: 7 nodes on 2 levels (2, 5), 5 of them leaves; 1 label on"
+    )
     splits = read_splits(RunSettings.build({"data": str(living)}))
     rows = [{*own} for own in splits.train.label_sets]
     below = sum(bool(own - {"animal"}) for own in rows)
-    assert f"  level 0: 2 nodes, 0 of them leaves, 1 label; {len(rows)} of {len(rows)} training examples" in said
-    assert f"  level 1: 5 nodes, 5 of them leaves, 5 labels; {below} of {len(rows)} training examples" in said
+    assert f"  level 0: 2 nodes, 0 of them leaves, 1 label; {len(rows)} of {len(rows)} training examples" in printed
+    assert f"  level 1: 5 nodes, 5 of them leaves, 5 labels; {below} of {len(rows)} training examples" in printed
     paths = f"{sum(map(len, rows)) / len(rows):.2f} paths each, at most 2"
-    assert f"  training examples: {paths}; {len(rows) - below} have one that ends above a leaf" in said
-    assert any(line.startswith(f"  {below} lack a label above one that they have;") for line in said)
+    assert f"  training examples: {paths}; {len(rows) - below} have one that ends above a leaf" in printed
+    assert any(line.startswith(f"  {below} lack a label above one that they have;") for line in printed)
 
 
-def test_a_hierarchy_that_does_not_fit_is_no_end_of_the_description(
+def test_a_hierarchy_that_does_not_fit_does_not_stop_the_description(
     living: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "living.npz").write_bytes(living.read_bytes())
     (tmp_path / "hierarchy.json").write_text('{"cat": null}')
     print_description(RunSettings.build({"data": str(tmp_path / "living.npz")}), None)
-    said = capsys.readouterr().out
-    assert "5 labels" in said or "6 labels" in said
-    assert f"is no node of {tmp_path / 'hierarchy.json'}" in said.partition("\nHierarchy: ")[2]
+    printed = capsys.readouterr().out
+    assert "5 labels" in printed or "6 labels" in printed
+    assert f"is no node of {tmp_path / 'hierarchy.json'}" in printed.partition("\nHierarchy: ")[2]
 
 
-def test_a_description_is_shown_and_its_histogram_drawn(
+def test_a_description_is_printed_and_its_histogram_drawn(
     vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_description(RunSettings.build({"data": str(vectors)}), tmp_path / "labels.png")
@@ -70,7 +65,7 @@ def test_a_description_is_shown_and_its_histogram_drawn(
     assert (tmp_path / "labels.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_training_tells_on_standard_error_and_shows_on_standard_output(
+def test_training_prints_progress_to_standard_error_and_results_to_standard_output(
     vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     training = {"epochs": 2, "batch_size": 64}
@@ -80,7 +75,8 @@ def test_training_tells_on_standard_error_and_shows_on_standard_output(
     assert "epoch 1/2   loss" in err
     assert "168 train, 24 val, 48 test; 5 labels" in err
     assert (
-        out.splitlines()[-1] == f"epoch 2 kept; model in {tmp_path / 'run'}, page in {tmp_path / 'run' / 'report.html'}"
+        out.splitlines()[-1]
+        == f"epoch 2 kept; model in {tmp_path / 'run'}, report in {tmp_path / 'run' / 'report.html'}"
     )
 
 
@@ -101,7 +97,7 @@ def test_ranks_are_printed_and_the_page_is_written(tmp_path: Path, capsys: pytes
     assert [line.split() for line in lines[1:4]] == [
         [n, r, r, r] for n, r in [("reg", "1.00"), ("msc", "2.00"), ("bce", "3.00")]
     ]
-    assert lines[-1] == f"critical difference 2.34; page in {tmp_path / 'ranks.html'}"
+    assert lines[-1] == f"critical difference 2.34; report in {tmp_path / 'ranks.html'}"
     assert (tmp_path / "ranks.html").exists()
 
 
@@ -111,12 +107,12 @@ def test_an_evaluation_shows_every_measure_and_last_the_short_table(
     folder = finished_runs["bce"]
     print_evaluation(folder, str(vectors), "test")
     lines = capsys.readouterr().out.splitlines()
-    said = read_json(folder / "metrics.json")["metrics"]["test"]
+    printed = read_json(folder / "metrics.json")["metrics"]["test"]
     shown = {line.split()[0]: line.split()[1] for line in lines[1:-3]}
     assert set(shown) == set(DETAILS)
     for name, value in shown.items():
-        assert value == (f"{said[name]:.2f}" if name == "coverage" else percent(said[name])), name
-    assert lines[-1].split()[:2] == ["test", f"{100 * said['micro_f1']:.2f}"]
+        assert value == (f"{printed[name]:.2f}" if name == "coverage" else percent(printed[name])), name
+    assert lines[-1].split()[:2] == ["test", f"{100 * printed['micro_f1']:.2f}"]
 
 
 def test_predictions_to_a_file_are_whole_or_not_there(
@@ -128,7 +124,7 @@ def test_predictions_to_a_file_are_whole_or_not_there(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_with_a_share_of_the_labels_is_measured_on_those(
+def test_a_run_trained_on_a_share_of_the_labels_is_evaluated_on_those(
     vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = {"data": str(vectors), "loss": {"name": "bce"}, "label_fraction": 0.5, "training": {"epochs": 1}}
@@ -140,7 +136,7 @@ def test_a_run_with_a_share_of_the_labels_is_measured_on_those(
     assert capsys.readouterr().err == "3 labels left out: the run was trained on a share of the labels\n"
 
 
-def test_a_transferred_run_is_measured_on_the_test_part_of_what_it_is_read_off_on(
+def test_a_transferred_run_is_evaluated_on_the_test_split_of_its_target(
     vectors: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with np.load(vectors) as arrays:

@@ -1,4 +1,4 @@
-"""What the verbs take, and how settings are built of it; without torch."""
+"""Options that several verbs share, and the settings made from them; loads without torch."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,34 +11,50 @@ from labelcontrast.errors import MissingExtraError
 if TYPE_CHECKING:
     from labelcontrast.settings import RunSettings
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples, in any known format.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples in any known format.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of pictures, or - for standard input.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The folder where the result goes.")]
-OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; by default standard output.")]
-Config = Annotated[Path | None, typer.Option(help="A TOML file of settings; what is given here goes before it.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.")]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of settings; other options override it.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any other setting, as in training.clip=0.5; overrides all; repeatable."
+    ),
+]
 Loss = Annotated[
-    str | None, typer.Option(help="A name of 'labelcontrast losses'; with parameters, reg:alpha=1; two, zlpr+0.5*reg.")
+    str | None,
+    typer.Option(
+        help="A loss, with parameters after colons (reg:alpha=1), or a joint loss (zlpr+0.5*reg).", show_default="reg"
+    ),
 ]
 Encoder = Annotated[
-    str | None, typer.Option(help="auto, hashed, convnet, mlp; a hub id; a folder; pkg:package/folder; timm:name.")
+    str | None,
+    typer.Option(
+        help="auto, hashed, convnet, mlp, a hub id, a folder, pkg:PACKAGE/FOLDER or timm:NAME.", show_default="auto"
+    ),
 ]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training examples, at most.")]
-BatchSize = Annotated[int | None, typer.Option(help="Examples a step.")]
-LearningRate = Annotated[float | None, typer.Option(help="Peak rate of the optimiser.")]
-Precision = Annotated[str | None, typer.Option(help="auto, 32, bf16 or 16.")]
-TextColumn = Annotated[str | None, typer.Option(help="The column of the texts, where it is not found by looking.")]
-ImageColumn = Annotated[str | None, typer.Option(help="The column of the pictures' paths.")]
-LabelColumn = Annotated[str | None, typer.Option(help="The column of the labels.")]
-Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.")]
+Epochs = Annotated[int | None, typer.Option(help="Largest number of passes over the training set.", show_default="10")]
+BatchSize = Annotated[int | None, typer.Option(help="Examples per step.", show_default="64")]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="Peak learning rate.", show_default="5e-5 for a fine-tuned pretrained encoder, else 1e-3"),
+]
+Precision = Annotated[
+    str | None, typer.Option(help="Arithmetic of the encoder: auto, 32, bf16 or 16.", show_default="auto")
+]
+TextColumn = Annotated[str | None, typer.Option(help="Column of the texts.", show_default="detected")]
+ImageColumn = Annotated[str | None, typer.Option(help="Column of the paths of pictures.", show_default="detected")]
+LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="detected")]
 Folds = Annotated[
-    int | None, typer.Option(min=2, help="Cross-validate: all parts together, divided anew; every fold is tested on.")
+    int | None,
+    typer.Option(min=2, help="Cross-validate: merge all splits, divide them into folds, and test on each fold."),
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Trials at a time, each in a process of its own.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of trials that run at the same time, each in its own process.")]
 
 
 def _check_ray(address: str | None) -> str | None:
-    """Refuse a cluster where Ray is not installed, before anything is loaded."""
+    """Refuse ``--ray`` before anything is loaded when Ray is not installed."""
     if address is not None and find_spec("ray") is None:
         purpose = "--ray"
         raise MissingExtraError(purpose, "ray")
@@ -49,50 +65,54 @@ Ray = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: auto, ray://HOST:PORT or local.", callback=_check_ray),
 ]
-Shared = Annotated[
-    Path | None, typer.Option("--store", help="Share trials with other studies and searches in this folder.")
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="FOLDER", help="Folder of trials to share with studies and searches."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is there.")]
-Force = Annotated[bool, typer.Option("--force", help="Remove what a run has left there.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the work in the folder.")]
+Force = Annotated[bool, typer.Option("--force", help="Remove earlier results from the folder first.")]
+
+KEYS = {
+    "data": "data",
+    "seed": "seed",
+    "folds": "folds",
+    "encoder": "encoder.name",
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "learning_rate": "training.learning_rate",
+    "precision": "training.precision",
+    "text_column": "columns.text",
+    "image_column": "columns.image",
+    "label_column": "columns.labels",
+}
+"""The setting that each option sets; ``--loss`` sets the whole section of the loss."""
 
 
-def common(
-    encoder: str | None, epochs: int | None, batch_size: int | None, learning_rate: float | None, precision: str | None
-) -> dict[str, Any]:
-    """Name the settings that training one model and training many have in common."""
-    return {
-        "encoder.name": encoder,
-        "training.epochs": epochs,
-        "training.batch_size": batch_size,
-        "training.learning_rate": learning_rate,
-        "training.precision": precision,
-    }
+def read_values(config: Path | None, assignments: list[str] | None, **options: object) -> dict[str, Any]:
+    """Return the settings that the user gave, nested and unchecked.
 
-
-def chosen_loss(entry: str | None) -> dict[str, Any] | None:
-    """Read the loss that was given, in place of all that a file says of it."""
-    from labelcontrast.settings import parse_loss
-
-    return parse_loss(entry).model_dump(exclude_none=True) if entry else None
-
-
-def runs_of_each(seeds: int | None, folds: int | None) -> int | None:
-    """Count the runs of a loss that are asked for: its seeds; or with folds so many of every fold, by default one."""
-    return folds * (seeds or 1) if folds else seeds
-
-
-def build_settings(config: Path | None, given: dict[str, Any], assignments: list[str] | None = None) -> "RunSettings":
-    """Build the settings: a file, then the options given, then the single assignments."""
-    from labelcontrast.settings import RunSettings
-
-    return RunSettings.build(read_values(config, assignments or [], given))
-
-
-def read_values(config: Path | None, assignments: list[str], given: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Read what of the settings was set, nested and unchecked: in a file, by options, by single assignments."""
-    from labelcontrast.settings import override, put, read_settings
+    Args:
+        config: A TOML file; options override it.
+        assignments: ``KEY=VALUE``; they override both.
+        options: Values by the name of the option; None where an option is not given.
+    """
+    from labelcontrast.settings import override, parse_loss, put, read_settings
 
     values = read_settings(config) if config else {}
-    for key, value in (given or {}).items():
-        values = values if value is None else put(values, key, value)
-    return override(values, assignments)
+    if loss := options.pop("loss", None):
+        values["loss"] = parse_loss(str(loss)).model_dump(exclude_none=True)
+    for name, value in options.items():
+        values = values if value is None else put(values, KEYS[name], value)
+    return override(values, assignments or [])
+
+
+def build_settings(config: Path | None, assignments: list[str] | None = None, **options: object) -> "RunSettings":
+    """Build the settings of a run from what ``read_values`` returns."""
+    from labelcontrast.settings import RunSettings
+
+    return RunSettings.build(read_values(config, assignments, **options))
+
+
+def number_of_runs(seeds: int | None, folds: int | None) -> int | None:
+    """Return the runs of each loss: one for each seed, and with folds one for each seed and fold."""
+    return folds * (seeds or 1) if folds else seeds

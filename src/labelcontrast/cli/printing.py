@@ -1,4 +1,4 @@
-"""What the verbs print."""
+"""What the verbs print: results on standard output, progress on standard error."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ from labelcontrast.data.lines import read_lines
 from labelcontrast.data.readers import read
 from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
-from labelcontrast.errors import LabelError
+from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import whole_file
 from labelcontrast.lab.comparison import EPOCHS as DEMO_EPOCHS
@@ -32,7 +32,10 @@ from labelcontrast.lab.ranks import rank_comparisons
 from labelcontrast.lab.report import STUDY, write_study
 from labelcontrast.lab.running import Options as StudyOptions
 from labelcontrast.lab.running import run_study
-from labelcontrast.lab.search_report import SEARCH, write_search
+from labelcontrast.lab.search import Options as SearchOptions
+from labelcontrast.lab.search import run_search
+from labelcontrast.lab.search_report import BEST, SEARCH, write_search
+from labelcontrast.lab.search_space import Searched
 from labelcontrast.lab.study import Study, catalogue
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.losses.catalogue import loss_catalogue
@@ -42,6 +45,7 @@ from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.hierarchy import level_table, measures_table, retrieval_table
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
 from labelcontrast.run.fitting import Callbacks
+from labelcontrast.run.folder import METRICS as RUN
 from labelcontrast.run.folder import REPORT, load_model, load_settings, load_training_labels
 from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
 from labelcontrast.run.inputs import at_target, build_encoder, load_data, read_splits
@@ -52,16 +56,18 @@ from labelcontrast.settings import LossSettings, RunSettings
 from labelcontrast.training.history import Epoch
 
 
-def pick_device() -> str:
-    """Name the accelerator where there is one; on a CPU, keep the memory that training frees and takes again."""
-    if torch.cuda.is_available():
-        return "cuda"
-    keep_freed_memory()
-    return "cpu"
+def show(text: str) -> None:
+    """Print a result to standard output."""
+    print(text, flush=True)  # noqa: T201
+
+
+def say(sentence: str) -> None:
+    """Print progress to standard error."""
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def callbacks(epochs: int) -> Callbacks:
-    """Print a line an epoch, and show a bar within it where somebody is watching."""
+    """Return callbacks that print a line per epoch, with a progress bar when standard error is a terminal."""
 
     def epoch(record: Epoch) -> None:
         say(
@@ -72,37 +78,23 @@ def callbacks(epochs: int) -> Callbacks:
     return Callbacks(say=say, epoch=epoch, bar=sys.stderr.isatty())
 
 
-def say(sentence: str) -> None:
-    """Tell of progress."""
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def show(text: str) -> None:
-    """Print a result."""
-    print(text, flush=True)  # noqa: T201
-
-
-def show_hierarchy(metrics: Mapping[str, Mapping[str, Any]], *, levels_of: str) -> None:
-    """Print what was measured over a hierarchy: every part, and the levels of one."""
-    show("\n" + as_text(measures_table(metrics, [*HIERARCHICAL_METRICS])))
-    show("\n" + as_text(level_table(metrics[levels_of]["levels"])))
-
-
-def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
-    """Tabulate metrics, a row a part of the data."""
-    rows = [(Cell(part), *(Cell(percent(values[name])) for name in METRICS)) for part, values in metrics.items()]
-    return Table(("%", *map(title_of, METRICS)), tuple(rows))
+def pick_device() -> str:
+    """Return ``cuda`` when there is an accelerator; otherwise keep freed memory, which speeds up training on a CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    keep_freed_memory()
+    return "cpu"
 
 
 def print_description(settings: RunSettings, plot: Path | None) -> None:
-    """Describe data, with what the encoder would cut of its texts."""
+    """Print the statistics of data, and the texts that the encoder would truncate."""
     splits = read_splits(settings)
     _show_description(_described(settings, splits), plot)
     _show_hierarchy(settings, splits)
 
 
 def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None) -> None:
-    """Describe data, and look for what is wrong with them; with a folder to fix them into, write them put right."""
+    """Print the statistics of data and the defects found; write a repaired copy when ``fix`` names a folder."""
     splits, unreadable = without_unreadable(read_splits(settings, check_pictures=False))
     description = _described(settings, splits)
     _show_description(description, plot)
@@ -112,109 +104,28 @@ def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fi
     if fix is not None:
         left_out = write_fixed(splits, checkup.suspects, fix)
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items()) or "nothing"
-        show(f"\nPut right in {fix}; left out: {reasons}")
-
-
-def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:
-    """Print what the hierarchy over the labels is, where there is one, or why it is none."""
-    try:
-        found = find_hierarchy(settings, splits)
-    except LabelError as error:
-        show(f"\nHierarchy: {error}")
-        return
-    if found is not None:
-        show("\nHierarchy\n" + "\n".join(describe_hierarchy(found, splits)))
-
-
-def _described(settings: RunSettings, splits: Splits) -> Description:
-    """Describe splits, with what the encoder would cut of texts."""
-    lengths = limit = None
-    if splits.train.kind == "text":
-        encoder = build_encoder(settings, splits.train)
-        assert isinstance(encoder, TextEncoder)
-        lengths = {name: _token_lengths(encoder, part) for name, part in splits.parts.items()}
-        limit = encoder.max_length
-    return describe(splits, token_lengths=lengths, max_length=limit)
-
-
-def _token_lengths(encoder: TextEncoder, examples: Examples) -> list[int]:
-    """Count the tokens of every text, some thousands at a time."""
-    texts = map(str, examples.inputs)
-    chunks = iter(lambda: list(islice(texts, 10_000)), [])
-    return [length for chunk in chunks for length in encoder.token_lengths(chunk).tolist()]
-
-
-def _show_description(description: Description, plot: Path | None) -> None:
-    """Print a description, and draw its histogram where a file for it is named."""
-    show(render(description))
-    if plot is not None:
-        with whole_file(plot) as file:
-            file.write(label_histogram({label.name: label.train for label in description.labels}))
+        show(f"\nRepaired copy in {fix}; left out: {reasons}")
 
 
 def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:
-    """Train one model, with a line an epoch, and print its metrics."""
+    """Train and evaluate one model, and print its metrics."""
     result = run_experiment(
         settings, out, resume=resume, force=force, device=pick_device(), listeners=callbacks(settings.training.epochs)
     )
     show(as_text(metrics_table(result["metrics"])))
     if found := result.get("hierarchy"):
-        show_hierarchy({part: found[part] for part in result["metrics"]}, levels_of="test")
+        show_hierarchy({split: found[split] for split in result["metrics"]}, levels_of="test")
         if groups := retrieval_groups(found):
             show("\n" + as_text(retrieval_table(groups)))
-    show(f"\nepoch {result['best_epoch']} kept; model in {out}, page in {out / REPORT}")
-
-
-def print_comparison(settings: RunSettings, losses: list[LossSettings], out: Path, options: Options) -> None:
-    """Compare losses and print the table."""
-    options = replace(options, device=pick_device())
-    table = run_comparison(settings, losses, out, options, listeners=callbacks(settings.training.epochs))
-    show("\n" + as_text(table))
-    if over_hierarchy := summarise_comparison(out).hierarchy_table:
-        show("\nover the hierarchy\n" + as_text(over_hierarchy))
-    show(f"\npage in {out / REPORT}")
-
-
-def print_demo(out: Path, *, force: bool) -> None:
-    """Run the demo and print the table and what to do next."""
-    table = run_demo(out, force=force, device=pick_device(), listeners=callbacks(DEMO_EPOCHS))
-    show("\n" + as_text(table))
-    show(f"\nThe page with figures: {out / 'comparison' / REPORT}")
-    show("The same on your own file: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
-
-
-def print_study(study: Study, data: list[str], settings: dict[str, Any], out: Path, options: StudyOptions) -> None:
-    """Run a study under what the user has set, and print its table."""
-    table = run_study(study, data, settings, out, replace(options, device=pick_device()), say=say)
-    show("\n" + as_text(table))
-    show(f"\npage in {out / REPORT}")
-
-
-def print_studies() -> None:
-    """Print a paragraph a study."""
-    for name, study in catalogue().items():
-        lines = [study.question, f"losses  {', '.join(study.losses)}"]
-        lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
-        lines += [f"after   {study.source}"] if study.source else []
-        show("\n    ".join([name, *lines]) + "\n")
-
-
-def print_ranks(folders: Sequence[Path], out: Path) -> None:
-    """Rank losses over comparisons and print their mean ranks."""
-    rankings = rank_comparisons(folders, out)
-    names = list(next(iter(rankings.values())).ranks)
-    rows = [(Cell(name), *(Cell(f"{ranking.ranks[name]:.2f}") for ranking in rankings.values())) for name in names]
-    distance = next(iter(rankings.values())).critical_difference
-    show(as_text(Table(("mean rank", *map(title_of, rankings)), tuple(rows))))
-    show(f"\ncritical difference {distance:.2f}; page in {out}")
+    show(f"\nepoch {result['best_epoch']} kept; model in {out}, report in {out / REPORT}")
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
-    """Evaluate a run on labelled examples and print the metrics: every measure on a line, and last the short table."""
+    """Evaluate a run on labelled examples: print every measure on a line, then the short table."""
     model, settings = load_model(run), at_target(load_settings(run))
     examples = _labelled(data, split, settings)
     if settings.label_fraction < 1:
-        examples = _of_kept_labels(examples, model.vocabulary)
+        examples = _with_known_labels(examples, model.vocabulary)
     found = evaluate(model, examples, train=load_training_labels(run))
     show(as_text(_details(found)) + "\n")
     show(as_text(metrics_table({split: found})))
@@ -223,7 +134,7 @@ def print_evaluation(run: Path, data: str, split: Part) -> None:
 
 
 def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
-    """Write predictions as JSON Lines, to a file or to standard output."""
+    """Write predictions as JSON Lines to a file or to standard output."""
     model = load_model(run)
     with _destination(out) as file:
         for row in predict(model, _unlabelled(source, load_settings(run)), top=top):
@@ -240,41 +151,148 @@ def write_embeddings(run: Path, source: str, out: Path) -> None:
 
 
 def print_report(folder: Path) -> None:
-    """Write the page of a run, a comparison, a study or a search again, and print where it is."""
-    writers: dict[str, Callable[[Path], object]] = {STUDY: write_study, SEARCH: write_search, RESULTS: write_comparison}
-    write = next((writer for marker, writer in writers.items() if (folder / marker).exists()), write_report)
+    """Write the report of a run, a comparison, a study or a search again, and print its path.
+
+    Raises:
+        RunError: The folder is none of these.
+    """
+    writers: dict[str, Callable[[Path], object]] = {
+        STUDY: write_study,
+        SEARCH: write_search,
+        RESULTS: write_comparison,
+        RUN: write_report,
+    }
+    write = next((writer for marker, writer in writers.items() if (folder / marker).exists()), None)
+    if write is None:
+        message = f"{folder} is neither a finished run, a comparison, a study nor a search."
+        raise RunError(message)
     write(folder)
     show(str(folder / REPORT))
 
 
+def print_demo(out: Path, *, force: bool) -> None:
+    """Run the demo, and print its table and the command to try next."""
+    table = run_demo(out, force=force, device=pick_device(), listeners=callbacks(DEMO_EPOCHS))
+    show("\n" + as_text(table))
+    show(f"\nReport with figures: {out / 'comparison' / REPORT}")
+    show("The same on your own data: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
+
+
+def print_comparison(settings: RunSettings, losses: list[LossSettings], out: Path, options: Options) -> None:
+    """Compare losses and print the table."""
+    options = replace(options, device=pick_device())
+    table = run_comparison(settings, losses, out, options, listeners=callbacks(settings.training.epochs))
+    show("\n" + as_text(table))
+    if over_hierarchy := summarise_comparison(out).hierarchy_table:
+        show("\nover the hierarchy\n" + as_text(over_hierarchy))
+    show(f"\nreport in {out / REPORT}")
+
+
+def print_study(study: Study, data: list[str], settings: dict[str, Any], out: Path, options: StudyOptions) -> None:
+    """Run a study and print its table."""
+    table = run_study(study, data, settings, out, replace(options, device=pick_device()), say=say)
+    show("\n" + as_text(table))
+    show(f"\nreport in {out / REPORT}")
+
+
+def print_search(settings: RunSettings, searched: list[Searched], out: Path, options: SearchOptions) -> None:
+    """Run a search and print the table of the best settings."""
+    table = run_search(settings, searched, out, replace(options, device=pick_device()), say=say)
+    show("\n" + as_text(table))
+    show(f"\nbest settings in {out / BEST}, report in {out / REPORT}")
+
+
+def print_studies() -> None:
+    """Print a paragraph per study."""
+    for name, study in catalogue().items():
+        lines = [study.question, f"losses  {', '.join(study.losses)}"]
+        lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
+        lines += [f"source  {study.source}"] if study.source else []
+        show("\n    ".join([name, *lines]) + "\n")
+
+
+def print_ranks(folders: Sequence[Path], out: Path) -> None:
+    """Rank losses over comparisons and print their mean ranks."""
+    rankings = rank_comparisons(folders, out)
+    first = next(iter(rankings.values()))
+    rows = [(Cell(name), *(Cell(f"{one.ranks[name]:.2f}") for one in rankings.values())) for name in first.ranks]
+    show(as_text(Table(("mean rank", *map(title_of, rankings)), tuple(rows))))
+    show(f"\ncritical difference {first.critical_difference:.2f}; report in {out}")
+
+
 def print_catalogue() -> None:
-    """Print a paragraph a loss."""
+    """Print a paragraph per loss."""
     for row in loss_catalogue():
-        parameters = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
         lines = [
             row.summary,
             f"equation    {row.equation}",
-            f"parameters  {parameters}",
+            f"parameters  {', '.join(f'{name}={value}' for name, value in row.parameters.items())}",
             f"source      {row.reference}",
         ]
         show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
 
 
+def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
+    """Tabulate metrics in percent, one row per split."""
+    rows = [(Cell(split), *(Cell(percent(values[name])) for name in METRICS)) for split, values in metrics.items()]
+    return Table(("%", *map(title_of, METRICS)), tuple(rows))
+
+
+def show_hierarchy(metrics: Mapping[str, Mapping[str, Any]], *, levels_of: str) -> None:
+    """Print hierarchical metrics of every split, and the levels of the split ``levels_of``."""
+    show("\n" + as_text(measures_table(metrics, [*HIERARCHICAL_METRICS])))
+    show("\n" + as_text(level_table(metrics[levels_of]["levels"])))
+
+
+def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:
+    """Print what the hierarchy of the labels is, or why it cannot be used."""
+    try:
+        found = find_hierarchy(settings, splits)
+    except LabelError as error:
+        show(f"\nHierarchy: {error}")
+        return
+    if found is not None:
+        show("\nHierarchy\n" + "\n".join(describe_hierarchy(found, splits)))
+
+
+def _described(settings: RunSettings, splits: Splits) -> Description:
+    lengths = limit = None
+    if splits.train.kind == "text":
+        encoder = build_encoder(settings, splits.train)
+        assert isinstance(encoder, TextEncoder)
+        lengths = {name: _token_lengths(encoder, examples) for name, examples in splits.parts.items()}
+        limit = encoder.max_length
+    return describe(splits, token_lengths=lengths, max_length=limit)
+
+
+def _token_lengths(encoder: TextEncoder, examples: Examples) -> list[int]:
+    """Count the tokens of every text, 10,000 texts at a time to bound memory."""
+    texts = map(str, examples.inputs)
+    chunks = iter(lambda: list(islice(texts, 10_000)), [])
+    return [length for chunk in chunks for length in encoder.token_lengths(chunk).tolist()]
+
+
+def _show_description(description: Description, plot: Path | None) -> None:
+    show(render(description))
+    if plot is not None:
+        with whole_file(plot) as file:
+            file.write(label_histogram({label.name: label.train for label in description.labels}))
+
+
 def _details(found: Mapping[str, float]) -> Table:
-    """Tabulate what the short table leaves out, a row a measure; all in percent but the places of ``coverage``."""
-    said = {
+    """Tabulate the measures that the short table leaves out: ``coverage`` in labels, the others in percent."""
+    values = {
         name: f"{found[name]:.2f} labels" if name == "coverage" else percent(found[name])
         for name in DETAILS
         if name in found
     }
-    return Table(("measure", "%"), tuple((Cell(name), Cell(value)) for name, value in said.items()))
+    return Table(("measure", "%"), tuple((Cell(name), Cell(value)) for name, value in values.items()))
 
 
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
-    """Read examples with labels: one part, where the data have parts or the run has divided them.
+    """Read one split of labelled examples.
 
-    On its own data a run does with them what it did in training; others are taken as they are: the run knows of the
-    hierarchy, and what it does not know of is refused.
+    The run's own data are prepared as in training. Other data are used as they are: unknown labels are refused later.
     """
     path = Path(data)
     if path.resolve() == Path(settings.data).resolve():
@@ -285,8 +303,8 @@ def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
     return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))
 
 
-def _of_kept_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examples:
-    """Leave labels out that a run with a share of the labels does not have, and say so."""
+def _with_known_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examples:
+    """Remove the labels that are not in the vocabulary of a run trained on a share of them, and say how many."""
     others = {label for labels in examples.label_sets or [] for label in labels} - set(vocabulary.names)
     if others:
         say(f"{len(others)} labels left out: the run was trained on a share of the labels")
@@ -294,7 +312,6 @@ def _of_kept_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examples
 
 
 def _unlabelled(source: str, settings: RunSettings) -> Examples:
-    """Read examples from a file, a folder of pictures, or standard input."""
     if source == "-":
         return read_lines(sys.stdin)
     return read(source, text=settings.columns.text, image=settings.columns.image)
@@ -302,7 +319,7 @@ def _unlabelled(source: str, settings: RunSettings) -> Examples:
 
 @contextmanager
 def _destination(out: Path | None) -> Iterator[BinaryIO]:
-    """Open a file that is whole or not there, or standard output."""
+    """Open standard output, or a file that is written whole or not at all."""
     if out is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

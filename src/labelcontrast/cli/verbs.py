@@ -1,0 +1,381 @@
+"""The verbs of the command line. Each parses, validates, calls and prints; heavy libraries are imported inside."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from labelcontrast.cli import options
+from labelcontrast.cli.options import build_settings, number_of_runs, read_values
+from labelcontrast.errors import LabelContrastError
+
+app = typer.Typer(
+    help="Multi-label contrastive learning: from a file of examples to a trained, evaluated and explained model.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line; a refusal is one line on standard error and exit code 1."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("labelcontrast", sys.argv[1:] or ["--help"]) as context:
+            command.invoke(context)
+        code = 0
+    except typer.Exit as end:
+        code = end.exit_code
+    except LabelContrastError as error:
+        code = _refuse(str(error))
+    except typer.TyperException as error:
+        code = _refuse(error.format_message())
+    except KeyboardInterrupt:
+        code = _refuse("interrupted; --resume continues a run, comparison, study or search.", code=130)
+    except BrokenPipeError:  # the reader of the pipe has left; the flush at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _refuse(message: str, *, code: int = 1) -> int:
+    typer.echo(f"labelcontrast: {' '.join(message.split())}", err=True)
+    return code
+
+
+@app.command()
+def demo(*, out: options.Out = Path("demo"), force: options.Force = False) -> None:
+    """Compare three losses on built-in pictures of digits.
+
+    It takes about two minutes and needs no download. It writes OUT/digits (the data) and OUT/comparison (the results).
+    """
+    from labelcontrast.cli.printing import print_demo
+
+    print_demo(out, force=force)
+
+
+@app.command()
+def describe(
+    data: options.Data,
+    *,
+    encoder: options.Encoder = None,
+    text_column: options.TextColumn = None,
+    image_column: options.ImageColumn = None,
+    label_column: options.LabelColumn = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="PNG file for a histogram of the labels.")] = None,
+    doctor: Annotated[bool, typer.Option("--doctor", help="Check for defects too; this takes longer.")] = False,
+    cleanlab: Annotated[
+        bool, typer.Option("--cleanlab", help="Check, and find suspicious labels with cleanlab (an extra).")
+    ] = False,
+    fix: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Check, and write a repaired copy of DATA to this folder.")
+    ] = None,
+) -> None:
+    """Summarise DATA: label statistics, imbalance and problems."""
+    settings = build_settings(
+        None, data=data, encoder=encoder, text_column=text_column, image_column=image_column, label_column=label_column
+    )
+    from labelcontrast.cli.printing import print_description, print_doctor
+
+    if doctor or cleanlab or fix:
+        print_doctor(settings, plot, cleanlab=cleanlab, fix=fix)
+    else:
+        print_description(settings, plot)
+
+
+@app.command()
+def train(
+    data: options.Data,
+    *,
+    out: options.Out,
+    loss: options.Loss = None,
+    encoder: options.Encoder = None,
+    config: options.Config = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    precision: options.Precision = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights, order of examples and dropout.", show_default="0")
+    ] = None,
+    text_column: options.TextColumn = None,
+    image_column: options.ImageColumn = None,
+    label_column: options.LabelColumn = None,
+    assignments: options.Assignments = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+) -> None:
+    """Train a model on DATA and evaluate it."""
+    from labelcontrast.run.validation import validate_settings
+
+    settings = build_settings(
+        config,
+        assignments,
+        data=data,
+        loss=loss,
+        encoder=encoder,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        precision=precision,
+        seed=seed,
+        text_column=text_column,
+        image_column=image_column,
+        label_column=label_column,
+    )
+    validate_settings(settings)
+    from labelcontrast.cli.printing import print_training
+
+    print_training(settings, out, resume=resume, force=force)
+
+
+@app.command()
+def evaluate(
+    run: options.Run,
+    data: options.Data,
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option(help="Split to evaluate on, when DATA has splits.")
+    ] = "test",
+) -> None:
+    """Evaluate a trained model on labelled examples."""
+    from labelcontrast.cli.printing import print_evaluation
+
+    print_evaluation(run, data, split)
+
+
+@app.command()
+def predict(
+    run: options.Run,
+    source: options.Input,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="JSON Lines file to write.", show_default="standard output"),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="Write the scores of this many best labels.", show_default="the predicted labels"),
+    ] = None,
+) -> None:
+    """Predict label sets with scores, as JSON Lines."""
+    from labelcontrast.cli.printing import write_predictions
+
+    write_predictions(run, source, out, top=top)
+
+
+@app.command()
+def embed(
+    run: options.Run,
+    source: options.Input,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Parquet file to write.")],
+) -> None:
+    """Compute embeddings and write them as Parquet."""
+    from labelcontrast.cli.printing import write_embeddings
+
+    write_embeddings(run, source, out)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run, a comparison, a study or a search.")],
+) -> None:
+    """Write the HTML report of a folder again, from its results."""
+    from labelcontrast.cli.printing import print_report
+
+    print_report(folder)
+
+
+@app.command()
+def compare(
+    data: options.Data,
+    *,
+    out: options.Out,
+    losses: Annotated[
+        str, typer.Option(help="Losses, separated by commas, as in bce,reg:alpha=1:temperature=0.2,zlpr+0.5*reg.")
+    ] = "bce,zlpr,reg",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each loss, or of each fold.", show_default="3, with folds 1")
+    ] = None,
+    folds: options.Folds = None,
+    baseline: Annotated[bool, typer.Option(help="Add a linear SVM on TF-IDF features or on the vectors.")] = True,
+    encoder: options.Encoder = None,
+    config: options.Config = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    precision: options.Precision = None,
+    assignments: options.Assignments = None,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Save the models, not only the results.")
+    ] = False,
+    jobs: options.Jobs = 1,
+    ray: options.Ray = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+) -> None:
+    """Train several losses on DATA and print one table.
+
+    All losses have the same splits, seeds and settings.
+    """
+    from labelcontrast.run.validation import validate_settings
+    from labelcontrast.settings import parse_losses
+
+    settings = build_settings(
+        config,
+        assignments,
+        data=data,
+        folds=folds,
+        encoder=encoder,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        precision=precision,
+    )
+    entries = parse_losses(losses)
+    for entry in entries:
+        validate_settings(settings.model_copy(update={"loss": entry}))
+    from labelcontrast.cli.printing import print_comparison
+    from labelcontrast.lab.comparison import Options
+
+    how = Options(
+        seeds=number_of_runs(seeds, folds) or 3,
+        baseline=baseline,
+        keep_weights=keep_weights,
+        jobs=jobs,
+        ray=ray,
+        resume=resume,
+        force=force,
+    )
+    print_comparison(settings, entries, out, how)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of 'labelcontrast studies', or a TOML file.")],
+    data: Annotated[list[str], typer.Argument(metavar="DATA", help="Files or folders of examples.")],
+    *,
+    out: options.Out,
+    losses: Annotated[
+        str | None, typer.Option(help="Losses, written as in compare.", show_default="those of the study")
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of each combination, or of each fold.", show_default="as in the study"),
+    ] = None,
+    folds: options.Folds = None,
+    jobs: options.Jobs = 1,
+    ray: options.Ray = None,
+    store: options.Store = None,
+    config: options.Config = None,
+    assignments: options.Assignments = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+) -> None:
+    """Run a grid of trials on DATA that answers one question.
+
+    It writes a table, figures and a report.
+    """
+    from labelcontrast.lab.plan import plan_study
+    from labelcontrast.lab.study import find_study
+
+    chosen = find_study(name).narrowed(losses=losses, seeds=number_of_runs(seeds, folds), assignments=assignments or [])
+    settings = read_values(config, [one for one in assignments or [] if not chosen.varies(one)], folds=folds)
+    plan_study(chosen, data, settings)
+    from labelcontrast.cli.printing import print_study
+    from labelcontrast.lab.running import Options
+
+    print_study(chosen, data, settings, out, Options(jobs=jobs, ray=ray, store=store, resume=resume, force=force))
+
+
+@app.command()
+def studies() -> None:
+    """List the studies and the questions they answer."""
+    from labelcontrast.cli.printing import print_studies
+
+    print_studies()
+
+
+@app.command()
+def search(
+    data: options.Data,
+    *,
+    out: options.Out,
+    losses: Annotated[
+        str | None,
+        typer.Option(help="Losses, written as in compare; each is searched separately.", show_default="reg"),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Use the losses, ranges and settings of this study: a name or a TOML file.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Runs of each loss.")] = 20,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="KEY=LOW:HIGH[:log]",
+            help="A setting to vary; repeatable.",
+            show_default="learning rate, temperature, alpha and joint weight",
+        ),
+    ] = None,
+    encoder: options.Encoder = None,
+    config: options.Config = None,
+    assignments: options.Assignments = None,
+    jobs: options.Jobs = 1,
+    ray: options.Ray = None,
+    store: options.Store = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+) -> None:
+    """Search for the settings with the best validation mAP.
+
+    The best settings are written to OUT/best.toml, a file for train --config.
+    """
+    from labelcontrast.lab.search_space import plan_search
+    from labelcontrast.lab.study import find_study
+    from labelcontrast.settings import RunSettings, parse_losses
+
+    values = read_values(config, assignments, data=data, encoder=encoder)
+    if study:
+        declared = find_study(study)
+        values, losses = declared.under_protocol(values), losses or ",".join(declared.losses)
+        ranges = ranges or [f"{key}={ends}" for key, ends in declared.search.items()]
+    settings = RunSettings.build(values)
+    searched = plan_search(settings, parse_losses(losses or "reg"), ranges or [])
+    from labelcontrast.cli.printing import print_search
+    from labelcontrast.lab.search import Options
+
+    how = Options(trials=trials, jobs=jobs, ray=ray, store=store, resume=resume, force=force)
+    print_search(settings, searched, out, how)
+
+
+@app.command()
+def rank(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Comparisons or studies of the same losses.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file to write.")] = Path("ranks.html"),
+) -> None:
+    """Rank losses over several data sets, with significance."""
+    from labelcontrast.cli.printing import print_ranks
+
+    print_ranks(folders, out)
+
+
+@app.command()
+def losses() -> None:
+    """List the losses with equations, parameters and sources."""
+    from labelcontrast.cli.printing import print_catalogue
+
+    print_catalogue()
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting with its default, as TOML.
+
+    The output is a file for --config.
+    """
+    from labelcontrast.settings import settings_template
+
+    typer.echo(settings_template())
