@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Files of this package: written completely or not at all, JSON, and folders that are claimed for results."""
 
 import json
 import math
@@ -12,56 +12,82 @@ from labelcontrast.errors import RunError
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that appears under its name only when the block has ended well.
+def draft(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path; its file replaces ``path`` when the block ends without an error.
 
     Args:
-        path: where the file shall be; its folder is made where it is missing. An older file stays until the rename.
+        path: Final path. Missing parent folders are created; an older file stays until it is replaced.
 
     Raises:
-        RunError: when the system refuses the write, as on a full disk; nothing half-written is left behind.
+        RunError: When the system refuses the write, as on a full disk. No partial file is left behind.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
-        ...     with whole_file(Path(folder) / "a.txt") as file:
-        ...         _ = file.write(b"whole")
-        ...     (Path(folder) / "a.txt").read_text()
-        'whole'
+        ...     with draft(f"{folder}/new/a.txt") as temporary:
+        ...         _ = temporary.write_text("complete")
+        ...     Path(folder, "new", "a.txt").read_text()
+        'complete'
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        draft.replace(path)
+        temporary.replace(path)
     except OSError as error:
         message = f"{path} could not be written: {error.strerror or error}."
         raise RunError(message) from error
     finally:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def is_claimed(folder: Path, marker: str, kind: str, *, named: str | None = None, resume: bool, force: bool) -> bool:
-    """Say whether a folder holds earlier results of a kind, to be gone on with or removed; or is free.
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces ``path`` when the block ends without an error; see ``draft``."""
+    with draft(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, completely or not at all."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401
+    """Write indented JSON, completely or not at all; NaN and infinity become null."""
+    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:  # noqa: ANN401
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def is_claimed(
+    folder: str | Path, marker: str, kind: str, *, named: str | None = None, resume: bool, force: bool
+) -> bool:
+    """Return True if a folder holds earlier results that may be resumed or replaced, and False if it is free.
 
     Args:
-        folder: where results are to go.
-        marker: the file that results of this kind begin with.
-        kind: what they are: a ``study``.
-        named: what is said to be there; by default ``a`` and the kind.
-        resume: they may be gone on with.
-        force: they may be removed, but never a folder of anything else.
+        folder: Where results are to be written.
+        marker: The file by which results of this kind are recognised, such as ``study.json``.
+        kind: What the results are, such as ``study``.
+        named: How the message names earlier results; by default ``a`` and the kind.
+        resume: Earlier results may be resumed.
+        force: Earlier results may be replaced; a folder of anything else never.
 
     Raises:
-        RunError: when the folder holds something else, or neither switch allows what it holds.
+        RunError: When the folder holds something else, or neither switch is given.
 
     Example:
-        >>> is_claimed(Path("nowhere"), "study.json", "study", resume=False, force=False)
+        >>> is_claimed("nowhere", "study.json", "study", resume=False, force=False)
         False
     """
+    folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; expected a new or empty folder."
         raise RunError(message)
@@ -71,14 +97,14 @@ def is_claimed(folder: Path, marker: str, kind: str, *, named: str | None = None
         message = f"{folder} is not empty and is not a {kind}; choose another folder."
         raise RunError(message)
     if not resume and not force:
-        there = named or f"a {kind}"
-        message = f"{folder} holds {there}; go on with --resume, start anew with --force, or choose another folder."
+        earlier = named or f"a {kind}"
+        message = f"{folder} holds {earlier}; go on with --resume, start anew with --force, or choose another folder."
         raise RunError(message)
     return True
 
 
 def cache_folder() -> Path:
-    """Name the user's folder for what can be computed again: LABELCONTRAST_CACHE, or one where the system keeps such.
+    """Return the user's cache folder: ``LABELCONTRAST_CACHE``, or a folder in the system's cache.
 
     Example:
         >>> cache_folder().is_absolute()
@@ -88,26 +114,9 @@ def cache_folder() -> Path:
     return Path(own) if own else (Path(system) if system else Path.home() / ".cache") / "labelcontrast"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with whole_file(path) as file:
-        file.write(text.encode())
-
-
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
-    """Write JSON that a person can read, whole or not at all; what is no number becomes null."""
-    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:  # noqa: ANN401
-    """Read JSON."""
-    return json.loads(path.read_text())
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """Put null in the place of NaN and infinity, which JSON does not know."""
+def _finite(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: _finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -21,8 +21,8 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 class Measured(HashedEncoder):
     """An encoder to which lengths matter, and that notes down each part it makes ready with a cache."""
 
-    def prepare_kept(self, inputs: Any, cache: Path) -> Any:
-        (cache / f"{len(inputs)} texts").touch()
+    def prepare_cached(self, inputs: Any, cache: str | Path) -> Any:
+        (Path(cache) / f"{len(inputs)} texts").touch()
         return self.prepare(inputs)
 
     def length(self, item: Any) -> int:

@@ -1,66 +1,105 @@
-"""Arrays are made once for all that they depend on, and anew where a file is damaged or cannot be written."""
+"""Cached arrays: computed once for everything they depend on, and again when a file is damaged or cannot be written."""
 
+import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from labelcontrast.encoders.cache import kept_arrays
+from labelcontrast.encoders.cache import ALIGNMENT, cached_arrays, content_key
+from labelcontrast.errors import RunError
 
-
-def ask(folder: Path, inputs: Any, *, made_by: bytes = b"a") -> bool:
-    """Whether the arrays had to be made."""
-    asked = []
-
-    def make() -> dict[str, np.ndarray]:
-        asked.append(inputs)
-        return {"rows": np.arange(6, dtype=np.int32).reshape(2, 3), "empty": np.empty(0)}
-
-    for name, array in kept_arrays(folder, [made_by], inputs, make).items():
-        expected = {"rows": np.arange(6, dtype=np.int32).reshape(2, 3), "empty": np.empty(0)}[name]
-        np.testing.assert_array_equal(array, expected, strict=True)
-    return bool(asked)
+ARRAYS = {"rows": np.arange(6, dtype=np.int32).reshape(2, 3), "empty": np.empty((0, 3))}
 
 
-def test_they_are_made_once(tmp_path: Path) -> None:
-    assert ask(tmp_path / "deep", ["one", "two"])
-    assert not ask(tmp_path / "deep", np.array(["one", "two"]))
-    assert len(list((tmp_path / "deep").iterdir())) == 1
+def ask(path: Path, key: str = "a", *, must_save: bool = False, arrays: dict[str, np.ndarray] = ARRAYS) -> bool:
+    """Whether the arrays had to be computed."""
+    computed = []
+
+    def compute() -> dict[str, np.ndarray]:
+        computed.append(key)
+        return arrays
+
+    found = cached_arrays(path, dict.fromkeys(arrays, key), compute, must_save=must_save)
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, arrays[name], strict=True)
+    assert set(found) == set(arrays)
+    return bool(computed)
 
 
-def test_they_are_made_for_each_thing_they_depend_on(tmp_path: Path) -> None:
+def test_they_are_computed_once_for_each_key(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.safetensors"
+    assert ask(path)
+    assert not ask(path)
+    assert not ask(str(path))
+    assert ask(path, "b")
+    assert ask(path, "a")
+    assert [file.name for file in path.parent.iterdir()] == ["a.safetensors"]
+
+
+def test_the_key_is_the_content_and_nothing_runs_into_the_next(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"content")
     different: list[Any] = [
         ["ab", "c"],
-        ["a", "bc"],  # what stands in one text or in two is not the same
+        ["a", "bc"],
         ["a", "bc", ""],
         [],
         ["\ud800"],
         [tmp_path / "picture"],
+        [b"other content"],
         np.zeros((1, 4), np.float32),
         np.zeros((1, 4), np.int32),
         np.zeros((1, 2, 2), np.float32),
     ]
-    assert all(ask(tmp_path / "kept", inputs) for inputs in different)
-    assert not any(ask(tmp_path / "kept", inputs) for inputs in different)
-    assert ask(tmp_path / "kept", different[0], made_by=b"b")
+    keys = [content_key([b"a"], inputs) for inputs in different]
+    assert len(set(keys)) == len(different)
+    assert [content_key([b"a"], inputs) for inputs in different] == keys
+    assert content_key([b"a"], np.array(["ab", "c"])) == keys[0]
+    assert content_key([b"b"], different[0]) != keys[0]
     (tmp_path / "picture").write_bytes(b"another")
-    assert ask(tmp_path / "kept", [tmp_path / "picture"])
+    assert content_key([b"a"], [tmp_path / "picture"]) not in keys
 
 
 @pytest.mark.parametrize("left", [0, 4, 60, -1])
-def test_a_damaged_file_is_made_anew(tmp_path: Path, left: int) -> None:
-    ask(tmp_path, ["one"])
-    (path,) = tmp_path.iterdir()
+def test_a_damaged_file_is_replaced(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "a.safetensors"
+    ask(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:left])
-    assert ask(tmp_path, ["one"])
+    assert ask(path)
     assert path.read_bytes() == whole
-    assert not ask(tmp_path, ["one"])
+    assert not ask(path)
 
 
-def test_a_folder_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
+def test_a_file_of_something_else_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for metadata in (b'{"__metadata__":{"keys":"["}}', b'{"__metadata__":{"key":"{}"}}', b"{}"):
+        path.write_bytes(len(metadata).to_bytes(8, "little") + metadata)
+        assert ask(path)
+        assert not ask(path)
+
+
+def test_a_folder_that_cannot_be_written_costs_time_only_unless_it_must(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone" / "away")
-    assert ask(tmp_path / "link", ["one"])
-    assert ask(tmp_path / "link", ["one"])
+    assert ask(tmp_path / "link" / "a")
+    assert ask(tmp_path / "link" / "a")
+    with pytest.raises(RunError, match=r"link/a could not be written"):
+        ask(tmp_path / "link" / "a", must_save=True)
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "of many letters"], [str(number) for number in range(9)]])
+def test_they_are_mapped_from_an_aligned_file_that_others_may_read(tmp_path: Path, names: list[str]) -> None:
+    path, plain = tmp_path / "a.safetensors", tmp_path / "plain"
+    plain.touch()
+    arrays = {name: np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32) for name in names}
+    ask(path, arrays=arrays)
+    found = cached_arrays(path, dict.fromkeys(names, "a"), dict)
+    mapped = Path("/proc/self/maps").read_text()
+    assert str(path) in mapped
+    for name, array in found.items():
+        assert array.ctypes.data % ALIGNMENT == 0
+        array[:] = 0
+        np.testing.assert_array_equal(load_file(path)[name], arrays[name])
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)

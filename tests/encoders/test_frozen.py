@@ -1,13 +1,17 @@
 """A frozen encoder: its features are computed once, its weights never change, and it is saved whole."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from transformers import BertConfig
 
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.hashed import HashedEncoder
-from labelcontrast.encoders.registry import load_encoder
+from labelcontrast.encoders.registry import load_encoder, make_encoder
 
 TEXTS = ["a short text", "a text that is rather longer than the others of its kind", "", "another", "one more text"]
 
@@ -36,14 +40,49 @@ def test_the_features_are_those_of_the_frozen_encoder_in_evaluation_mode() -> No
 
 def test_features_are_kept_under_all_they_depend_on(tmp_path: Path) -> None:
     first, again = FrozenEncoder(base()), FrozenEncoder(base(), width=9)
-    features = first.prepare_kept(TEXTS, tmp_path)
+    features = first.prepare_cached(TEXTS, tmp_path)
     np.testing.assert_array_equal(first.prepare(TEXTS), features)
-    np.testing.assert_array_equal(again.prepare_kept(list(TEXTS), tmp_path), features)
+    np.testing.assert_array_equal(again.prepare_cached(list(TEXTS), tmp_path), features)
     assert again.base.asked == 0
     assert [path.parent.name for path in tmp_path.glob("*/*")] == ["features"]
-    assert not np.allclose(FrozenEncoder(base(seed=1)).prepare_kept(TEXTS, tmp_path), features)
-    np.testing.assert_allclose(first.prepare_kept(TEXTS[:3], tmp_path), features[:3], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(FrozenEncoder(base(seed=1)).prepare_cached(TEXTS, tmp_path), features)
+    np.testing.assert_allclose(first.prepare_cached(TEXTS[:3], tmp_path), features[:3], rtol=1e-5, atol=1e-6)
     assert len(list(tmp_path.glob("*/*"))) == 3
+
+
+def test_the_same_weights_with_another_tokenizer_or_configuration_have_other_features(
+    publish: Callable[..., Path], tmp_path: Path
+) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    folder, found = publish(BertConfig(vocab_size=14, **sizes)), []
+
+    def compute() -> None:
+        encoder = FrozenEncoder(make_encoder(str(folder), kind="text"))
+        found.append(encoder.prepare_cached(["the cat", "a dog sat"], tmp_path / "cache"))
+        np.testing.assert_array_equal(encoder.prepare(["the cat", "a dog sat"]), found[-1])
+
+    def change(file: str, edit: Callable[[dict], object]) -> None:
+        content = json.loads((folder / file).read_text())
+        edit(content)
+        (folder / file).write_text(json.dumps(content))
+
+    compute()
+    change("tokenizer.json", lambda content: content["model"]["vocab"].update(cat=7, dog=6))
+    compute()
+    change("config.json", lambda content: content.update(hidden_act="relu"))
+    compute()
+    assert not np.allclose(found[0], found[1])
+    assert not np.allclose(found[1], found[2])
+
+
+def test_a_picture_that_is_named_by_a_text_counts_by_its_content(tmp_path: Path) -> None:
+    path, encoder = tmp_path / "a.png", FrozenEncoder(make_encoder("convnet", kind="image", image_size=32))
+    found = []
+    for grey in (0, 200):
+        Image.new("L", (8, 8), grey).save(path)
+        found.append(encoder.prepare_cached([str(path)], tmp_path / "cache"))
+    assert not np.allclose(*found)
+    np.testing.assert_array_equal(encoder.prepare_cached([path], tmp_path / "cache"), found[1])
 
 
 def test_training_changes_the_adapter_only() -> None:

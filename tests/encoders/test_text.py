@@ -82,7 +82,7 @@ def test_the_limit_of_the_model_is_the_longest_it_can_read(
 
 def items_of(encoder: TransformerText, texts: list[str], cache: Path) -> list[list[int]]:
     """Token ids with a cache, which are those without it, to the type."""
-    kept = encoder.prepare_kept(texts, cache)
+    kept = encoder.prepare_cached(texts, cache)
     assert all(item.dtype == np.int32 for item in kept)
     return [item.tolist() for item in kept]
 
@@ -112,7 +112,7 @@ def test_token_ids_are_kept_under_all_they_depend_on(
             assert items_of(same, [], cache) == []
         for changed, texts in ((encoder, TEXTS[::-1]), (other, TEXTS), (shorter, TEXTS), (left, TEXTS)):
             with pytest.raises(AssertionError):
-                changed.prepare_kept(texts, cache)
+                changed.prepare_cached(texts, cache)
     found = [items_of(one, TEXTS, cache) for one in (encoder, other, shorter, left)]
     assert len(set(map(str, found))) == 4
 

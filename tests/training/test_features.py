@@ -3,20 +3,19 @@
 Kept features: the same as computed anew, computed once, and never those of another encoder or other inputs.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.vectors import VectorEncoder
 from labelcontrast.settings import TrainingSettings
-from labelcontrast.training.features import compute_features, features_key, stored_features
+from labelcontrast.training.features import compute_features, stored_features
 from labelcontrast.training.learner import Learner
 
 
@@ -115,8 +114,9 @@ def test_the_file_is_one_that_safetensors_reads_and_writing_into_what_is_mapped_
         assert rows.shape == (len(wanted[name]), 8)
 
 
-def test_the_key_says_what_they_are_features_of(parts: Callable[[float], Parts]) -> None:
-    key = json.loads(features_key(Counted(), parts(0.0)))
-    assert key["encoder"] == {"family": "mlp", "input_dim": 6, "width": 8, "dropout": 0.5}
-    assert set(key["inputs"]) == {"train", "test"}
-    assert len({key["weights"], *key["inputs"].values()}) == 3
+def test_a_file_of_an_earlier_version_is_replaced(parts: Callable[[float], Parts], tmp_path: Path) -> None:
+    path, wanted = tmp_path / "features.safetensors", parts(0.0)
+    old = {name: np.zeros((len(part), 8), np.float32) for name, part in wanted.items()}
+    save_file(old, path, {"key": '{"encoder": {}, "weights": "", "inputs": {}}'})
+    assert stored_features(path, Counted(), wanted)["train"].any()
+    assert load_file(path)["train"].any()

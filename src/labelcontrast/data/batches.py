@@ -15,7 +15,7 @@ from labelcontrast.data.arrow import CHUNK
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
 from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
-from labelcontrast.encoders.base import Encoder, Items
+from labelcontrast.encoders.base import Encoder, Items, longest_first
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
@@ -123,9 +123,9 @@ def prepare(
         cache: where an encoder may keep, for the next run, what it makes ready once; by default nowhere.
     """
     lazy = LazyItems(encoder, examples)
-    if encoder.keeps_prepared or isinstance(examples.inputs, np.ndarray) or lazy.size() <= KEPT:
+    if encoder.caches_prepared or isinstance(examples.inputs, np.ndarray) or lazy.size() <= KEPT:
         inputs = examples.inputs
-        items: Any = encoder.prepare(inputs) if cache is None else encoder.prepare_kept(inputs, cache)
+        items: Any = encoder.prepare(inputs) if cache is None else encoder.prepare_cached(inputs, cache)
         lengths = np.array([encoder.length(item) for item in items])
     else:
         items, lengths = lazy, lazy.lengths()
@@ -190,7 +190,5 @@ def training_batches(
 
 def ordered_batches(prepared: Prepared, *, batch_size: int) -> Iterator[tuple[np.ndarray, Mapping[str, Tensor]]]:
     """Yield each example once, the longest first, with the indices that put results back in order."""
-    order = np.argsort(-prepared.lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
+    for indices in longest_first(prepared.lengths, batch_size=batch_size):
         yield indices, prepared.batch(indices.tolist())[0]

@@ -1,81 +1,133 @@
-"""What an encoder is; and the projector between an embedding and a contrastive loss."""
+"""The contract of an encoder, and the projector between embeddings and a contrastive loss."""
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 Kind = Literal["text", "image", "vector"]
 Inputs = Mapping[str, Tensor]
 Item = NDArray[Any]
-Items = Sequence[Item] | NDArray[Any]  # an array holds its rows
+Items = Sequence[Item] | NDArray[Any]
+"""Prepared examples: a list of arrays, or the rows of one array."""
 
 
 class Encoder(nn.Module, ABC):
-    """From inputs of one kind to embeddings.
+    """A module that maps inputs of one kind to embeddings.
 
-    ``prepare`` does on the host, once for a data set, what need not be repeated in every epoch; ``collate`` makes a
-    batch of what it returned; ``forward`` embeds the batch. ``settings``, ``save_assets`` and the state dict are all
-    that is needed to have it again.
+    ``prepare`` runs on the host once per data set, ``collate`` builds a batch of prepared items, and ``forward`` embeds
+    it. ``settings``, the files of ``save_assets`` and the state dict are all that is needed to rebuild the encoder.
     """
 
     kind: Kind
     output_dim: int
-    keeps_prepared: bool = False
-    """Whether what is prepared is dear to make and small: then it is kept, even of inputs that stay in their file."""
+    caches_prepared: bool = False
+    """Whether prepared items are expensive to compute and small: then all of them are held in memory and cached."""
 
     @abstractmethod
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
-        """Make inputs ready: token ids for texts, decoded pixels for pictures, float32 rows for vectors."""
+        """Return token ids for texts, decoded pixels for pictures, float32 rows for vectors."""
 
-    def prepare_kept(self, inputs: Sequence[Any] | NDArray[Any], cache: Path) -> Items:  # noqa: ARG002
-        """Do the same for a whole part of the data, with a folder where what is dear to make may be kept."""
+    def prepare_cached(self, inputs: Sequence[Any] | NDArray[Any], cache: str | Path) -> Items:  # noqa: ARG002
+        """Do the same, and read or write expensive results in a cache folder."""
         return self.prepare(inputs)
 
     @abstractmethod
     def collate(self, items: Items) -> dict[str, Tensor]:
-        """Put prepared items together as one batch."""
+        """Build a batch of prepared items."""
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Float[Tensor, "batch dim"]:
-        """Embed one batch; an example's embedding does not depend on its company, once in evaluation mode."""
+        """Embed a batch. In evaluation mode an embedding does not depend on the rest of its batch."""
 
     @abstractmethod
     def settings(self) -> dict[str, object]:
-        """Say in plain values how to build this encoder again; ``family`` names what builds it."""
+        """Return plain values that rebuild this encoder; ``family`` names the kind of encoder."""
 
     def length(self, item: Item) -> int:  # noqa: ARG002
-        """Say how long an item is, so that batches can be grouped by length; 1 where it does not matter."""
+        """Return the length by which batches group items; 1 where it does not matter."""
         return 1
 
-    def save_assets(self, folder: Path) -> None:
-        """Write what the settings cannot say, such as a tokenizer; neither weights nor a pickle."""
+    def save_assets(self, folder: str | Path) -> None:
+        """Write what the settings do not hold, such as a tokenizer; neither weights nor a pickle."""
+
+    def content(self) -> Iterator[Any]:
+        """Yield everything that determines the embeddings: settings, saved assets and weights; a cache hashes it."""
+        yield json.dumps(self.settings(), sort_keys=True)
+        yield from saved_content(self.save_assets)
+        for name, value in self.state_dict().items():
+            yield name
+            yield value.cpu().numpy()
 
 
 class TextEncoder(Encoder):
-    """An encoder of texts, which may cut a long one."""
+    """An encoder of texts, which may truncate them."""
 
     kind: Kind = "text"
     max_length: int | None
 
     @abstractmethod
-    def token_lengths(self, texts: Sequence[str]) -> Int[ndarray, " texts"]:
-        """Count the tokens of each text before any is cut: where a count is above ``max_length``, text is lost."""
+    def token_lengths(self, texts: Sequence[str]) -> Int[np.ndarray, " texts"]:
+        """Count the tokens of each text before truncation; a text of more than ``max_length`` is truncated."""
+
+
+def saved_content(save: Callable[[Path], object]) -> Iterator[Any]:
+    """Yield the name of each file that ``save`` writes into a folder, and its path while it exists."""
+    with TemporaryDirectory() as folder:
+        save(Path(folder))
+        for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+            yield path.relative_to(folder).as_posix()
+            yield path
+
+
+def longest_first(lengths: Int[np.ndarray, " items"], *, batch_size: int) -> Iterator[Int[np.ndarray, " batch"]]:
+    """Yield the positions of items in batches of similar length, the longest first: memory peaks at once."""
+    order = np.argsort(-lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def embed_batches(
+    embed: Callable[[Inputs], Tensor],
+    batches: Iterable[tuple[Int[np.ndarray, " batch"], Inputs]],
+    *,
+    total: int,
+    device: torch.device,
+) -> Float[Tensor, "total dim"]:
+    """Embed batches without a gradient, and return the rows at their positions, in float32 on the CPU.
+
+    Args:
+        embed: The function from a batch to its rows.
+        batches: The positions of each batch and its inputs.
+        total: Number of rows.
+        device: Where ``embed`` computes.
+    """
+    result = torch.empty(total, 0)
+    for positions, inputs in batches:
+        with torch.inference_mode():
+            rows = embed({name: value.to(device) for name, value in inputs.items()}).float().cpu()
+        if not result.numel():
+            with torch.inference_mode(mode=False):  # a caller may train on the result
+                result = torch.empty(total, rows.shape[1])
+        result[torch.from_numpy(positions)] = rows
+    return result
 
 
 @contextmanager
 def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
-    """Let the initial weights made inside be drawn from ``generator``, and leave the world's stream as it was.
+    """Draw the initial weights of modules built in this block from ``generator`` instead of torch's global state.
 
     Args:
-        generator: on the CPU; it moves on by what was drawn. None draws from the world's stream, as torch does.
+        generator: On the CPU; it advances by what is drawn. None uses the global state.
 
     Example:
         >>> import torch
@@ -96,17 +148,17 @@ def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
 
 
 class Projector(nn.Module):
-    r"""Two linear layers with a ReLU between them; the hidden one is as wide as the embedding.
+    r"""Two linear layers with a ReLU between them; the hidden layer is as wide as the embedding.
 
     .. math:: p = W_2 \operatorname{ReLU}(W_1 x + b_1) + b_2
 
-    The weights start Xavier uniform, the biases as torch starts those of a linear layer, as in the published code (the
-    paper's formula has no bias).
+    Weights start Xavier uniform and biases as torch's linear layers do, as in the published code (the paper's formula
+    has no bias).
 
     Args:
-        input_dim: width of the embeddings.
-        output_dim: width of the projections.
-        generator: where the initial weights are drawn from.
+        input_dim: Width of the embeddings.
+        output_dim: Width of the projections.
+        generator: Source of the initial weights.
 
     Example:
         >>> import torch

@@ -1,64 +1,116 @@
-"""Arrays that are made once and kept in a file, under a name made of all that they depend on."""
+"""Arrays that are computed once and cached in a file, by the content of everything that they depend on."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import json
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from labelcontrast.errors import RunError
-from labelcontrast.files import whole_file
+from labelcontrast.files import draft
 
 Arrays = Mapping[str, NDArray[Any]]
+KEYS = "keys"
+"""The metadata entry that holds the key of each array, as JSON."""
+ALIGNMENT = 64
+"""Mapped arrays begin at a multiple of this many bytes, as torch's do in memory: products of arrays that are aligned
+otherwise can differ in their last digits."""
 
 
-def kept_arrays(folder: Path, made_by: Sequence[bytes], inputs: Iterable[Any], make: Callable[[], Arrays]) -> Arrays:
-    """Read the arrays where they were kept, or make and keep them.
+def content_key(*contents: Iterable[Any]) -> str:
+    """Hash texts, bytes, arrays and the content of files (given as ``Path``) to a key of 32 hexadecimal digits.
+
+    Example:
+        >>> content_key(["ab", "c"]) == content_key(["ab"], ["c"]), content_key(["ab", "c"]) == content_key(["a", "bc"])
+        (True, False)
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in map(_as_bytes, chain.from_iterable(contents)):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def cached_arrays(
+    path: str | Path, keys: Mapping[str, str], compute: Callable[[], Arrays], *, must_save: bool = False
+) -> Arrays:
+    """Read arrays from a file, or compute and save them.
 
     Args:
-        folder: where they are kept. One that cannot be written costs time and nothing else: they are made anew.
-        made_by: the whole state of what makes them out of the inputs.
-        inputs: texts, arrays, or files, which count by their content.
-        make: makes them; asked where there is no file, or a damaged one, which is replaced.
+        path: A safetensors file. It is replaced when it is damaged, or when an array is missing or has another key.
+        keys: The ``content_key`` of each array.
+        compute: Computes all arrays.
+        must_save: Raise an error when the file cannot be written, instead of returning the arrays unsaved.
+
+    Returns:
+        The arrays, mapped from the file: they need no memory of their own, and writing into them does not change it.
+
+    Raises:
+        RunError: When the file cannot be written and must be.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     for number in (1, 2):
-        ...         print(kept_arrays(Path(folder), [b"count"], ["a"], lambda: {"made": np.array([number])}))
-        {'made': array([1])}
-        {'made': array([1])}
+        ...         arrays = cached_arrays(f"{folder}/a", {"made": "key"}, lambda: {"made": np.array([number])})
+        ...         print(arrays["made"])
+        [1]
+        [1]
     """
-    path = folder / f"{_key(made_by, inputs)}.safetensors"
-    with suppress(OSError, SafetensorError):
-        kept: Arrays = safetensors.numpy.load_file(path)
-        return kept
-    arrays = make()
-    with suppress(RunError), whole_file(path) as file:
-        file.write(safetensors.numpy.save(dict(arrays)))
-    return arrays
-
-
-def _key(made_by: Sequence[bytes], inputs: Iterable[Any]) -> str:
-    """Boil down to one name what arrays depend on; each part after its length, so that none runs into the next."""
-    whole = hashlib.blake2b(digest_size=16)
-    for content in chain(made_by, map(_as_bytes, inputs)):
-        whole.update(len(content).to_bytes(8, "little"))
-        whole.update(content)
-    return whole.hexdigest()
+    path = Path(path)
+    cached = _read(path, keys)
+    if cached is not None:
+        return cached
+    arrays = compute()
+    try:
+        _write(path, keys, arrays)
+    except RunError:
+        if must_save:
+            raise
+        return arrays
+    return _read(path, keys) or arrays
 
 
 def _as_bytes(value: Any) -> bytes:  # noqa: ANN401
-    """A text, a file's content, or an array with its type and shape, as bytes."""
+    if isinstance(value, bytes):
+        return value
     if isinstance(value, Path):
         return value.read_bytes()
     if isinstance(value, str):
         return value.encode(errors="surrogatepass")
     array = np.ascontiguousarray(value)
     return f"{array.dtype}{array.shape}".encode() + array.tobytes()
+
+
+def _read(path: Path, keys: Mapping[str, str]) -> Arrays | None:
+    try:
+        with safe_open(path, framework="pt") as file:  # torch maps the file, where numpy would copy it
+            saved = json.loads((file.metadata() or {}).get(KEYS, "{}"))
+            if keys.items() <= saved.items():
+                return {name: file.get_tensor(name).numpy() for name in keys}
+    except (OSError, SafetensorError, ValueError):
+        pass
+    return None
+
+
+def _write(path: Path, keys: Mapping[str, str], arrays: Arrays) -> None:
+    total, text = sum(array.nbytes for array in arrays.values()), json.dumps(dict(keys))
+    with draft(path) as temporary:
+        temporary.touch()
+        permissions = temporary.stat().st_mode
+        try:
+            save_file(dict(arrays), temporary, {KEYS: text})
+            # The arrays stand at the end of the file. Spaces behind the keys move them to where they are aligned.
+            offset = temporary.stat().st_size - total
+            if offset % ALIGNMENT:
+                save_file(dict(arrays), temporary, {KEYS: text + " " * (-offset % ALIGNMENT)})
+        except SafetensorError as error:
+            message = f"{path} could not be written: {error}."
+            raise RunError(message) from error
+        temporary.chmod(permissions)  # the library gives its files to their owner alone

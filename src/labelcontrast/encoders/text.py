@@ -1,6 +1,5 @@
 """Any transformers model of text, with the embedding of its class token or the mean over its tokens."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,8 +11,8 @@ from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labelcontrast.encoders.base import Inputs, Item, Items, TextEncoder
-from labelcontrast.encoders.cache import Arrays, kept_arrays
+from labelcontrast.encoders.base import Inputs, Item, Items, TextEncoder, saved_content
+from labelcontrast.encoders.cache import Arrays, cached_arrays, content_key
 from labelcontrast.encoders.pretrained import Source, build_model, load_model, quietly, read_json
 from labelcontrast.errors import ConfigError, nearest
 
@@ -41,13 +40,16 @@ class TransformerText(TextEncoder):
         """Turn texts to token ids, cut to ``max_length``, in one call for all."""
         return [np.array(ids, dtype=np.int32) for ids in self._token_ids(inputs, cut=True)]
 
-    def prepare_kept(self, inputs: Sequence[Any] | NDArray[Any], cache: Path) -> Items:
-        """Turn texts to token ids, or read them where they were kept, if the tokenizer can tell what they depend on."""
+    def prepare_cached(self, inputs: Sequence[Any] | NDArray[Any], cache: str | Path) -> Items:
+        """Convert texts to token ids, or read them from the cache, for a tokenizer that can be saved completely."""
         if not hasattr(self.tokenizer, "backend_tokenizer"):
             return self.prepare(inputs)
-        kept = kept_arrays(cache / "tokens", [self._tokenizer_state()], inputs, lambda: _flat(self.prepare(inputs)))
-        ends = kept["lengths"].cumsum()
-        return [kept["ids"][end - length : end] for end, length in zip(ends, kept["lengths"], strict=True)]
+        special = str(self.tokenizer.split_special_tokens)
+        key = content_key([special], saved_content(self._save_tokenizer), inputs)
+        path, keys = Path(cache) / "tokens" / f"{key}.safetensors", {"ids": key, "lengths": key}
+        cached = cached_arrays(path, keys, lambda: _concatenated(self.prepare(inputs)))
+        ends = cached["lengths"].cumsum()
+        return [cached["ids"][end - length : end] for end, length in zip(ends, cached["lengths"], strict=True)]
 
     def length(self, item: Item) -> int:
         """Count the tokens of a prepared text."""
@@ -78,10 +80,10 @@ class TransformerText(TextEncoder):
         """Say how to build this encoder again, beside the saved configuration and tokenizer."""
         return {"family": "transformer_text", "name": self.name, "pooling": self.pooling, "max_length": self.max_length}
 
-    def save_assets(self, folder: Path) -> None:
+    def save_assets(self, folder: str | Path) -> None:
         """Write the model's configuration and the tokenizer."""
         self.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
-        self.tokenizer.save_pretrained(folder)
+        self._save_tokenizer(Path(folder))
 
     def _token_ids(self, texts: Sequence[str] | NDArray[Any], *, cut: bool) -> list[list[int]]:
         """Call the tokenizer once; without padding, which depends on the batch."""
@@ -92,12 +94,12 @@ class TransformerText(TextEncoder):
         ids: list[list[int]] = tokens["input_ids"]
         return ids
 
-    def _tokenizer_state(self) -> bytes:
-        """Write down all that token ids depend on beside the text."""
-        state = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        # Where the last call cut and padded stands there too, but each call says it anew.
-        state |= {"truncation": [self.max_length, self.tokenizer.truncation_side], "padding": None}
-        return json.dumps([state, self.tokenizer.split_special_tokens]).encode()
+    def _save_tokenizer(self, folder: Path) -> None:
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is not None:  # it would hold the truncation and padding of the last call, whatever that was
+            backend.enable_truncation(self.max_length, direction=self.tokenizer.truncation_side)
+            backend.no_padding()
+        self.tokenizer.save_pretrained(folder)
 
 
 def pretrained_text(
@@ -147,8 +149,7 @@ def stored_text(folder: Path, settings: Mapping[str, Any]) -> TransformerText:
     return TransformerText(build_model(folder, pooler=False), tokenizer, **settings)
 
 
-def _flat(items: Items) -> Arrays:
-    """Lay token ids end to end, beside the length of each text."""
+def _concatenated(items: Items) -> Arrays:
     lengths = np.array([len(item) for item in items], dtype=np.int32)
     return {"ids": np.concatenate([np.empty(0, np.int32), *items]), "lengths": lengths}
 

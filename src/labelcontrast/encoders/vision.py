@@ -44,7 +44,7 @@ class TransformerVision(PictureEncoder):
         """Say how to build this encoder again, beside the saved configuration."""
         return {"family": "transformer_vision", "name": self.name, "pooler": self.pooler, **self.look.settings()}
 
-    def save_assets(self, folder: Path) -> None:
+    def save_assets(self, folder: str | Path) -> None:
         """Write the model's configuration."""
         self.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
 
@@ -123,11 +123,11 @@ class TimmVision(PictureEncoder):
         """Say how to build this encoder again, beside the saved configuration."""
         return {"family": "timm", "name": self.name, **self.look.settings()}
 
-    def save_assets(self, folder: Path) -> None:
+    def save_assets(self, folder: str | Path) -> None:
         """Write the configuration in timm's own form."""
         own: Mapping[str, Any] = self.model.pretrained_cfg  # type: ignore[assignment]
         config = {"architecture": own["architecture"], "num_classes": 0, "pretrained_cfg": {**own, "num_classes": 0}}
-        write_text(folder / "config.json", json.dumps(config, indent=1))
+        write_text(Path(folder) / "config.json", json.dumps(config, indent=1))
 
 
 def pretrained_timm(source: Source, *, image_size: int | None = None, pretrained: bool = True) -> TimmVision:

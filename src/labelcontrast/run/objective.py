@@ -22,7 +22,7 @@ from labelcontrast.losses.whole_levels import by_levels
 from labelcontrast.metrics.counting import by_frequency
 from labelcontrast.run.validation import LossKind
 from labelcontrast.settings import NamedLoss, RunSettings
-from labelcontrast.training.features import compute_features, frozen
+from labelcontrast.training.features import compute_features, evaluation_mode
 from labelcontrast.training.validation import Examine, Score, score_features, score_logits
 
 
@@ -198,7 +198,7 @@ def measure_repulsion(
     features, device = compute_features(encoder, sample), next(projector.parameters()).device
     assert sample.labels is not None
     labels = torch.from_numpy(sample.labels.toarray()).float().to(device)
-    with frozen(projector):
+    with evaluation_mode(projector):
         projections = projector(features.to(device)).float()
     batches = zip(torch.split(projections, batch_size), torch.split(labels, batch_size), strict=True)
     found = reduce(add, (loss.repulsion(*batch) for batch in batches))
