@@ -1,4 +1,4 @@
-"""Tiny models of the classes that the recipes name, with random weights, and a stand-in for the augmentation."""
+"""Tiny models of the classes in the recipes, with random weights, and a substitute for the augmentation."""
 
 import importlib.machinery
 import sys
@@ -22,8 +22,8 @@ WORDS = ["<s>", "<pad>", "</s>", "<unk>", "first", "second", "third", "word"]
 
 
 @pytest.fixture(scope="session")
-def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders by the name in the recipes: a RoBERTa of one layer, and a ResNet of timm."""
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny models by the encoder's name in the recipes: a RoBERTa with one layer, and a ResNet of timm."""
     torch.manual_seed(0)
     folders = {name: tmp_path_factory.mktemp(name) for name in ("roberta", "resnet")}
     config = RobertaConfig(
@@ -50,15 +50,15 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def augmented(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What stands for kornia, which is an extra: it turns pictures round; the sizes of the batches that it saw."""
-    seen: list[int] = []
+    """A substitute for kornia, which is an extra: it flips pictures, and records the sizes of its batches."""
+    sizes: list[int] = []
 
     class RandAugment:
         def __init__(self, *, n: int, m: int) -> None:
             assert (n, m) == (2, 9)
 
         def __call__(self, pixels: Tensor) -> Tensor:
-            seen.append(len(pixels))
+            sizes.append(len(pixels))
             return pixels.flip(-1)
 
     for name in ("kornia", "kornia.augmentation", "kornia.augmentation.auto"):
@@ -66,4 +66,4 @@ def augmented(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
         module.RandAugment = RandAugment
         monkeypatch.setitem(sys.modules, name, module)
-    return seen
+    return sizes

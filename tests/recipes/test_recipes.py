@@ -1,4 +1,4 @@
-"""Every recipe says what the study's tables say, and trains on a tiny set in the format of its data."""
+"""Every recipe has the settings of the study's tables, and trains on a tiny data set in the format of its data."""
 
 import math
 import re
@@ -27,27 +27,27 @@ SIZES |= {f"paper-small/{name}": (TRAIN // 5, HELD_OUT // 2, HELD_OUT // 2) for 
 SIZES |= {f"paper/{name}": (TRAIN, HELD_OUT, HELD_OUT) for name in ("aapd", "bgc")}
 SIZES |= {"paper-small/aapd": (5, 20, 20), "paper-small/bgc": (6, 20, 20)}
 
-TRIED, SHORT, LONG = {5e-5, 2e-5}, (0.1, 0.01, 1e-4), (1.0, 0.1, 0.01, 1e-4, 1e-6)
+RATES, SHORT, LONG = {5e-5, 2e-5}, (0.1, 0.01, 1e-4), (1.0, 0.1, 0.01, 1e-4, 1e-6)
 # Table 6: epochs, learning rates, batch sizes, optimiser; learning rates, weight decays, batch size of the probe.
 CONTRASTIVE = {
     "paper/voc2007": ({10}, {0.003}, {64}, "adamw", (1.0, 0.1), SHORT, 64),
     "paper/coco2014": ({10}, {0.01}, {64}, "sgd", (1.0, 0.1), SHORT, 64),
     "paper/nuswide": ({10}, {0.01}, {64}, "adamw", (1.0, 0.1), SHORT, 64),
-    "paper/aapd": ({320, 640}, TRIED, {256}, "adamw", (1.0, 0.1), LONG, 256),
-    "paper/rcv1": ({320}, TRIED, {256}, "adamw", (1.0, 0.1), SHORT, 256),
-    "paper/bgc": ({320, 640}, TRIED, {256}, "adamw", (1.0, 0.1), LONG, 256),
-    "paper-small/aapd": ({320, 640}, TRIED, {128, 256}, "adamw", (1.0,), (0.01,), 256),
-    "paper-small/rcv1": ({320, 640}, TRIED, {128, 256}, "adamw", (1.0,), (0.01,), 256),
-    "paper-small/bgc": ({320, 640}, TRIED, {128, 256}, "adamw", (1.0,), (0.01,), 256),
+    "paper/aapd": ({320, 640}, RATES, {256}, "adamw", (1.0, 0.1), LONG, 256),
+    "paper/rcv1": ({320}, RATES, {256}, "adamw", (1.0, 0.1), SHORT, 256),
+    "paper/bgc": ({320, 640}, RATES, {256}, "adamw", (1.0, 0.1), LONG, 256),
+    "paper-small/aapd": ({320, 640}, RATES, {128, 256}, "adamw", (1.0,), (0.01,), 256),
+    "paper-small/rcv1": ({320, 640}, RATES, {128, 256}, "adamw", (1.0,), (0.01,), 256),
+    "paper-small/bgc": ({320, 640}, RATES, {128, 256}, "adamw", (1.0,), (0.01,), 256),
 }
 # Table 5: epochs, learning rates, batch sizes, optimiser.
 LOGIT = {
     "voc2007": ((5, 10, 20), {0.003}, {64}, "sgd"),
     "coco2014": ((5, 10, 20), {0.01}, {64}, "sgd"),
     "nuswide": ((5, 10, 20), {0.01}, {64}, "sgd"),
-    "aapd": ((10, 40, 80, 160), TRIED, {32, 64}, "adamw"),
-    "rcv1": ((10, 40, 80, 160), TRIED, {32, 64}, "adamw"),
-    "bgc": ((10, 40, 80, 160), TRIED, {32, 64}, "adamw"),
+    "aapd": ((10, 40, 80, 160), RATES, {32, 64}, "adamw"),
+    "rcv1": ((10, 40, 80, 160), RATES, {32, 64}, "adamw"),
+    "bgc": ((10, 40, 80, 160), RATES, {32, 64}, "adamw"),
 }
 
 
@@ -55,21 +55,22 @@ def recipe(name: str) -> RunSettings:
     return RunSettings.build({"data": "somewhere", **read_settings(RECIPES[name])})
 
 
-def of_the_paper(family: str) -> list[str]:
+def paper_recipes(family: str) -> list[str]:
     return [f"{size}/{family}/{name}.toml" for size in ("paper", "paper-small") for name in (*PICTURES, *TEXTS)]
 
 
-def test_there_is_a_recipe_for_every_set_and_family_and_no_other() -> None:
+def test_every_data_set_has_a_recipe_for_each_kind_of_loss() -> None:
     small = [f"small/{name}.toml" for name in SMALL]
-    assert sorted(RECIPES) == sorted([*of_the_paper("contrastive"), *of_the_paper("logit"), *small])
+    assert sorted(RECIPES) == sorted([*paper_recipes("contrastive"), *paper_recipes("logit"), *small])
 
 
-@pytest.mark.parametrize("name", of_the_paper("contrastive"))
-def test_a_contrastive_recipe_is_a_row_of_table_6(name: str) -> None:
+@pytest.mark.parametrize("name", paper_recipes("contrastive"))
+def test_contrastive_recipes_have_the_settings_of_table_6(name: str) -> None:
     settings = recipe(name)
     training, evaluation = settings.training, settings.evaluation
     row = name.replace("contrastive/", "").removesuffix(".toml")
-    row = row if row in CONTRASTIVE else row.replace("paper-small", "paper")  # no row of its own: the full set's
+    if row not in CONTRASTIVE:
+        row = row.replace("paper-small", "paper")  # the table has no row for the small set
     epochs, rates, sizes, optimiser, *probe = CONTRASTIVE[row]
     assert training.epochs in epochs
     assert training.learning_rate in rates
@@ -81,8 +82,8 @@ def test_a_contrastive_recipe_is_a_row_of_table_6(name: str) -> None:
     assert (training.projection_dim, evaluation.probe, evaluation.threshold) == (256, "paper", "fixed")
 
 
-@pytest.mark.parametrize("name", of_the_paper("logit"))
-def test_a_logit_recipe_is_a_row_of_table_5(name: str) -> None:
+@pytest.mark.parametrize("name", paper_recipes("logit"))
+def test_logit_recipes_have_the_settings_of_table_5(name: str) -> None:
     settings = recipe(name)
     training = settings.training
     epochs, rates, sizes, optimiser = LOGIT[Path(name).stem]
@@ -94,8 +95,8 @@ def test_a_logit_recipe_is_a_row_of_table_5(name: str) -> None:
     assert settings.evaluation.threshold == "fixed"
 
 
-@pytest.mark.parametrize("name", [*of_the_paper("contrastive"), *of_the_paper("logit")])
-def test_a_recipe_of_the_paper_says_what_section_5_says_of_its_kind(name: str) -> None:
+@pytest.mark.parametrize("name", [*paper_recipes("contrastive"), *paper_recipes("logit")])
+def test_recipes_of_the_study_have_the_settings_of_section_5(name: str) -> None:
     settings = recipe(name)
     training, encoder, small = settings.training, settings.encoder, name.startswith("paper-small")
     assert (training.warmup, training.clip, training.precision) == (0.05, 1.0, "16")
@@ -117,16 +118,16 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_trains_one_epoch_on_a_tiny_set(
-    name: str, sets: dict[str, Path], stand_ins: dict[str, Path], augmented: list[int], tmp_path: Path
+def test_recipes_train_one_epoch_on_a_tiny_data_set(
+    name: str, sets: dict[str, Path], tiny_models: dict[str, Path], augmented: list[int], tmp_path: Path
 ) -> None:
     values: Any = read_settings(RECIPES[name])
     kind, stem = name.partition("/")[0], Path(name).stem
     values["data"] = str(sets[SMALL.get(stem, stem)])
-    values["encoder"]["name"] = str(stand_ins.get(values["encoder"]["name"], values["encoder"]["name"]))
+    values["encoder"]["name"] = str(tiny_models.get(values["encoder"]["name"], values["encoder"]["name"]))
     values["training"] |= {"epochs": 1} | ({"epoch_grid": [1]} if "epoch_grid" in values["training"] else {})
     if "image_size" in values["encoder"]:
-        values["encoder"]["image_size"] = 32  # quicker; what a recipe says of it is held against the paper above
+        values["encoder"]["image_size"] = 32  # faster; the recipes' own value is tested above
     settings = RunSettings.build(values)
     wanted = settings.encoder
     torch.manual_seed(0)
@@ -148,7 +149,7 @@ def test_a_recipe_trains_one_epoch_on_a_tiny_set(
     assert classifier(features["test"]).shape == (len(features["test"]), len(LABELS) if stem != "voc2007" else 20)
 
 
-def test_the_page_names_every_recipe_and_none_that_is_not_there() -> None:
+def test_the_page_links_every_recipe_and_no_other() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text()
     named = re.findall(r"recipes/(\S+?\.toml)", page)
     assert set(named) == set(RECIPES)
