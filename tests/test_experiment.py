@@ -15,13 +15,14 @@ from labelcontrast.data.readers import read
 from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.run import prediction
+from labelcontrast.run import model as trained_model
+from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import load_model, load_settings
+from labelcontrast.run.folder import load_settings
 from labelcontrast.run.inputs import load_data
-from labelcontrast.run.prediction import compute_scores, evaluate, predict
+from labelcontrast.run.model import load, predict
 from labelcontrast.settings import RunSettings
-from labelcontrast.training.history import Epoch
+from labelcontrast.training.epochs import Epoch
 
 Runs = dict[str, Path]
 FILES = {"config.toml", "labels.json", "model.safetensors", "thresholds.json", "metrics.json", "per_label.json"}
@@ -36,9 +37,9 @@ def build(vectors: Path, **values: object) -> RunSettings:
 def test_the_metrics_are_those_of_the_kept_model(finished_runs: Runs, vectors: Path, loss: str) -> None:
     folder = finished_runs[loss]
     assert {path.name for path in folder.iterdir()} >= FILES | {"history.csv", "map.json", "encoder", "checkpoints"}
-    model, splits = load_model(folder), load_splits(vectors, seed=0)
+    model, splits = load(folder), load_splits(vectors, seed=0)
     labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
-    scores = compute_scores(model, splits.test)
+    scores = model.predict_proba(splits.test)
     said = json.loads((folder / "metrics.json").read_text())["metrics"]["test"]
     assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-12)
     predictions = scores > model.thresholds.values
@@ -70,7 +71,7 @@ def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        run_experiment(build(vectors), tmp_path / "killed", listeners=Callbacks(epoch=kill))
+        run_experiment(build(vectors), tmp_path / "killed", callbacks=Callbacks(on_epoch=kill))
     with pytest.raises(RunError, match="holds a run already"):
         run_experiment(build(vectors), tmp_path / "killed")
     resumed = run_experiment(build(vectors), tmp_path / "killed", resume=True)
@@ -83,7 +84,7 @@ def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None
     settings = RunSettings.build(
         {"data": str(vectors), "loss": {"name": "bce"}, "training": {"epochs": 4, "batch_size": 32}}
     )
-    result = run_experiment(settings, folder, resume=True, listeners=Callbacks(say=heard.append))
+    result = run_experiment(settings, folder, resume=True, callbacks=Callbacks(on_message=heard.append))
     assert heard == []
     assert result == json.loads((folder / "metrics.json").read_text())
 
@@ -167,10 +168,10 @@ def test_every_family_of_encoders_is_trained_kept_and_read_back(
     path = request.getfixturevalue(data)
     encoder = {**encoder, "name": encoder["name"].format(shared=shared)}
     result = run_experiment(build(path, encoder=encoder, training={"epochs": 1, "batch_size": 16}), tmp_path / "run")
-    model, test = load_model(tmp_path / "run"), load_splits(path, seed=0).test
+    model, test = load(tmp_path / "run"), load_splits(path, seed=0).test
     labels = model.vocabulary.encode(test.label_sets or []).toarray()
     said = result["metrics"]["test"]["map_macro"]
-    assert said == pytest.approx(average_precision_score(labels, compute_scores(model, test), average="macro"))
+    assert said == pytest.approx(average_precision_score(labels, model.predict_proba(test), average="macro"))
 
 
 HIERARCHY = {"closure": True, "consistency": "product", "hold_out": 0.2}
@@ -187,7 +188,7 @@ def over_a_hierarchy(living: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_run_over_a_hierarchy_keeps_it_and_predicts_no_child_without_its_parent(
     over_a_hierarchy: Path, living: Path
 ) -> None:
-    model = load_model(over_a_hierarchy)
+    model = load(over_a_hierarchy)
     said = json.loads((over_a_hierarchy / "metrics.json").read_text())["hierarchy"]
     assert said["source"].startswith("hierarchy in hierarchy.json: 7 nodes on 2 levels")
     assert len(said["held_out"]) == 1
@@ -197,7 +198,7 @@ def test_a_run_over_a_hierarchy_keeps_it_and_predicts_no_child_without_its_paren
     parents = model.decoder.tree.nodes.to_parents()
     assert all(parents[label] in {None, *row["labels"]} for row in rows for label in row["labels"])
     assert sum(len(row["labels"]) > 1 for row in rows) > 100
-    scores = compute_scores(model, read(living))
+    scores = model.predict_proba(read(living))
     column = model.vocabulary.column
     for child, parent in ((name, above) for name, above in parents.items() if above):
         assert (scores[:, column[child]] <= scores[:, column[parent]]).all()
@@ -215,8 +216,8 @@ def test_its_metrics_are_those_of_its_levels(over_a_hierarchy: Path, monkeypatch
     assert said["levels"][0]["accuracy"] > 0.8
     measures = {"map", "precision_at_1", "precision_at_10", "nmi"}
     assert [set(level) for level in result["hierarchy"]["unseen"]] == [measures, measures]
-    monkeypatch.setattr(prediction, "CHUNK", 7)
-    again = evaluate(load_model(over_a_hierarchy), load_data(load_settings(over_a_hierarchy)).splits.test)["hierarchy"]
+    monkeypatch.setattr(trained_model, "CHUNK", 7)
+    again = evaluate(load(over_a_hierarchy), load_data(load_settings(over_a_hierarchy)).splits.test)["hierarchy"]
     assert again.pop("levels") == said.pop("levels")
     assert again == pytest.approx(said, abs=1e-12)
 
@@ -241,7 +242,7 @@ def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, liv
     other = {"loss": loss, "hierarchy": changed, "training": {"epochs": 6, "batch_size": 32}}
     run_experiment(build(living, **other, evaluation={"threshold": "per_level"}), tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "features.safetensors").stat().st_mtime_ns == written
-    model = load_model(tmp_path / "run")
+    model = load(tmp_path / "run")
     assert all(len(row["labels"]) == 2 for row in predict(model, read(living)))
     assert model.thresholds.how == "level"
     with pytest.raises(ConfigError, match=r"was run with hierarchy\.closure = True, not False"):
@@ -250,7 +251,7 @@ def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, liv
 
 def test_a_run_without_settings_of_it_is_measured_over_the_hierarchy_all_the_same(living: Path, tmp_path: Path) -> None:
     result = run_experiment(build(living, loss={"name": "bce"}), tmp_path / "run")
-    model = load_model(tmp_path / "run")
+    model = load(tmp_path / "run")
     assert "plant" not in model.vocabulary.names
     assert model.decoder.tree.nodes.names[6:] == ("plant",)
     assert [level["nodes"] for level in result["hierarchy"]["test"]["levels"]] == [2, 5]
@@ -259,7 +260,7 @@ def test_a_run_without_settings_of_it_is_measured_over_the_hierarchy_all_the_sam
     assert alone["metrics"] == result["metrics"]
     (tmp_path / "run" / "hierarchy.json").write_text('{"cat": null}')
     with pytest.raises(RunError, match=r"is damaged: .*hierarchy\.json: the first nodes are not the labels of the run"):
-        load_model(tmp_path / "run")
+        load(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["bce", "reg"])

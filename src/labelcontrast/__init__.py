@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from labelcontrast.losses.catalogue import loss_catalogue as loss_catalogue
     from labelcontrast.losses.factory import make_loss as make_loss
     from labelcontrast.losses.loss import ContrastiveLoss as ContrastiveLoss
-    from labelcontrast.run.folder import load_model as load_model
-    from labelcontrast.run.prediction import embed as embed
-    from labelcontrast.run.prediction import evaluate as evaluate
-    from labelcontrast.run.prediction import predict as predict
+    from labelcontrast.run.evaluation import evaluate as evaluate
+    from labelcontrast.run.model import TrainedModel as TrainedModel
+    from labelcontrast.run.model import embed as embed
+    from labelcontrast.run.model import load as load
+    from labelcontrast.run.model import load_model as load_model
+    from labelcontrast.run.model import predict as predict
     from labelcontrast.settings import RunSettings as RunSettings
 
 __version__ = "0.1.0"
@@ -59,8 +61,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "losses.catalogue": ["check_loss", "loss_catalogue"],
         "losses.factory": ["make_loss"],
         "losses.loss": ["ContrastiveLoss"],
-        "run.folder": ["load_model"],
-        "run.prediction": ["embed", "evaluate", "predict"],
+        "run.evaluation": ["evaluate"],
+        "run.model": ["TrainedModel", "embed", "load", "load_model", "predict"],
         "settings": ["RunSettings"],
     },
 )

@@ -43,7 +43,7 @@ def test_a_hierarchy_is_described(living: Path, capsys: pytest.CaptureFixture[st
     assert f"  level 1: 5 nodes, 5 of them leaves, 5 labels; {below} of {len(rows)} training examples" in printed
     paths = f"{sum(map(len, rows)) / len(rows):.2f} paths each, at most 2"
     assert f"  training examples: {paths}; {len(rows) - below} have one that ends above a leaf" in printed
-    assert any(line.startswith(f"  {below} lack a label above one that they have;") for line in printed)
+    assert any(line.startswith(f"  {below} lack a parent of one of their labels;") for line in printed)
 
 
 def test_a_hierarchy_that_does_not_fit_does_not_stop_the_description(

@@ -66,7 +66,7 @@ def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -
     ]
     heard: list[str] = []
     more = run_comparison(
-        settings, losses, tmp_path / "out", Options(seeds=2, resume=True), listeners=Callbacks(say=heard.append)
+        settings, losses, tmp_path / "out", Options(seeds=2, resume=True), listeners=Callbacks(on_message=heard.append)
     )
     assert heard.count("done before") == 2
     assert all(path.stat().st_mtime_ns == before[path] for path in before)
@@ -95,7 +95,7 @@ def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) 
 def test_every_fold_is_tested_on_by_every_loss_and_by_the_baseline(settings: RunSettings, tmp_path: Path) -> None:
     heard: list[str] = []
     settings = settings.model_copy(update={"folds": 3, "seed": 5})
-    listeners = Callbacks(say=heard.append)
+    listeners = Callbacks(on_message=heard.append)
     table = run_comparison(settings, [LossSettings(name="bce")], tmp_path, Options(seeds=3), listeners=listeners)
     assert any(sentence.startswith("test is fold 0 of 3") for sentence in heard)
     assert "[3/3] bce, seed 2, fold 2" in heard
@@ -186,7 +186,7 @@ def test_losses_that_are_the_same_run_once(settings: RunSettings, tmp_path: Path
     heard: list[str] = []
     losses = [LossSettings(name="reg"), LossSettings(name="reg", temperature=0.1)]
     options = Options(seeds=1, baseline=False)
-    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Callbacks(say=heard.append))
+    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Callbacks(on_message=heard.append))
     assert [row[0].text for row in table.rows] == ["reg", "reg temperature=0.1"]
     assert [cell.text for cell in table.rows[0][1:]] == [cell.text for cell in table.rows[1][1:]]
     assert "[1/1] reg, seed 0" in heard
@@ -221,7 +221,7 @@ def test_several_processes_share_the_runs_and_the_table_is_written_here(
     monkeypatch.setattr(comparison, "run_at", lambda address: in_this_process)
     losses = [LossSettings(name="bce"), LossSettings(name="proto", temperature=1e-9)]
     options = Options(seeds=1, baseline=False, jobs=2)
-    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Callbacks(say=heard.append))
+    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Callbacks(on_message=heard.append))
     assert asked == [2]
     assert [row[-2].text for row in table.rows] == ["1", "0 of 1"]
     assert heard[-3:-1] == ["[1/2] bce, seed 0", "[2/2] proto temperature=1e-09, seed 0"]

@@ -19,7 +19,7 @@ from labelcontrast.lab.study import Study
 from labelcontrast.lab.trials import Runner
 from labelcontrast.reports.tables import as_markdown
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.training.history import Epoch
+from labelcontrast.training.epochs import Epoch
 
 FIGURES = ("micro_f1-by-temperature", "score-by-epoch-temperature-0.1", "score-by-epoch-temperature-0.5")
 METRICS = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
@@ -220,7 +220,7 @@ def test_what_differs_in_its_evaluation_alone_is_trained_once(
     readings: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epochs: list[int] = []
-    listeners = Callbacks(epoch=lambda epoch: epochs.append(epoch.epoch))
+    listeners = Callbacks(on_epoch=lambda epoch: epochs.append(epoch.epoch))
     monkeypatch.setattr(running, "Runner", lambda device: Runner(device, listeners=listeners))
     run_study(readings, [str(vectors)], QUICK, tmp_path / "out")
     assert epochs == [1] * 4, "a loss trains once for three evaluations, and once more for another epoch"
@@ -246,7 +246,7 @@ def test_a_training_in_common_that_was_interrupted_goes_on(
         if epochs == [1, 2]:
             raise Killed
 
-    listeners = Callbacks(epoch=interrupt_once)
+    listeners = Callbacks(on_epoch=interrupt_once)
     monkeypatch.setattr(running, "Runner", lambda device: Runner(device, listeners=listeners))
     two = Study.build(
         {**readings.model_dump(), "losses": ["reg"], "variants": {"a": {}, "b": {"evaluation.threshold": "fixed"}}}

@@ -23,7 +23,7 @@ from labelcontrast.labels.tree import LabelTree
 from labelcontrast.metrics.outputs import Outputs
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.metrics.resampling import RESAMPLED, draw_resamples, resampled_metrics
-from labelcontrast.run.hierarchy_use import StreamedHierarchy
+from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 
 SEEDS, EXAMPLES, TRIALS = 3, 150, 400
 
@@ -304,7 +304,7 @@ def test_over_a_hierarchy_too_where_there_is_one(tmp_path: Path) -> None:
     write_hierarchy(tree.nodes, tmp_path / "hierarchy.json")
 
     def over_tree(run: Measured) -> Measured:
-        outputs, counted = Outputs.load(run.outputs), StreamedHierarchy(tree)
+        outputs, counted = Outputs.load(run.outputs), StreamedHierarchicalMetrics(tree)
         counted.update(outputs.labels, outputs.predictions)
         return Measured.beside(run.outputs, {**run.metrics, **flat_measures(counted.measures())}, 0)
 

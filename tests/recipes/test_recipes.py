@@ -10,7 +10,7 @@ import torch
 from official_sets import HELD_OUT, LABELS, TRAIN, WRITERS
 
 from labelcontrast.run.evaluation import fit_classifier
-from labelcontrast.run.fitting import Callbacks, train_encoder
+from labelcontrast.run.fitting import train_encoder
 from labelcontrast.run.inputs import load_inputs
 from labelcontrast.run.validation import validate_settings
 from labelcontrast.settings import RunSettings, read_settings
@@ -131,21 +131,21 @@ def test_recipes_train_one_epoch_on_a_tiny_data_set(
     settings = RunSettings.build(values)
     wanted = settings.encoder
     torch.manual_seed(0)
-    material = load_inputs(settings)
-    assert tuple(map(len, material.prepared.values())) == SIZES.get(f"{kind}/{stem}", SIZES.get(kind))
-    encoder: Any = material.encoder
+    inputs = load_inputs(settings)
+    assert tuple(map(len, inputs.prepared.values())) == SIZES.get(f"{kind}/{stem}", SIZES.get(kind))
+    encoder: Any = inputs.encoder
     if wanted.image_size:
         assert (encoder.look.height, encoder.look.width) == (wanted.image_size, wanted.image_size)
     if wanted.pooling:
         assert (encoder.pooling, encoder.max_length) == (wanted.pooling, wanted.max_length)
-    before = compute_features(encoder, material.prepared["test"])
-    learned = train_encoder(settings, validate_settings(settings), material.lesson(Callbacks()), tmp_path)
-    assert math.isfinite(learned.kept.loss)
+    before = compute_features(encoder, inputs.prepared["test"])
+    trained = train_encoder(settings, validate_settings(settings), inputs, tmp_path)
+    assert math.isfinite(trained.selected.loss)
     assert bool(augmented) == (settings.training.augment == "randaugment")
-    features = {part: compute_features(encoder, prepared) for part, prepared in material.prepared.items()}
+    features = {part: compute_features(encoder, prepared) for part, prepared in inputs.prepared.items()}
     assert not torch.equal(features["test"], before)
     arrays = {part: values.numpy() for part, values in features.items()}
-    classifier = fit_classifier(settings, learned, material, arrays)
+    classifier = trained.classifier or fit_classifier(settings.evaluation, inputs, arrays, seed=settings.seed)
     assert classifier(features["test"]).shape == (len(features["test"]), len(LABELS) if stem != "voc2007" else 20)
 
 

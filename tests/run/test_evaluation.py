@@ -1,8 +1,6 @@
-"""What is measured over a hierarchy, against loops over examples and nodes.
+"""Evaluation: of a run, of a model on labelled examples, and over a hierarchy against loops over examples and nodes."""
 
-A trained encoder is judged: by a probe, with the thresholds of the settings, and without either.
-"""
-
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,9 @@ from sklearn.metrics import average_precision_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers import read
 from labelcontrast.data.splits import load_splits
+from labelcontrast.errors import LabelError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json
 from labelcontrast.lab.comparison_report import flat_measures
@@ -21,21 +21,27 @@ from labelcontrast.labels.tree import LabelTree
 from labelcontrast.metrics.outputs import Outputs
 from labelcontrast.probes.calibration import calibration_errors, reliability
 from labelcontrast.probes.linear import fit_linear_probe
-from labelcontrast.run import hierarchy_use as measuring
-from labelcontrast.run.evaluation import describe_embeddings
-from labelcontrast.run.folder import load_model
-from labelcontrast.run.hierarchy import Unseen
-from labelcontrast.run.hierarchy_use import StreamedHierarchy, measure_unseen
+from labelcontrast.run import evaluation
+from labelcontrast.run import model as trained_model
+from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, describe_embeddings, evaluate, measure_unseen
+from labelcontrast.run.folder import load_training_labels
+from labelcontrast.run.hierarchy import UnseenLeaves
 from labelcontrast.run.inputs import load_inputs
-from labelcontrast.run.prediction import compute_scores
+from labelcontrast.run.model import TrainedModel, load
 from labelcontrast.settings import RunSettings
 
 TREE = LabelTree.over(
     ["cat", "dog", "oak", "plant"],
     Hierarchy.from_parents({"animal": None, "cat": "animal", "dog": "animal", "plant": None, "oak": "plant"}),
 )
+
 RANDOM = np.random.default_rng(0)
 LABELS, PREDICTIONS = RANDOM.integers(0, 2, (2, 30, 4)).astype(np.uint8)
+
+
+def build(vectors: Path, **values: object) -> RunSettings:
+    training = {"epochs": 3, "batch_size": 32}
+    return RunSettings.build({"data": str(vectors), "training": training, "loss": {"name": "reg"}, **values})
 
 
 def column(name: str, labels: np.ndarray, *, closed: bool) -> np.ndarray:
@@ -47,10 +53,186 @@ def column(name: str, labels: np.ndarray, *, closed: bool) -> np.ndarray:
 
 def measured(labels: np.ndarray, predictions: np.ndarray, *, batch: int = 30) -> tuple[dict, list[dict]]:
     """All measures, and all nodes, of batches of so many examples."""
-    counted = StreamedHierarchy(TREE)
+    counted = StreamedHierarchicalMetrics(TREE)
     for at in range(0, len(labels), batch):
         counted.update(labels[at : at + batch], predictions[at : at + batch])
     return counted.measures(), counted.per_node()
+
+
+def write_holed(path: Path, *, absent: bool = False) -> np.ndarray:
+    """Write vectors in a fixed order of which a fifth of the labels is not known, or absent; return what is true."""
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(200, 5)).astype(np.float32)
+    labels = (rows[:, :3] + random.normal(size=(200, 3)) / 2 > [0.0, 0.4, 0.8]).astype(np.float32)
+    labels[random.random(labels.shape) < 0.2] = np.nan
+    np.savez(path, X=rows, Y=np.nan_to_num(labels) if absent else labels)
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("rule", "calibration"), [("per_label", "none"), ("top_k", "temperature"), ("global", "isotonic")]
+)
+def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_model(
+    vectors: Path, tmp_path: Path, rule: str, calibration: str
+) -> None:
+    evaluation = {"threshold": rule, "top_k": 2, "empty": "best", "calibration": calibration}
+    settings = build(vectors, train_fraction=0.5, evaluation=evaluation)
+    said = run_experiment(settings, tmp_path / "run")
+    model, splits = load(tmp_path / "run"), load_splits(vectors, seed=0, train_fraction=0.5)
+    assert said["examples"]["train"] == len(splits.train) == 84
+    predicted = model.thresholds.predict(model.predict_proba(splits.test))
+    labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
+    assert said["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(labels, predicted, average="micro"), abs=1e-12)
+    assert model.thresholds.how == rule
+    assert (model.calibration.method if model.calibration else "none") == calibration
+    assert set(said["reliability"]) == {"as said"} | ({"calibrated"} if calibration != "none" else set())
+    assert all(sum(diagram["count"]) == labels.size for diagram in said["reliability"].values())
+    last = list(said["reliability"].values())[-1]
+    kept = model.predict_proba(splits.test)
+    assert last["error"] == pytest.approx(reliability(labels.ravel(), kept.ravel()).error, abs=1e-9)
+    assert last["error_by_label"] == pytest.approx(calibration_errors(labels, kept).tolist(), abs=1e-9)
+    assert predicted.any(axis=1).all()
+    assert set(predicted.sum(axis=1)) == {2} or rule != "top_k"
+    assert (len(set(model.thresholds.values)) > 1) == (rule == "per_label")
+
+
+@pytest.mark.parametrize(("probe", "heads"), [("paper", 3), ("released", 5)])
+def test_a_published_probe_is_kept_as_it_was_measured(vectors: Path, tmp_path: Path, probe: str, heads: int) -> None:
+    said = run_experiment(build(vectors, evaluation={"probe": probe}), tmp_path / "run")["metrics"]["test"]
+    model, test = load(tmp_path / "run"), load_splits(vectors, seed=0).test
+    assert len(model.classifier.weight) == heads
+    scores = model.predict_proba(test)
+    labels = model.vocabulary.encode(test.label_sets or []).toarray()
+    assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-9)
+    assert said["micro_f1"] == pytest.approx(
+        f1_score(labels, scores > model.thresholds.values, average="micro"), abs=1e-12
+    )
+    assert said["map_macro"] > 0.75
+
+
+def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run_experiment(build(vectors), folder)
+    plain = run_experiment(build(vectors), folder, resume=True)["representation"]
+    assert set(plain) == {"alignment", "uniformity", "uniformity_error", "effective_rank"}
+    asked = build(vectors, evaluation={"neighbours": 7})
+    found = run_experiment(asked, folder, resume=True)["representation"]
+    assert {name: found[name] for name in plain} == plain
+    splits = load_splits(vectors, seed=0)
+    features = load_file(folder / "features.safetensors")
+    labels = {name: splits.vocabulary.encode(part.label_sets or []).toarray() for name, part in splits.parts.items()}
+    model = KNeighborsClassifier(n_neighbors=7, metric="cosine").fit(features["train"], labels["train"])
+    scores = np.stack([one[:, 1] for one in model.predict_proba(features["test"])], axis=1)
+    expected = average_precision_score(labels["test"], scores, average="macro")
+    assert found["neighbours"]["map_macro"] == pytest.approx(expected, abs=0.01)
+    assert set(found["purity"]) == set(splits.vocabulary.names)
+    assert "mAP of nearest neighbours" in (folder / "report.html").read_text()
+
+
+def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: Path) -> None:
+    labels, folder = write_holed(tmp_path / "a.npz"), tmp_path / "run"
+    write_holed(tmp_path / "b.npz", absent=True)
+    evaluation = {"threshold": "fixed", "neighbours": 5}
+    found = run_experiment(build(tmp_path / "a.npz", evaluation=evaluation), folder)
+    absent = run_experiment(build(tmp_path / "b.npz", evaluation=evaluation), tmp_path / "absent")
+    splits = load_splits(tmp_path / "a.npz", seed=0)
+    rows = {name: [int(one) - 1 for one in part.ids] for name, part in splits.parts.items()}
+    said = found["metrics"]["test"]
+    outputs = Outputs.load(folder / "test.safetensors")
+    np.testing.assert_array_equal(outputs.labels, labels[rows["test"]])
+    known = ~np.isnan(outputs.labels)
+    expected = [
+        (
+            f1_score(outputs.labels[here, label], outputs.predictions[here, label]),
+            average_precision_score(outputs.labels[here, label], outputs.scores[here, label]),
+        )
+        for label, here in enumerate(known.T)
+    ]
+    assert said["macro_f1"] == pytest.approx(np.mean([one for one, _ in expected]), abs=1e-9)
+    assert said["map_macro"] == pytest.approx(np.mean([one for _, one in expected]), abs=2e-3)
+    assert said["hamming_loss"] == pytest.approx((outputs.labels != outputs.predictions)[known].mean(), abs=1e-9)
+    assert sum(found["reliability"]["as said"]["count"]) == known.sum()
+    assert read_json(folder / "per_label.json")[0]["train_count"] == (labels[rows["train"], 0] == 1).sum()
+    # The probe is that of the known examples of each label, as scikit-learn finds it.
+    features, model = load_file(folder / "features.safetensors"), load(folder)
+    probe = fit_linear_probe(features["train"], labels[rows["train"]], features["val"], labels[rows["val"]])
+    np.testing.assert_allclose(
+        model.classifier.weight.detach().numpy(), probe.weight.astype(np.float32), rtol=1e-4, atol=1e-5
+    )
+    assert absent["metrics"]["test"]["map_macro"] < said["map_macro"] - 0.03
+
+
+def test_nothing_unknown_measures_as_before(vectors: Path, tmp_path: Path) -> None:
+    with np.load(vectors) as file:
+        rows, labels, names = file["X"], file["Y"], file["label_names"]
+    np.savez(tmp_path / "float.npz", X=rows, Y=labels.astype(np.float32), label_names=names)
+    whole = run_experiment(build(vectors), tmp_path / "whole")
+    other = run_experiment(build(tmp_path / "float.npz"), tmp_path / "other")
+    assert whole["metrics"] == other["metrics"]
+
+
+def test_a_zero_embedding_does_not_stop_a_run_after_its_training(vectors: Path, tmp_path: Path) -> None:
+    settings = build(vectors, evaluation={"neighbours": 5})
+    inputs = load_inputs(settings)
+    random = np.random.default_rng(0)
+    features = {name: random.normal(size=(len(part), 4)) for name, part in inputs.prepared.items()}
+    for rows in features.values():
+        rows[1] = 0
+    found = describe_embeddings(settings.evaluation, inputs, features, seed=0)
+    assert 0 <= found["neighbours"]["map_macro"] <= 1
+    assert np.isfinite(found["alignment"])
+
+
+def test_a_published_probe_has_the_grid_and_the_arithmetic_of_the_settings(vectors: Path, tmp_path: Path) -> None:
+    weights = []
+    changes = ({"probe_rates": [1.0]}, {"probe_decays": [0.01]}, {"probe_batch_size": 64}, {"probe_precision": "bf16"})
+    for values in ({}, *changes):
+        settings = build(vectors, evaluation={"probe": "paper", **values})
+        run_experiment(settings, tmp_path / "run", resume=bool(weights))
+        weights.append(load(tmp_path / "run").classifier.weight.numpy())
+    usual, *others = weights
+    assert not any(np.array_equal(usual, other) for other in others)
+    assert np.abs(usual - others[-1]).max() < 0.02 * np.abs(usual).max()
+
+
+@pytest.fixture(scope="module")
+def model(finished_runs: dict[str, Path]) -> TrainedModel:
+    return load(finished_runs["reg"])
+
+
+def test_an_evaluation_in_chunks_is_that_of_the_run(
+    finished_runs: dict[str, Path], vectors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained_model, "CHUNK", 7)
+    folder, test = finished_runs["reg"], load_splits(vectors, seed=0).test
+    said = read_json(folder / "metrics.json")["metrics"]["test"]
+    found = evaluate(load(folder), test, train=load_training_labels(folder))
+    assert set(found) == set(said)
+    for name, value in found.items():
+        assert value == pytest.approx(np.nan if said[name] is None else said[name], abs=1e-4, nan_ok=True), name
+    assert {"psp@3", "medium_f1"} & evaluate(load(folder), test).keys() == set()
+
+
+def test_an_evaluation_leaves_unknown_labels_out(model: TrainedModel, vectors: Path) -> None:
+    examples = read(vectors)
+    annotated = [("one", "three") if row % 2 else model.vocabulary.names for row in range(len(examples))]
+    found = evaluate(model, replace(examples, annotated=annotated))
+    predicted = model.thresholds.predict(model.predict_proba(examples))
+    true = model.vocabulary.encode(examples.label_sets or []).toarray()
+    looked_for = np.array([[name in row for name in model.vocabulary.names] for row in annotated])
+    known = looked_for | (true == 1)  # a label that an example has is known, whoever looked for it
+    expected = [f1_score(true[here, label], predicted[here, label]) for label, here in enumerate(known.T)]
+    assert found["macro_f1"] == pytest.approx(np.mean(expected), abs=1e-12)
+    assert found["macro_f1"] != pytest.approx(evaluate(model, examples)["macro_f1"], abs=1e-6)
+
+
+def test_an_unknown_label_is_refused_with_its_place(model: TrainedModel, tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    np.savez(path, X=np.zeros((2, 8), np.float32), Y=np.eye(2, dtype=np.uint8), label_names=np.array(["one", "tow"]))
+    with pytest.raises(
+        LabelError, match=r'other\.npz, row 2: label "tow" is not in the vocabulary \(did you mean "two"\?\)'
+    ):
+        evaluate(model, read(path))
 
 
 def test_levels_and_nodes_are_those_of_loops() -> None:
@@ -90,7 +272,7 @@ def test_what_is_unknown_is_left_out_and_what_is_known_above_it_is_not() -> None
 def test_batches_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.where(RANDOM.random(LABELS.shape) < 0.2, np.nan, LABELS)
     (whole, nodes), (parts, again) = measured(labels, PREDICTIONS), measured(labels, PREDICTIONS, batch=7)
-    monkeypatch.setattr(measuring, "BLOCK", 15)
+    monkeypatch.setattr(evaluation, "BLOCK", 15)
     blocks, _ = measured(labels, PREDICTIONS)
     assert nodes == again
     for found in (parts, blocks):
@@ -102,8 +284,8 @@ def test_batches_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_resample_is_measured_as_its_examples_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = np.random.default_rng(seed).multinomial(6, np.full(30, 1 / 30), size=2)
     labels = np.where(RANDOM.random(LABELS.shape) < 0.2, np.nan, LABELS)
-    monkeypatch.setattr(measuring, "BLOCK", 35)
-    counted = StreamedHierarchy(TREE, resamples=2)
+    monkeypatch.setattr(evaluation, "BLOCK", 35)
+    counted = StreamedHierarchicalMetrics(TREE, resamples=2)
     counted.update(labels, PREDICTIONS, counts)
     found = counted.resampled()
     for place, own in enumerate(counts):
@@ -120,7 +302,7 @@ def test_unseen_leaves_are_measured_with_all_that_is_above_them() -> None:
     examples = Examples(
         inputs=["a"] * 4, label_sets=None, kind="text", ids=["1"] * 4, lines=[1] * 4, origin="a", understood=""
     )
-    unseen = Unseen(examples, held.close_soft(own), held, ("oak",))
+    unseen = UnseenLeaves(examples, held.close_soft(own), held, ("oak",))
     features = {
         "test": np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]),
         "unseen": np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]),
@@ -133,147 +315,3 @@ def test_unseen_leaves_are_measured_with_all_that_is_above_them() -> None:
     assert found["unseen_leaves"] == pytest.approx(
         {"map": 1.0, "precision_at_1": 1.0, "precision_at_10": 1 / 3, "nmi": 1.0}
     )
-
-
-Runs = dict[str, Path]
-
-
-def build(vectors: Path, **values: object) -> RunSettings:
-    training = {"epochs": 3, "batch_size": 32}
-    return RunSettings.build({"data": str(vectors), "training": training, "loss": {"name": "reg"}, **values})
-
-
-@pytest.mark.parametrize(
-    ("rule", "calibration"), [("per_label", "none"), ("top_k", "temperature"), ("global", "isotonic")]
-)
-def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_model(
-    vectors: Path, tmp_path: Path, rule: str, calibration: str
-) -> None:
-    evaluation = {"threshold": rule, "top_k": 2, "empty": "best", "calibration": calibration}
-    settings = build(vectors, train_fraction=0.5, evaluation=evaluation)
-    said = run_experiment(settings, tmp_path / "run")
-    model, splits = load_model(tmp_path / "run"), load_splits(vectors, seed=0, train_fraction=0.5)
-    assert said["examples"]["train"] == len(splits.train) == 84
-    predicted = model.thresholds.predict(compute_scores(model, splits.test))
-    labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
-    assert said["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(labels, predicted, average="micro"), abs=1e-12)
-    assert model.thresholds.how == rule
-    assert (model.calibration.method if model.calibration else "none") == calibration
-    assert set(said["reliability"]) == {"as said"} | ({"calibrated"} if calibration != "none" else set())
-    assert all(sum(diagram["count"]) == labels.size for diagram in said["reliability"].values())
-    last = list(said["reliability"].values())[-1]
-    kept = compute_scores(model, splits.test)
-    assert last["error"] == pytest.approx(reliability(labels.ravel(), kept.ravel()).error, abs=1e-9)
-    assert last["error_by_label"] == pytest.approx(calibration_errors(labels, kept).tolist(), abs=1e-9)
-    assert predicted.any(axis=1).all()
-    assert set(predicted.sum(axis=1)) == {2} or rule != "top_k"
-    assert (len(set(model.thresholds.values)) > 1) == (rule == "per_label")
-
-
-@pytest.mark.parametrize(("probe", "heads"), [("paper", 3), ("released", 5)])
-def test_a_published_probe_is_kept_as_it_was_measured(vectors: Path, tmp_path: Path, probe: str, heads: int) -> None:
-    said = run_experiment(build(vectors, evaluation={"probe": probe}), tmp_path / "run")["metrics"]["test"]
-    model, test = load_model(tmp_path / "run"), load_splits(vectors, seed=0).test
-    assert len(model.classifier.weight) == heads
-    scores = compute_scores(model, test)
-    labels = model.vocabulary.encode(test.label_sets or []).toarray()
-    assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-9)
-    assert said["micro_f1"] == pytest.approx(
-        f1_score(labels, scores > model.thresholds.values, average="micro"), abs=1e-12
-    )
-    assert said["map_macro"] > 0.75
-
-
-def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    run_experiment(build(vectors), folder)
-    plain = run_experiment(build(vectors), folder, resume=True)["representation"]
-    assert set(plain) == {"alignment", "uniformity", "uniformity_error", "effective_rank"}
-    asked = build(vectors, evaluation={"neighbours": 7})
-    found = run_experiment(asked, folder, resume=True)["representation"]
-    assert {name: found[name] for name in plain} == plain
-    splits = load_splits(vectors, seed=0)
-    features = load_file(folder / "features.safetensors")
-    labels = {name: splits.vocabulary.encode(part.label_sets or []).toarray() for name, part in splits.parts.items()}
-    model = KNeighborsClassifier(n_neighbors=7, metric="cosine").fit(features["train"], labels["train"])
-    scores = np.stack([one[:, 1] for one in model.predict_proba(features["test"])], axis=1)
-    expected = average_precision_score(labels["test"], scores, average="macro")
-    assert found["neighbours"]["map_macro"] == pytest.approx(expected, abs=0.01)
-    assert set(found["purity"]) == set(splits.vocabulary.names)
-    assert "mAP of nearest neighbours" in (folder / "report.html").read_text()
-
-
-def write_holed(path: Path, *, absent: bool = False) -> np.ndarray:
-    """Write vectors in a fixed order of which a fifth of the labels is not known, or absent; return what is true."""
-    random = np.random.default_rng(3)
-    rows = random.normal(size=(200, 5)).astype(np.float32)
-    labels = (rows[:, :3] + random.normal(size=(200, 3)) / 2 > [0.0, 0.4, 0.8]).astype(np.float32)
-    labels[random.random(labels.shape) < 0.2] = np.nan
-    np.savez(path, X=rows, Y=np.nan_to_num(labels) if absent else labels)
-    return labels
-
-
-def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: Path) -> None:
-    labels, folder = write_holed(tmp_path / "a.npz"), tmp_path / "run"
-    write_holed(tmp_path / "b.npz", absent=True)
-    evaluation = {"threshold": "fixed", "neighbours": 5}
-    found = run_experiment(build(tmp_path / "a.npz", evaluation=evaluation), folder)
-    absent = run_experiment(build(tmp_path / "b.npz", evaluation=evaluation), tmp_path / "absent")
-    splits = load_splits(tmp_path / "a.npz", seed=0)
-    rows = {name: [int(one) - 1 for one in part.ids] for name, part in splits.parts.items()}
-    said = found["metrics"]["test"]
-    outputs = Outputs.load(folder / "test.safetensors")
-    np.testing.assert_array_equal(outputs.labels, labels[rows["test"]])
-    known = ~np.isnan(outputs.labels)
-    expected = [
-        (
-            f1_score(outputs.labels[here, label], outputs.predictions[here, label]),
-            average_precision_score(outputs.labels[here, label], outputs.scores[here, label]),
-        )
-        for label, here in enumerate(known.T)
-    ]
-    assert said["macro_f1"] == pytest.approx(np.mean([one for one, _ in expected]), abs=1e-9)
-    assert said["map_macro"] == pytest.approx(np.mean([one for _, one in expected]), abs=2e-3)
-    assert said["hamming_loss"] == pytest.approx((outputs.labels != outputs.predictions)[known].mean(), abs=1e-9)
-    assert sum(found["reliability"]["as said"]["count"]) == known.sum()
-    assert read_json(folder / "per_label.json")[0]["train_count"] == (labels[rows["train"], 0] == 1).sum()
-    # The probe is that of the known examples of each label, as scikit-learn finds it.
-    features, model = load_file(folder / "features.safetensors"), load_model(folder)
-    probe = fit_linear_probe(features["train"], labels[rows["train"]], features["val"], labels[rows["val"]])
-    np.testing.assert_allclose(
-        model.classifier.weight.detach().numpy(), probe.weight.astype(np.float32), rtol=1e-4, atol=1e-5
-    )
-    assert absent["metrics"]["test"]["map_macro"] < said["map_macro"] - 0.03
-
-
-def test_nothing_unknown_measures_as_before(vectors: Path, tmp_path: Path) -> None:
-    with np.load(vectors) as file:
-        rows, labels, names = file["X"], file["Y"], file["label_names"]
-    np.savez(tmp_path / "float.npz", X=rows, Y=labels.astype(np.float32), label_names=names)
-    whole = run_experiment(build(vectors), tmp_path / "whole")
-    other = run_experiment(build(tmp_path / "float.npz"), tmp_path / "other")
-    assert whole["metrics"] == other["metrics"]
-
-
-def test_a_zero_embedding_does_not_stop_a_run_after_its_training(vectors: Path, tmp_path: Path) -> None:
-    settings = build(vectors, evaluation={"neighbours": 5})
-    material = load_inputs(settings)
-    random = np.random.default_rng(0)
-    features = {name: random.normal(size=(len(part), 4)) for name, part in material.prepared.items()}
-    for rows in features.values():
-        rows[1] = 0
-    found = describe_embeddings(settings, material, features)
-    assert 0 <= found["neighbours"]["map_macro"] <= 1
-    assert np.isfinite(found["alignment"])
-
-
-def test_a_published_probe_has_the_grid_and_the_arithmetic_of_the_settings(vectors: Path, tmp_path: Path) -> None:
-    weights = []
-    changes = ({"probe_rates": [1.0]}, {"probe_decays": [0.01]}, {"probe_batch_size": 64}, {"probe_precision": "bf16"})
-    for values in ({}, *changes):
-        settings = build(vectors, evaluation={"probe": "paper", **values})
-        run_experiment(settings, tmp_path / "run", resume=bool(weights))
-        weights.append(load_model(tmp_path / "run").classifier.weight.numpy())
-    usual, *others = weights
-    assert not any(np.array_equal(usual, other) for other in others)
-    assert np.abs(usual - others[-1]).max() < 0.02 * np.abs(usual).max()

@@ -1,4 +1,4 @@
-"""Trainings: two stages, the best of several lengths, and that each goes on from where it was."""
+"""Training of the encoder: the objective of each kind of loss, and stages that follow one another."""
 
 import json
 import math
@@ -10,82 +10,33 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
+from torch import nn
 
-from labelcontrast.data.batches import training_batches
+from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.data.splits import load_splits
+from labelcontrast.encoders.base import Projector
 from labelcontrast.experiment import run_experiment
+from labelcontrast.labels.hierarchy import Hierarchy
+from labelcontrast.labels.tree import LabelTree
+from labelcontrast.losses.factory import make_loss
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.measures import compute_metrics
-from labelcontrast.run.fitting import Callbacks, finetuning_settings
-from labelcontrast.run.folder import TrainedModel, load_model
-from labelcontrast.run.prediction import compute_scores
+from labelcontrast.run.fitting import (
+    Callbacks,
+    Objective,
+    build_objective,
+    draw_sample,
+    finetuning_settings,
+    linear_head,
+    measure_repulsion,
+)
+from labelcontrast.run.model import TrainedModel, load
+from labelcontrast.run.validation import LossKind
 from labelcontrast.settings import RunSettings
+from labelcontrast.training.epochs import Epoch, read_history
 from labelcontrast.training.fit import LAST
-from labelcontrast.training.history import Epoch, read_history
-
-
-def build(vectors: Path, **values: Any) -> RunSettings:
-    training = {"epochs": 2, "batch_size": 32, **values.pop("training", {})}
-    return RunSettings.build({"data": str(vectors), "training": training, **values})
-
-
-def measured_again(model: TrainedModel, vectors: Path) -> dict[str, float]:
-    """The metrics of a kept model on the test part, with what is known of train."""
-    splits = load_splits(vectors, seed=0)
-    train, test = (model.vocabulary.encode(part.label_sets or []).toarray() for part in (splits.train, splits.test))
-    scores = compute_scores(model, splits.test)
-    of_train = TrainingLabels(train.sum(0), len(train))
-    return compute_metrics(test, scores, model.thresholds.predict(scores), train=of_train)
-
-
-def known(metrics: dict[str, float | None]) -> dict[str, float]:
-    """What JSON has as null, as the NaN that it was."""
-    return {name: math.nan if value is None else value for name, value in metrics.items()}
-
-
-def test_a_joint_run_keeps_the_linear_head(vectors: Path, tmp_path: Path) -> None:
-    joint = {"name": "zlpr", "joint": {"name": "reg", "weight": 0.5}}
-    result = run_experiment(build(vectors, loss=joint, training={"epochs": 4}), tmp_path / "run")
-    model = load_model(tmp_path / "run")
-    assert isinstance(model.classifier, torch.nn.Linear)
-    assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
-    assert result["metrics"]["test"]["map_macro"] > 0.75
-    alone = run_experiment(build(vectors, loss={"name": "zlpr"}, training={"epochs": 4}), tmp_path / "alone")
-    assert alone["metrics"] != result["metrics"]
-
-
-def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path) -> None:
-    finetuning = {"epochs": 3, "loss": "zlpr", "learning_rate": 5e-4}
-    result = run_experiment(build(vectors, finetuning=finetuning), tmp_path / "run")
-    first, second = (read_history(tmp_path / "run" / place / "history.csv") for place in ("", "finetuning"))
-    assert (len(first), len(second)) == (2, 3)
-    assert result["validation_score"] == max(epoch.score for epoch in second)
-    model = load_model(tmp_path / "run")
-    assert isinstance(model.classifier, torch.nn.Linear)
-    assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
-    read_off = run_experiment(build(vectors), tmp_path / "read off")
-    assert read_off["metrics"] != result["metrics"]
-
-
-def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
-    settings = build(vectors, finetuning={"epochs": 3})
-    whole = run_experiment(settings, tmp_path / "whole")
-    heard: list[int] = []
-
-    def kill(epoch: Epoch) -> None:
-        heard.append(epoch.epoch)
-        if len(heard) == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
-        run_experiment(settings, tmp_path / "killed", listeners=Callbacks(epoch=kill))
-    again: list[int] = []
-    listeners = Callbacks(epoch=lambda epoch: again.append(epoch.epoch))
-    resumed = run_experiment(settings, tmp_path / "killed", resume=True, listeners=listeners)
-    assert again == [2, 3]
-    assert resumed["metrics"] == whole["metrics"]
-
 
 KILLED = """
 import os, signal
@@ -103,6 +54,72 @@ def save_and_die(trainer, path, *arguments):
 pl.Trainer.save_checkpoint = save_and_die
 main()
 """
+
+
+def build(vectors: Path, **values: Any) -> RunSettings:
+    training = {"epochs": 2, "batch_size": 32, **values.pop("training", {})}
+    return RunSettings.build({"data": str(vectors), "training": training, **values})
+
+
+def objective_of(settings: RunSettings, kind: LossKind, **sizes: Any) -> Objective:
+    return build_objective(settings.loss, settings.training, kind, seed=settings.seed, **sizes)
+
+
+def measured_again(model: TrainedModel, vectors: Path) -> dict[str, float]:
+    """The metrics of a kept model on the test part, with what is known of train."""
+    splits = load_splits(vectors, seed=0)
+    train, test = (model.vocabulary.encode(part.label_sets or []).toarray() for part in (splits.train, splits.test))
+    scores = model.predict_proba(splits.test)
+    of_train = TrainingLabels(train.sum(0), len(train))
+    return compute_metrics(test, scores, model.thresholds.predict(scores), train=of_train)
+
+
+def known(metrics: dict[str, float | None]) -> dict[str, float]:
+    """What JSON has as null, as the NaN that it was."""
+    return {name: math.nan if value is None else value for name, value in metrics.items()}
+
+
+def test_a_joint_run_keeps_the_linear_head(vectors: Path, tmp_path: Path) -> None:
+    joint = {"name": "zlpr", "joint": {"name": "reg", "weight": 0.5}}
+    result = run_experiment(build(vectors, loss=joint, training={"epochs": 4}), tmp_path / "run")
+    model = load(tmp_path / "run")
+    assert isinstance(model.classifier, torch.nn.Linear)
+    assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
+    assert result["metrics"]["test"]["map_macro"] > 0.75
+    alone = run_experiment(build(vectors, loss={"name": "zlpr"}, training={"epochs": 4}), tmp_path / "alone")
+    assert alone["metrics"] != result["metrics"]
+
+
+def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path) -> None:
+    finetuning = {"epochs": 3, "loss": "zlpr", "learning_rate": 5e-4}
+    result = run_experiment(build(vectors, finetuning=finetuning), tmp_path / "run")
+    first, second = (read_history(tmp_path / "run" / place / "history.csv") for place in ("", "finetuning"))
+    assert (len(first), len(second)) == (2, 3)
+    assert result["validation_score"] == max(epoch.score for epoch in second)
+    model = load(tmp_path / "run")
+    assert isinstance(model.classifier, torch.nn.Linear)
+    assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
+    read_off = run_experiment(build(vectors), tmp_path / "read off")
+    assert read_off["metrics"] != result["metrics"]
+
+
+def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
+    settings = build(vectors, finetuning={"epochs": 3})
+    whole = run_experiment(settings, tmp_path / "whole")
+    heard: list[int] = []
+
+    def kill(epoch: Epoch) -> None:
+        heard.append(epoch.epoch)
+        if len(heard) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run_experiment(settings, tmp_path / "killed", callbacks=Callbacks(on_epoch=kill))
+    again: list[int] = []
+    callbacks = Callbacks(on_epoch=lambda epoch: again.append(epoch.epoch))
+    resumed = run_experiment(settings, tmp_path / "killed", resume=True, callbacks=callbacks)
+    assert again == [2, 3]
+    assert resumed["metrics"] == whole["metrics"]
 
 
 def test_sigkill_within_an_epoch_and_resume_give_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
@@ -137,7 +154,7 @@ def test_the_best_length_is_kept(vectors: Path, tmp_path: Path) -> None:
     best = max(scores, key=scores.__getitem__)
     assert result["validation_score"] == scores[best]
     assert read_history(tmp_path / "run" / "history.csv") == histories[best]
-    model = load_model(tmp_path / "run")
+    model = load(tmp_path / "run")
     assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
 
 
@@ -192,7 +209,7 @@ def test_the_last_epoch_is_that_of_the_result_where_it_is_kept(vectors: Path, tm
     history = read_history(tmp_path / "run" / "history.csv")
     assert result["best_epoch"] == 3
     assert result["validation_score"] == history[-1].score
-    assert measured_again(load_model(tmp_path / "run"), vectors) == pytest.approx(
+    assert measured_again(load(tmp_path / "run"), vectors) == pytest.approx(
         known(result["metrics"]["test"]), nan_ok=True
     )
 
@@ -206,7 +223,7 @@ def test_a_transferred_run_is_the_encoder_of_one_data_set_with_a_probe_on_anothe
     run_experiment(build(vectors, loss=loss), tmp_path / "own")
     result = run_experiment(build(vectors, loss=loss, transfer_to=other), tmp_path / "run")
     assert (result["labels"], result["examples"]["train"]) == (2, 105)
-    own, model = load_model(tmp_path / "own"), load_model(tmp_path / "run")
+    own, model = load(tmp_path / "own"), load(tmp_path / "run")
     assert model.vocabulary.names == ("x", "y")
     for name, weight in own.encoder.state_dict().items():
         assert torch.equal(model.encoder.state_dict()[name], weight), "what it is read off on does not train it"
@@ -215,3 +232,162 @@ def test_a_transferred_run_is_the_encoder_of_one_data_set_with_a_probe_on_anothe
     assert metrics["map_macro"] > 0.6
     again = run_experiment(build(vectors, loss=loss, transfer_to=other), tmp_path / "own", resume=True)
     assert again["metrics"] == result["metrics"], "a finished run is read off elsewhere without a second training"
+
+
+@pytest.fixture
+def prepared() -> Prepared:
+    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    labels = sp.csr_array(np.eye(20, 3, dtype=np.uint8))
+    return Prepared(rows, np.ones(20, int), lambda items: {"rows": torch.tensor(np.stack(items))}, labels)
+
+
+def test_a_logit_loss_goes_with_a_linear_head(prepared: Prepared) -> None:
+    settings = RunSettings.build({"data": "a", "loss": {"name": "zlpr"}})
+    objective = objective_of(settings, "logit", width=7, num_labels=3, train=prepared, validation=prepared)
+    assert isinstance(objective.head, nn.Linear)
+    assert objective.head.weight.shape == (3, 7)
+    assert (objective.schedule, objective.smallest_batch) == ("linear", 1)
+    assert objective.classifier is objective.head
+
+
+def test_a_contrastive_loss_goes_with_a_projector_and_prototypes(prepared: Prepared) -> None:
+    training = {"projection_dim": 5}
+    settings = RunSettings.build({"data": "a", "loss": {"name": "reg", "temperature": 0.3}, "training": training})
+    objective = objective_of(settings, "contrastive", width=7, num_labels=3, train=prepared, validation=prepared)
+    assert isinstance(objective.head, Projector)
+    assert objective.head(torch.zeros(2, 7)).shape == (2, 5)
+    assert objective.loss.prototypes.shape == (3, 5)
+    assert objective.loss.settings["temperature"] == 0.3
+    assert (objective.schedule, objective.smallest_batch) == ("cosine", 2)
+    assert objective.classifier is None
+
+
+def test_a_joint_loss_is_the_sum_of_both_on_a_head_that_is_both(prepared: Prepared) -> None:
+    joint = {"name": "reg", "weight": 0.25, "temperature": 0.3}
+    values = {"data": "a", "loss": {"name": "zlpr", "joint": joint}, "training": {"projection_dim": 5}}
+    settings = RunSettings.build(values)
+    objective = objective_of(settings, "logit", width=7, num_labels=3, train=prepared, validation=prepared)
+    assert (objective.schedule, objective.smallest_batch) == ("linear", 2)
+    embeddings, labels = torch.randn(6, 7, generator=torch.Generator().manual_seed(0)), torch.eye(3).repeat(2, 1)
+    value = objective.loss(objective.head(embeddings), labels)
+    reg = make_loss("reg", num_labels=3, dim=5, temperature=0.3)
+    reg.load_state_dict(objective.loss.contrastive.state_dict())
+    expected = make_loss("zlpr")(objective.head.linear(embeddings), labels)
+    expected = expected + 0.25 * reg(objective.head.projector(embeddings), labels)
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in objective.head.parameters())
+    assert objective.loss.contrastive.prototypes.grad.abs().sum() > 0
+    assert objective.classifier is objective.head.linear
+
+
+def test_a_joint_head_is_judged_by_its_logits(prepared: Prepared) -> None:
+    class Pass(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.scale * inputs["rows"]
+
+    def score(loss: dict) -> float:
+        settings = RunSettings.build({"data": "a", "loss": loss})
+        objective = objective_of(settings, "logit", width=2, num_labels=3, train=prepared, validation=prepared)
+        objective.classifier.weight.data = torch.tensor([[-1.0, 0.5], [0.2, -0.1], [1.0, 1.0]])
+        return objective.score(Pass(), objective.head)
+
+    assert score({"name": "bce", "joint": {"name": "reg"}}) == score({"name": "bce"})
+
+
+def test_a_loss_of_levels_takes_the_hierarchy_and_closes_the_labels(prepared: Prepared) -> None:
+    tree = LabelTree.over(["a", "b", "c"], Hierarchy.from_parents({"top": None, "a": "top", "b": "top", "c": None}))
+    projections = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.eye(3).repeat(2, 1)
+    closed = torch.cat([labels, labels[:, :1] + labels[:, 1:2]], 1)
+    shape = {"width": 7, "num_labels": 3, "train": prepared, "validation": prepared, "tree": tree}
+    for variant in ("paper", "released"):
+        loss = {"name": "himulcone", "variant": variant}
+        settings = RunSettings.build({"data": "a", "loss": loss, "training": {"projection_dim": 5}})
+        objective = objective_of(settings, "contrastive", **shape)
+        expected = make_loss("himulcone", hierarchy=tree.nodes, variant=variant)(projections, closed)
+        torch.testing.assert_close(objective.loss(projections, labels), expected)
+        assert bool(getattr(objective.loss, "diagnostics", {})) == (variant == "paper")
+    joint = RunSettings.build({"data": "a", "loss": {"name": "bce", "joint": loss}, "training": {"projection_dim": 5}})
+    objective = objective_of(joint, "logit", **shape)
+    both = torch.cat([torch.zeros(6, 3), projections], 1)
+    torch.testing.assert_close(objective.loss(both, labels), expected + np.log(2))
+
+
+def test_a_head_starts_without_bias_and_within_xaviers_bound() -> None:
+    head = linear_head(30, 12)
+    assert not head.bias.any()
+    bound = (6 / 42) ** 0.5
+    assert 0.9 * bound < head.weight.abs().max() <= bound
+
+
+def test_a_subset_is_in_order_without_repetition_and_fixed_by_its_seed(prepared: Prepared) -> None:
+    firsts = [item[0] for item in draw_sample(prepared, 8, seed=3).items]
+    assert firsts == sorted(set(firsts))
+    assert len(firsts) == 8
+    assert firsts == [item[0] for item in draw_sample(prepared, 8, seed=3).items]
+    assert len(draw_sample(prepared, 99, seed=3)) == 20
+
+
+class Flat(nn.Module):
+    """An encoder that passes its rows on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.scale * inputs["rows"]
+
+
+def test_repulsion_is_measured_by_frequency_where_it_is_asked_for() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(300, 4)).astype(np.float32)
+    labels = random.random((300, 4)) < [0.5, 0.2, 0.03, 0.0]  # head, medium, tail, and one that nobody has
+    train = Prepared(
+        rows,
+        np.ones(300, int),
+        lambda items: {"rows": torch.tensor(np.stack(items))},
+        sp.csr_array(labels.astype(np.uint8)),
+    )
+
+    def examined(loss: dict[str, object], **training: object) -> dict[str, float]:
+        settings = RunSettings.build({"data": "a", "loss": loss, "training": {"batch_size": 100, **training}})
+        torch.manual_seed(0)
+        kind = "logit" if loss["name"] == "zlpr" else "contrastive"
+        objective = objective_of(settings, kind, width=4, num_labels=4, train=train, validation=train)
+        return dict(objective.measures(Flat(), objective.head))
+
+    found = examined({"name": "reg"}, repulsion=True)
+    names = [f"{what}_{bucket}" for bucket in ("head", "medium", "tail") for what in ("pushed_away", "push")]
+    assert list(found) == names
+    assert all(0 <= value < 1 for value in found.values())
+    assert found["pushed_away_head"] > 0
+    assert found["push_head"] > 0
+    assert examined({"name": "reg"}, repulsion=True, selection_examples=150) != found
+    assert list(examined({"name": "zlpr", "joint": {"name": "reg"}}, repulsion=True)) == names
+    assert examined({"name": "reg"}) == {}
+    assert examined({"name": "simclr"}, repulsion=True, views=2) == {}
+    assert examined({"name": "zlpr"}, repulsion=True) == {}
+
+
+def test_a_bucket_is_the_sum_over_its_labels_of_what_its_batches_show() -> None:
+    random = np.random.default_rng(0)
+    rows, labels = random.normal(size=(24, 3)).astype(np.float32), (random.random((24, 4)) < 0.4).astype(np.uint8)
+    sample = Prepared(
+        rows, np.ones(24, int), lambda items: {"rows": torch.tensor(np.stack(items))}, sp.csr_array(labels)
+    )
+    loss = make_loss("supcon")
+    projector = nn.Linear(3, 2)
+    projections, targets = projector(torch.from_numpy(rows)).detach(), torch.from_numpy(labels)
+    buckets = {"some": np.array([True, False, True, False])}
+    got = measure_repulsion(Flat(), projector, loss, sample, batch_size=10, buckets=buckets)
+    parts = [loss.repulsion(projections[at : at + 10], targets[at : at + 10]) for at in (0, 10, 20)]
+    positives, repelled, push = (
+        sum(float(getattr(part, name)[[0, 2]].sum()) for part in parts) for name in ("positives", "repelled", "push")
+    )
+    assert got == pytest.approx({"pushed_away_some": repelled / positives, "push_some": push / repelled})

@@ -10,14 +10,14 @@ from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.files import read_json, write_json
 from labelcontrast.run.folder import (
+    RunResult,
     claim,
     drop_weights,
-    load_model,
     load_settings,
     load_training_labels,
-    make_room,
-    save_model,
+    open_run,
 )
+from labelcontrast.run.model import load, save_model
 from labelcontrast.settings import RunSettings
 
 Runs = dict[str, Path]
@@ -31,15 +31,37 @@ def copied(finished_runs: Runs, tmp_path: Path) -> Path:
 
 
 def test_a_model_is_read_back_to_the_bit(finished_runs: Runs, tmp_path: Path) -> None:
-    model = load_model(finished_runs["reg"])
+    model = load(finished_runs["reg"])
     save_model(tmp_path, model)
-    again = load_model(tmp_path)
+    again = load(tmp_path)
     for name, value in model.encoder.state_dict().items():
         assert torch.equal(again.encoder.state_dict()[name], value), name
     assert torch.equal(again.classifier.weight, model.classifier.weight)
     assert again.vocabulary == model.vocabulary
     assert np.array_equal(again.thresholds.values, model.thresholds.values)
     assert not again.encoder.training
+
+
+def test_the_result_is_a_type_and_a_mapping(finished_runs: Runs, tmp_path: Path) -> None:
+    written = read_json(finished_runs["reg"] / "metrics.json")
+    result = RunResult.load(str(finished_runs["reg"]))
+    assert result == written
+    assert [*result] == [*written]
+    assert result["metrics"]["test"]["micro_f1"] == result.metrics["test"]["micro_f1"]
+    assert result.fold is None
+    with pytest.raises(KeyError):
+        result["fold"]
+    result.save(tmp_path)
+    assert (tmp_path / "metrics.json").read_bytes() == (finished_runs["reg"] / "metrics.json").read_bytes()
+
+
+def test_a_result_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is not a finished run: it has no metrics\.json\.$"):
+        RunResult.load(tmp_path)
+    for text in ("{", '{"labels": 3}'):
+        (tmp_path / "metrics.json").write_text(text)
+        with pytest.raises(RunError, match=r"is damaged: metrics\.json is not the result of a run"):
+            RunResult.load(tmp_path)
 
 
 def test_nothing_that_prediction_reads_is_a_pickle(finished_runs: Runs) -> None:
@@ -63,10 +85,11 @@ def test_a_run_that_is_there_is_kept(copied: Path) -> None:
     claim(copied, settings, resume=True, force=False)
     assert (copied / "metrics.json").exists()
     claim(copied, settings, resume=False, force=True)
-    make_room(copied, force=False)
-    assert (copied / "metrics.json").exists()
-    make_room(copied, force=True)
-    assert not copied.exists()
+    open_run(copied, settings, force=False)
+    assert not (copied / "metrics.json").exists()
+    assert (copied / "features.safetensors").exists()
+    open_run(copied, settings, force=True)
+    assert [path.name for path in copied.iterdir()] == ["config.toml"]
 
 
 def test_force_never_removes_what_is_no_run(tmp_path: Path) -> None:
@@ -98,27 +121,27 @@ def test_the_label_counts_of_training_are_those_of_the_results(copied: Path, vec
 
 def test_what_is_no_model_is_said(copied: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nowhere is not a run\.$"):
-        load_model(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
     (copied / "model.safetensors").write_bytes(b"half a file")
     with pytest.raises(RunError, match="is damaged: "):
-        load_model(copied)
+        load(copied)
     drop_weights(copied)
     with pytest.raises(RunError, match=r"has results only; its weights were not kept\.$"):
-        load_model(copied)
+        load(copied)
     (copied / "metrics.json").unlink()
     with pytest.raises(RunError, match=r"is not finished; train --resume goes on\.$"):
-        load_model(copied)
+        load(copied)
 
 
 def test_weights_that_fit_other_labels_are_damage(copied: Path) -> None:
     labels = read_json(copied / "labels.json")
     write_json(copied / "labels.json", labels[:-1])
     with pytest.raises(RunError, match="is damaged: 4 labels, 5 thresholds and 5 rows of weights"):
-        load_model(copied)
+        load(copied)
 
 
 def test_assets_that_cannot_be_written_are_one_line(finished_runs: Runs, tmp_path: Path, monkeypatch) -> None:
-    model = load_model(finished_runs["reg"])
+    model = load(finished_runs["reg"])
 
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device", str(folder / "tokenizer.json"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from labelcontrast.errors import ConfigError, LabelError
-from labelcontrast.run.hierarchy import Unseen, find_hierarchy, introduce_hierarchy
+from labelcontrast.run.hierarchy import UnseenLeaves, find_hierarchy
 from labelcontrast.run.inputs import RunData, load_data, read_splits
 from labelcontrast.settings import RunSettings
 
@@ -33,7 +33,7 @@ def find(path: Path, **hierarchy: object):
 def test_label_paths_are_a_hierarchy(paths: Path) -> None:
     found = find(paths)
     assert found.tree.nodes.to_parents()["animal > cat"] == "animal"
-    assert introduce_hierarchy(found) == (
+    assert found.summary == (
         "hierarchy in the label paths: 6 nodes on 2 levels (3, 3), 4 of them leaves; 2 labels on inner nodes"
     )
 
@@ -41,7 +41,7 @@ def test_label_paths_are_a_hierarchy(paths: Path) -> None:
 def test_a_file_beside_the_data_is_found_and_one_that_is_named_goes_before(living: Path, tmp_path: Path) -> None:
     found = find(living)
     assert found.source == "hierarchy.json"
-    assert introduce_hierarchy(found).endswith("7 nodes on 2 levels (2, 5), 5 of them leaves; 1 label on inner nodes")
+    assert found.summary.endswith("7 nodes on 2 levels (2, 5), 5 of them leaves; 1 label on inner nodes")
     other = tmp_path / "other.txt"
     other.write_text("thing\n  animal\n    cat\n    dog\n    owl\n  oak\n  fir\n")
     assert find(living, file=str(other)).tree.nodes.to_parents()["animal"] == "thing"
@@ -62,7 +62,7 @@ def test_a_label_that_is_no_node_is_refused_with_its_place(paths: Path, tmp_path
     said = str(refusal.value)
     assert said.startswith(f"{paths}, line ")
     assert said.endswith(
-        f'label "brown" is no node of {other} (did you mean "brwn"?); hierarchy.file=none leaves it alone.'
+        f'label "brown" is not a node of {other} (did you mean "brwn"?); hierarchy.file=none ignores the file.'
     )
     line = int(said.removeprefix(f"{paths}, line ").partition(":")[0])
     assert "brown" in ROWS[line - 1][1]
@@ -114,12 +114,12 @@ def test_soft_and_unknown_labels_are_closed_too(tmp_path: Path) -> None:
 def test_training_sees_no_leaf_that_is_held_out(living: Path, closure: bool) -> None:
     whole, data = read(living), read(living, closure=closure, hold_out=0.4)
     unseen = data.unseen
-    assert isinstance(unseen, Unseen)
-    assert len(unseen.held) == 2
+    assert isinstance(unseen, UnseenLeaves)
+    assert len(unseen.leaves) == 2
     for part in data.splits.parts.values():
-        assert not any({*own} & {*unseen.held} for own in part.label_sets)
-    assert not {*data.splits.vocabulary.names} & {*unseen.held}
-    assert all({*own} & {*unseen.held} for own in unseen.examples.label_sets)
+        assert not any({*own} & {*unseen.leaves} for own in part.label_sets)
+    assert not {*data.splits.vocabulary.names} & {*unseen.leaves}
+    assert all({*own} & {*unseen.leaves} for own in unseen.examples.label_sets)
     assert len(unseen.examples) + len(data.splits.test) == len(whole.splits.test)
     names = np.array(unseen.tree.nodes.names)
     for own, row in zip(unseen.examples.label_sets, unseen.labels, strict=True):
@@ -127,7 +127,7 @@ def test_training_sees_no_leaf_that_is_held_out(living: Path, closure: bool) -> 
 
 
 def test_leaves_are_drawn_from_the_level_that_is_asked_for_and_by_the_seed(living: Path) -> None:
-    assert read(living, hold_out=0.2, hold_out_level=1).unseen.held == read(living, hold_out=0.2).unseen.held
+    assert read(living, hold_out=0.2, hold_out_level=1).unseen.leaves == read(living, hold_out=0.2).unseen.leaves
     with pytest.raises(ConfigError, match=r"^to hold out leaves, two of them must have an example\. Got 0\.$"):
         read(living, hold_out=0.2, hold_out_level=0)
 
@@ -135,7 +135,7 @@ def test_leaves_are_drawn_from_the_level_that_is_asked_for_and_by_the_seed(livin
 @pytest.mark.parametrize("named", ["cat", ["cat"], ["animal > cat", "cat"]], ids=str)
 def test_leaves_are_held_out_by_name_or_by_path(living: Path, named: object) -> None:
     data = read(living, hold_out=named)
-    assert data.unseen.held == ("cat",)
+    assert data.unseen.leaves == ("cat",)
     assert "cat" not in data.splits.vocabulary.names
     assert data.splits.how.partition(", and")[0].endswith("1 leaves held out")
 
@@ -143,16 +143,16 @@ def test_leaves_are_held_out_by_name_or_by_path(living: Path, named: object) -> 
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ("cats", 'names "cats", which is no node (did you mean "cat"?).'),
-        ("plant > cat", 'names "plant > cat", which is no node (did you mean "plant"?).'),
-        ("animal", 'names "animal", which is no leaf.'),
+        ("cats", 'names "cats", which is not a node (did you mean "cat"?).'),
+        ("plant > cat", 'names "plant > cat", which is not a node (did you mean "plant"?).'),
+        ("animal", 'names "animal", which is not a leaf.'),
     ],
 )
 def test_what_is_no_leaf_is_refused(living: Path, named: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(living, hold_out=named)
     assert str(caught.value) == f"hierarchy.hold_out {said}"
-    with pytest.raises(ConfigError, match="has no example, or is of another level"):
+    with pytest.raises(ConfigError, match="has no example, or is on another level"):
         read(living, hold_out="cat", hold_out_level=0)
 
 
@@ -162,4 +162,4 @@ def test_a_label_whose_examples_are_all_held_out_goes_too(tmp_path: Path) -> Non
     np.savez(tmp_path / "a.npz", X=np.eye(60, dtype=np.float32), Y=labels, label_names=names)
     (tmp_path / "a.json").write_text('{"animal": null, "cat": "animal", "plant": null, "oak": "plant", "rain": null}')
     data = read(tmp_path / "a.npz", hold_out=0.5, hold_out_level=1, file=str(tmp_path / "a.json"))
-    assert set(data.splits.vocabulary.names) == {*names} - {*data.unseen.held, ABOVE[data.unseen.held[0]]}
+    assert set(data.splits.vocabulary.names) == {*names} - {*data.unseen.leaves, ABOVE[data.unseen.leaves[0]]}

@@ -7,20 +7,20 @@ import pytest
 
 from labelcontrast.data.batches import prepare
 from labelcontrast.errors import DataError
-from labelcontrast.run.inputs import RunInputs, introduce, load_inputs, load_transfer_inputs
+from labelcontrast.run.inputs import RunInputs, load_inputs, load_transfer_inputs
 from labelcontrast.settings import RunSettings
 
 
 def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
-    heard: list[str] = []
-    material = load_inputs(RunSettings.build({"data": str(vectors)}), heard.append)
-    assert heard == introduce(material.data)
-    assert {name: material.labels(name).shape[0] for name in material.prepared} == {"train": 168, "val": 24, "test": 48}
-    expected = material.splits.vocabulary.encode(material.splits.test.label_sets or []).toarray()
-    assert (material.truth("test") == material.labels("test").toarray()).all()
-    assert (material.truth("test") == expected).all()
-    inputs, _ = material.prepared["val"].batch([0, 1, 2])
-    assert material.encoder(inputs).shape == (3, material.encoder.output_dim)
+    messages: list[str] = []
+    inputs = load_inputs(RunSettings.build({"data": str(vectors)}), messages.append)
+    assert messages == inputs.data.summary()
+    assert {name: inputs.labels(name).shape[0] for name in inputs.prepared} == {"train": 168, "val": 24, "test": 48}
+    expected = inputs.splits.vocabulary.encode(inputs.splits.test.label_sets or []).toarray()
+    assert (inputs.truth("test") == inputs.labels("test").toarray()).all()
+    assert (inputs.truth("test") == expected).all()
+    batch, _ = inputs.prepared["val"].batch([0, 1, 2])
+    assert inputs.encoder(batch).shape == (3, inputs.encoder.output_dim)
 
 
 @pytest.mark.parametrize(("frozen", "folder"), [(False, "tokens"), (True, "features")])
@@ -47,14 +47,14 @@ def test_an_encoder_is_read_off_on_other_data_of_its_kind(vectors: Path, tmp_pat
         np.savez(tmp_path / "narrow.npz", X=arrays["X"][:, :5], Y=arrays["Y"], label_names=arrays["label_names"])
     (tmp_path / "texts.csv").write_text("text,label\n" + 20 * "a goal,sports\n")
     settings = RunSettings.build({"data": str(vectors)})
-    material = load_inputs(settings)
-    assert load_transfer_inputs(settings, material) is material
+    inputs = load_inputs(settings)
+    assert load_transfer_inputs(settings, inputs) is inputs
 
     def read_off_on(name: str) -> RunInputs:
-        return load_transfer_inputs(settings.model_copy(update={"transfer_to": str(tmp_path / name)}), material)
+        return load_transfer_inputs(settings.model_copy(update={"transfer_to": str(tmp_path / name)}), inputs)
 
     other = read_off_on("b.npz")
-    assert other.encoder is material.encoder
+    assert other.encoder is inputs.encoder
     assert other.splits.vocabulary.names == ("x", "y")
     assert {name: len(part) for name, part in other.prepared.items()} == {"train": 70, "val": 10, "test": 20}
     with pytest.raises(DataError, match="there are 5 features; the encoder is trained on 8"):

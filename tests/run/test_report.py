@@ -1,7 +1,4 @@
-"""What is shown of a run over a hierarchy is what its files hold.
-
-The pages are made of what the folders hold, and of nothing else.
-"""
+"""The page of a run, its model card, and the page of a comparison are made from the files in their folders."""
 
 import json
 import shutil
@@ -11,6 +8,7 @@ import pytest
 
 from labelcontrast.errors import RunError
 from labelcontrast.lab.comparison_report import flat_measures, hierarchy_metrics, summarise_comparison, write_comparison
+from labelcontrast.run.folder import RunResult
 from labelcontrast.run.report import read_curves, retrieval_groups, summarise_hierarchy, summarise_run, write_report
 
 LEVEL = {"nodes": 2, "micro_f1": 0.5, "macro_f1": 0.25, "accuracy": None}
@@ -29,7 +27,7 @@ def test_leaves_that_are_held_out_are_shown_where_there_are_some() -> None:
     assert retrieval_groups(FOUND) == {}
     held = {"held_out": ["cat"], "seen": [LEVEL], "unseen": [LEVEL, LEVEL], "unseen_leaves": LEVEL}
     assert [len(levels) for levels in retrieval_groups({**FOUND, **held}).values()] == [1, 2, 1]
-    summary = summarise_hierarchy({**FOUND, **held}, [], [])
+    summary = summarise_hierarchy({**FOUND, **held}, [])
     assert (summary.held_out, summary.levels, summary.source) == (["cat"], [LEVEL, LEVEL], "hierarchy in a.json")
 
 
@@ -38,7 +36,7 @@ Runs = dict[str, Path]
 
 def test_a_run_is_summarised_from_its_files(finished_runs: Runs) -> None:
     folder = finished_runs["reg"]
-    summary = summarise_run(folder)
+    summary = summarise_run(folder, RunResult.load(folder))
     result = json.loads((folder / "metrics.json").read_text())
     assert summary.title == "reg on vectors.npz"
     assert summary.metrics == result["metrics"]
@@ -54,7 +52,7 @@ def test_a_run_is_summarised_from_its_files(finished_runs: Runs) -> None:
 def test_a_run_without_its_map_still_has_a_page(finished_runs: Runs, tmp_path: Path) -> None:
     folder = shutil.copytree(finished_runs["bce"], tmp_path / "run")
     (folder / "map.json").unlink()
-    assert summarise_run(folder).embedding is None
+    assert summarise_run(folder, RunResult.load(folder)).embedding is None
     assert write_report(folder).read_text().startswith("<!doctype html>")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from labelcontrast.errors import ConfigError, MissingExtraError
 from labelcontrast.losses.catalogue import loss_catalogue
-from labelcontrast.run import validation as door
+from labelcontrast.run import validation
 from labelcontrast.run.validation import needs_hierarchy, validate_settings
 from labelcontrast.settings import RunSettings
 
@@ -49,13 +49,13 @@ def test_what_needs_a_hierarchy_is_refused_where_there_is_to_be_none(values: dic
     validate_settings(RunSettings.build(values))
     with pytest.raises(ConfigError) as refusal:
         validate_settings(RunSettings.build({**values, "hierarchy": {**values.get("hierarchy", {}), "file": "none"}}))
-    assert str(refusal.value) == f"{what} needs a hierarchy of the labels, and hierarchy.file=none leaves it alone."
+    assert str(refusal.value) == f"{what} needs a hierarchy of the labels, but hierarchy.file=none ignores it."
 
 
 def test_what_is_read_off_other_data_is_not_judged_by_a_hierarchy() -> None:
     values = {"data": "a", "transfer_to": "b", "loss": {"name": "himulcon"}, "hierarchy": {"closure": True}}
     assert validate_settings(RunSettings.build(values)) == "contrastive"
-    with pytest.raises(ConfigError, match=r"^hierarchy\.consistency=max goes by the hierarchy of the data trained on"):
+    with pytest.raises(ConfigError, match=r"^hierarchy\.consistency=max needs the hierarchy of the training data"):
         validate_settings(RunSettings.build({**values, "hierarchy": {"consistency": "max"}}))
 
 
@@ -64,7 +64,10 @@ def test_what_is_read_off_other_data_is_not_judged_by_a_hierarchy() -> None:
     [
         ({"folds": 3, "fold": 3}, "fold must be one of 3 folds, counted from 0. Got 3."),
         ({"fold": 0}, "fold must be one of no folds, counted from 0. Got 0."),
-        ({"folds": 3, "protocol": "paper"}, "folds divide all examples anew; the protocol paper has parts of its own."),
+        (
+            {"folds": 3, "protocol": "paper"},
+            "folds divide all examples anew; the protocol paper has splits of its own.",
+        ),
     ],
 )
 def test_a_fold_that_is_none_is_refused(values: dict, refusal: str) -> None:
@@ -134,7 +137,7 @@ def test_a_logit_loss_sees_an_example_once() -> None:
 def test_what_would_be_missed_only_after_training_is_refused_with_the_install_line(
     values: dict, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "find_spec", lambda name: None)
+    monkeypatch.setattr(validation, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError) as refusal:
         validate_settings(RunSettings.build({"data": "a", **values}))
     assert f"pip install 'labelcontrast[{extra}]'" in str(refusal.value)

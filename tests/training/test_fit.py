@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.settings import TrainingSettings
+from labelcontrast.training.epochs import HISTORY, Epoch, read_history
 from labelcontrast.training.fit import LAST, LOGGERS, fit
-from labelcontrast.training.history import HISTORY, Epoch, read_history
 from labelcontrast.training.learner import Learner
 
 
@@ -93,7 +93,7 @@ def test_the_last_epoch_is_kept_where_it_is_asked_for(prepared: Prepared, build_
             training_batches(prepared, batch_size=8, seed=0),
             folder=tmp_path / keep,
             settings=settings,
-            listen=listen,
+            on_epoch=listen,
         )
         kept[keep] = [torch.equal(learner.head.weight, end) for end in ends]
     assert kept == {"best": [True, False, False], "last": [False, False, True]}
@@ -111,10 +111,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
             raise Killed
 
     with pytest.raises(Killed):
-        run(build_learner, prepared, tmp_path / "killed", settings, listen=kill)
+        run(build_learner, prepared, tmp_path / "killed", settings, on_epoch=kill)
     torch.manual_seed(99)
     heard: list[Epoch] = []
-    resumed = run(build_learner, prepared, tmp_path / "killed", settings, listen=heard.append)
+    resumed = run(build_learner, prepared, tmp_path / "killed", settings, on_epoch=heard.append)
     assert [epoch.epoch for epoch in heard] == list(range(killed_at, 6))  # the kill came before its checkpoint
     assert outcome(resumed.history) == outcome(whole.history)
     for name, value in whole.state_dict().items():
@@ -182,7 +182,7 @@ def test_what_is_resumed_is_the_last_epoch_and_not_the_best(
 
         batches = training_batches(prepared, batch_size=8, seed=0)
         try:
-            fit(learner, batches, folder=tmp_path, settings=settings, listen=kill)
+            fit(learner, batches, folder=tmp_path, settings=settings, on_epoch=kill)
         except Killed:
             heard.pop()
         assert [epoch.epoch for epoch in heard] == expected
@@ -193,7 +193,7 @@ def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: 
     settings = TrainingSettings(epochs=2)
     first = run(build_learner, prepared, tmp_path, settings)
     heard: list[Epoch] = []
-    again = run(build_learner, prepared, tmp_path, settings, listen=heard.append)
+    again = run(build_learner, prepared, tmp_path, settings, on_epoch=heard.append)
     assert heard == []
     assert torch.equal(again.head.weight, first.head.weight)
 

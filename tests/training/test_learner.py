@@ -1,12 +1,11 @@
-"""The optimiser's groups and the schedule, against what the protocol says.
-
-The learner: a loss that is no number ends the run with one line.
-"""
+"""The learner: optimiser, schedule, records of an epoch, and the views of a batch."""
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -15,10 +14,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.errors import RunError
+from labelcontrast.errors import MissingExtraError, RunError
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.fit import fit
-from labelcontrast.training.learner import Learner, build_optimiser, random_streams, rate_factor, set_random_streams
+from labelcontrast.training.learner import (
+    Learner,
+    Rates,
+    build_optimiser,
+    make_views,
+    random_streams,
+    set_random_streams,
+)
+
+PICTURES = {"pixels": torch.arange(4 * 8 * 6 * 3, dtype=torch.int64).remainder(256).to(torch.uint8).view(4, 8, 6, 3)}
 
 
 def test_biases_and_norms_are_not_decayed() -> None:
@@ -40,13 +48,19 @@ def test_a_frozen_parameter_is_left_out() -> None:
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @given(steps=st.integers(1, 500), warmup=st.floats(0, 0.9), data=st.data())
-def test_the_schedule_is_the_formula(schedule: str, steps: int, warmup: float, data: st.DataObject) -> None:
-    step = data.draw(st.integers(0, steps))
+def test_the_schedule_is_the_formula(schedule: Any, steps: int, warmup: float, data: st.DataObject) -> None:
+    rates = Rates(encoder=0.1, head=0.1, schedule=schedule)
+    settings, layer = TrainingSettings(warmup=warmup), nn.Linear(1, 1)
+    learner = Learner(layer, nn.Identity(), nn.Identity(), score=lambda *_: 0.0, settings=settings, rates=rates)
+    learner.trainer = trainer = SimpleNamespace(estimated_stepping_batches=steps)
+    scheduler: Any = learner.configure_optimizers()["lr_scheduler"]["scheduler"]
+    factor = scheduler.lr_lambdas[0]
+    step = data.draw(st.integers(0, trainer.estimated_stepping_batches))
     rising = int(steps * warmup)
     done = (step - rising) / max(steps - rising, 1)
     decay = {"linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[schedule]
     expected = step / rising if step < rising else decay
-    assert rate_factor(schedule, steps=steps, warmup=warmup)(step) == pytest.approx(expected)
+    assert factor(step) == expected
 
 
 def test_the_fused_step_is_the_plain_one() -> None:
@@ -146,3 +160,54 @@ def test_views_of_an_example_differ_by_the_dropout_alone(
     first, second = loss.seen.unbind(1)
     assert not torch.equal(first, second)
     assert torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1] > 0.3
+
+
+def test_without_augmentation_views_are_the_batch_itself() -> None:
+    assert [view is PICTURES for view in make_views(TrainingSettings(views=3))(PICTURES)] == [True] * 3
+
+
+def test_the_augmentation_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*(name for name in sys.modules if name.startswith("kornia")), "kornia", "kornia.augmentation.auto"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError) as refusal:
+        make_views(TrainingSettings(augment="randaugment"))
+    assert str(refusal.value).endswith("pip install 'labelcontrast[kornia]'")
+
+
+def test_pictures_go_to_kornia_as_it_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, int]] = []
+
+    class RandAugment:
+        def __init__(self, **options: int) -> None:
+            made.append(options)
+
+        def __call__(self, pixels: Tensor) -> Tensor:
+            assert pixels.shape == (4, 3, 8, 6)
+            assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1
+            return pixels * 2 - 0.25  # beyond what a byte can hold
+
+    fake: Any = ModuleType("kornia.augmentation.auto")
+    fake.RandAugment = RandAugment
+    for name in ("kornia", "kornia.augmentation"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "kornia.augmentation.auto", fake)
+    first, second = make_views(TrainingSettings(views=2, augment="randaugment"))(PICTURES)
+    assert made == [{"n": 2, "m": 9}]
+    expected = (PICTURES["pixels"].double() / 255 * 2 - 0.25).clamp(0, 1).mul(255).round()
+    assert first["pixels"].dtype == torch.uint8
+    assert (first["pixels"].double() - expected).abs().max() <= 1
+    assert torch.equal(first["pixels"], second["pixels"])
+    texts = {"rows": torch.tensor([1, 2])}
+    assert make_views(TrainingSettings(views=2, augment="randaugment"))(texts) == [texts, texts]
+
+
+def test_kornia_alters_pictures_and_is_seeded() -> None:
+    pytest.importorskip("kornia")
+    views = make_views(TrainingSettings(views=2, augment="randaugment"))
+    torch.manual_seed(0)
+    first, second = (view["pixels"] for view in views(PICTURES))
+    assert first.shape == PICTURES["pixels"].shape
+    assert not torch.equal(first, second)
+    torch.manual_seed(0)
+    again = views(PICTURES)[0]["pixels"]
+    assert torch.equal(first, again)

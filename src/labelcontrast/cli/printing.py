@@ -44,16 +44,17 @@ from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS
 from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.hierarchy import level_table, measures_table, retrieval_table
 from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
+from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import METRICS as RUN
-from labelcontrast.run.folder import REPORT, load_model, load_settings, load_training_labels
+from labelcontrast.run.folder import REPORT, load_settings, load_training_labels
 from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
-from labelcontrast.run.inputs import at_target, build_encoder, load_data, read_splits
+from labelcontrast.run.inputs import build_encoder, load_data, read_splits, with_transfer_data
 from labelcontrast.run.machine import keep_freed_memory
-from labelcontrast.run.prediction import as_table, embed, evaluate, predict
+from labelcontrast.run.model import embed, embeddings_table, load, predict
 from labelcontrast.run.report import retrieval_groups, write_report
 from labelcontrast.settings import LossSettings, RunSettings
-from labelcontrast.training.history import Epoch
+from labelcontrast.training.epochs import Epoch
 
 
 def show(text: str) -> None:
@@ -75,7 +76,7 @@ def callbacks(epochs: int) -> Callbacks:
             f"validation mAP {record.score:.4f}   {record.seconds:.1f} s"
         )
 
-    return Callbacks(say=say, epoch=epoch, bar=sys.stderr.isatty())
+    return Callbacks(on_message=say, on_epoch=epoch, progress_bar=sys.stderr.isatty())
 
 
 def pick_device() -> str:
@@ -110,32 +111,32 @@ def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fi
 def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:
     """Train and evaluate one model, and print its metrics."""
     result = run_experiment(
-        settings, out, resume=resume, force=force, device=pick_device(), listeners=callbacks(settings.training.epochs)
+        settings, out, resume=resume, force=force, device=pick_device(), callbacks=callbacks(settings.training.epochs)
     )
-    show(as_text(metrics_table(result["metrics"])))
-    if found := result.get("hierarchy"):
-        show_hierarchy({split: found[split] for split in result["metrics"]}, levels_of="test")
+    show(as_text(metrics_table(result.metrics)))
+    if found := result.hierarchy:
+        show_hierarchy({split: found[split] for split in result.metrics}, levels_of="test")
         if groups := retrieval_groups(found):
             show("\n" + as_text(retrieval_table(groups)))
-    show(f"\nepoch {result['best_epoch']} kept; model in {out}, report in {out / REPORT}")
+    show(f"\nepoch {result.best_epoch} kept; model in {out}, report in {out / REPORT}")
 
 
 def print_evaluation(run: Path, data: str, split: Part) -> None:
     """Evaluate a run on labelled examples: print every measure on a line, then the short table."""
-    model, settings = load_model(run), at_target(load_settings(run))
+    model, settings = load(run), with_transfer_data(load_settings(run))
     examples = _labelled(data, split, settings)
     if settings.label_fraction < 1:
         examples = _with_known_labels(examples, model.vocabulary)
     found = evaluate(model, examples, train=load_training_labels(run))
-    show(as_text(_details(found)) + "\n")
-    show(as_text(metrics_table({split: found})))
-    if "hierarchy" in found:
-        show_hierarchy({split: found["hierarchy"]}, levels_of=split)
+    show(as_text(_details(found.metrics)) + "\n")
+    show(as_text(metrics_table({split: found.metrics})))
+    if found.hierarchy is not None:
+        show_hierarchy({split: found.hierarchy}, levels_of=split)
 
 
 def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
     """Write predictions as JSON Lines to a file or to standard output."""
-    model = load_model(run)
+    model = load(run)
     with _destination(out) as file:
         for row in predict(model, _unlabelled(source, load_settings(run)), top=top):
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
@@ -143,10 +144,10 @@ def write_predictions(run: Path, source: str, out: Path | None, *, top: int | No
 
 def write_embeddings(run: Path, source: str, out: Path) -> None:
     """Write embeddings as Parquet."""
-    model = load_model(run)
+    model = load(run)
     examples = _unlabelled(source, load_settings(run))
     with whole_file(out) as file:
-        pq.write_table(as_table(examples.ids, embed(model, examples)), file)
+        pq.write_table(embeddings_table(examples.ids, embed(model, examples)), file)
     say(f"{len(examples):,} embeddings of width {model.encoder.output_dim} in {out}")
 
 
@@ -232,7 +233,7 @@ def print_catalogue() -> None:
         show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
 
 
-def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
+def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
     """Tabulate metrics in percent, one row per split."""
     rows = [(Cell(split), *(Cell(percent(values[name])) for name in METRICS)) for split, values in metrics.items()]
     return Table(("%", *map(title_of, METRICS)), tuple(rows))
@@ -258,7 +259,7 @@ def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:
 def _described(settings: RunSettings, splits: Splits) -> Description:
     lengths = limit = None
     if splits.train.kind == "text":
-        encoder = build_encoder(settings, splits.train)
+        encoder = build_encoder(settings.encoder, splits.train)
         assert isinstance(encoder, TextEncoder)
         lengths = {name: _token_lengths(encoder, examples) for name, examples in splits.parts.items()}
         limit = encoder.max_length

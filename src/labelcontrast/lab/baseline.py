@@ -18,14 +18,17 @@ from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.measures import compute_metrics
 from labelcontrast.metrics.outputs import Outputs
 from labelcontrast.probes.thresholds import fixed_threshold
-from labelcontrast.run.hierarchy_use import Decoder, StreamedHierarchy
+from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
+from labelcontrast.run.model import HierarchyDecoder
 
 Rows: TypeAlias = csr_matrix | np.ndarray
 """What the SVM sees, a row an example."""
 NAMES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}
 
 
-def fit_baseline(splits: Splits, decoder: Decoder | None = None, *, keep: Path | None = None) -> dict[str, Any] | None:
+def fit_baseline(
+    splits: Splits, decoder: HierarchyDecoder | None = None, *, keep: Path | None = None
+) -> dict[str, Any] | None:
     """Fit the baseline on train and measure it on validation and test; pictures have none.
 
     Texts become TF-IDF of words and word pairs; vectors are standardised. The SVM's own threshold, 0, decides,
@@ -51,11 +54,11 @@ def fit_baseline(splits: Splits, decoder: Decoder | None = None, *, keep: Path |
     for name, part in {"val": splits.val, "test": splits.test}.items():
         labels, unseen = dense_truth(*encode_labels(part, vocabulary)), inputs.transform(part.inputs)
         said = expit(np.stack([decide_one(unseen) for decide_one in decide], axis=1))
-        scores = decoder.settle(said) if decoder else said
+        scores = decoder.make_consistent(said) if decoder else said
         predictions = decoder.decide(scores, thresholds) if decoder else thresholds.predict(scores)
         metrics[name] = compute_metrics(labels, scores, predictions)
         if decoder:
-            counted = StreamedHierarchy(decoder.tree)
+            counted = StreamedHierarchicalMetrics(decoder.tree)
             counted.update(labels, predictions)
             over_hierarchy[name] = counted.measures()
         if keep and name == "test":

@@ -43,9 +43,9 @@ from labelcontrast.lab.workers import Event, Pace, Tell
 from labelcontrast.reports.tables import Table, as_markdown
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
-from labelcontrast.run.hierarchy_use import Decoder
-from labelcontrast.run.inputs import RunData, introduce, load_data
+from labelcontrast.run.inputs import RunData, load_data
 from labelcontrast.run.machine import describe_origin
+from labelcontrast.run.model import HierarchyDecoder
 from labelcontrast.settings import LossSettings, RunSettings, read_settings
 
 SHARED, PRINTS, TABLE, BASELINE = "compare.toml", "prints.json", "table.md", "baseline.json"
@@ -103,8 +103,8 @@ def run_comparison(
     data = load_data(settings := settings.model_copy(update={"seed": 0}))
     prints = take_prints(settings)
     claim_comparison(folder, settings, prints, resume=options.resume, force=options.force)
-    for sentence in introduce(data):
-        listeners.say(sentence)
+    for sentence in data.summary():
+        listeners.on_message(sentence)
     baseline = _baseline(settings, data, folder) if options.baseline else None
     trials = plan_comparison(settings, losses, options.seeds, folder, prints)
     store = Store(folder / TRIALS)
@@ -113,8 +113,8 @@ def run_comparison(
     _forget(unique, store)
     runner = Runner(options.device, keep_weights=options.keep_weights)
     if options.jobs == 1 and options.ray is None:
-        runner = replace(runner, listeners=replace(listeners, say=lambda _: None))
-    tell = _teller(unique, store, listeners.say, Pace(write))
+        runner = replace(runner, listeners=replace(listeners, on_message=lambda _: None))
+    tell = _teller(unique, store, listeners.on_message, Pace(write))
     run_at(options.ray)(unique, store, runner, jobs=options.jobs, tell=tell)
     return write()
 
@@ -206,7 +206,7 @@ def _baseline(settings: RunSettings, first: RunData, folder: Path) -> dict[str, 
         fitted = [
             fit_baseline(
                 one.splits,
-                Decoder(one.tree, settings.hierarchy) if one.tree else None,
+                HierarchyDecoder(one.tree, settings.hierarchy) if one.tree else None,
                 keep=_baseline_outputs(folder, fold),
             )
             for fold, one in enumerate(every)
@@ -299,7 +299,7 @@ def run_demo(folder: Path, *, force: bool = False, device: str = "cpu", listener
     Returns:
         The table of the comparison.
     """
-    listeners.say("Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare.")
+    listeners.on_message("Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare.")
     data = write_digits(folder / "digits")
     settings = RunSettings.build({"data": str(data), **SETTINGS})
     options = Options(seeds=1, keep_weights=True, force=force, device=device)

@@ -24,8 +24,8 @@ from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.outputs import Outputs
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.metrics.resampling import RESAMPLED, draw_resamples, resampled_metrics
+from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 from labelcontrast.run.folder import HIERARCHY
-from labelcontrast.run.hierarchy_use import StreamedHierarchy
 
 Measure = Callable[[Float[np.ndarray, "*more parts"]], Float[np.ndarray, "*more"]]
 """A measure as a function of what examples add up to, such as hits and claims."""
@@ -285,7 +285,9 @@ def _measure_resamples(
     found = resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts, asked)
     if hierarchy is None or asked <= set(RESAMPLED):
         return found
-    over = StreamedHierarchy(LabelTree(read_hierarchy(hierarchy), outputs.labels.shape[1]), resamples=RESAMPLES)
+    over = StreamedHierarchicalMetrics(
+        LabelTree(read_hierarchy(hierarchy), outputs.labels.shape[1]), resamples=RESAMPLES
+    )
     over.update(outputs.labels, outputs.predictions, counts)
     return found | over.resampled()
 

@@ -21,7 +21,7 @@ from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import drop_weights
 from labelcontrast.run.hierarchy import BESIDE
 from labelcontrast.settings import EMBEDDED_ENCODERS, RunSettings, flatten
-from labelcontrast.training.history import HISTORY, read_history
+from labelcontrast.training.epochs import HISTORY, read_history
 
 LENGTH = 16
 """Hexadecimal digits of a name: 64 bits, so that a million trials meet by chance once in 37 million stores."""
@@ -173,9 +173,10 @@ class Runner:
                 training=trial.training,
                 resume=True,
                 device=self.device,
-                listeners=self.listeners or Callbacks(),
+                callbacks=self.listeners or Callbacks(),
             )
-            record |= {"result": result, "history": [asdict(epoch) for epoch in read_history(trial.folder / HISTORY)]}
+            history = read_history(trial.folder / HISTORY)
+            record |= {"result": dict(result), "history": [asdict(epoch) for epoch in history]}
         except LabelContrastError as error:
             record["error"] = str(error)
         except Exception as error:

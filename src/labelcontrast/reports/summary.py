@@ -79,7 +79,7 @@ class RunSummary(PageSummary):
     """One run. Metrics are fractions by split; per-label rows are the fields of ``LabelRow``; curves are by epoch."""
 
     measures: Sequence[Measure]
-    metrics: Mapping[str, Mapping[str, float]]
+    metrics: Mapping[str, Mapping[str, float | None]]
     per_label: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     reliability: Mapping[str, Diagram] = field(default_factory=dict)

@@ -1,1 +1,31 @@
-"""One run: its stages, its folder, and use of a trained model."""
+"""One run: its settings validated, its inputs, training, evaluation and folder, and the use of the trained model."""
+
+from typing import TYPE_CHECKING
+
+from labelcontrast.doors import lazy_names
+
+if TYPE_CHECKING:
+    from labelcontrast.run.evaluation import ModelEvaluation as ModelEvaluation
+    from labelcontrast.run.evaluation import evaluate as evaluate
+    from labelcontrast.run.fitting import Callbacks as Callbacks
+    from labelcontrast.run.folder import RunResult as RunResult
+    from labelcontrast.run.inputs import load_inputs as load_inputs
+    from labelcontrast.run.model import TrainedModel as TrainedModel
+    from labelcontrast.run.model import embed as embed
+    from labelcontrast.run.model import load as load
+    from labelcontrast.run.model import predict as predict
+    from labelcontrast.run.report import write_report as write_report
+    from labelcontrast.run.validation import validate_settings as validate_settings
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "evaluation": ["ModelEvaluation", "evaluate"],
+        "fitting": ["Callbacks"],
+        "folder": ["RunResult"],
+        "inputs": ["load_inputs"],
+        "model": ["TrainedModel", "embed", "load", "predict"],
+        "report": ["write_report"],
+        "validation": ["validate_settings"],
+    },
+)

@@ -1,160 +1,353 @@
-"""Evaluation of a trained encoder: probe, scores, thresholds, metrics, and measures of its embeddings."""
+"""Evaluation of a trained encoder or model: probe, thresholds, metrics, and measures of the embeddings."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Shaped
 
-from labelcontrast.data.batches import Prepared
+from labelcontrast.data.batches import dense_truth, encode_labels
+from labelcontrast.data.examples import Examples
+from labelcontrast.errors import DataError
+from labelcontrast.files import write_json
 from labelcontrast.labels.tree import LabelTree
 from labelcontrast.metrics.counting import TrainingLabels
-from labelcontrast.metrics.measures import compute_metrics, per_label_table
+from labelcontrast.metrics.hierarchical import HierarchicalMetrics, LevelMetrics
+from labelcontrast.metrics.measures import LabelRow, compute_metrics, per_label_table
 from labelcontrast.metrics.neighbours import (
+    cluster_nmi,
+    level_retrieval,
     neighbour_scores,
     neighbourhood_purity,
+    retrieval,
 )
 from labelcontrast.metrics.outputs import Outputs
 from labelcontrast.metrics.representation import describe_representation
+from labelcontrast.metrics.streaming import StreamedMetrics
 from labelcontrast.probes.calibration import calibration_errors, fit_calibration, reliability
 from labelcontrast.probes.choice import fit_probe
 from labelcontrast.probes.decoding import level_thresholds
 from labelcontrast.probes.linear import Classifier
 from labelcontrast.probes.thresholds import Thresholds, choose_thresholds
-from labelcontrast.reports.projection import project
-from labelcontrast.run.fitting import TrainResult
-from labelcontrast.run.folder import TrainedModel
-from labelcontrast.run.hierarchy_use import Decoder, StreamedHierarchy, measure_unseen
+from labelcontrast.reports.projection import FEWEST_POINTS, project
+from labelcontrast.run.folder import OUTPUTS, PER_LABEL, PER_NODE, SCATTER
+from labelcontrast.run.hierarchy import UnseenLeaves
 from labelcontrast.run.inputs import RunInputs
-from labelcontrast.run.prediction import probabilities
-from labelcontrast.settings import RunSettings
+from labelcontrast.run.model import HierarchyDecoder, TrainedModel, classify, final_scores, save_model, split_chunks
+from labelcontrast.settings import EvaluationSettings, HierarchySettings
+from labelcontrast.training.features import stored_features
+
+Labels = Shaped[np.ndarray, "examples labels"]
+Features = Mapping[str, Float[np.ndarray, "examples dim"]]
+"""Embeddings by split."""
+BLOCK = 2**20
+"""Pairs of an example and a node that are counted together."""
+BINS, FEWEST_BINS = 2**22, 2**11
+"""Bins of the histograms that average precision is computed from: of all labels together (64 MiB), and of each."""
 
 
-def probe_inputs(settings: RunSettings, learned: TrainResult, material: RunInputs) -> dict[str, Prepared]:
-    """Return the parts whose features are asked for: train only where something is fitted or looked up there."""
-    fitted = learned.classifier is None or settings.transfer_to is not None or settings.evaluation.neighbours
-    return {name: part for name, part in material.prepared.items() if fitted or name != "train"}
+@dataclass(frozen=True, kw_only=True)
+class RunEvaluation:
+    """The model of a run with its metrics on validation and test."""
+
+    model: TrainedModel
+    outputs: Outputs
+    """Labels, scores and predictions of the test examples."""
+    metrics: dict[str, dict[str, float]]
+    """By split, as ``compute_metrics`` returns them."""
+    per_label: list[LabelRow]
+    reliability: dict[str, dict[str, Any]]
+    """Diagrams of the test probabilities: ``as said``, and ``calibrated`` where they are calibrated."""
+    hierarchy: dict[str, Any] | None = None
+    """By split the metrics over the hierarchy, and its ``source``."""
+    per_node: list[dict[str, Any]] | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write the model, the test outputs, and the tables by label and by node into a run folder."""
+        save_model(folder, self.model)
+        self.outputs.save(folder / OUTPUTS)
+        write_json(folder / PER_LABEL, [asdict(row) for row in self.per_label])
+        if self.per_node is not None:
+            write_json(folder / PER_NODE, self.per_node)
 
 
-def fit_classifier(
-    settings: RunSettings, learned: TrainResult, material: RunInputs, features: Mapping[str, np.ndarray]
-) -> Classifier:
-    """Take the linear head that was trained; or, on other data too, fit a linear probe on the frozen features."""
-    if learned.classifier is not None and settings.transfer_to is None:
-        return learned.classifier
-    generator, wanted = torch.Generator().manual_seed(settings.seed), settings.evaluation
+@dataclass(frozen=True, eq=False)
+class ModelEvaluation(Mapping[str, Any]):
+    """Metrics of a model on labelled examples; also a mapping of metric names, with ``hierarchy`` where there is one.
+
+    Example:
+        >>> found = ModelEvaluation({"micro_f1": 0.5}, {"lca_f1": 0.4})
+        >>> found["micro_f1"], found["hierarchy"]["lca_f1"]
+        (0.5, 0.4)
+    """
+
+    metrics: dict[str, float]
+    """As ``compute_metrics`` returns them."""
+    hierarchy: dict[str, Any] | None = None
+    """As ``StreamedHierarchicalMetrics`` returns them, where the model has a hierarchy."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        """Return one metric, or those over the hierarchy."""
+        if name == "hierarchy" and self.hierarchy is not None:
+            return self.hierarchy
+        return self.metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.metrics, *(() if self.hierarchy is None else ("hierarchy",))])
+
+    def __len__(self) -> int:
+        return len(self.metrics) + (self.hierarchy is not None)
+
+
+def compute_split_features(
+    path: Path, inputs: RunInputs, *, with_train: bool, device: str = "cpu"
+) -> dict[str, Float[np.ndarray, "examples dim"]]:
+    """Compute the embeddings of every split, or read them from a file that has them.
+
+    Args:
+        path: The file.
+        inputs: The encoder and the examples.
+        with_train: Include the training split, which is needed only if something is fitted or searched there.
+        device: Where the encoder runs.
+    """
+    wanted = {name: split for name, split in inputs.prepared.items() if with_train or name != "train"}
+    inputs.encoder.to(device)
+    features = stored_features(path, inputs.encoder, wanted)
+    inputs.encoder.cpu()
+    return features
+
+
+def fit_classifier(settings: EvaluationSettings, inputs: RunInputs, features: Features, *, seed: int) -> Classifier:
+    """Fit the probe that the settings name on frozen features; its hyper-parameters are selected on validation."""
     given = {
-        "rates": wanted.probe_rates,
-        "decays": wanted.probe_decays,
-        "batch_size": wanted.probe_batch_size,
-        "precision": wanted.probe_precision,
+        "rates": settings.probe_rates,
+        "decays": settings.probe_decays,
+        "batch_size": settings.probe_batch_size,
+        "precision": settings.probe_precision,
     }
     changes = {name: value for name, value in given.items() if value}
-    parts = features["train"], material.truth("train"), features["val"], material.truth("val")
-    return fit_probe(wanted.probe, *parts, generator=generator, changes=changes)
+    splits = features["train"], inputs.truth("train"), features["val"], inputs.truth("val")
+    return fit_probe(settings.probe, *splits, generator=torch.Generator().manual_seed(seed), changes=changes)
 
 
 def evaluate_inputs(
-    settings: RunSettings, material: RunInputs, classifier: Classifier, features: Mapping[str, np.ndarray]
-) -> tuple[TrainedModel, Outputs, dict[str, Any]]:
-    """Calibrate and choose thresholds on validation, measure validation and test, and keep what is said of the test."""
-    labels, method = {name: material.truth(name) for name in ("val", "test")}, settings.evaluation.calibration
-    said = {name: probabilities(classifier, features[name]) for name in labels}
-    calibration = None if method == "none" else fit_calibration(labels["val"], said["val"], method=method)
-    scores = said if calibration is None else {name: calibration.apply(score) for name, score in said.items()}
-    decoder = None if material.data.tree is None else Decoder(material.data.tree, settings.hierarchy)
-    scores = scores if decoder is None else {name: decoder.settle(score) for name, score in scores.items()}
-    thresholds = set_thresholds(settings, labels["val"], scores["val"], material.data.tree)
-    model = TrainedModel(material.encoder, classifier, material.splits.vocabulary, thresholds, calibration, decoder)
-    predictions = {name: model.decide(score) for name, score in scores.items()}
-    train = TrainingLabels.of(material.labels("train"))
-    metrics = {name: compute_metrics(labels[name], scores[name], predictions[name], train=train) for name in labels}
-    table = per_label_table(
-        material.splits.vocabulary.names,
-        labels["test"],
-        scores["test"],
-        predictions["test"],
-        train_counts=train.counts,
-        thresholds=thresholds.values,
-    )
-    outputs = Outputs(labels["test"], scores["test"], predictions["test"])
-    believed = {"as said": said["test"]} | ({"calibrated": scores["test"]} if calibration else {})
-    diagrams = {name: diagram(labels["test"], score) for name, score in believed.items()}
-    found = {"metrics": metrics, "per_label": [asdict(row) for row in table], "reliability": diagrams}
-    return model, outputs, found | _judge_hierarchy(material, predictions)
-
-
-def _judge_hierarchy(material: RunInputs, predictions: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Measure validation and test over the hierarchy, and every node on the test, where there is one."""
-    tree = material.data.tree
-    if tree is None:
-        return {}
-    counted = {name: StreamedHierarchy(tree) for name in ("val", "test")}
+    settings: EvaluationSettings,
+    hierarchy: HierarchySettings,
+    inputs: RunInputs,
+    classifier: Classifier,
+    features: Features,
+) -> RunEvaluation:
+    """Fit calibration and thresholds on validation, and measure validation and test."""
+    tree, names = inputs.data.tree, inputs.splits.vocabulary.names
+    truth = {name: inputs.truth(name) for name in ("val", "test")}
+    probabilities = {name: classify(classifier, features[name]) for name in truth}
+    method = settings.calibration
+    calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
+    decoder = None if tree is None else HierarchyDecoder(tree, hierarchy)
+    scores = {name: final_scores(one, calibration, decoder) for name, one in probabilities.items()}
+    thresholds = fit_thresholds(settings, truth["val"], scores["val"], tree)
+    model = TrainedModel(inputs.encoder, classifier, inputs.splits.vocabulary, thresholds, calibration, decoder)
+    predictions = {name: model.decide(one) for name, one in scores.items()}
+    train = TrainingLabels.of(inputs.labels("train"))
+    test = truth["test"], scores["test"], predictions["test"]
+    diagrams = {"as said": probabilities["test"]} | ({"calibrated": scores["test"]} if calibration else {})
+    counted = {name: StreamedHierarchicalMetrics(tree) for name in truth} if tree is not None else {}
     for name, one in counted.items():
-        one.update(material.truth(name), predictions[name])
-    measured = {name: one.measures() for name, one in counted.items()}
-    return {"hierarchy": {"source": material.data.source, **measured}, "per_node": counted["test"].per_node()}
+        one.update(truth[name], predictions[name])
+    over_hierarchy = {"source": inputs.data.source, **{name: one.measures() for name, one in counted.items()}}
+    return RunEvaluation(
+        model=model,
+        outputs=Outputs(*test),
+        metrics={name: compute_metrics(truth[name], scores[name], predictions[name], train=train) for name in truth},
+        per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=thresholds.values),
+        reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
+        hierarchy=over_hierarchy if counted else None,
+        per_node=counted["test"].per_node() if counted else None,
+    )
 
 
-def diagram(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """Hold what is said of all pairs of an example and a label against what is true; with the calibration errors."""
+def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels | None = None) -> ModelEvaluation:
+    """Measure a model on labelled examples, a chunk at a time, so that memory does not grow with their number.
+
+    Args:
+        model: A trained model.
+        examples: With labels; unknown ones are left out.
+        train: Label frequencies in training; without them head, medium, tail and ``psp@k`` are left out.
+
+    Returns:
+        The metrics of ``compute_metrics``; the two mean average precisions come from histograms that are exact to four
+        digits for up to a thousand labels. Where the model has a hierarchy, the metrics over it as well.
+
+    Raises:
+        LabelError: A label is unknown to the run.
+        DataError: The examples have no labels.
+    """
+    if examples.label_sets is None:
+        message = "has no labels to evaluate against."
+        raise DataError(message, path=examples.origin)
+    # Checked before the work: a label that the run does not know.
+    model.vocabulary.encode(examples.label_sets, where=examples.where_labels)
+    number, decoder = len(model.labels), model.decoder
+    streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
+    over_hierarchy = None if decoder is None else StreamedHierarchicalMetrics(decoder.tree)
+    for chunk in split_chunks(examples):
+        scores = model.predict_proba(chunk)
+        predictions = model.decide(scores)
+        truth = dense_truth(*encode_labels(chunk, model.vocabulary))
+        streamed.update(truth if decoder is None else decoder.close_labels(truth), scores, predictions)
+        if over_hierarchy is not None:
+            over_hierarchy.update(truth, predictions)
+    return ModelEvaluation(streamed.measures(), None if over_hierarchy is None else over_hierarchy.measures())
+
+
+def fit_thresholds(settings: EvaluationSettings, labels: Labels, scores: Labels, tree: LabelTree | None) -> Thresholds:
+    """Choose the thresholds on validation, by the rule of the settings."""
+    if settings.threshold == "per_level":
+        assert tree is not None, "thresholds by level without a hierarchy are refused when the data are read"
+        return replace(level_thresholds(labels, scores, tree.depths), empty=settings.empty)
+    return choose_thresholds(settings.threshold, labels, scores, top_k=settings.top_k, empty=settings.empty)
+
+
+def reliability_diagram(labels: Labels, scores: Labels) -> dict[str, Any]:
+    """Compare probabilities with observed frequencies by bin, over all pairs; with the calibration errors."""
     found = reliability(labels.ravel(), scores.ravel())
     errors = {"error": found.error, "error_by_label": calibration_errors(labels, scores).tolist()}
     return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist(), **errors}
 
 
-def set_thresholds(settings: RunSettings, labels: np.ndarray, scores: np.ndarray, tree: LabelTree | None) -> Thresholds:
-    """Choose the thresholds on validation, by the rule of the settings."""
-    wanted = settings.evaluation
-    if wanted.threshold == "per_level":
-        assert tree is not None, "thresholds by level without a hierarchy are refused when the data are read"
-        return replace(level_thresholds(labels, scores, tree.depths), empty=wanted.empty)
-    return choose_thresholds(wanted.threshold, labels, scores, top_k=wanted.top_k, empty=wanted.empty)
-
-
 def describe_embeddings(
-    settings: RunSettings, material: RunInputs, features: Mapping[str, np.ndarray]
+    settings: EvaluationSettings, inputs: RunInputs, features: Features, *, seed: int
 ) -> dict[str, Any]:
-    """Measure the test embeddings without a probe; and by nearest neighbours, where the settings ask for them."""
-    true, prepared = material.truth("test"), material.prepared
-    count = min(settings.evaluation.neighbours, len(prepared["train"]), len(prepared["test"]) - 1)
-    found: dict[str, Any] = describe_representation(
-        features["test"], true, generator=np.random.default_rng(settings.seed)
-    )
+    """Measure the test embeddings without a probe; by nearest neighbours too, if the settings ask for them."""
+    truth, test = inputs.truth("test"), features["test"]
+    found: dict[str, Any] = describe_representation(test, truth, generator=np.random.default_rng(seed))
+    count = min(settings.neighbours, len(inputs.prepared["train"]), len(inputs.prepared["test"]) - 1)
     if count:
         scores = {
-            name: neighbour_scores(features["train"], material.truth("train"), features[name], neighbours=count)
+            name: neighbour_scores(features["train"], inputs.truth("train"), features[name], neighbours=count)
             for name in ("val", "test")
         }
-        thresholds = set_thresholds(settings, material.truth("val"), scores["val"], material.data.tree)
-        purity = neighbourhood_purity(features["test"], true, neighbours=count)
-        found["neighbours"] = compute_metrics(true, scores["test"], thresholds.predict(scores["test"]))
-        found["purity"] = dict(zip(material.splits.vocabulary.names, purity.tolist(), strict=True))
+        thresholds = fit_thresholds(settings, inputs.truth("val"), scores["val"], inputs.data.tree)
+        purity = neighbourhood_purity(test, truth, neighbours=count)
+        found["neighbours"] = compute_metrics(truth, scores["test"], thresholds.predict(scores["test"]))
+        found["purity"] = dict(zip(inputs.splits.vocabulary.names, purity.tolist(), strict=True))
     return found
 
 
-def evaluate_unseen(settings: RunSettings, material: RunInputs, features: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Measure the embeddings of seen and of unseen leaves, where some are held out."""
-    data = material.data
+def save_scatter(
+    folder: Path, settings: EvaluationSettings, inputs: RunInputs, embeddings: np.ndarray, *, seed: int
+) -> None:
+    """Project the test embeddings to the plane and write them with their labels; nothing for very few examples."""
+    if len(embeddings) < FEWEST_POINTS:
+        return
+    drawn = project(embeddings, generator=np.random.default_rng(seed), method=settings.map)
+    label_sets = inputs.splits.test.label_sets or []
+    scatter = {
+        "method": drawn.method,
+        "points": drawn.coordinates.round(4).tolist(),
+        "labels": [list(label_sets[index]) for index in drawn.chosen],
+        "levels": [] if inputs.data.tree is None else _nodes_by_level(inputs, inputs.data.tree, drawn.chosen),
+    }
+    write_json(folder / SCATTER, scatter)
+
+
+def evaluate_unseen(inputs: RunInputs, features: Features, *, seed: int) -> dict[str, Any]:
+    """Measure the embeddings of seen and of unseen leaves, if some are held out."""
+    data = inputs.data
     if data.tree is None or data.unseen is None:
         return {}
-    return measure_unseen(data.tree, material.truth("test"), data.unseen, features, seed=settings.seed)
+    return measure_unseen(data.tree, inputs.truth("test"), data.unseen, features, seed=seed)
 
 
-def project_embeddings(settings: RunSettings, material: RunInputs, features: np.ndarray) -> dict[str, Any]:
-    """Project the test embeddings to the plane, each with its labels."""
-    drawn = project(features, generator=np.random.default_rng(settings.seed), method=settings.evaluation.map)
-    label_sets = material.splits.test.label_sets or []
-    labels = [list(label_sets[index]) for index in drawn.chosen]
-    levels = [] if material.data.tree is None else _by_level(material, material.data.tree, drawn.chosen)
-    points = drawn.coordinates.round(4).tolist()
-    return {"method": drawn.method, "points": points, "labels": labels, "levels": levels}
+def measure_unseen(
+    tree: LabelTree, labels: Labels, unseen: UnseenLeaves, features: Features, *, seed: int
+) -> dict[str, Any]:
+    """Measure embeddings by retrieval and by clustering, on seen and on unseen leaves.
+
+    Args:
+        tree: Over the labels that were trained on.
+        labels: Of the test examples, 0 or 1; NaN if unknown.
+        unseen: The test examples of leaves that were held out.
+        features: Of ``test`` and ``unseen``.
+        seed: Of the clustering.
+
+    Returns:
+        The leaves ``held_out``; for ``seen`` and ``unseen`` the measures of each level, from the roots on; and as
+        ``unseen_leaves`` those of the held-out leaves alone.
+    """
+    leaves = unseen.labels[:, [unseen.tree.nodes.vocabulary.column[name] for name in unseen.leaves]]
+    own = features["unseen"]
+    return {
+        "held_out": list(unseen.leaves),
+        "seen": level_retrieval(features["test"], tree.close_soft(labels), tree.nodes.depths, seed=seed),
+        "unseen": level_retrieval(own, unseen.labels, unseen.tree.nodes.depths, seed=seed),
+        "unseen_leaves": {**retrieval(own, leaves), "nmi": cluster_nmi(own, leaves, seed=seed)},
+    }
 
 
-def _by_level(material: RunInputs, tree: LabelTree, chosen: np.ndarray) -> list[list[list[str]]]:
-    """List for each level the nodes of it that each of some test examples has."""
-    closed = tree.close(material.labels("test")[chosen].toarray()).toarray()
-    depths = tree.nodes.depths
-    decode = tree.nodes.vocabulary.decode
+class StreamedHierarchicalMetrics:
+    """Metrics over all nodes of a hierarchy, from batches of label sets and predictions, in bounded memory.
+
+    The true label sets are closed; an ancestor of an unknown label is unknown too, unless another label implies it. A
+    node that is not a label counts as predicted if a label below it is; labels are taken as predicted, so a label that
+    is predicted without its parent costs on the level of the parent.
+
+    Args:
+        tree: Over the labels.
+        resamples: Number of resamples of the examples that are measured; 1 measures the examples themselves.
+    """
+
+    def __init__(self, tree: LabelTree, *, resamples: int = 1) -> None:
+        self._tree = tree
+        self._whole = HierarchicalMetrics(tree.nodes.parents, resamples=resamples)
+        self._levels = LevelMetrics(tree.nodes.depths, resamples=resamples)
+
+    def update(
+        self, labels: Labels, predictions: Labels, counts: Shaped[np.ndarray, "resamples examples"] | None = None
+    ) -> None:
+        """Count a batch, some rows at a time.
+
+        Args:
+            labels: True labels, 0 or 1; NaN if unknown.
+            predictions: Predicted labels, 0 or 1.
+            counts: How often each example is in each resample; by default once.
+        """
+        step = max(1, BLOCK // len(self._tree.nodes))
+        for at in range(0, len(labels), step):
+            true = self._tree.close_soft(labels[at : at + step])
+            predicted = self._tree.imply(predictions[at : at + step])
+            weights = None if counts is None else counts[:, at : at + step]
+            self._whole.update(true, predicted, weights)
+            self._levels.update(true, predicted, weights)
+
+    def measures(self) -> dict[str, Any]:
+        """Compute the measures of ``HIERARCHICAL_METRICS``, and as ``levels`` those of each level from the roots on."""
+        sizes = np.bincount(self._tree.nodes.depths).tolist()
+        levels = zip(sizes, self._levels.measures(), strict=True)
+        found: dict[str, Any] = self._whole.measures()
+        return {**found, "levels": [{"nodes": size, **level} for size, level in levels]}
+
+    def resampled(self) -> dict[str, Float[np.ndarray, " resamples"]]:
+        """Compute the measures of every resample; those of levels are named ``level_0_macro_f1`` and so on."""
+        levels = enumerate(self._levels.resampled())
+        of_levels = {f"level_{place}_{name}": values for place, level in levels for name, values in level.items()}
+        return self._whole.resampled() | of_levels
+
+    def per_node(self) -> list[dict[str, Any]]:
+        """List every node with its parents, its level, its number of positive examples, and its F1."""
+        nodes, counted = self._tree.nodes, self._levels
+        parents = nodes.vocabulary.decode(nodes.parents)
+        support, f1 = counted.support[0].astype(int).tolist(), counted.f1[0].tolist()
+        columns = (nodes.names, parents, nodes.depths.tolist(), support, f1)
+        names = ("node", "parents", "level", "support", "f1")
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _nodes_by_level(inputs: RunInputs, tree: LabelTree, chosen: np.ndarray) -> list[list[list[str]]]:
+    """List, for each level, the nodes on it that each of some test examples has."""
+    closed = tree.close(inputs.labels("test")[chosen].toarray()).toarray()
+    depths, decode = tree.nodes.depths, tree.nodes.vocabulary.decode
     return [[list(nodes) for nodes in decode(closed * (depths == level))] for level in range(int(depths.max()) + 1)]

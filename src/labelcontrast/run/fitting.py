@@ -1,143 +1,377 @@
-"""How an encoder is trained: under one loss, for the best of several lengths, or in two stages.
+"""Training of the encoder: the objective that a loss needs, and the trainings of a run, one after the other.
 
-Each training has a folder of its own with its history and checkpoints, and goes on from what it finds there.
+A logit loss trains a linear head that is kept. A contrastive loss trains a projector (and its prototypes), which are
+dropped. With one beside the other the head is both. A run has one training, or one for each number of epochs of which
+the best is kept, or a contrastive training that is followed by fine-tuning. Each has a folder of its own with history
+and checkpoints, and continues from what is there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
+from typing import Any, Literal
 
-from torch import nn
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.base import Projector
 from labelcontrast.labels.tree import LabelTree
+from labelcontrast.losses.catalogue import loss_row
+from labelcontrast.losses.factory import make_loss
+from labelcontrast.losses.loss import ContrastiveLoss
+from labelcontrast.losses.whole_levels import by_levels
+from labelcontrast.metrics.counting import by_frequency
+from labelcontrast.run.inputs import OnMessage, RunInputs
 from labelcontrast.run.machine import seeded
-from labelcontrast.run.objective import build_objective
 from labelcontrast.run.validation import LossKind
-from labelcontrast.settings import LossSettings, RunSettings
-from labelcontrast.training.history import HISTORY, Epoch, write_history
+from labelcontrast.settings import LossSettings, NamedLoss, RunSettings, TrainingSettings
+from labelcontrast.training.epochs import (
+    HISTORY,
+    Epoch,
+    EpochMeasures,
+    EpochScore,
+    score_features,
+    score_logits,
+    write_history,
+)
+from labelcontrast.training.features import compute_features, evaluation_mode
 
 FINETUNING = "finetuning"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Who hears of progress; by default nobody."""
+    """Functions that are called as a run progresses; by default none."""
 
-    say: Say = lambda _: None
-    epoch: Callable[[Epoch], None] = lambda _: None
-    bar: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """What an encoder is trained on, and who hears of it."""
-
-    encoder: Encoder
-    train: Prepared
-    validation: Prepared
-    num_labels: int
-    tree: LabelTree | None = None
-    """The hierarchy over the labels, where there is one."""
-    listen: Callable[[Epoch], None]
-    bar: bool
+    on_message: OnMessage = lambda _: None
+    """Called with a sentence about the data."""
+    on_epoch: Callable[[Epoch], None] = lambda _: None
+    """Called at the end of every epoch."""
+    progress_bar: bool = False
+    """Show a progress bar within an epoch."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training leaves beside the encoder's weights: the kept epoch's head, and the history."""
+    """What a training returns beside the encoder's weights: the trained head, and the history."""
 
     classifier: nn.Linear | None
-    """A linear head that was trained with the encoder; none under a contrastive loss alone."""
+    """The linear head that was trained with the encoder; None under a contrastive loss alone."""
     history: list[Epoch]
-    kept: Epoch
-    """The epoch whose weights these are: the best one, or the last where the settings say so."""
+    selected: Epoch
+    """The epoch whose weights were kept: the best one, or the last if the settings say so."""
 
 
-def train_encoder(settings: RunSettings, kind: LossKind, lesson: TrainingData, folder: Path) -> TrainResult:
+@dataclass(frozen=True)
+class Objective:
+    """The parts of a training that depend on the kind of its loss."""
+
+    head: nn.Module
+    """Maps embeddings to what the loss takes: logits or projections."""
+    loss: nn.Module
+    score: EpochScore
+    schedule: Literal["cosine", "linear"]
+    smallest_batch: int
+    """Batches of fewer examples are skipped."""
+    classifier: nn.Linear | None = None
+    """The part of the head that computes logits, if there is one."""
+    measures: EpochMeasures = lambda *_: {}
+    """Further measures after an epoch."""
+
+
+def train_encoder(
+    settings: RunSettings,
+    kind: LossKind,
+    inputs: RunInputs,
+    folder: Path,
+    callbacks: Callbacks = Callbacks(),
+) -> TrainResult:
     """Train the encoder as the settings say, from the start or from the last checkpoints.
 
     Args:
-        settings: of the run.
-        kind: of its loss.
-        lesson: the encoder, which has the kept epoch's weights afterwards, and what it is trained on.
-        folder: where histories and checkpoints go.
+        settings: Settings of the run.
+        kind: Kind of its loss.
+        inputs: The examples, and the encoder, which has the weights of the selected epoch afterwards.
+        folder: Where histories and checkpoints are written.
+        callbacks: Called as the training progresses.
     """
     if kind == "logit" and settings.training.epoch_grid:
-        return _best_length(settings, lesson, folder)
-    learned = train_once(settings, kind, lesson, folder)
+        return _train_best_length(settings, inputs, folder, callbacks)
+    trained = train_once(settings, kind, inputs, folder, callbacks)
     if kind == "logit" or not settings.finetuning.epochs:
-        return learned
+        return trained
     with seeded(settings.seed):  # a run that is resumed in the second stage draws nothing in the first
-        return train_once(finetuning_settings(settings), "logit", lesson, folder / FINETUNING)
+        return train_once(finetuning_settings(settings), "logit", inputs, folder / FINETUNING, callbacks)
 
 
 def finetuning_settings(settings: RunSettings) -> RunSettings:
-    """Make the settings of the fine-tuning those of a training of its own."""
+    """Return the settings of the fine-tuning as those of a training of its own."""
     finetuning = settings.finetuning
     rate = {"learning_rate": finetuning.learning_rate} if finetuning.learning_rate else {}
     training = settings.training.model_copy(update={"epochs": finetuning.epochs, "views": 1, **rate})
     return settings.model_copy(update={"loss": LossSettings(name=finetuning.loss), "training": training})
 
 
-def train_once(settings: RunSettings, kind: LossKind, lesson: TrainingData, folder: Path) -> TrainResult:
-    """Train encoder and head once, from the start or from the last checkpoint; the best epoch is kept, or the last."""
+def train_once(
+    settings: RunSettings, kind: LossKind, inputs: RunInputs, folder: Path, callbacks: Callbacks
+) -> TrainResult:
+    """Train encoder and head under one loss, from the start or from the last checkpoint."""
     # Lightning takes seconds to import; bad data are refused before.
     from labelcontrast.training.fit import fit
     from labelcontrast.training.learner import Learner, Rates
 
-    training, encoder = settings.training, lesson.encoder
+    training, encoder, tree = settings.training, inputs.encoder, inputs.data.tree
     objective = build_objective(
-        settings,
+        settings.loss,
+        training,
         kind,
         width=encoder.output_dim,
-        num_labels=lesson.num_labels,
-        train=lesson.train,
-        validation=lesson.validation,
-        tree=lesson.tree,
+        num_labels=len(inputs.splits.vocabulary),
+        train=inputs.train,
+        validation=inputs.prepared["val"],
+        tree=tree,
+        seed=settings.seed,
     )
     schedule = objective.schedule if training.schedule == "auto" else training.schedule
-    rates = Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule)
     learner = Learner(
         encoder,
         objective.head,
         objective.loss,
         score=objective.score,
-        examine=objective.examine,
+        measures=objective.measures,
         settings=training,
-        rates=rates,
+        rates=Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule),
     )
     batches = training_batches(
-        lesson.train,
+        inputs.train,
         batch_size=training.batch_size,
         seed=settings.seed,
         smallest=objective.smallest_batch,
         per_label=None if training.sampler == "shuffled" else training.per_label,
-        hierarchy=lesson.tree.nodes if lesson.tree and training.sampler == "hierarchical" else None,
+        hierarchy=tree.nodes if tree and training.sampler == "hierarchical" else None,
     )
-    history = fit(learner, batches, folder=folder, settings=training, progress=lesson.bar, listen=lesson.listen)
+    history = fit(
+        learner,
+        batches,
+        folder=folder,
+        settings=training,
+        on_epoch=callbacks.on_epoch,
+        progress_bar=callbacks.progress_bar,
+    )
     learner.cpu()
-    kept = history[-1] if training.keep == "last" else max(history, key=lambda epoch: epoch.score)
-    return TrainResult(objective.classifier, history, kept)
+    selected = history[-1] if training.keep == "last" else max(history, key=lambda epoch: epoch.score)
+    return TrainResult(objective.classifier, history, selected)
 
 
-def _best_length(settings: RunSettings, lesson: TrainingData, folder: Path) -> TrainResult:
+def build_objective(
+    loss: LossSettings,
+    training: TrainingSettings,
+    kind: LossKind,
+    *,
+    width: int,
+    num_labels: int,
+    train: Prepared,
+    validation: Prepared,
+    tree: LabelTree | None = None,
+    seed: int = 0,
+) -> Objective:
+    """Build the head, the loss, and the validation score that the settings ask for.
+
+    Args:
+        loss: The loss, and the contrastive loss beside it.
+        training: Settings of the training.
+        kind: Kind of the loss.
+        width: Width of the embeddings.
+        num_labels: Number of labels.
+        train: The training examples; a sample of them is used to score the epochs of a contrastive loss.
+        validation: The examples that epochs are scored on.
+        tree: The hierarchy over the labels, if there is one, which a hierarchical loss takes.
+        seed: Of the samples.
+    """
+    sizes = {"num_labels": num_labels, "dim": training.projection_dim}
+    if kind == "contrastive":
+        sample = draw_sample(train, training.selection_examples, seed=seed)
+        projector = Projector(width, output_dim=training.projection_dim)
+        contrastive = _contrastive_loss(loss, sizes, tree)
+        measures = _repulsion_measures(training, projector, contrastive, train, seed)
+        return Objective(projector, contrastive, score_features(sample, validation), "cosine", 2, measures=measures)
+    linear, logit, score = linear_head(width, num_labels), _named_loss(loss, {}), score_logits(validation)
+    if loss.joint is None:
+        return Objective(linear, logit, score, "linear", 1, linear)
+    head = JointHead(linear, Projector(width, output_dim=training.projection_dim))
+    contrastive = _contrastive_loss(loss.joint, sizes, tree)
+    joint = JointLoss(logit, contrastive, weight=loss.joint.weight, num_labels=num_labels)
+    measures = _repulsion_measures(training, head.projector, contrastive, train, seed)
+    return Objective(head, joint, lambda encoder, _: score(encoder, linear), "linear", 2, linear, measures)
+
+
+class JointHead(nn.Module):
+    """Logits and projections of the same embeddings, side by side."""
+
+    def __init__(self, linear: nn.Linear, projector: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+        self.projector = projector
+
+    def forward(self, embeddings: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch both"]:
+        """Compute the logits, followed by the projections."""
+        return torch.cat([self.linear(embeddings), self.projector(embeddings)], 1)
+
+
+class JointLoss(nn.Module):
+    """A logit loss on the first columns, plus a weighted contrastive loss on the others."""
+
+    def __init__(self, logit: nn.Module, contrastive: nn.Module, *, weight: float, num_labels: int) -> None:
+        super().__init__()
+        self.logit = logit
+        self.contrastive = contrastive
+        self.weight = weight
+        self.num_labels = num_labels
+
+    @property
+    def diagnostics(self) -> Mapping[str, Tensor]:
+        """The pair statistics of the contrastive loss."""
+        return _diagnostics(self.contrastive)
+
+    def forward(self, both: Float[Tensor, "batch both"], labels: Float[Tensor, "batch labels"]) -> Float[Tensor, ""]:
+        """Compute the sum of both losses."""
+        logits, projections = both.tensor_split([self.num_labels], 1)
+        value: Tensor = self.logit(logits, labels) + self.weight * self.contrastive(projections, labels)
+        return value
+
+
+class PaddedLabels(nn.Module):
+    """A hierarchical loss on labels that are not all nodes of the hierarchy: empty columns are added for the others."""
+
+    def __init__(self, loss: nn.Module, *, num_nodes: int) -> None:
+        super().__init__()
+        self.loss = loss
+        self.num_nodes = num_nodes
+
+    @property
+    def diagnostics(self) -> Mapping[str, Tensor]:
+        """The pair statistics of the loss."""
+        return _diagnostics(self.loss)
+
+    def forward(
+        self, projections: Float[Tensor, "batch *views dim"], labels: Float[Tensor, "batch labels"]
+    ) -> Float[Tensor, ""]:
+        """Compute the loss, which closes the labels itself."""
+        value: Tensor = self.loss(projections, pad(labels, (0, self.num_nodes - labels.shape[1])))
+        return value
+
+
+def measure_repulsion(
+    encoder: nn.Module,
+    projector: nn.Module,
+    loss: ContrastiveLoss,
+    sample: Prepared,
+    *,
+    batch_size: int,
+    buckets: Mapping[str, np.ndarray],
+) -> dict[str, float]:
+    """Measure the net repulsion of positive pairs, by the frequency of the labels that they share.
+
+    Args:
+        encoder: As it is after an epoch; it runs in evaluation mode.
+        projector: On the embeddings.
+        loss: Whose gradient is measured, within batches as in training.
+        sample: The examples, in the order in which they are put into batches.
+        batch_size: Of the training.
+        buckets: Masks of the labels, by name.
+
+    Returns:
+        ``pushed_away_NAME``, the share of the positives whose repulsion exceeds their attraction, and ``push_NAME``, by
+        how much on average, in units of the loss of an anchor, before the regulariser clamps it. A pair counts for
+        each label that the two share. A bucket without a positive is left out.
+    """
+    features, device = compute_features(encoder, sample), next(projector.parameters()).device
+    assert sample.labels is not None
+    labels = torch.from_numpy(sample.labels.toarray()).float().to(device)
+    with evaluation_mode(projector):
+        projections = projector(features.to(device)).float()
+    batches = zip(torch.split(projections, batch_size), torch.split(labels, batch_size), strict=True)
+    found = reduce(add, (loss.repulsion(*batch) for batch in batches))
+    measured = {}
+    for name, chosen in buckets.items():
+        positives, repelled, push = (
+            float(one.cpu()[chosen].sum()) for one in (found.positives, found.repelled, found.push)
+        )
+        if positives:
+            measured[f"pushed_away_{name}"] = repelled / positives
+            measured[f"push_{name}"] = push / repelled if repelled else 0.0
+    return measured
+
+
+def linear_head(width: int, num_labels: int) -> nn.Linear:
+    """Build a linear layer with one logit a label: Xavier weights, zero bias."""
+    head = nn.Linear(width, num_labels)
+    nn.init.xavier_uniform_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def draw_sample(prepared: Prepared, size: int, *, seed: int) -> Prepared:
+    """Draw at most ``size`` examples without repetition, in their order."""
+    chosen = np.random.default_rng(seed).permutation(len(prepared))[:size]
+    return prepared.select(np.sort(chosen))
+
+
+def _train_best_length(settings: RunSettings, inputs: RunInputs, folder: Path, callbacks: Callbacks) -> TrainResult:
     """Train for each number of epochs from the same start, and keep the training with the best validation score."""
-    start = deepcopy(lesson.encoder.state_dict())
+    start = deepcopy(inputs.encoder.state_dict())
 
     def train_for(epochs: int) -> TrainResult:
-        lesson.encoder.load_state_dict(start)
+        inputs.encoder.load_state_dict(start)
         training = settings.training.model_copy(update={"epochs": epochs})
+        own = settings.model_copy(update={"training": training})
         with seeded(settings.seed):
-            return train_once(
-                settings.model_copy(update={"training": training}), "logit", lesson, folder / f"epochs-{epochs}"
-            )
+            return train_once(own, "logit", inputs, folder / f"epochs-{epochs}", callbacks)
 
-    scores = {epochs: train_for(epochs).kept.score for epochs in settings.training.epoch_grid}
-    # The training that is there ends at once, with the weights that it kept.
-    learned = train_for(max(scores, key=scores.__getitem__))
-    write_history(folder / HISTORY, learned.history)
-    return learned
+    scores = {epochs: train_for(epochs).selected.score for epochs in settings.training.epoch_grid}
+    # A training that is complete only loads the weights that it kept.
+    trained = train_for(max(scores, key=scores.__getitem__))
+    write_history(folder / HISTORY, trained.history)
+    return trained
+
+
+def _contrastive_loss(named: NamedLoss, sizes: dict[str, Any], tree: LabelTree | None) -> nn.Module:
+    """Make a contrastive loss, with pair statistics if it has some, and with the hierarchy if it needs one."""
+    given = {**sizes, "diagnostics": not by_levels(named.parameters)}
+    if not loss_row(named.name).needs_hierarchy:
+        return _named_loss(named, given)
+    assert tree is not None, "a hierarchical loss without a hierarchy is refused when the data are read"
+    nodes = len(tree.nodes)
+    return PaddedLabels(_named_loss(named, {**given, "num_labels": nodes, "hierarchy": tree.nodes}), num_nodes=nodes)
+
+
+def _named_loss(named: NamedLoss, given: dict[str, Any]) -> nn.Module:
+    """Make a loss; its own parameters take precedence over those given."""
+    return make_loss(named.name, **{**given, **named.parameters})
+
+
+def _repulsion_measures(
+    training: TrainingSettings, projector: nn.Module, loss: nn.Module, train: Prepared, seed: int
+) -> EpochMeasures:
+    """Build the measures of repulsion after an epoch; none if the settings or the loss do not call for them."""
+    if not training.repulsion or not isinstance(loss, ContrastiveLoss) or loss.contrast.views_only:
+        return lambda *_: {}
+    assert train.labels is not None
+    buckets = by_frequency(train.labels.sum(0))
+    chosen = np.random.default_rng(seed).permutation(len(train))[: training.selection_examples]
+    sample = train.select(chosen)
+    return lambda encoder, _: measure_repulsion(
+        encoder, projector, loss, sample, batch_size=training.batch_size, buckets=buckets
+    )
+
+
+def _diagnostics(loss: nn.Module) -> Mapping[str, Tensor]:
+    counted: Mapping[str, Tensor] = getattr(loss, "diagnostics", {})
+    return counted

@@ -1,225 +1,204 @@
-"""The folder of a run: what is in it, how it is claimed, written and read again, with no pickle.
+"""The folder of a run: its files, whether a run may write to it, and its result.
 
-config.toml         every setting, resolved
-labels.json         the vocabulary, in the order of the score columns
-hierarchy.json      what is above each label, where there is a hierarchy: its first nodes are the labels
-encoder/            the encoder's own files (configuration, tokenizer) and settings.json
-model.safetensors   weights of the encoder and of the linear classifier on it
+config.toml          every setting, resolved
+labels.json          the vocabulary, in the order of the score columns
+hierarchy.json       the parents of each label, where there is a hierarchy; its first nodes are the labels
+encoder/             the encoder's own files (configuration, tokenizer) and settings.json
+model.safetensors    weights of the encoder and of the linear classifier on it
 features.safetensors the embeddings of all examples, for stages that are repeated
-thresholds.json     probability -> label
-metrics.json        metrics of validation and test, facts, versions, the command
-per_label.json      the per-label table of the test split
-per_node.json       every node of the hierarchy with its F1 on the test split
-test.safetensors    scores, labels and predictions of every test example
-history.csv         loss, validation score and learning rate by epoch
-map.json            the map of embeddings
-report.html         the page made of all these
-README.md           the model card
-checkpoints/        best and last, for resuming
-finetuning/         history and checkpoints of a second stage
-epochs-N/           those of each number of epochs, where several were tried
+calibration.json     calibration of the probabilities, where there is one
+thresholds.json      the threshold of each label
+metrics.json         RunResult: metrics, sizes, times, versions and the command
+per_label.json       the metrics of each label on the test split
+per_node.json        every node of the hierarchy with its F1 on the test split
+test.safetensors     labels, scores and predictions of every test example
+history.csv          loss, validation score and learning rate by epoch
+map.json             the scatter plot of the test embeddings
+report.html          the page made of these files
+README.md            the model card
+checkpoints/         best and last, for resuming
+finetuning/          history and checkpoints of a second stage
+epochs-N/            those of each number of epochs, where several were tried
+
+No file that prediction reads is a pickle.
 """
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import safetensors.torch
-from jaxtyping import Bool, Float
-from safetensors import SafetensorError
-from torch import Tensor
 
-from labelcontrast.encoders.base import Encoder
-from labelcontrast.encoders.registry import load_encoder
-from labelcontrast.errors import ConfigError, DataError, LabelError, RunError
-from labelcontrast.files import is_claimed, read_json, whole_file, write_json
-from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
-from labelcontrast.labels.tree import LabelTree
-from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.files import is_claimed, read_json, write_json
 from labelcontrast.metrics.counting import TrainingLabels
-from labelcontrast.probes.calibration import Calibration
-from labelcontrast.probes.linear import Classifier, build_classifier
-from labelcontrast.probes.thresholds import Thresholds
-from labelcontrast.run.hierarchy_use import Decoder
 from labelcontrast.settings import RunSettings, flatten, read_settings
 
-CONFIG, METRICS, MODEL = "config.toml", "metrics.json", "model.safetensors"
-CALIBRATION = "calibration.json"
-LABELS, THRESHOLDS, ENCODER, CHECKPOINTS = "labels.json", "thresholds.json", "encoder", "checkpoints"
-PER_LABEL, SCATTER, REPORT = "per_label.json", "map.json", "report.html"
-HIERARCHY, PER_NODE = "hierarchy.json", "per_node.json"
-FEATURES, OUTPUTS = "features.safetensors", "test.safetensors"
+CONFIG, LABELS, HIERARCHY, ENCODER = "config.toml", "labels.json", "hierarchy.json", "encoder"
+MODEL, FEATURES, CHECKPOINTS = "model.safetensors", "features.safetensors", "checkpoints"
+CALIBRATION, THRESHOLDS, OUTPUTS = "calibration.json", "thresholds.json", "test.safetensors"
+METRICS, PER_LABEL, PER_NODE, SCATTER = "metrics.json", "per_label.json", "per_node.json", "map.json"
+REPORT, CARD = "report.html", "README.md"
 REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding", "transfer_to")
-"""Settings of the stages after the training, which can be repeated alone."""
+"""Settings of the stages after training, which can be repeated alone."""
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """All that prediction needs."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunResult(Mapping[str, Any]):
+    """The result of a finished run, as ``metrics.json`` holds it.
 
-    encoder: Encoder
-    classifier: Classifier
-    vocabulary: LabelVocabulary
-    thresholds: Thresholds
-    calibration: Calibration | None = None
-    decoder: Decoder | None = None
-    """What scores and label sets owe to a hierarchy, where there is one."""
+    It is also a mapping: ``result["metrics"]["test"]["micro_f1"]`` equals ``result.metrics["test"]["micro_f1"]``.
+    Optional parts that a run does not have are not among its keys.
 
-    def decide(self, scores: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
-        """Predict label sets from the scores of this model."""
-        return self.thresholds.predict(scores) if self.decoder is None else self.decoder.decide(scores, self.thresholds)
+    Example:
+        >>> result = RunResult(
+        ...     metrics={"test": {"micro_f1": 0.5}}, best_epoch=3, validation_score=0.4, seconds={}, examples={},
+        ...     kind="text", labels=2, encoder_parameters=10, command="", date="", versions={}, machine={},
+        ... )
+        >>> result["metrics"]["test"]["micro_f1"], "hierarchy" in result
+        (0.5, False)
+    """
+
+    metrics: Mapping[str, Mapping[str, float | None]]
+    """The metrics of ``val`` and ``test``, as fractions; None where one is undefined."""
+    reliability: Mapping[str, Mapping[str, Any]] | None = None
+    """Reliability diagrams of the test probabilities, ``as said`` and ``calibrated``: counts, means and errors."""
+    best_epoch: int
+    """The epoch whose weights were kept, counted from 1."""
+    validation_score: float
+    """The validation score of that epoch."""
+    representation: Mapping[str, Any] | None = None
+    """Measures of the test embeddings that need no probe."""
+    fold: int | None = None
+    """The fold that was tested on, where the data were divided into folds."""
+    hierarchy: Mapping[str, Any] | None = None
+    """Metrics over the hierarchy of ``val`` and ``test``, its ``source``, and retrieval of held-out leaves."""
+    seconds: Mapping[str, float]
+    """Seconds by stage."""
+    examples: Mapping[str, int]
+    """Number of examples by split."""
+    kind: str
+    """Kind of input: ``text``, ``image`` or ``vector``."""
+    labels: int
+    """Number of labels."""
+    encoder_parameters: int
+    """Number of weights of the encoder."""
+    warnings: tuple[str, ...] | list[str] = ()
+    """Warnings about the data."""
+    command: str
+    """The command line that started the run."""
+    date: str
+    """The day of the run."""
+    versions: Mapping[str, str]
+    """Versions of Python and of the main libraries."""
+    machine: Mapping[str, Any]
+    """Number of processors, memory and accelerator."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401
+        """Return one part by its name."""
+        if name in iter(self):
+            return getattr(self, name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in fields(self) if getattr(self, field.name) is not None)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``metrics.json`` in a run folder; an undefined number becomes null."""
+        write_json(Path(folder) / METRICS, dict(self))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "RunResult":
+        """Read the result of a finished run.
+
+        Raises:
+            RunError: The folder is not a finished run, or its file is damaged.
+        """
+        if not is_finished(folder):
+            raise RunError(f"{folder} is not a finished run: it has no {METRICS}.")
+        try:
+            return cls(**read_json(Path(folder) / METRICS))
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{folder} is damaged: {METRICS} is not the result of a run ({error}).") from error
 
 
 def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
-    """Make sure that a run may write here, before anything is read or computed.
+    """Check that a run may write to a folder, before anything is read or computed.
 
     Args:
-        folder: the run folder to be.
-        settings: of the run that asks.
-        resume: go on with the same run where it is there.
-        force: another run may be removed, which ``make_room`` does; never a folder that is not a run.
+        folder: The run folder; it need not exist.
+        settings: Settings of the run.
+        resume: Continue the same run if it is there.
+        force: A run that is there may be removed, which ``open_run`` does; a folder that is not a run may not.
 
     Raises:
-        RunError: when the folder holds something and neither switch allows it.
-        ConfigError: when the run to be resumed had other settings, but for those of what comes after the training,
-            which can be repeated; it names the first that differs.
+        RunError: The folder is not empty, and neither argument allows its content.
+        ConfigError: The run to be resumed has other settings of training; the message names the first that differs.
     """
     if is_claimed(folder, CONFIG, "run", named="a run already", resume=resume, force=force) and not force:
         _refuse_other_settings(folder, settings)
 
 
-def make_room(folder: Path, *, force: bool) -> None:
-    """Remove the run that is there where that was asked for; called once nothing can be refused any more."""
+def open_run(folder: Path, settings: RunSettings, *, force: bool) -> None:
+    """Create a run folder, or prepare one to be resumed: results are removed, checkpoints and features stay.
+
+    Called once the data are read and found valid. With ``force`` a run that is there is removed first.
+    """
     if force and (folder / CONFIG).exists():
         shutil.rmtree(folder)
-
-
-def reopen(folder: Path) -> None:
-    """Take back what a run came to, where its last stages are to be repeated; what they start from stays."""
     for name in (METRICS, REPORT, CALIBRATION, HIERARCHY, PER_NODE):
         (folder / name).unlink(missing_ok=True)
+    settings.write(folder / CONFIG)
 
 
-def copy_course(training: Path, folder: Path) -> None:
-    """Copy the histories of a training that is kept elsewhere; its checkpoints and features stay there."""
-    shutil.copytree(training, folder, ignore=shutil.ignore_patterns(CHECKPOINTS, FEATURES), dirs_exist_ok=True)
+def is_finished(folder: str | Path) -> bool:
+    """Return True if a run has metrics, which are written last."""
+    return (Path(folder) / METRICS).exists()
 
 
-def is_finished(folder: Path) -> bool:
-    """Say whether the run came to its metrics, which are written last."""
-    return (folder / METRICS).exists()
-
-
-def save_model(folder: Path, model: TrainedModel) -> None:
-    """Write everything that prediction needs."""
-    model.vocabulary.save(folder / LABELS)
-    model.thresholds.save(folder / THRESHOLDS)
-    if model.calibration is not None:
-        model.calibration.save(folder / CALIBRATION)
-    if model.decoder is not None:
-        write_hierarchy(model.decoder.tree.nodes, folder / HIERARCHY)
-    try:
-        model.encoder.save_assets(folder / ENCODER)
-    except OSError as error:
-        message = f"{folder / ENCODER} could not be written: {error.strerror or error}."
-        raise RunError(message) from error
-    write_json(folder / ENCODER / "settings.json", model.encoder.settings())
-    weights = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
-    weights |= {f"classifier.{name}": value for name, value in model.classifier.state_dict().items()}
-    with whole_file(folder / MODEL) as file:
-        file.write(safetensors.torch.save({name: value.contiguous().cpu() for name, value in weights.items()}))
-
-
-def load_model(folder: Path) -> TrainedModel:
-    """Read a trained model back; nothing is downloaded and no code is run from the folder.
-
-    Raises:
-        RunError: when the folder is not a finished run, or its files do not fit one another.
-    """
-    if not (folder / MODEL).exists():
-        message = f"{folder} {_what_it_is(folder)}."
-        raise RunError(message)
-    try:
-        weights = safetensors.torch.load_file(folder / MODEL)
-        encoder = load_encoder(folder / ENCODER, read_json(folder / ENCODER / "settings.json"))
-        encoder.load_state_dict(_part(weights, "encoder."))
-        classifier = build_classifier(**_part(weights, "classifier."))
-        vocabulary = LabelVocabulary.load(folder / LABELS)
-        thresholds = Thresholds.load(folder / THRESHOLDS)
-        calibrated = (folder / CALIBRATION).exists()
-        calibration = Calibration.load(folder / CALIBRATION) if calibrated else None
-        decoder = _load_decoder(folder, vocabulary)
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
-        message = f"{folder} is damaged: {str(error).splitlines()[0]}"
-        raise RunError(message) from error
-    sizes = len(vocabulary), len(thresholds.values), classifier.out_features
-    if len(set(sizes)) > 1:
-        message = f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights."
-        raise RunError(message)
-    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration, decoder)
-
-
-def _load_decoder(folder: Path, vocabulary: LabelVocabulary) -> Decoder | None:
-    """Read the hierarchy of a run, where it has one, and what its settings make of it."""
-    if not (folder / HIERARCHY).exists():
-        return None
-    nodes = read_hierarchy(folder / HIERARCHY)
-    if nodes.names[: len(vocabulary)] != vocabulary.names:
-        raise LabelError("the first nodes are not the labels of the run.", path=folder / HIERARCHY)
-    return Decoder(LabelTree(nodes, len(vocabulary)), load_settings(folder).hierarchy)
-
-
-def load_training_labels(folder: Path) -> TrainingLabels | None:
-    """Read how frequent the labels were in training, from the results of a run; None where these are not there."""
-    if not (folder / PER_LABEL).exists() or not is_finished(folder):
-        return None
-    counts = [row["train_count"] for row in read_json(folder / PER_LABEL)]
-    return TrainingLabels(np.array(counts), read_json(folder / METRICS)["examples"]["train"])
-
-
-def drop_weights(folder: Path) -> None:
-    """Keep the results of a finished run and remove weights and features, which are large."""
-    for name in (MODEL, FEATURES):
-        (folder / name).unlink(missing_ok=True)
-    for part in (folder / ENCODER, *folder.rglob(CHECKPOINTS)):
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def load_settings(folder: Path) -> RunSettings:
+def load_settings(folder: str | Path) -> RunSettings:
     """Read the settings of a run.
 
     Raises:
-        RunError: when the folder is not a run.
+        RunError: The folder is not a run.
     """
-    if not (folder / CONFIG).exists():
-        message = f"{folder} is not a run: it has no {CONFIG}."
-        raise RunError(message)
-    return RunSettings.build(read_settings(folder / CONFIG))
+    path = Path(folder) / CONFIG
+    if not path.exists():
+        raise RunError(f"{folder} is not a run: it has no {CONFIG}.")
+    return RunSettings.build(read_settings(path))
 
 
-def _what_it_is(folder: Path) -> str:
-    """Say why there is no model in a folder."""
-    if not (folder / CONFIG).exists():
-        return "is not a run"
-    return (
-        "has results only; its weights were not kept"
-        if is_finished(folder)
-        else "is not finished; train --resume goes on"
-    )
+def load_training_labels(folder: str | Path) -> TrainingLabels | None:
+    """Read the label frequencies in training from the results of a run; None if these are missing."""
+    table = Path(folder) / PER_LABEL
+    if not table.exists() or not is_finished(folder):
+        return None
+    counts = [row["train_count"] for row in read_json(table)]
+    return TrainingLabels(np.array(counts), RunResult.load(folder).examples["train"])
 
 
-def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Pick the weights of one module."""
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+def copy_histories(training: Path, folder: Path) -> None:
+    """Copy the histories of a training in another folder; its checkpoints and features stay there."""
+    shutil.copytree(training, folder, ignore=shutil.ignore_patterns(CHECKPOINTS, FEATURES), dirs_exist_ok=True)
+
+
+def drop_weights(folder: Path) -> None:
+    """Remove weights, checkpoints and features of a finished run, which are large; the results stay."""
+    for name in (MODEL, FEATURES):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / ENCODER, *folder.rglob(CHECKPOINTS)):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
-    """Compare what was with what is asked, field by field, but for what comes after the training."""
     old, new = (flatten(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
     for name in [*new, *(name for name in old if name not in new)]:
         if old.get(name) != new.get(name) and not name.startswith(REPEATED):
-            message = (
+            raise ConfigError(
                 f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}; it cannot be resumed so."
             )
-            raise ConfigError(message)

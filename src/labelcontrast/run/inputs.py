@@ -1,5 +1,6 @@
-"""What an experiment is made of: the files as splits, their labels multi-hot, and an encoder that fits them."""
+"""The inputs of a run: the data as splits, their labels multi-hot, and an encoder that fits them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,143 +16,145 @@ from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.errors import DataError
 from labelcontrast.files import cache_folder
 from labelcontrast.labels.tree import LabelTree
-from labelcontrast.run.fitting import Callbacks, Say, TrainingData
-from labelcontrast.run.hierarchy import Unseen, close_splits, find_hierarchy, hold_out, introduce_hierarchy
-from labelcontrast.settings import ColumnSettings, RunSettings
+from labelcontrast.run.hierarchy import UnseenLeaves, close_splits, find_hierarchy, hold_out
+from labelcontrast.settings import ColumnSettings, EncoderSettings, RunSettings
+
+OnMessage = Callable[[str], None]
+"""Receives a sentence about the progress of a run."""
 
 
 @dataclass(frozen=True)
 class RunData:
-    """Divided examples, with the hierarchy over their labels where there is one."""
+    """The splits of the data, with the hierarchy over their labels where there is one."""
 
     splits: Splits
     tree: LabelTree | None = None
     source: str = ""
-    """Where the hierarchy was found, and what it is."""
-    unseen: Unseen | None = None
-    """Test examples of leaves that are held out of all parts."""
+    """Where the hierarchy was found, and its size."""
+    unseen: UnseenLeaves | None = None
+    """Test examples of leaves that are held out of all splits."""
+
+    def summary(self) -> list[str]:
+        """Describe in sentences how the data were read and divided, their size, their hierarchy, and any warnings."""
+        splits = self.splits
+        sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.parts.items())
+        sizes += f", {len(self.unseen.examples):,} of unseen leaves" if self.unseen else ""
+        sentences = [splits.train.understood, splits.how, f"{sizes}; {len(splits.vocabulary)} labels"]
+        return [*sentences, *([self.source] if self.tree else []), *splits.warnings]
 
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What an experiment is made of: the examples of each split, their labels, and an encoder that fits them."""
+    """The examples of each split as the encoder takes them, their labels, and the encoder."""
 
     data: RunData
     encoder: Encoder
     prepared: dict[str, Prepared]
-    """By part: ``train``, ``val`` and ``test``; and ``unseen``, without labels, where leaves are held out."""
+    """By split: ``train``, ``val`` and ``test``; and ``unseen``, without labels, where leaves are held out."""
     lowest: sp.csr_array | None = None
-    """The training labels without those above others, where the encoder is to be trained on them."""
+    """The training labels without the ancestors of others, where the encoder is to be trained on them."""
 
     @property
     def splits(self) -> Splits:
-        """The divided examples."""
+        """The splits of the data."""
         return self.data.splits
 
-    def truth(self, part: str) -> np.ndarray:
-        """What is true of a part, dense: 0 or 1, and NaN where a label is unknown."""
-        return self.prepared[part].truth()
+    @property
+    def train(self) -> Prepared:
+        """The training split with the labels that the encoder is trained on."""
+        train = self.prepared["train"]
+        return train if self.lowest is None else replace(train, targets=self.lowest)
 
-    def labels(self, part: str) -> sp.csr_array:
-        """The labels of a part, sparse: 0 or 1, and 0 where one is unknown."""
-        labels = self.prepared[part].labels
+    def truth(self, split: str) -> np.ndarray:
+        """Return the labels of a split as a dense matrix: 0 or 1, and NaN where a label is unknown."""
+        return self.prepared[split].truth()
+
+    def labels(self, split: str) -> sp.csr_array:
+        """Return the labels of a split as a sparse matrix: 0 or 1, and 0 where a label is unknown."""
+        labels = self.prepared[split].labels
         assert labels is not None
         return labels
 
-    def lesson(self, listeners: Callbacks) -> TrainingData:
-        """What the encoder is trained on, and who hears of it."""
-        train = self.prepared["train"]
-        return TrainingData(
-            encoder=self.encoder,
-            train=train if self.lowest is None else replace(train, targets=self.lowest),
-            validation=self.prepared["val"],
-            num_labels=len(self.splits.vocabulary),
-            tree=self.data.tree,
-            listen=listeners.epoch,
-            bar=listeners.bar,
-        )
 
-
-def load_inputs(settings: RunSettings, say: Say = lambda _: None, *, device: str = "cpu") -> RunInputs:
-    """Read the files, make multi-hot labels, and prepare the inputs for an encoder of their kind.
+def load_inputs(settings: RunSettings, on_message: OnMessage = lambda _: None, *, device: str = "cpu") -> RunInputs:
+    """Read the data, encode their labels, and prepare the examples for an encoder of their kind.
 
     Args:
-        settings: of the run.
-        say: hears what was understood.
-        device: where the features of a frozen encoder are computed.
+        settings: Settings of the run.
+        on_message: Receives a summary of the data.
+        device: Where the features of a frozen encoder are computed.
+
+    Raises:
+        LabelContrastError: The data or their hierarchy cannot be read, or do not fit the settings.
     """
     data = load_data(settings)
     splits = data.splits
-    for sentence in introduce(data):
-        say(sentence)
-    encoder = build_encoder(settings, splits.train)
+    for sentence in data.summary():
+        on_message(sentence)
+    encoder = build_encoder(settings.encoder, splits.train)
     if settings.encoder.frozen:
-        say(f"the features of the frozen encoder are computed once and kept in {cache_folder() / 'features'}")
+        on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
         encoder = FrozenEncoder(encoder).to(device)
-    prepared = _prepare_parts(encoder, splits)
+    prepared = _prepare_splits(encoder, splits)
     if data.unseen:
         prepared["unseen"] = prepare(encoder, data.unseen.examples, cache=cache_folder())
-    lowest = settings.hierarchy.train_on == "lowest" and data.tree
-    return RunInputs(data, encoder.cpu(), prepared, lowest.lowest(prepared["train"].labels) if lowest else None)
+    lowest = None
+    if settings.hierarchy.train_on == "lowest" and data.tree:
+        lowest = data.tree.lowest(prepared["train"].labels)
+    return RunInputs(data, encoder.cpu(), prepared, lowest)
 
 
 def load_data(settings: RunSettings) -> RunData:
-    """Read the files that the settings name, and do with the hierarchy over their labels what the settings say.
+    """Read the data, and apply the settings of the hierarchy: find it, hold leaves out, close the label sets.
 
     Raises:
-        LabelContrastError: the data or their hierarchy cannot be read, or do not go with the settings.
+        LabelContrastError: The data or their hierarchy cannot be read, or do not fit the settings.
     """
-    splits, wanted, unseen = read_splits(settings), settings.hierarchy, None
+    splits, unseen = read_splits(settings), None
     found = find_hierarchy(settings, splits)
     if found is None:
         return RunData(splits)
-    source, tree = introduce_hierarchy(found), found.tree
-    if wanted.hold_out:
-        splits, unseen = hold_out(splits, tree, wanted, seed=settings.split_seed)
+    tree = found.tree
+    if settings.hierarchy.hold_out:
+        splits, unseen = hold_out(splits, tree, settings.hierarchy, seed=settings.split_seed)
         tree = LabelTree.over(splits.vocabulary.names, tree.nodes)
-    if wanted.closure:
+    if settings.hierarchy.closure:
         splits = close_splits(splits, tree)
         tree = LabelTree.over(splits.vocabulary.names, tree.nodes)
-    return RunData(splits, tree, source, unseen)
+    return RunData(splits, tree, found.summary, unseen)
 
 
-def load_transfer_inputs(settings: RunSettings, material: RunInputs, say: Say = lambda _: None) -> RunInputs:
-    """Gather what the encoder is read off on: the same; or other data, where the settings transfer to them.
+def load_transfer_inputs(settings: RunSettings, inputs: RunInputs, on_message: OnMessage = lambda _: None) -> RunInputs:
+    """Load the inputs that the encoder is evaluated on: those it is trained on, or the data of ``transfer_to``.
 
     Raises:
-        DataError: the other data are of another kind, or vectors of another width, than the encoder reads.
+        DataError: The other data are of another kind, or vectors of another width, than the encoder reads.
     """
     if settings.transfer_to is None:
-        return material
-    splits = read_splits(at_target(settings))
-    here, there = material.splits.train, splits.train
-    if there.kind != here.kind:
-        message = f"holds {there.kind} inputs; the encoder is trained on {here.kind} inputs."
-        raise DataError(message, path=there.origin)
-    if isinstance(here.inputs, np.ndarray) and isinstance(there.inputs, np.ndarray):
-        before, now = here.inputs.shape[1], there.inputs.shape[1]
-        if before != now:
-            message = f"there are {now} features; the encoder is trained on {before}."
-            raise DataError(message, path=there.origin)
-    say(f"read off on {there.understood}")
-    return RunInputs(RunData(splits), material.encoder, _prepare_parts(material.encoder, splits))
+        return inputs
+    splits = read_splits(with_transfer_data(settings))
+    source, target = inputs.splits.train, splits.train
+    if target.kind != source.kind:
+        message = f"holds {target.kind} inputs; the encoder is trained on {source.kind} inputs."
+        raise DataError(message, path=target.origin)
+    if isinstance(source.inputs, np.ndarray) and isinstance(target.inputs, np.ndarray):
+        trained, given = source.inputs.shape[1], target.inputs.shape[1]
+        if trained != given:
+            message = f"there are {given} features; the encoder is trained on {trained}."
+            raise DataError(message, path=target.origin)
+    on_message(f"evaluated on {target.understood}")
+    return RunInputs(RunData(splits), inputs.encoder, _prepare_splits(inputs.encoder, splits))
 
 
-def _prepare_parts(encoder: Encoder, splits: Splits) -> dict[str, Prepared]:
-    """Make the inputs of each part ready, or read them where an earlier run kept them; with multi-hot labels."""
-    cache = cache_folder()
-    return {name: prepare(encoder, part, splits.vocabulary, cache=cache) for name, part in splits.parts.items()}
-
-
-def at_target(settings: RunSettings) -> RunSettings:
-    """Make the data that a run is read off on those of its settings; without a transfer they are."""
+def with_transfer_data(settings: RunSettings) -> RunSettings:
+    """Replace the data of a run by those of ``transfer_to``, if it has some."""
     if settings.transfer_to is None:
         return settings
     return settings.model_copy(update={"data": settings.transfer_to, "columns": ColumnSettings(), "transfer_to": None})
 
 
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
-    """Read the files that the settings name as training, validation and test examples."""
+    """Read the data that the settings name as training, validation and test examples."""
     return load_splits(
         Path(settings.data),
         seed=settings.split_seed,
@@ -168,24 +171,18 @@ def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits
     )
 
 
-def introduce(data: RunData) -> list[str]:
-    """Say what was understood of the data, how they are divided, how much there is, and what to beware of."""
-    splits = data.splits
-    sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.parts.items())
-    sizes += f", {len(data.unseen.examples):,} of unseen leaves" if data.unseen else ""
-    said = [splits.train.understood, splits.how, f"{sizes}; {len(splits.vocabulary)} labels"]
-    return [*said, *([data.source] if data.tree else []), *splits.warnings]
-
-
-def build_encoder(settings: RunSettings, train: Examples) -> Encoder:
-    """Make the encoder that the settings name for the kind of input there is."""
-    wanted = settings.encoder
-    width = train.inputs.shape[1] if isinstance(train.inputs, np.ndarray) else None
+def build_encoder(settings: EncoderSettings, train: Examples) -> Encoder:
+    """Build the encoder that the settings name for the kind of input of the examples."""
     return make_encoder(
-        wanted.name,
+        settings.name,
         kind=train.kind,
-        pooling=wanted.pooling,
-        max_length=wanted.max_length,
-        image_size=wanted.image_size,
-        input_dim=width,
+        pooling=settings.pooling,
+        max_length=settings.max_length,
+        image_size=settings.image_size,
+        input_dim=train.inputs.shape[1] if isinstance(train.inputs, np.ndarray) else None,
     )
+
+
+def _prepare_splits(encoder: Encoder, splits: Splits) -> dict[str, Prepared]:
+    cache = cache_folder()
+    return {name: prepare(encoder, split, splits.vocabulary, cache=cache) for name, split in splits.parts.items()}

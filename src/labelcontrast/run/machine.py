@@ -1,8 +1,8 @@
-"""Facts about the machine and the process: versions, size, times by stage, seeds, and memory that is kept.
+"""The process and its machine: versions and hardware, seconds by stage, seeds, and the C library's memory.
 
-The GNU C library hands every large block back to the kernel when it is freed, and the kernel clears its pages when they
-are taken again: some hundred thousand page faults a step of a convolutional network. Training on a CPU is faster
-without; the process stays as large as it has ever been.
+The GNU C library returns every large block to the kernel when it is freed, and the kernel clears the pages when they
+are allocated again: some hundred thousand page faults a step of a convolutional network. Training on a CPU is faster
+if freed memory is kept; the process then stays as large as it has ever been.
 """
 
 import ctypes
@@ -16,17 +16,29 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 PACKAGES = ("labelcontrast", "torch", "lightning", "transformers", "scikit-learn", "numpy")
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # as in malloc.h
 
 
-def describe_origin() -> dict[str, Any]:
-    """Say what a reader needs to make a result again and to judge its times."""
+class Origin(TypedDict):
+    """How, when and where a result was computed."""
+
+    command: str
+    date: str
+    versions: dict[str, str]
+    machine: dict[str, Any]
+
+
+def describe_origin() -> Origin:
+    """Return the command, the date, the versions and the machine: what is needed to repeat a result and its times."""
+    program = Path(sys.argv[0])
+    called = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
     return {
-        "command": shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]]),
+        "command": shlex.join([*called, *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": {
@@ -35,11 +47,6 @@ def describe_origin() -> dict[str, Any]:
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }
-
-
-def _program(path: Path) -> list[str]:
-    """Say how a program is called, a package by its name."""
-    return ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
 
 
 class Clock:
@@ -57,7 +64,7 @@ class Clock:
         self._last = time.monotonic()
 
     def lap(self, stage: str) -> None:
-        """Close a stage."""
+        """End a stage."""
         now = time.monotonic()
         self.laps[stage] = round(now - self._last, 3)
         self._last = now
@@ -65,23 +72,19 @@ class Clock:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Run a block under a seed of its own; the caller's random stream is as before."""
+    """Run a block under a seed; afterwards torch's random stream is where it was before."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # as in malloc.h
-
-
 def keep_freed_memory() -> bool:
-    """Ask the C library to serve large blocks from the heap and never to trim it.
+    """Make the C library allocate large blocks on the heap and never trim it.
 
-    It holds for the whole process, so it is for a program to decide, and not for a library: the command line calls it
-    before it trains on a CPU.
+    This holds for the whole process, so a program decides on it and not a library: the command line calls it before it
+    trains on a CPU.
 
-    Returns:
-        Whether the C library took it; other libraries than GNU's have other ways, and are left alone.
+    Returns: True if the C library accepts it; other libraries than GNU's are left unchanged.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

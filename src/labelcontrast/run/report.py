@@ -1,8 +1,7 @@
-"""Report of a run, made from the files in its folder."""
+"""The page of a run and its model card, made from the files in its folder."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,153 +14,133 @@ from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.reports.pages import write_model_card, write_run_report
 from labelcontrast.reports.summary import EmbeddingScatter, HierarchySummary, RunSummary
 from labelcontrast.reports.tables import COUNTED, percent
-from labelcontrast.run.folder import METRICS as METRICS_FILE
-from labelcontrast.run.folder import PER_LABEL, PER_NODE, REPORT, SCATTER, THRESHOLDS, is_finished, load_settings
+from labelcontrast.run.folder import (
+    CARD,
+    PER_LABEL,
+    PER_NODE,
+    REPORT,
+    SCATTER,
+    THRESHOLDS,
+    RunResult,
+    is_finished,
+    load_settings,
+)
 from labelcontrast.settings import flatten
-from labelcontrast.training.history import HISTORY, read_history
+from labelcontrast.training.epochs import HISTORY, read_history
+
+COLOURED_LABELS = 7
+"""Number of labels that have a colour in the scatter plot: as many as there are colours that are easily told apart."""
 
 
-def summarise_hierarchy(
-    found: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], maps: Sequence[EmbeddingScatter]
-) -> HierarchySummary:
-    """Gather what a page shows of a hierarchy: what ``metrics.json`` has of it, its nodes, and the maps by level."""
-    return HierarchySummary(
-        source=found["source"],
-        measures=list(HIERARCHICAL_METRICS.values()),
-        metrics={part: found[part] for part in ("val", "test")},
-        levels=found["test"]["levels"],
-        nodes=nodes,
-        maps=maps,
-        held_out=found.get("held_out", ()),
-        retrieval=retrieval_groups(found),
-    )
-
-
-def retrieval_groups(found: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, float | None]]]:
-    """Name the groups that embeddings are judged on without a probe; none where no leaf is held out."""
-    if "held_out" not in found:
-        return {}
-    return {"seen": found["seen"], "unseen": found["unseen"], "unseen leaves alone": [found["unseen_leaves"]]}
-
-
-CARD = "README.md"
-MAPPED_LABELS = 7
-"""As many labels of the map have a colour as there are colours that everyone tells apart."""
-
-
-def write_report(folder: Path) -> Path:
-    """Write the page of a run and its model card from the files in its folder.
+def write_report(folder: str | Path) -> Path:
+    """Write the page of a run and its model card from the files in its folder, and return the page.
 
     Raises:
-        RunError: when the folder is not a finished run.
+        RunError: The folder is not a finished run.
     """
-    page = folder / REPORT
+    folder = Path(folder)
     if not is_finished(folder):
-        message = f"{folder} is neither a finished run nor a comparison."
-        raise RunError(message)
-    summary, thresholds = summarise_run(folder), Thresholds.load(folder / THRESHOLDS)
-    write_run_report(page, summary)
-    write_model_card(
-        folder / CARD,
-        summary,
-        kind=read_json(folder / METRICS_FILE)["kind"],
-        threshold=float(thresholds.values.mean()),
-        rule=thresholds.rule,
-    )
-    return page
+        raise RunError(f"{folder} is neither a finished run nor a comparison.")
+    result, thresholds = RunResult.load(folder), Thresholds.load(folder / THRESHOLDS)
+    summary = summarise_run(folder, result)
+    threshold = float(thresholds.values.mean())
+    write_run_report(folder / REPORT, summary)
+    write_model_card(folder / CARD, summary, kind=result.kind, threshold=threshold, rule=thresholds.rule)
+    return folder / REPORT
 
 
-def summarise_run(folder: Path) -> RunSummary:
-    """Gather the page of a run."""
-    result, settings = read_json(folder / METRICS_FILE), load_settings(folder)
+def summarise_run(folder: Path, result: RunResult) -> RunSummary:
+    """Collect the content of the page of a run."""
+    settings, representation = load_settings(folder), result.representation or {}
+    scatter = read_json(folder / SCATTER) if (folder / SCATTER).exists() else None
+    nodes = read_json(folder / PER_NODE) if result.hierarchy else []
     return RunSummary(
         title=f"{settings.loss.title} on {Path(settings.data).name}",
-        command=result["command"],
+        command=result.command,
         measures=list(METRICS.values()),
-        metrics=result["metrics"],
-        facts=[
-            *run_facts(result),
-            ("epoch kept", result["best_epoch"]),
-            *_embedding_facts(result.get("representation", {})),
-        ],
+        metrics=result.metrics,
+        facts=[*run_facts(result), ("epoch kept", result.best_epoch), *_representation_facts(representation)],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
         reliability={
-            name: (one["count"], one["said"], one["true"]) for name, one in result.get("reliability", {}).items()
+            name: (one["count"], one["said"], one["true"]) for name, one in (result.reliability or {}).items()
         },
-        embedding=_read_map(folder / SCATTER) if (folder / SCATTER).exists() else None,
-        hierarchy=_hierarchy(folder, result["hierarchy"]) if "hierarchy" in result else None,
+        embedding=_scatter(scatter, scatter["labels"]) if scatter else None,
+        hierarchy=summarise_hierarchy(result.hierarchy, nodes, scatter) if result.hierarchy else None,
         settings=flatten(settings.model_dump(mode="json", exclude_none=True)),
-        warnings=result["warnings"],
-        versions=result["versions"],
-        duration=sum(result["seconds"].values()),
+        warnings=result.warnings,
+        versions=result.versions,
+        duration=sum(result.seconds.values()),
     )
 
 
-def _hierarchy(folder: Path, found: Mapping[str, Any]) -> HierarchySummary:
-    """Gather what the page shows of the hierarchy of a run."""
-    drawn = read_json(folder / SCATTER) if (folder / SCATTER).exists() else {}
-    maps = [_as_map(drawn, label_sets) for label_sets in drawn.get("levels", ())]
-    return summarise_hierarchy(found, read_json(folder / PER_NODE), maps)
-
-
-def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
-    """Read the learning curves of a run, by epoch."""
-    history = read_history(folder / HISTORY)
-    epochs = [float(epoch.epoch) for epoch in history]
-    names = {"loss": "training loss", "score": "validation mAP", "learning_rate": "learning rate"}
-    curves = {title: (epochs, [asdict(epoch)[name] for epoch in history]) for name, title in names.items()}
-    for name in history[0].diagnostics if history else ():
-        curves[COUNTED.get(name, name)] = (epochs, [epoch.diagnostics[name] for epoch in history])
-    return curves
-
-
-def _embedding_facts(found: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """List what was measured of the test embeddings without a probe."""
-    named = {
-        "alignment": "alignment of equal label sets, lower is better",
-        "uniformity": "uniformity, lower is more even",
-        "effective_rank": "effective rank",
-    }
-    facts: list[tuple[str, object]] = [
-        (said, f"{found[name]:.3g}") for name, said in named.items() if found.get(name) is not None
-    ]
-    if "neighbours" in found:
-        facts.append(("mAP of nearest neighbours", percent(found["neighbours"]["map_macro"])))
-    return facts
-
-
-def _read_map(path: Path) -> EmbeddingScatter:
-    """Read the map of embeddings, with one label a point to colour it by."""
-    drawn = read_json(path)
-    return _as_map(drawn, drawn["labels"])
-
-
-def _as_map(drawn: Mapping[str, Any], label_sets: Sequence[Sequence[str]]) -> EmbeddingScatter:
-    """Colour the map by some labels of each point."""
-    return EmbeddingScatter(
-        coordinates=np.array(drawn["points"]), labels=_rarest_label(label_sets), method=drawn["method"]
+def summarise_hierarchy(
+    measured: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], scatter: Mapping[str, Any] | None = None
+) -> HierarchySummary:
+    """Collect what a page shows of a hierarchy: its metrics, its nodes, and the scatter plot by level."""
+    return HierarchySummary(
+        source=measured["source"],
+        measures=list(HIERARCHICAL_METRICS.values()),
+        metrics={split: measured[split] for split in ("val", "test")},
+        levels=measured["test"]["levels"],
+        nodes=nodes,
+        maps=[_scatter(scatter, label_sets) for label_sets in scatter.get("levels", ())] if scatter else (),
+        held_out=measured.get("held_out", ()),
+        retrieval=retrieval_groups(measured),
     )
-
-
-def _rarest_label(label_sets: Sequence[Sequence[str]]) -> list[str | None]:
-    """Colour each point by the rarest of its labels among the most frequent of the map; others stay grey."""
-    counts = Counter(label for labels in label_sets for label in labels)
-    shown = {label for label, _ in counts.most_common(MAPPED_LABELS)}
-    return [
-        min((label for label in labels if label in shown), key=counts.__getitem__, default=None)
-        for labels in label_sets
-    ]
 
 
 def run_facts(result: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """List what the run was made of and on which machine."""
+    """List the sizes of a run and the machine it ran on, from the content of ``metrics.json``."""
     machine, examples = result["machine"], result["examples"]
     return [
-        ("examples", ", ".join(f"{count:,} {part}" for part, count in examples.items())),
+        ("examples", ", ".join(f"{count:,} {split}" for split, count in examples.items())),
         ("labels", result["labels"]),
         ("encoder parameters", f"{result['encoder_parameters']:,}"),
         ("machine", f"{machine['processors']} processors, {machine['memory_gib']} GiB"),
         ("accelerator", machine["accelerator"] or "none"),
         ("date", result["date"]),
     ]
+
+
+def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """Read the learning curves of a run: title -> epochs and values."""
+    history = read_history(folder / HISTORY)
+    epochs = [float(epoch.epoch) for epoch in history]
+    names = {"loss": "training loss", "score": "validation mAP", "learning_rate": "learning rate"}
+    curves = {title: (epochs, [float(getattr(epoch, name)) for epoch in history]) for name, title in names.items()}
+    for name in history[0].diagnostics if history else ():
+        curves[COUNTED.get(name, name)] = (epochs, [epoch.diagnostics[name] for epoch in history])
+    return curves
+
+
+def retrieval_groups(hierarchy: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, float | None]]]:
+    """Return the measures of retrieval by group, seen and unseen leaves; empty if no leaf is held out."""
+    if "held_out" not in hierarchy:
+        return {}
+    unseen_leaves = [hierarchy["unseen_leaves"]]
+    return {"seen": hierarchy["seen"], "unseen": hierarchy["unseen"], "unseen leaves alone": unseen_leaves}
+
+
+def _representation_facts(representation: Mapping[str, Any]) -> list[tuple[str, object]]:
+    titles = {
+        "alignment": "alignment of equal label sets, lower is better",
+        "uniformity": "uniformity, lower is more even",
+        "effective_rank": "effective rank",
+    }
+    values = {title: representation.get(name) for name, title in titles.items()}
+    facts: list[tuple[str, object]] = [(title, f"{value:.3g}") for title, value in values.items() if value is not None]
+    if "neighbours" in representation:
+        facts.append(("mAP of nearest neighbours", percent(representation["neighbours"]["map_macro"])))
+    return facts
+
+
+def _scatter(scatter: Mapping[str, Any], label_sets: Sequence[Sequence[str]]) -> EmbeddingScatter:
+    """Colour each point by the rarest of its labels among the most frequent ones; the other points are grey."""
+    counts = Counter(label for labels in label_sets for label in labels)
+    shown = {label for label, _ in counts.most_common(COLOURED_LABELS)}
+    colours = [
+        min((label for label in labels if label in shown), key=counts.__getitem__, default=None)
+        for labels in label_sets
+    ]
+    return EmbeddingScatter(coordinates=np.array(scatter["points"]), labels=colours, method=scatter["method"])

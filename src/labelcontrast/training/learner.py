@@ -1,9 +1,10 @@
-"""One training step and the end of an epoch, for any encoder, head and loss; and the optimiser."""
+"""The training step, the end of an epoch, the optimiser and the augmented views, for any encoder, head and loss."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -11,14 +12,13 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from transformers.optimization import get_wsd_schedule
 
-from labelcontrast.errors import RunError
+from labelcontrast.errors import MissingExtraError, RunError
 from labelcontrast.settings import TrainingSettings
-from labelcontrast.training.history import Epoch
-from labelcontrast.training.validation import Examine, Score
-from labelcontrast.training.views import make_views
+from labelcontrast.training.epochs import Epoch, EpochMeasures, EpochScore
 
+Inputs = Mapping[str, Tensor]
 MOMENTUM = 0.9
 NORMS = (
     nn.LayerNorm,
@@ -26,71 +26,13 @@ NORMS = (
     nn.RMSNorm,
     nn.modules.batchnorm._NormBase,  # noqa: SLF001  the one base of every batch and instance norm
 )
-
-
-def without_decay(modules: Iterable[nn.Module]) -> set[int]:
-    """Collect the identities of the parameters that are not decayed: every bias and all of a norm."""
-    found = set()
-    for module in modules:
-        for part in module.modules():
-            whole = isinstance(part, NORMS) or "norm" in type(part).__name__.lower()
-            names = part.named_parameters(recurse=False)
-            found |= {id(parameter) for name, parameter in names if whole or name.endswith("bias")}
-    return found
-
-
-def build_optimiser(
-    name: Literal["adamw", "sgd"], rates: Iterable[tuple[nn.Module, float]], *, weight_decay: float, fused: bool
-) -> Optimizer:
-    """Build the optimiser over modules, each with its peak learning rate.
-
-    Args:
-        name: ``"adamw"``, whose decay is decoupled from the gradient, or ``"sgd"`` with a momentum of 0.9.
-        rates: a module and the learning rate of its parameters; modules without parameters may be among them.
-        weight_decay: decay of all weights but biases and norms.
-        fused: one kernel for all parameters, 5 to 14 times faster over a large embedding table; not with float16
-            gradient scaling.
-    """
-    groups = []
-    for module, rate in rates:
-        spared = without_decay([module])
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        decayed = [parameter for parameter in parameters if id(parameter) not in spared]
-        kept = [parameter for parameter in parameters if id(parameter) in spared]
-        groups += [{"params": decayed, "lr": rate, "weight_decay": weight_decay}] if decayed else []
-        groups += [{"params": kept, "lr": rate, "weight_decay": 0.0}] if kept else []
-    return AdamW(groups, fused=fused) if name == "adamw" else SGD(groups, momentum=MOMENTUM, fused=fused)
-
-
-def rate_factor(schedule: Literal["cosine", "linear"], *, steps: int, warmup: float) -> Callable[[int], float]:
-    r"""Build the factor on the peak learning rate as a function of the step.
-
-    .. math:: f(t) = t / w \;(t < w), \qquad f(t) = 1 - u \text{ or } (1 + \cos \pi u) / 2, \quad u = (t - w) / (T - w)
-
-    Args:
-        schedule: the decay after the warm-up, over half a cosine or a straight line.
-        steps: all steps of the training, :math:`T`.
-        warmup: the share of them in which the rate rises, :math:`w = \lfloor T \cdot` ``warmup`` :math:`\rfloor`.
-
-    Example:
-        >>> factor = rate_factor("linear", steps=100, warmup=0.1)
-        >>> [factor(step) for step in (0, 5, 10, 55, 100)]
-        [0.0, 0.5, 1.0, 0.5, 0.0]
-    """
-    rising = int(steps * warmup)
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return step / rising
-        done = min((step - rising) / max(steps - rising, 1), 1.0)
-        return 1 - done if schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-
-    return factor
+OPERATIONS, MAGNITUDE = 2, 9
+"""RandAugment as in the paper: two operations of strength 9 of 30."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The peak learning rates, resolved, and how they fall."""
+    """The peak learning rates of encoder and head, and how they decay."""
 
     encoder: float
     head: float
@@ -98,10 +40,10 @@ class Rates:
 
 
 class Learner(pl.LightningModule):
-    """Encoder, head and loss in training; history, the epoch so far and random streams travel in the checkpoint.
+    """Encoder, head and loss in training.
 
-    The head is a projector under a contrastive loss and a linear layer under a logit loss: here it is what makes the
-    loss's first argument out of embeddings.
+    The head computes what the loss takes from the embeddings: projections for a contrastive loss, logits for a logit
+    loss. The history, the steps of the epoch so far and the random streams are part of every checkpoint.
     """
 
     def __init__(
@@ -110,35 +52,36 @@ class Learner(pl.LightningModule):
         head: nn.Module,
         loss: nn.Module,
         *,
-        score: Score,
+        score: EpochScore,
         settings: TrainingSettings,
         rates: Rates,
-        examine: Examine = lambda *_: {},
+        measures: EpochMeasures = lambda *_: {},
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.loss = loss
         self.history: list[Epoch] = []
-        self.note: Callable[[list[Epoch]], None] = lambda _: None
+        self.on_history: Callable[[list[Epoch]], None] = lambda _: None
+        """Called with the history at the end of every epoch."""
         self._score = score
-        self._examine = examine
+        self._measures = measures
         self._settings = settings
         self._rates = rates
         self._streams: list[Tensor] = []
         self._views = make_views(settings)
 
-    def training_step(self, batch: tuple[Mapping[str, Tensor], Tensor], _index: int) -> Tensor:
+    def training_step(self, batch: tuple[Inputs, Tensor], _index: int) -> Tensor:
         """Compute the loss of one batch."""
         inputs, labels = batch
         views = [self.head(self.encoder(view)).float() for view in self._views(inputs)]
         value: Tensor = self.loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels)
-        self._losses.append(_noted(value))
-        self._counted.append({name: _noted(count) for name, count in getattr(self.loss, "diagnostics", {}).items()})
+        self._losses.append(_recorded(value))
+        self._counted.append({name: _recorded(count) for name, count in getattr(self.loss, "diagnostics", {}).items()})
         return value
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:  # noqa: ARG002
-        """Begin an epoch with its first batch; and a run, with the random streams where a killed one left them."""
+        """Start the records of an epoch; and restore the random streams of a run that is resumed."""
         if batch_idx == 0:
             self._started = time.monotonic()
             self._losses: list[Tensor | float] = []
@@ -148,8 +91,8 @@ class Learner(pl.LightningModule):
             self._streams = []
 
     def on_train_epoch_end(self) -> None:
-        """Judge the epoch and write it into the history."""
-        loss = _float32(self._losses).mean().item()
+        """Score the epoch and append it to the history."""
+        loss = _as_float32(self._losses).mean().item()
         if not math.isfinite(loss):
             message = f"the training loss became {loss} in epoch {self.current_epoch + 1}; try a smaller learning_rate."
             raise RunError(message)
@@ -157,28 +100,36 @@ class Learner(pl.LightningModule):
             score = self._score(self.encoder, self.head)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         names = self._counted[0]
-        counted = {name: _float32(step[name] for step in self._counted).nanmean().item() for name in names}
-        counted |= self._examine(self.encoder, self.head)
-        record = Epoch(self.current_epoch + 1, loss, score, rate, time.monotonic() - self._started, counted)
-        self.history.append(record)
-        self.log_dict({"loss": loss, "score": score, "learning_rate": rate, **counted})
-        self.note(self.history)
+        diagnostics = {name: _as_float32(step[name] for step in self._counted).nanmean().item() for name in names}
+        diagnostics |= self._measures(self.encoder, self.head)
+        seconds = time.monotonic() - self._started
+        self.history.append(Epoch(self.current_epoch + 1, loss, score, rate, seconds, diagnostics))
+        self.log_dict({"loss": loss, "score": score, "learning_rate": rate, **diagnostics})
+        self.on_history(self.history)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser and its schedule over all steps."""
         rates = [(self.encoder, self._rates.encoder), (self.head, self._rates.head), (self.loss, self._rates.head)]
-        wanted, half = self._settings, self._settings.precision == "16"
-        optimiser = build_optimiser(wanted.optimiser, rates, weight_decay=wanted.weight_decay, fused=not half)
+        settings, half = self._settings, self._settings.precision == "16"
+        optimiser = build_optimiser(settings.optimiser, rates, weight_decay=settings.weight_decay, fused=not half)
         steps = int(self.trainer.estimated_stepping_batches)
-        factor = rate_factor(self._rates.schedule, steps=steps, warmup=wanted.warmup)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"}}
+        warmup = int(steps * settings.warmup)
+        # Linear decay is here 1 - progress; get_linear_schedule_with_warmup rounds the remaining share differently.
+        schedule = get_wsd_schedule(
+            optimiser,
+            num_warmup_steps=warmup,
+            num_stable_steps=0,
+            num_decay_steps=steps - warmup,
+            decay_type=self._rates.schedule,
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:  # noqa: ARG002
         """Clip the global norm of all gradients; the trainer's own clipping refuses a fused optimiser."""
         nn.utils.clip_grad_norm_(self.parameters(), self._settings.clip)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Pack the history, the epoch so far and the random streams."""
+        """Add the history, the steps of the epoch so far, and the random streams."""
         checkpoint["history"] = [asdict(epoch) for epoch in self.history]
         checkpoint["so_far"] = {
             "losses": [float(value) for value in self._losses],
@@ -188,7 +139,7 @@ class Learner(pl.LightningModule):
         checkpoint["streams"] = random_streams()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Unpack them."""
+        """Restore them."""
         self.history = [Epoch(**epoch) for epoch in checkpoint["history"]]
         so_far = checkpoint["so_far"]
         self._losses, self._counted = so_far["losses"], so_far["counted"]
@@ -196,24 +147,96 @@ class Learner(pl.LightningModule):
         self._streams = checkpoint["streams"]
 
 
-def _noted(value: Tensor) -> Tensor | float:
-    """Keep a number for the end of the epoch: on an accelerator as a tensor, so that nobody waits for it."""
-    # On a CPU a small tensor that stays keeps the heap around it from being given back: a megabyte a step.
-    return value.item() if value.device.type == "cpu" else value.detach()
+def build_optimiser(
+    name: Literal["adamw", "sgd"], rates: Iterable[tuple[nn.Module, float]], *, weight_decay: float, fused: bool
+) -> Optimizer:
+    """Build the optimiser over modules, each with its peak learning rate.
+
+    Args:
+        name: ``"adamw"``, with decoupled weight decay, or ``"sgd"`` with a momentum of 0.9.
+        rates: Pairs of a module and its learning rate; modules without parameters may be among them.
+        weight_decay: Decay of all weights but biases and norms.
+        fused: Update all parameters in one kernel, 5 to 14 times faster with a large embedding table; not possible with
+            float16 gradient scaling.
+    """
+    groups = []
+    for module, rate in rates:
+        spared = without_decay([module])
+        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        decayed = [parameter for parameter in parameters if id(parameter) not in spared]
+        others = [parameter for parameter in parameters if id(parameter) in spared]
+        groups += [{"params": decayed, "lr": rate, "weight_decay": weight_decay}] if decayed else []
+        groups += [{"params": others, "lr": rate, "weight_decay": 0.0}] if others else []
+    return AdamW(groups, fused=fused) if name == "adamw" else SGD(groups, momentum=MOMENTUM, fused=fused)
 
 
-def _float32(values: Iterable[Tensor | float]) -> Tensor:
-    """Line up numbers, each a tensor on some device or read from a checkpoint."""
-    return torch.tensor([float(value) for value in values])
+def without_decay(modules: Iterable[nn.Module]) -> set[int]:
+    """Return the ids of the parameters without weight decay: every bias and all of a norm."""
+    found = set()
+    for module in modules:
+        for part in module.modules():
+            is_norm = isinstance(part, NORMS) or "norm" in type(part).__name__.lower()
+            names = part.named_parameters(recurse=False)
+            found |= {id(parameter) for name, parameter in names if is_norm or name.endswith("bias")}
+    return found
+
+
+def make_views(settings: TrainingSettings) -> Callable[[Inputs], list[Inputs]]:
+    """Build a function from a batch of inputs to ``settings.views`` views of it.
+
+    With ``augment = "randaugment"`` each view of pictures is altered by two random operations, on their device. Inputs
+    of another kind are unchanged: their views differ by the dropout of the encoder.
+
+    Raises:
+        MissingExtraError: Pictures are to be augmented and kornia is not installed.
+    """
+    if settings.augment == "none":
+        return lambda inputs: [inputs] * settings.views
+    augment = _rand_augment()
+    return lambda inputs: [_augmented(inputs, augment) for _ in range(settings.views)]
 
 
 def random_streams() -> list[Tensor]:
-    """Read where torch's random streams are: the CPU's, then that of every accelerator."""
+    """Return the states of torch's random streams: the CPU's, then that of every accelerator."""
     return [torch.random.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
 
 
 def set_random_streams(streams: list[Tensor]) -> None:
-    """Put torch's random streams where they were; those of accelerators that are not here are left out."""
+    """Restore torch's random streams; those of accelerators that this machine does not have are ignored."""
     torch.random.set_rng_state(streams[0])
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all(streams[1 : 1 + torch.cuda.device_count()])
+
+
+def _augmented(inputs: Inputs, augment: Callable[[Tensor], Tensor]) -> Inputs:
+    """Augment the pictures of a batch, which are bytes [batch, height, width, 3] before and after."""
+    if "pixels" not in inputs:
+        return inputs
+    pixels = inputs["pixels"].permute(0, 3, 1, 2).float() / 255
+    changed = augment(pixels).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return {**inputs, "pixels": changed.permute(0, 2, 3, 1)}
+
+
+def _rand_augment() -> Callable[[Tensor], Tensor]:
+    """Build kornia's RandAugment: a batch has its operations in common, each picture its own strengths and signs.
+
+    Reference: Cubuk, Zoph, Shlens and Le, RandAugment, 2020.
+    """
+    try:
+        build = import_module("kornia.augmentation.auto").RandAugment
+    except ImportError:
+        what = "the augmentation of pictures"
+        raise MissingExtraError(what, "kornia") from None
+    augment: Callable[[Tensor], Tensor] = build(n=OPERATIONS, m=MAGNITUDE)
+    return augment
+
+
+def _recorded(value: Tensor) -> Tensor | float:
+    """Keep a number for the end of the epoch: on an accelerator as a tensor, so that the host does not wait for it."""
+    # On a CPU a small tensor that stays keeps the heap around it from being given back: a megabyte a step.
+    return value.item() if value.device.type == "cpu" else value.detach()
+
+
+def _as_float32(values: Iterable[Tensor | float]) -> Tensor:
+    """Build a vector from numbers, each a tensor on some device or read from a checkpoint."""
+    return torch.tensor([float(value) for value in values])

@@ -1,18 +1,24 @@
-"""The score of an epoch: what scikit-learn says of the logits; what a ridge probe reads off features."""
+"""Epochs: their validation score, and the history as CSV."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from labelcontrast.data.batches import Prepared
 from labelcontrast.probes.selection import selection_score
 from labelcontrast.settings import TrainingSettings
+from labelcontrast.training.epochs import Epoch, read_history, score_features, score_logits, write_history
 from labelcontrast.training.features import compute_features
 from labelcontrast.training.learner import Learner
-from labelcontrast.training.validation import score_features, score_logits
+
+number = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def test_logits_are_scored_by_macro_average_precision(
@@ -33,3 +39,16 @@ def test_features_are_scored_by_a_probe_and_the_head_has_no_part_in_it(
     expected = selection_score(features[0], train.labels.toarray(), features[1], validation.labels.toarray())
     score = score_features(train, validation)
     assert score(learner.encoder, learner.head) == score(learner.encoder, torch.nn.Identity()) == expected
+
+
+@given(
+    st.lists(
+        st.builds(Epoch, epoch=st.integers(1, 999), loss=number, score=number, learning_rate=number, seconds=number)
+    ),
+    st.lists(st.sampled_from(["positives_pushed_away", "similarity_of_positives"]), unique=True),
+)
+def test_there_and_back(tmp_path_factory, history: list[Epoch], counted: list[str]) -> None:
+    history = [replace(epoch, diagnostics=dict.fromkeys(counted, epoch.score)) for epoch in history]
+    path: Path = tmp_path_factory.mktemp("run") / "history.csv"
+    write_history(path, history)
+    assert read_history(path) == history

@@ -1,0 +1,361 @@
+"""A trained model: loaded from a run folder, it predicts labels, probabilities and embeddings of new inputs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from jaxtyping import Bool, Float, Shaped
+from safetensors import SafetensorError
+from torch import Tensor
+
+from labelcontrast.data.batches import prepare
+from labelcontrast.data.examples import Examples
+from labelcontrast.data.pictures import picture_problem
+from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.registry import load_encoder
+from labelcontrast.errors import DataError, LabelError, RunError
+from labelcontrast.files import read_json, whole_file, write_json
+from labelcontrast.labels.consistency import consistent
+from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
+from labelcontrast.labels.tree import LabelTree
+from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.probes.calibration import Calibration
+from labelcontrast.probes.decoding import all_paths, best_path
+from labelcontrast.probes.linear import Classifier, build_classifier
+from labelcontrast.probes.thresholds import Thresholds
+from labelcontrast.run.folder import (
+    CALIBRATION,
+    CONFIG,
+    ENCODER,
+    HIERARCHY,
+    LABELS,
+    MODEL,
+    THRESHOLDS,
+    is_finished,
+    load_settings,
+)
+from labelcontrast.settings import HierarchySettings
+from labelcontrast.training.features import compute_features
+
+CHUNK = 4096
+"""Examples that are prepared and scored together, so that memory does not grow with the input."""
+ModelInputs = Examples | Sequence[str | Path] | Shaped[np.ndarray, "examples dim"]
+"""A list of texts, a list of paths of pictures, an array of features, or examples as a reader returns them."""
+
+
+def load(run: str | Path) -> "TrainedModel":
+    """Load the model of a finished run. Nothing is downloaded, and no code from the folder is executed.
+
+    Args:
+        run: The run folder.
+
+    Raises:
+        RunError: The folder is not a finished run, or its files do not fit one another.
+
+    Example:
+        >>> model = load("run")  # doctest: +SKIP
+        >>> model.predict_sets(["The striker scored twice."])  # doctest: +SKIP
+        [['sports']]
+    """
+    folder = Path(run)
+    if not (folder / MODEL).exists():
+        raise RunError(f"{folder} {_why_no_model(folder)}.")
+    try:
+        weights = safetensors.torch.load_file(folder / MODEL)
+        encoder = load_encoder(folder / ENCODER, read_json(folder / ENCODER / "settings.json"))
+        encoder.load_state_dict(_with_prefix(weights, "encoder."))
+        classifier = build_classifier(**_with_prefix(weights, "classifier."))
+        vocabulary = LabelVocabulary.load(folder / LABELS)
+        thresholds = Thresholds.load(folder / THRESHOLDS)
+        calibrated = (folder / CALIBRATION).exists()
+        calibration = Calibration.load(folder / CALIBRATION) if calibrated else None
+        decoder = _load_decoder(folder, vocabulary)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
+        raise RunError(f"{folder} is damaged: {str(error).splitlines()[0]}") from error
+    sizes = len(vocabulary), len(thresholds.values), classifier.out_features
+    if len(set(sizes)) > 1:
+        raise RunError(f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights.")
+    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration, decoder)
+
+
+load_model = load
+
+
+@dataclass(frozen=True)
+class HierarchyDecoder:
+    """Make scores consistent with a hierarchy, and turn them into label sets, as the settings say.
+
+    Example:
+        >>> from labelcontrast.labels.hierarchy import Hierarchy
+        >>> from labelcontrast.probes.thresholds import fixed_threshold
+        >>> tree = LabelTree.over(["cat", "animal"], Hierarchy.from_parents({"cat": "animal"}))
+        >>> scores = np.array([[0.8, 0.4]])
+        >>> HierarchyDecoder(tree, HierarchySettings(consistency="max")).make_consistent(scores).tolist()
+        [[0.8, 0.8]]
+        >>> HierarchyDecoder(tree, HierarchySettings(decoding="all_paths")).decide(scores, fixed_threshold(2)).tolist()
+        [[False, False]]
+    """
+
+    tree: LabelTree
+    settings: HierarchySettings
+
+    def make_consistent(self, scores: Float[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples labels"]:
+        """Change scores so that no label has a higher one than its parent, if ``consistency`` asks for it."""
+        how = self.settings.consistency
+        return scores if how == "none" else consistent(scores, self.tree.parents, how)
+
+    def decide(
+        self, scores: Float[np.ndarray, "examples labels"], thresholds: Thresholds
+    ) -> Bool[np.ndarray, "examples labels"]:
+        """Predict label sets from consistent scores, by the rule that ``decoding`` names."""
+        if self.settings.decoding == "best_path":
+            return best_path(scores, self.tree.ancestors)
+        if self.settings.decoding == "all_paths":
+            return all_paths(scores, self.tree.ancestors, thresholds)
+        return thresholds.predict(scores)
+
+    def close_labels(self, labels: Shaped[np.ndarray, "examples labels"]) -> Shaped[np.ndarray, "examples labels"]:
+        """Add the ancestors of given labels, if the model was trained on closed label sets."""
+        return self.tree.close_soft(labels) if self.settings.closure else labels
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """An encoder, a linear classifier on its embeddings, and the thresholds that turn probabilities into label sets.
+
+    Every method takes a list of texts, a list of paths of pictures, an array of features ``[examples, dim]``, or
+    ``Examples``; the run decides which kind it must be.
+    """
+
+    encoder: Encoder
+    classifier: Classifier
+    vocabulary: LabelVocabulary
+    thresholds: Thresholds
+    calibration: Calibration | None = None
+    """Maps probabilities to observed frequencies, where it was fitted."""
+    decoder: HierarchyDecoder | None = None
+    """Makes probabilities and label sets agree with a hierarchy, where there is one."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, in the order of the columns."""
+        return self.vocabulary.names
+
+    def predict(self, inputs: ModelInputs) -> Shaped[np.ndarray, "examples labels"]:
+        """Predict label sets.
+
+        Returns:
+            0 or 1, a column for each of ``labels``, as scikit-learn's multi-label classifiers return it.
+
+        Raises:
+            DataError: The inputs are of another kind than the model was trained on, or one cannot be read.
+        """
+        return self.decide(self.predict_proba(inputs)).astype(np.uint8)
+
+    def predict_sets(self, inputs: ModelInputs) -> list[list[str]]:
+        """Predict label sets as lists of names, the most probable label first."""
+        return [row["labels"] for row in predict(self, as_examples(inputs, self.encoder))]
+
+    def predict_proba(self, inputs: ModelInputs) -> Float[np.ndarray, "examples labels"]:
+        """Compute the probability of every label, calibrated and consistent with the hierarchy where the run is so."""
+        chunks = split_chunks(as_examples(inputs, self.encoder))
+        return np.concatenate([self.scores(self.embed(chunk)) for chunk in chunks])
+
+    def embed(self, inputs: ModelInputs) -> Float[np.ndarray, "examples dim"]:
+        """Compute the embedding of every example, in float32."""
+        examples = as_examples(inputs, self.encoder)
+        if not len(examples):
+            return np.empty((0, self.encoder.output_dim), np.float32)
+        features: np.ndarray = compute_features(self.encoder, prepare(self.encoder, examples)).numpy()
+        return features
+
+    def scores(self, embeddings: Float[np.ndarray, "examples dim"]) -> Float[np.ndarray, "examples labels"]:
+        """Compute the probability of every label from embeddings."""
+        return final_scores(classify(self.classifier, embeddings), self.calibration, self.decoder)
+
+    def decide(self, scores: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
+        """Turn probabilities of this model into label sets."""
+        return self.thresholds.predict(scores) if self.decoder is None else self.decoder.decide(scores, self.thresholds)
+
+
+def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) -> Iterator[dict[str, Any]]:
+    """Predict label sets, a chunk of examples at a time, as rows that can be written as JSON.
+
+    Args:
+        model: A trained model.
+        examples: Inputs; their labels, if they have some, are ignored.
+        top: Number of labels whose scores are given, the best first; by default the predicted labels.
+
+    Yields:
+        ``{"id": ..., "labels": [...], "scores": {label: probability}}``, the most probable label first.
+    """
+    names = np.array(model.labels)
+    for chunk in split_chunks(examples):
+        scores = model.predict_proba(chunk)
+        for identity, row, chosen in zip(chunk.ids, scores, model.decide(scores), strict=True):
+            order = np.argsort(-row, kind="stable")
+            labels = [index for index in order if chosen[index]]
+            shown = labels if top is None else order[:top]
+            yield {
+                "id": identity,
+                "labels": names[labels].tolist(),
+                "scores": {str(names[index]): round(float(row[index]), 6) for index in shown},
+            }
+
+
+def embed(model: TrainedModel, examples: Examples) -> Float[np.ndarray, "examples dim"]:
+    """Compute the embedding of every example; the same as ``model.embed(examples)``."""
+    return model.embed(examples)
+
+
+def embeddings_table(ids: Sequence[str], embeddings: Float[np.ndarray, "examples dim"]) -> Any:  # noqa: ANN401
+    """Build an Arrow table of embeddings: a column of ids, and one of vectors of a fixed width."""
+    import pyarrow as pa
+
+    flat = pa.array(embeddings.reshape(-1))
+    vectors = pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1])
+    return pa.table({"id": list(ids), "embedding": vectors})
+
+
+def classify(
+    classifier: Classifier, embeddings: Float[np.ndarray, "examples dim"]
+) -> Float[np.ndarray, "examples labels"]:
+    """Compute the probability of every label from embeddings, before calibration."""
+    with torch.inference_mode():
+        probabilities: Tensor = classifier(torch.from_numpy(embeddings)).sigmoid()
+    return probabilities.numpy()
+
+
+def final_scores(
+    probabilities: Float[np.ndarray, "examples labels"],
+    calibration: Calibration | None,
+    decoder: HierarchyDecoder | None,
+) -> Float[np.ndarray, "examples labels"]:
+    """Calibrate probabilities, then make them consistent with the hierarchy; either may be absent."""
+    scores = probabilities if calibration is None else calibration.apply(probabilities)
+    return scores if decoder is None else decoder.make_consistent(scores)
+
+
+def as_examples(inputs: ModelInputs, encoder: Encoder) -> Examples:
+    """Convert what a caller has into examples of the kind that an encoder reads.
+
+    Raises:
+        DataError: The inputs are of another kind, or a picture cannot be read.
+    """
+    if isinstance(inputs, Examples):
+        if inputs.kind != encoder.kind:
+            message = f"holds {inputs.kind} inputs; this run was trained on {encoder.kind} inputs."
+            raise DataError(message, path=inputs.origin)
+        return inputs
+    converters = {"vector": _feature_rows, "text": _texts, "image": _picture_paths}
+    values: Any = converters[encoder.kind](inputs)
+    lines = range(1, len(values) + 1)
+    return Examples(
+        inputs=values,
+        label_sets=None,
+        kind=encoder.kind,
+        ids=[str(line) for line in lines],
+        lines=lines,
+        origin="inputs",
+        understood="",
+    )
+
+
+def save_model(folder: str | Path, model: TrainedModel) -> None:
+    """Write everything that prediction needs into a run folder.
+
+    Raises:
+        RunError: A file cannot be written.
+    """
+    folder = Path(folder)
+    model.vocabulary.save(folder / LABELS)
+    model.thresholds.save(folder / THRESHOLDS)
+    if model.calibration is not None:
+        model.calibration.save(folder / CALIBRATION)
+    if model.decoder is not None:
+        write_hierarchy(model.decoder.tree.nodes, folder / HIERARCHY)
+    try:
+        model.encoder.save_assets(folder / ENCODER)
+    except OSError as error:
+        raise RunError(f"{folder / ENCODER} could not be written: {error.strerror or error}.") from error
+    write_json(folder / ENCODER / "settings.json", model.encoder.settings())
+    weights = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
+    weights |= {f"classifier.{name}": value for name, value in model.classifier.state_dict().items()}
+    with whole_file(folder / MODEL) as file:
+        file.write(safetensors.torch.save({name: value.contiguous().cpu() for name, value in weights.items()}))
+
+
+def split_chunks(examples: Examples) -> Iterator[Examples]:
+    """Yield ``CHUNK`` examples at a time."""
+    if len(examples) <= CHUNK:
+        yield examples
+        return
+    for start in range(0, len(examples), CHUNK):
+        yield examples.select(np.arange(start, min(start + CHUNK, len(examples))))
+
+
+def _feature_rows(inputs: object) -> np.ndarray:
+    try:
+        rows = np.asarray(inputs)
+    except ValueError:  # rows of different lengths
+        rows = np.empty(0)
+    if rows.ndim != 2 or rows.dtype.kind not in "biuf":
+        raise DataError(f"this run was trained on features: expected an array [examples, dim]. Got {_shown(inputs)}.")
+    if not np.isfinite(rows).all():
+        raise DataError("the features must be finite numbers.")
+    return rows.astype(np.float32, copy=False)
+
+
+def _texts(inputs: object) -> list[str]:
+    texts = _listed(inputs)
+    if texts is None or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"this run was trained on texts: expected a list of strings. Got {_shown(inputs)}.")
+    return [str(text) for text in texts]
+
+
+def _picture_paths(inputs: object) -> list[Path]:
+    paths = _listed(inputs)
+    if paths is None or not all(isinstance(path, str | Path) for path in paths):
+        raise DataError(f"this run was trained on pictures: expected a list of paths. Got {_shown(inputs)}.")
+    pictures = [Path(path) for path in paths]
+    for path in pictures:
+        if (problem := picture_problem(path)) is not None:
+            raise DataError(f"the picture {problem}.", path=path)
+    return pictures
+
+
+def _listed(inputs: Any) -> list[Any] | None:  # noqa: ANN401
+    """Return the items of any collection, but for a single text or a matrix; None for what is no such collection."""
+    if isinstance(inputs, str | bytes | Path) or not hasattr(inputs, "__iter__") or getattr(inputs, "ndim", 1) != 1:
+        return None
+    return list(inputs)
+
+
+def _shown(inputs: Any) -> str:  # noqa: ANN401
+    shape = getattr(inputs, "shape", None)
+    return f"an array of shape {tuple(shape)}" if shape is not None else f"{type(inputs).__name__} {inputs!r:.60}"
+
+
+def _load_decoder(folder: Path, vocabulary: LabelVocabulary) -> HierarchyDecoder | None:
+    if not (folder / HIERARCHY).exists():
+        return None
+    nodes = read_hierarchy(folder / HIERARCHY)
+    if nodes.names[: len(vocabulary)] != vocabulary.names:
+        raise LabelError("the first nodes are not the labels of the run.", path=folder / HIERARCHY)
+    return HierarchyDecoder(LabelTree(nodes, len(vocabulary)), load_settings(folder).hierarchy)
+
+
+def _why_no_model(folder: Path) -> str:
+    if not (folder / CONFIG).exists():
+        return "is not a run"
+    if is_finished(folder):
+        return "has results only; its weights were not kept"
+    return "is not finished; train --resume goes on"
+
+
+def _with_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

@@ -1,0 +1,89 @@
+"""Epochs: how one is scored on validation, its record, and the history as a CSV file.
+
+The score has no threshold, and is never the value of a contrastive loss: a regularised one is not the function that is
+minimised (its clamp is detached, its value can be negative), so the smallest value is not the best. What counts is how
+well the labels of validation examples can be predicted.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from labelcontrast.data.batches import Prepared
+from labelcontrast.files import write_text
+from labelcontrast.probes.selection import ranking_score, selection_score
+from labelcontrast.training.features import compute_features
+
+HISTORY = "history.csv"
+NUMBERS = ("epoch", "loss", "score", "learning_rate", "seconds")
+EpochScore = Callable[[nn.Module, nn.Module], float]
+"""Scores an encoder and the head on it; higher is better."""
+EpochMeasures = Callable[[nn.Module, nn.Module], Mapping[str, float]]
+"""Computes further measures of an encoder and the head on it, by name."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The record of an epoch."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    """Mean of the training loss over the steps; under a contrastive loss it is not comparable between epochs."""
+    score: float
+    """The validation score, higher is better."""
+    learning_rate: float
+    """The encoder's learning rate at the end."""
+    seconds: float
+    """Duration, with the validation."""
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    """Pair statistics of the loss, mean over the steps, and further measures; empty if there are none."""
+
+
+def score_logits(validation: Prepared) -> EpochScore:
+    """Build the score of a logit loss: macro average precision of the head's logits on validation."""
+
+    def score(encoder: nn.Module, head: nn.Module) -> float:
+        features = compute_features(encoder, validation)
+        with torch.inference_mode():
+            logits = head(features.to(next(head.parameters()).device)).float().cpu()
+        return ranking_score(validation.truth(), logits.numpy())
+
+    return score
+
+
+def score_features(train: Prepared, validation: Prepared) -> EpochScore:
+    """Build the score of a contrastive loss: macro average precision on validation of a ridge probe fitted on train."""
+
+    def score(encoder: nn.Module, head: nn.Module) -> float:  # noqa: ARG001  a projector is dropped after training
+        features, unseen = (compute_features(encoder, split).numpy() for split in (train, validation))
+        return selection_score(features, train.truth(), unseen, validation.truth())
+
+    return score
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """Write the history as CSV, a row an epoch; the columns of ``diagnostics`` come last."""
+    rows = [{name: getattr(epoch, name) for name in NUMBERS} | epoch.diagnostics for epoch in history]
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]) if rows else NUMBERS)
+    table.writeheader()
+    table.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_history(path: str | Path) -> list[Epoch]:
+    """Read a history that ``write_history`` wrote."""
+    with Path(path).open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [_epoch(row) for row in rows]
+
+
+def _epoch(row: dict[str, float]) -> Epoch:
+    epoch, loss, score, rate, seconds = (row.pop(name) for name in NUMBERS)
+    return Epoch(int(epoch), loss, score, rate, seconds, diagnostics=row)
