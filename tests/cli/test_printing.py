@@ -54,7 +54,7 @@ def test_a_hierarchy_that_does_not_fit_does_not_stop_the_description(
     print_description(RunSettings.build({"data": str(tmp_path / "living.npz")}), None)
     printed = capsys.readouterr().out
     assert "5 labels" in printed or "6 labels" in printed
-    assert f"is no node of {tmp_path / 'hierarchy.json'}" in printed.partition("\nHierarchy: ")[2]
+    assert f"is not a node of {tmp_path / 'hierarchy.json'}" in printed.partition("\nHierarchy: ")[2]
 
 
 def test_a_description_is_printed_and_its_histogram_drawn(
