@@ -13,7 +13,7 @@ from labelcontrast.data import batches
 from labelcontrast.data.arrow import ArrowColumn
 from labelcontrast.data.batches import LazyItems, Prepared, ordered_batches, prepare, training_batches
 from labelcontrast.data.examples import Examples
-from labelcontrast.encoders.hashed import HashedEncoder
+from labelcontrast.encoders.embedded import HashedEncoder
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
 

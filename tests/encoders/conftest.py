@@ -1,4 +1,4 @@
-"""Tiny models of transformers, made by the tests and saved as a stranger would publish them."""
+"""Tiny transformers models with random weights, saved as they would be published."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *["the", "a", "cat", "dog", "sat", 
 
 @pytest.fixture
 def publish(tmp_path: Path) -> Callable[..., Path]:
-    """A function that saves a model with random weights, and a tokenizer of words for one of text."""
+    """Save a model with random weights, and a tokenizer of words for a model of texts."""
 
     def save(config: PreTrainedConfig, *, pad: int = 0, class_token: bool = True, model: object = None) -> Path:
         torch.manual_seed(0)
@@ -23,7 +23,7 @@ def publish(tmp_path: Path) -> Callable[..., Path]:
         with quietly():
             (model or AutoModel.from_config(config)).save_pretrained(folder)
         if hasattr(config, "vocab_size"):
-            words = [*WORDS[1 : pad + 1], WORDS[0], *WORDS[pad + 1 :]]  # [PAD] stands where this family has it
+            words = [*WORDS[1 : pad + 1], WORDS[0], *WORDS[pad + 1 :]]  # [PAD] has the id that this family expects
             tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, "[UNK]"))
             tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
             special = {"pad_token": "[PAD]", "unk_token": "[UNK]"}

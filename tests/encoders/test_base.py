@@ -1,7 +1,4 @@
-"""Initial weights come from the generator that is handed in, and from nowhere else.
-
-The projector is its formula, with the initial weights of the published code.
-"""
+"""Initial weights are drawn from the given generator only; the projector is its formula."""
 
 import math
 
@@ -10,14 +7,14 @@ import torch
 from labelcontrast.encoders.base import Projector, drawing_from
 
 
-def test_the_worlds_stream_is_left_as_it_was() -> None:
+def test_the_global_random_state_is_restored() -> None:
     before = torch.get_rng_state()
     with drawing_from(torch.Generator().manual_seed(1)):
         torch.nn.Linear(4, 4)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_generator_moves_on_by_what_was_drawn() -> None:
+def test_the_generator_advances_by_what_was_drawn() -> None:
     generator, same = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     with drawing_from(generator):
         first = torch.rand(3)
@@ -26,7 +23,7 @@ def test_the_generator_moves_on_by_what_was_drawn() -> None:
     assert torch.equal(torch.cat([first, second]), torch.cat([torch.rand(3, generator=same) for _ in range(2)]))
 
 
-def test_without_a_generator_the_worlds_stream_is_drawn_from() -> None:
+def test_without_a_generator_the_global_state_is_used() -> None:
     state = torch.get_rng_state()
     with drawing_from(None):
         drawn = torch.rand(3)
@@ -34,7 +31,7 @@ def test_without_a_generator_the_worlds_stream_is_drawn_from() -> None:
     assert torch.equal(drawn, torch.rand(3))
 
 
-def test_it_is_the_formula() -> None:
+def test_the_projector_is_its_formula() -> None:
     projector = Projector(6, output_dim=4, generator=torch.Generator().manual_seed(0))
     embeddings = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
     weights = {name: value.detach() for name, value in projector.named_parameters()}
@@ -46,7 +43,7 @@ def test_it_is_the_formula() -> None:
     assert torch.allclose(projector(embeddings), torch.stack(expected), atol=1e-6)
 
 
-def test_weights_start_xavier_and_biases_as_those_of_a_linear_layer() -> None:
+def test_the_projectors_weights_start_xavier_and_its_biases_as_torch_does() -> None:
     projector = Projector(300, generator=torch.Generator().manual_seed(0))
     assert projector.output_dim == projector.output.out_features == 256
     for layer in (projector.hidden, projector.output):
@@ -55,7 +52,7 @@ def test_weights_start_xavier_and_biases_as_those_of_a_linear_layer() -> None:
         assert 0.9 / math.sqrt(300) < layer.bias.abs().max() <= 1 / math.sqrt(300)
 
 
-def test_a_generator_decides_the_weights() -> None:
+def test_a_generator_determines_the_projector() -> None:
     first, second, other = (Projector(8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.hidden.weight, second.hidden.weight)
     assert not torch.equal(first.hidden.weight, other.hidden.weight)

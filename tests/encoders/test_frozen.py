@@ -1,4 +1,4 @@
-"""A frozen encoder: its features are computed once, its weights never change, and it is saved whole."""
+"""A frozen encoder: its features are computed once, its weights never change, and it is saved completely."""
 
 import json
 from collections.abc import Callable
@@ -9,20 +9,20 @@ import torch
 from PIL import Image
 from transformers import BertConfig
 
+from labelcontrast.encoders.embedded import HashedEncoder
 from labelcontrast.encoders.frozen import FrozenEncoder
-from labelcontrast.encoders.hashed import HashedEncoder
 from labelcontrast.encoders.registry import load_encoder, make_encoder
 
 TEXTS = ["a short text", "a text that is rather longer than the others of its kind", "", "another", "one more text"]
 
 
 class Counted(HashedEncoder):
-    """An encoder that counts how often it embeds."""
+    """An encoder that counts its forward passes."""
 
-    asked = 0
+    calls = 0
 
     def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        self.asked += 1
+        self.calls += 1
         return super().forward(inputs)
 
 
@@ -38,12 +38,12 @@ def test_the_features_are_those_of_the_frozen_encoder_in_evaluation_mode() -> No
     np.testing.assert_allclose(features, expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_features_are_kept_under_all_they_depend_on(tmp_path: Path) -> None:
+def test_features_are_cached_for_everything_they_depend_on(tmp_path: Path) -> None:
     first, again = FrozenEncoder(base()), FrozenEncoder(base(), width=9)
     features = first.prepare_cached(TEXTS, tmp_path)
     np.testing.assert_array_equal(first.prepare(TEXTS), features)
     np.testing.assert_array_equal(again.prepare_cached(list(TEXTS), tmp_path), features)
-    assert again.base.asked == 0
+    assert again.base.calls == 0
     assert [path.parent.name for path in tmp_path.glob("*/*")] == ["features"]
     assert not np.allclose(FrozenEncoder(base(seed=1)).prepare_cached(TEXTS, tmp_path), features)
     np.testing.assert_allclose(first.prepare_cached(TEXTS[:3], tmp_path), features[:3], rtol=1e-5, atol=1e-6)
@@ -75,7 +75,7 @@ def test_the_same_weights_with_another_tokenizer_or_configuration_have_other_fea
     assert not np.allclose(found[1], found[2])
 
 
-def test_a_picture_that_is_named_by_a_text_counts_by_its_content(tmp_path: Path) -> None:
+def test_a_path_given_as_text_counts_by_the_content_of_the_picture(tmp_path: Path) -> None:
     path, encoder = tmp_path / "a.png", FrozenEncoder(make_encoder("convnet", kind="image", image_size=32))
     found = []
     for grey in (0, 200):
@@ -97,7 +97,7 @@ def test_training_changes_the_adapter_only() -> None:
     assert not encoder.base.training
 
 
-def test_saved_and_built_again_it_embeds_the_same(tmp_path: Path) -> None:
+def test_a_rebuilt_encoder_embeds_the_same(tmp_path: Path) -> None:
     encoder = FrozenEncoder(HashedEncoder(width=16), width=4).eval()
     encoder.save_assets(tmp_path)
     again = load_encoder(tmp_path, encoder.settings())

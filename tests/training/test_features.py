@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from labelcontrast.data.batches import Prepared
-from labelcontrast.encoders.vectors import VectorEncoder
+from labelcontrast.encoders.embedded import VectorEncoder
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.features import compute_features, stored_features
 from labelcontrast.training.learner import Learner

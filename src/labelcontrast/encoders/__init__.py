@@ -1,1 +1,28 @@
-"""Encoders of texts, pictures and feature vectors."""
+"""Encoders of texts, pictures and feature vectors: embedded ones, pretrained ones, and frozen ones with an adapter."""
+
+from typing import TYPE_CHECKING
+
+from labelcontrast.doors import lazy_names
+
+if TYPE_CHECKING:
+    from labelcontrast.encoders.base import Encoder as Encoder
+    from labelcontrast.encoders.base import Projector as Projector
+    from labelcontrast.encoders.base import TextEncoder as TextEncoder
+    from labelcontrast.encoders.embedded import ConvNet as ConvNet
+    from labelcontrast.encoders.embedded import HashedEncoder as HashedEncoder
+    from labelcontrast.encoders.embedded import VectorEncoder as VectorEncoder
+    from labelcontrast.encoders.frozen import FrozenEncoder as FrozenEncoder
+    from labelcontrast.encoders.registry import load_encoder as load_encoder
+    from labelcontrast.encoders.registry import make_encoder as make_encoder
+    from labelcontrast.encoders.vision import PictureEncoder as PictureEncoder
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "base": ["Encoder", "Projector", "TextEncoder"],
+        "embedded": ["ConvNet", "HashedEncoder", "VectorEncoder"],
+        "frozen": ["FrozenEncoder"],
+        "registry": ["load_encoder", "make_encoder"],
+        "vision": ["PictureEncoder"],
+    },
+)

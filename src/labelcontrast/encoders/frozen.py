@@ -13,7 +13,7 @@ from torch import Tensor
 
 from labelcontrast.encoders.base import Encoder, Inputs, Items, embed_batches, longest_first
 from labelcontrast.encoders.cache import cached_arrays, content_key
-from labelcontrast.encoders.vectors import VectorEncoder
+from labelcontrast.encoders.embedded import VectorEncoder
 from labelcontrast.files import whole_file
 
 BATCH, CHUNK = 64, 4096

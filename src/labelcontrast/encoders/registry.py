@@ -1,4 +1,4 @@
-"""One string names an encoder; the settings and assets of a run build it again, with no network."""
+"""Building an encoder from its name, and rebuilding one from the settings and assets of a run, without a network."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,13 +7,11 @@ from typing import Any
 import torch
 
 from labelcontrast.encoders.base import Encoder, Kind, drawing_from
-from labelcontrast.encoders.convnet import ConvNet
+from labelcontrast.encoders.embedded import ConvNet, HashedEncoder, VectorEncoder
 from labelcontrast.encoders.frozen import stored_frozen
-from labelcontrast.encoders.hashed import HashedEncoder
-from labelcontrast.encoders.pretrained import WAYS_ON, is_timm, locate
+from labelcontrast.encoders.pretrained import CHOICES, is_timm, locate
 from labelcontrast.encoders.text import pretrained_text, stored_text
-from labelcontrast.encoders.vectors import VectorEncoder
-from labelcontrast.encoders.vision import PREFIX, pretrained_timm, pretrained_vision, stored_timm, stored_vision
+from labelcontrast.encoders.vision import TIMM, pretrained_timm, pretrained_vision, stored_timm, stored_vision
 from labelcontrast.errors import ConfigError, EncoderError, nearest
 
 EMBEDDED: dict[str, tuple[Kind, Callable[..., Encoder]]] = {
@@ -22,9 +20,6 @@ EMBEDDED: dict[str, tuple[Kind, Callable[..., Encoder]]] = {
     "mlp": ("vector", VectorEncoder),
 }
 STORED: dict[str, Callable[[Path, Mapping[str, Any]], Encoder]] = {
-    "hashed": lambda _, settings: HashedEncoder(**settings),
-    "convnet": lambda _, settings: ConvNet(**settings),
-    "mlp": lambda _, settings: VectorEncoder(**settings),
     "transformer_text": stored_text,
     "transformer_vision": stored_vision,
     "timm": stored_timm,
@@ -36,6 +31,7 @@ OPTIONS = {
     "text": {"pooling", "max_length"},
     "image": {"image_size"},
 }
+"""The options of each embedded encoder, and of pretrained encoders by kind."""
 
 
 def make_encoder(
@@ -50,26 +46,29 @@ def make_encoder(
     pretrained: bool = True,
     generator: torch.Generator | None = None,
 ) -> Encoder:
-    """Make the encoder that a string names, for data of one kind.
+    """Build the encoder with a given name, for data of one kind.
 
     Args:
-        name: ``"auto"`` for the embedded default (``hashed`` for texts, ``convnet`` for pictures, ``mlp`` for vectors);
-            that default's own name; or a pretrained encoder: a hub id, a local folder, ``pkg:package/folder`` inside an
-            installed wheel, or ``timm:`` and a name that timm knows.
-        kind: what the data holds.
-        pooling: for a transformers model of text: ``"cls"`` or ``"mean"``; by default what the model was made for.
-        max_length: tokens (``hashed``: words) that are read of a text; by default the model's limit and at most 256
-            (``hashed``: all).
-        image_size: pixels of a picture's height and width; by default those it was trained with (``convnet``: 64).
-        input_dim: width of the vectors; needed for those and only those.
-        width: width of an embedded encoder's embedding; by default 256.
+        name: ``"auto"`` for the embedded default (``hashed`` for texts, ``convnet`` for pictures, ``mlp`` for vectors),
+            the name of an embedded encoder, or a pretrained encoder: a hub id, a local folder, ``pkg:package/folder``
+            for a folder of an installed package, or ``timm:`` and a name that timm knows.
+        kind: The kind of the data.
+        pooling: For transformers models of texts: ``"cls"`` or ``"mean"``. By default the pooling that a
+            sentence-transformers folder declares (``"mean"`` for all-MiniLM-L6-v2); otherwise ``"cls"`` if the
+            tokenizer has a class token (BERT, RoBERTa), else ``"mean"``.
+        max_length: Truncates texts to this number of tokens (``hashed``: words); by default the model's limit, at most
+            256 (``hashed``: no limit).
+        image_size: Height and width to which pictures are resized, in pixels; by default those of the model's image
+            processor (``convnet``: 64).
+        input_dim: Width of the vectors; required for ``mlp``.
+        width: Width of an embedded encoder's embedding; by default 256.
         pretrained: False starts a pretrained architecture from random weights.
-        generator: where random initial weights are drawn from.
+        generator: Source of random initial weights.
 
     Raises:
-        EncoderError: when the encoder cannot be had, or does not read data of this kind.
-        ConfigError: when an option does not belong to this encoder, or is out of its range.
-        MissingExtraError: when it is one of timm, which is not installed.
+        EncoderError: When the encoder cannot be loaded, or does not read data of this kind.
+        ConfigError: When the encoder has no such option, or its value is out of range.
+        MissingExtraError: When the encoder needs timm, which is not installed.
 
     Example:
         >>> make_encoder("auto", kind="vector", input_dim=103).output_dim
@@ -91,36 +90,39 @@ def make_encoder(
         return _pretrained(name, kind=kind, options=options, pretrained=pretrained)
 
 
-def load_encoder(folder: Path, settings: Mapping[str, Any]) -> Encoder:
-    """Build the encoder that was saved with ``save_assets`` and ``settings``; its weights are still to be loaded.
+def load_encoder(folder: str | Path, settings: Mapping[str, Any]) -> Encoder:
+    """Rebuild an encoder from its ``settings`` and the files of ``save_assets``; its weights are loaded afterwards.
 
-    It asks no network.
+    Args:
+        folder: The folder of the saved assets; the network is not used.
+        settings: What ``encoder.settings()`` returned.
 
-    Raises: EncoderError, when the settings name no family of encoders.
+    Raises: EncoderError, when the settings name an unknown family of encoders.
 
     Example:
         >>> encoder = make_encoder("hashed", kind="text", width=64)
-        >>> load_encoder(Path(), encoder.settings()).settings() == encoder.settings()
+        >>> load_encoder(".", encoder.settings()).settings() == encoder.settings()
         True
     """
     own = dict(settings)
     family = str(own.pop("family", None))
     if family == "frozen":
-        return stored_frozen(folder, own, load_encoder(folder, own["base"]))
-    if family not in STORED:
-        known = ", ".join([*STORED, "frozen"])
-        message = f'an encoder\'s family must be one of {known}{nearest(family, STORED)}. Got "{family}".'
-        raise EncoderError(message)
-    return STORED[family](folder, own)
+        return stored_frozen(Path(folder), own, load_encoder(folder, own["base"]))
+    if family in EMBEDDED:
+        return EMBEDDED[family][1](**own)
+    if family in STORED:
+        return STORED[family](Path(folder), own)
+    known = [*EMBEDDED, *STORED, "frozen"]
+    message = f'an encoder\'s family must be one of {", ".join(known)}{nearest(family, known)}. Got "{family}".'
+    raise EncoderError(message)
 
 
 def _embedded(name: str, *, kind: Kind, options: dict[str, Any]) -> Encoder:
-    """Make one of the encoders that need no download."""
     reads, build = EMBEDDED[name]
     if reads != kind:
-        message = f'the encoder "{name}" reads data of kind {reads}; the data is of kind {kind}. {WAYS_ON}'
+        message = f'the encoder "{name}" reads data of kind {reads}; the data is of kind {kind}. {CHOICES}'
         raise EncoderError(message)
-    _refuse_strange(options, allowed=OPTIONS[name], name=name)
+    _check_options(options, allowed=OPTIONS[name], name=name)
     if name == "mlp" and "input_dim" not in options:
         message = 'the encoder "mlp" needs input_dim, the width of the vectors.'
         raise ConfigError(message)
@@ -128,24 +130,22 @@ def _embedded(name: str, *, kind: Kind, options: dict[str, Any]) -> Encoder:
 
 
 def _pretrained(name: str, *, kind: Kind, options: dict[str, Any], pretrained: bool) -> Encoder:
-    """Load an encoder that others have trained, whichever library it is of."""
     if kind == "vector":
         message = f'feature vectors are read by the encoder "mlp" only{nearest(name, ["mlp"])}. Got "{name}".'
         raise EncoderError(message)
     source = locate(name)
-    timm = name.startswith(PREFIX) or is_timm(source)
+    timm = name.startswith(TIMM) or is_timm(source)
     if timm and kind == "text":
         message = f'the encoder "{name}" reads pictures; the data holds texts.'
         raise EncoderError(message)
-    _refuse_strange(options, allowed=OPTIONS[kind], name=name)
+    _check_options(options, allowed=OPTIONS[kind], name=name)
     if kind == "text":
         return pretrained_text(source, **options, pretrained=pretrained)
     load = pretrained_timm if timm else pretrained_vision
     return load(source, **options, pretrained=pretrained)
 
 
-def _refuse_strange(options: dict[str, Any], *, allowed: set[str], name: str) -> None:
-    """Refuse an option that this encoder would ignore."""
+def _check_options(options: dict[str, Any], *, allowed: set[str], name: str) -> None:
     for option, value in options.items():
         if option not in allowed:
             message = f'the encoder "{name}" has no option {option}; it has {", ".join(sorted(allowed))}. Got {value}.'

@@ -1,4 +1,4 @@
-"""Any transformers model of text, with the embedding of its class token or the mean over its tokens."""
+"""Transformers models of texts, pooled at the class token or by the mean over tokens."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,13 +7,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labelcontrast.encoders.base import Inputs, Item, Items, TextEncoder, saved_content
 from labelcontrast.encoders.cache import Arrays, cached_arrays, content_key
-from labelcontrast.encoders.pretrained import Source, build_model, load_model, quietly, read_json
+from labelcontrast.encoders.pretrained import Source, build_transformer, load_transformer, quietly
 from labelcontrast.errors import ConfigError, nearest
 
 Pooling = Literal["cls", "mean"]
@@ -21,12 +20,12 @@ DEFAULT_MAX_LENGTH = 256
 
 
 class TransformerText(TextEncoder):
-    r"""A transformers model and its tokenizer.
+    r"""A transformers model of texts and its tokenizer.
 
     .. math:: y = H_1 \text{ (cls)}, \qquad y = \frac{1}{T} \sum_{t=1}^{T} H_t \text{ (mean)}
 
-    where H is the last hidden state at the T tokens that are no padding; a pooler layer on top of it is left out.
-    Made by ``pretrained_text`` and ``stored_text``.
+    where H is the last hidden state at the T tokens that are not padding; a pooler layer on top of it is removed.
+    Built by ``pretrained_text`` and ``stored_text``.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, *, name: str, pooling: Pooling, max_length: int) -> None:  # noqa: ANN401
@@ -37,8 +36,8 @@ class TransformerText(TextEncoder):
         self.output_dim = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
-        """Turn texts to token ids, cut to ``max_length``, in one call for all."""
-        return [np.array(ids, dtype=np.int32) for ids in self._token_ids(inputs, cut=True)]
+        """Convert texts to token ids, truncated to ``max_length``, in one call."""
+        return [np.array(ids, dtype=np.int32) for ids in self._token_ids(inputs, truncate=True)]
 
     def prepare_cached(self, inputs: Sequence[Any] | NDArray[Any], cache: str | Path) -> Items:
         """Convert texts to token ids, or read them from the cache, for a tokenizer that can be saved completely."""
@@ -52,11 +51,11 @@ class TransformerText(TextEncoder):
         return [cached["ids"][end - length : end] for end, length in zip(ends, cached["lengths"], strict=True)]
 
     def length(self, item: Item) -> int:
-        """Count the tokens of a prepared text."""
+        """Return the number of tokens."""
         return len(item)
 
     def collate(self, items: Items) -> dict[str, Tensor]:
-        """Pad a batch to its longest text, on the right."""
+        """Pad a batch on the right to its longest text."""
         lengths = torch.tensor([len(item) for item in items])
         mask = torch.arange(int(lengths.max())) < lengths[:, None]
         ids = torch.full(mask.shape, self.tokenizer.pad_token_id or 0)
@@ -72,12 +71,12 @@ class TransformerText(TextEncoder):
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
-    def token_lengths(self, texts: Sequence[str]) -> Int[ndarray, " texts"]:
-        """Count the tokens of each text, with the special ones that stand around it."""
-        return np.array([len(ids) for ids in self._token_ids(texts, cut=False)], dtype=np.int64)
+    def token_lengths(self, texts: Sequence[str]) -> Int[np.ndarray, " texts"]:
+        """Count the tokens of each text before truncation, special tokens included."""
+        return np.array([len(ids) for ids in self._token_ids(texts, truncate=False)], dtype=np.int64)
 
     def settings(self) -> dict[str, object]:
-        """Say how to build this encoder again, beside the saved configuration and tokenizer."""
+        """Return the settings that rebuild this encoder, beside the saved configuration and tokenizer."""
         return {"family": "transformer_text", "name": self.name, "pooling": self.pooling, "max_length": self.max_length}
 
     def save_assets(self, folder: str | Path) -> None:
@@ -85,12 +84,12 @@ class TransformerText(TextEncoder):
         self.model.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
         self._save_tokenizer(Path(folder))
 
-    def _token_ids(self, texts: Sequence[str] | NDArray[Any], *, cut: bool) -> list[list[int]]:
-        """Call the tokenizer once; without padding, which depends on the batch."""
+    def _token_ids(self, texts: Sequence[str] | NDArray[Any], *, truncate: bool) -> list[list[int]]:
         if len(texts) == 0:
             return []
-        how = {"truncation": True, "max_length": self.max_length} if cut else {"truncation": False}
-        tokens = self.tokenizer(list(texts), **how, padding=False, return_attention_mask=False, verbose=False)
+        options: dict[str, Any] = {"padding": False, "return_attention_mask": False, "verbose": False}
+        options |= {"truncation": True, "max_length": self.max_length} if truncate else {"truncation": False}
+        tokens = self.tokenizer(list(texts), **options)
         ids: list[list[int]] = tokens["input_ids"]
         return ids
 
@@ -105,48 +104,40 @@ class TransformerText(TextEncoder):
 def pretrained_text(
     source: Source, *, pooling: str | None = None, max_length: int | None = None, pretrained: bool = True
 ) -> TransformerText:
-    """Load a model of text with its tokenizer.
-
-    Args:
-        source: where it is.
-        pooling: ``"cls"`` or ``"mean"``. By default what the model was made for: what a sentence-transformers folder
-            says of itself (``"mean"`` for all-MiniLM-L6-v2); otherwise ``"cls"`` where the tokenizer has a class token
-            (BERT, RoBERTa), and ``"mean"`` where not.
-        max_length: tokens that are read of a text; by default the model's limit, or 256 where that is less.
-        pretrained: False starts from random weights, on purpose.
+    """Load a transformers model of texts with its tokenizer; the options are those of ``make_encoder``.
 
     Raises:
-        EncoderError: when it cannot be had, or reads no text.
-        ConfigError: when the pooling is unknown, or the model cannot read texts of that length.
+        EncoderError: When the model cannot be loaded, or does not read texts.
+        ConfigError: When the pooling is unknown, or the model cannot read texts of that length.
     """
     from transformers import AutoTokenizer
 
     if pooling is not None and pooling not in get_args(Pooling):
         message = f'pooling must be "cls" or "mean"{nearest(pooling, get_args(Pooling))}. Got "{pooling}".'
         raise ConfigError(message)
-    model = load_model(source, reads="text", pretrained=pretrained)
+    model = load_transformer(source, reads="text", pretrained=pretrained)
     try:
         with quietly(source):
             tokenizer = AutoTokenizer.from_pretrained(source.place)
     except Exception as error:
-        raise source.cannot_be_had(f"its tokenizer cannot be loaded ({error})") from error
+        raise source.error(f"its tokenizer cannot be loaded ({error})") from error
     limit = _length_limit(model, tokenizer)
     chosen = min(limit, DEFAULT_MAX_LENGTH) if max_length is None else max_length
     least = tokenizer.num_special_tokens_to_add() + 1
     if not least <= chosen <= limit:
         message = f'max_length must be between {least} and {limit} tokens for "{source.name}". Got {chosen}.'
         raise ConfigError(message)
-    own: Pooling = "mean" if (pooling or _own_pooling(source, tokenizer)) == "mean" else "cls"
-    return TransformerText(model, tokenizer, name=source.name, pooling=own, max_length=chosen)
+    pooled: Pooling = "mean" if (pooling or _declared_pooling(source, tokenizer)) == "mean" else "cls"
+    return TransformerText(model, tokenizer, name=source.name, pooling=pooled, max_length=chosen)
 
 
 def stored_text(folder: Path, settings: Mapping[str, Any]) -> TransformerText:
-    """Build what was saved with ``save_assets`` and ``settings``; its weights are still to be loaded."""
+    """Rebuild the encoder from its settings and assets; its weights are loaded afterwards."""
     from transformers import AutoTokenizer
 
     with quietly():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return TransformerText(build_model(folder, pooler=False), tokenizer, **settings)
+    return TransformerText(build_transformer(folder, pooler=False), tokenizer, **settings)
 
 
 def _concatenated(items: Items) -> Arrays:
@@ -154,21 +145,19 @@ def _concatenated(items: Items) -> Arrays:
     return {"ids": np.concatenate([np.empty(0, np.int32), *items]), "lengths": lengths}
 
 
-def _own_pooling(source: Source, tokenizer: Any) -> Pooling:  # noqa: ANN401
-    """Find out which pooling a model was made for."""
-    said = read_json(source, "1_Pooling/config.json")
-    if said is not None:
-        return "cls" if said.get("pooling_mode_cls_token") or said.get("pooling_mode") == "cls" else "mean"
+def _declared_pooling(source: Source, tokenizer: Any) -> Pooling:  # noqa: ANN401
+    declared = source.read_json("1_Pooling/config.json")
+    if declared is not None:
+        return "cls" if declared.get("pooling_mode_cls_token") or declared.get("pooling_mode") == "cls" else "mean"
     return "mean" if tokenizer.cls_token is None else "cls"
 
 
 def _length_limit(model: nn.Module, tokenizer: Any) -> int:  # noqa: ANN401
-    """Find out how many tokens a model can read."""
     config, limits = model.config, [tokenizer.model_max_length]
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None:
         table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-        # RoBERTa counts positions from behind that of padding, so its table of 514 rows holds 512 tokens.
+        # RoBERTa's positions start after that of padding, so its table of 514 rows holds 512 tokens.
         padding = getattr(table, "padding_idx", None)
         limits.append(positions if padding is None else positions - padding - 1)
     return int(min(limits))
