@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from probe_quality import MEASURES, RESAMPLES, RESULTS, SEEDS, Parts, load, published
 
-from labelcontrast.metrics.resampling import draw_resamples, resampled_metrics
+from labelcontrast.metrics.measures import draw_resamples, resampled_metrics
 from labelcontrast.probes.published import PROTOCOLS
 
 KINDS = ("32", "bf16")

@@ -34,8 +34,8 @@ from sklearn.preprocessing import StandardScaler
 from labelcontrast.data.batches import prepare
 from labelcontrast.data.splits import load_splits
 from labelcontrast.encoders.registry import make_encoder
+from labelcontrast.metrics.measures import draw_resamples, resampled_metrics
 from labelcontrast.metrics.neighbours import neighbour_scores
-from labelcontrast.metrics.resampling import draw_resamples, resampled_metrics
 from labelcontrast.probes.calibration import calibration_errors, fit_calibration, reliability
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.published import PROTOCOLS, Protocol, fit_published_probe

@@ -1,21 +1,19 @@
 """A run and a comparison as they come out of a long-tailed data set, made up."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from labelcontrast.lab.comparison_report import ComparedLoss, ComparisonSummary
+from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.summary import (
     EmbeddingScatter,
     HierarchySummary,
     RunSummary,
 )
 
-MEASURES = [
-    SimpleNamespace(name=name, better="lower" if name == "hamming_loss" else "higher", meaning=f"What {name} means.")
-    for name in ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
-]
+MEASURES = [replace(metric, meaning=f"What {metric.name} means.") for metric in METRICS.values()]
 SOME_NAMES = [
     "Tshirts",
     "Shirts",
@@ -86,8 +84,9 @@ def made_hierarchy() -> HierarchySummary:
     names = ("hierarchical_f1", "tree_distance_of_errors", "violations")
     return HierarchySummary(
         source="hierarchy in hierarchy.json: 53 nodes on 3 levels (2, 11, 40)",
-        measures=[SimpleNamespace(name=name, better="lower", meaning=f"What {name} means.") for name in names],
+        measures=[replace(HIERARCHICAL_METRICS[name], meaning=f"What {name} means.") for name in names],
         metrics={part: dict(zip(names, (0.61, 2.345, 0.02), strict=True)) for part in ("val", "test")},
+        level_measures=list(LEVEL_METRICS.values()),
         levels=[level, level, {**level, "accuracy": None}],
         nodes=nodes,
         maps=[
@@ -99,6 +98,7 @@ def made_hierarchy() -> HierarchySummary:
         ]
         * 3,
         held_out=["Article 3", "Article 5"],
+        retrieval_measures=list(RETRIEVAL_METRICS.values()),
         retrieval={"seen": [found] * 3, "unseen": [found] * 3, "unseen leaves alone": [found]},
     )
 

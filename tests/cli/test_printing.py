@@ -16,7 +16,7 @@ from labelcontrast.cli.printing import (
 )
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json, write_json
-from labelcontrast.metrics.measures import DETAILS
+from labelcontrast.metrics.registry import DETAILS
 from labelcontrast.reports.tables import NOTHING, as_text, percent
 from labelcontrast.run.inputs import read_splits
 from labelcontrast.settings import RunSettings

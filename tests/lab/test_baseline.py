@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 
 from labelcontrast.data.splits import load_splits
 from labelcontrast.lab.baseline import fit_baseline
-from labelcontrast.metrics.outputs import Outputs
+from labelcontrast.metrics.measures import Outputs
 
 
 def test_it_is_one_svm_a_label(vectors: Path, tmp_path: Path) -> None:

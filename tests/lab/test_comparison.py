@@ -21,10 +21,8 @@ from labelcontrast.lab import comparison as demo
 from labelcontrast.lab.comparison import Options, plan_comparison, run_comparison
 from labelcontrast.lab.comparison_report import summarise_comparison, write_comparison
 from labelcontrast.lab.workers import run_trials
-from labelcontrast.metrics.measures import compute_metrics
-from labelcontrast.metrics.outputs import Outputs
+from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.metrics.registry import METRICS
-from labelcontrast.metrics.resampling import RESAMPLED
 from labelcontrast.reports.tables import as_text
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.settings import LossSettings, RunSettings, parse_loss
@@ -82,8 +80,8 @@ def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) 
     assert set(tested) == {"linear SVM", "bce", "reg", "zlpr"}
     for row in table.rows:
         marked = dict(zip(METRICS, [cell.best for cell in row[1:]], strict=False))
-        assert {name: marked[name] for name in RESAMPLED} == {
-            name: tested[row[0].text][name]["as_good"] for name in RESAMPLED
+        assert {name: marked[name] for name in METRICS} == {
+            name: tested[row[0].text][name]["as_good"] for name in METRICS
         }
     assert any(row[1].best for row in table.rows)
     assert not all(row[1].best for row in table.rows)

@@ -12,8 +12,7 @@ from labelcontrast.lab.layout import Outcome, draw_panels, held_together, judge_
 from labelcontrast.lab.plan import plan_study
 from labelcontrast.lab.significance import Measured, find_best
 from labelcontrast.lab.study import Study
-from labelcontrast.metrics.measures import compute_metrics
-from labelcontrast.metrics.outputs import Outputs
+from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.reports.tables import NOTHING
 
 NOISE = {"bce": 1.0, "reg": 1.02, "supcon": 4.0}

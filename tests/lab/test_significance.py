@@ -20,9 +20,8 @@ from labelcontrast.lab.significance import Measured, compare, find_best, holm, p
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.hierarchy_files import write_hierarchy
 from labelcontrast.labels.tree import LabelTree
-from labelcontrast.metrics.outputs import Outputs
+from labelcontrast.metrics.measures import Outputs, draw_resamples, example_terms, resampled_metrics
 from labelcontrast.metrics.registry import METRICS
-from labelcontrast.metrics.resampling import RESAMPLED, draw_resamples, resampled_metrics
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 
 SEEDS, EXAMPLES, TRIALS = 3, 150, 400
@@ -195,7 +194,7 @@ def make_runs(folder: Path, generator: np.random.Generator, noises: dict[str, fl
 def test_the_best_and_what_is_as_good(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 1.5, "far worse": 6.0})
     found = find_best(losses)
-    for metric in (METRICS[name] for name in RESAMPLED):
+    for metric in METRICS.values():
         means = {name: np.mean([run.metrics[metric.name] for run in runs.values()]) for name, runs in losses.items()}
         best = (min if metric.better == "lower" else max)(means, key=means.get)
         rows = {name: found[name][metric.name] for name in losses}
@@ -217,7 +216,7 @@ def test_losses_that_are_alike_are_seldom_called_worse(tmp_path: Path) -> None:
     for trial in range(25):
         (tmp_path / str(trial)).mkdir()
         found = find_best(make_runs(tmp_path / str(trial), generator, {"a": 3.0, "b": 3.0, "c": 3.0}))
-        wrong.append([not all(found[name][metric]["as_good"] for name in found) for metric in RESAMPLED])
+        wrong.append([not all(found[name][metric]["as_good"] for name in found) for metric in METRICS])
     # at 5 percent a metric has more than 5 wrong of 25 once in a thousand times
     assert np.sum(wrong, axis=0).max() <= 5
     assert np.mean(wrong) < 0.08
@@ -225,9 +224,10 @@ def test_losses_that_are_alike_are_seldom_called_worse(tmp_path: Path) -> None:
 
 def test_the_sums_of_all_examples_give_the_metric(tmp_path: Path) -> None:
     runs = make_runs(tmp_path, np.random.default_rng(2), {"a": 3.0}, seeds=1)["a"]
-    for metric, parts in significance._SUMS.items():
-        sums = np.hstack(parts(Outputs.load(runs[0].outputs))).sum(axis=0)
-        assert significance._mean_ratio(sums) == pytest.approx(runs[0].metrics[metric], abs=1e-12)
+    outputs = Outputs.load(runs[0].outputs)
+    for metric in (METRICS[name] for name in ("micro_f1", "macro_f1", "sample_f1", "hamming_loss")):
+        sums = np.hstack(example_terms(metric, outputs.labels, outputs.predictions)).sum(axis=0)
+        assert significance._mean_ratio(sums) == pytest.approx(runs[0].metrics[metric.name], abs=1e-12)
 
 
 @pytest.mark.usefixtures("few_resamples")
@@ -256,13 +256,13 @@ def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: P
     assert (low + high) / 2 == pytest.approx(differences.mean())
     assert found["p"] == compare(differences, 0 * differences, drawn, 0 * drawn).p
     assert (high - low) / 2 == pytest.approx(np.sqrt(variance) * 2.1, rel=0.08)
+
+    def terms(name: str, seed: int) -> np.ndarray:
+        one = outputs(name, seed)
+        return np.hstack(example_terms(METRICS["micro_f1"], one.labels, one.predictions))
+
     ours, theirs = (
-        np.stack(
-            [
-                np.concatenate([np.hstack(significance._over_labels(outputs(name, 3 * seed + k))) for k in range(3)])
-                for seed in range(2)
-            ]
-        )
+        np.stack([np.concatenate([terms(name, 3 * seed + fold) for fold in range(3)]) for seed in range(2)])
         for name in ("b", "a")
     )
     assert ours.shape == (2, 360, 2)
@@ -283,7 +283,7 @@ def test_without_a_seed_in_common_the_best_stands_alone(tmp_path: Path) -> None:
 def test_what_could_not_be_measured_is_left_out(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(3), {"a": 1.0, "b": 1.1}, seeds=1)
     losses["b"] = {0: replace(losses["b"][0], metrics={**losses["b"][0].metrics, "map_macro": None})}
-    assert set(find_best(losses)["a"]) == set(RESAMPLED) - {"map_macro"}
+    assert set(find_best(losses)["a"]) == set(METRICS) - {"map_macro"}
     assert find_best({}) == {}
 
 
@@ -312,7 +312,7 @@ def test_over_a_hierarchy_too_where_there_is_one(tmp_path: Path) -> None:
         losses[name] = {seed: over_tree(run) for seed, run in losses[name].items()}
     measures = {measure.name: measure.better for measure in hierarchy_metrics(2)}
     found = find_best(losses, significance.FLAT | measures)
-    assert set(found["without"]) == set(RESAMPLED)
+    assert set(found["without"]) == set(METRICS)
     for metric, better in measures.items():
         rows = {name: found[name][metric] for name in ("a", "far worse")}
         means = {name: np.mean([run.metrics[metric] for run in losses[name].values()]) for name in rows}

@@ -1,19 +1,30 @@
-"""Every measure against scikit-learn, and against its definition in loops."""
+"""Every metric against scikit-learn and against its definition in loops; in batches, on resamples, from a file."""
 
 import math
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
+from scipy.special import expit
 from sklearn import metrics as sk
 
-from labelcontrast.errors import LabelShapeError, TensorError
+from labelcontrast.errors import DataError, LabelShapeError, TensorError
+from labelcontrast.metrics import measures, ranking
 from labelcontrast.metrics.counting import TrainingLabels
-from labelcontrast.metrics.measures import DETAILS, compute_metrics, mean_average_precision, per_label_table
-from labelcontrast.metrics.registry import METRICS
+from labelcontrast.metrics.measures import (
+    Outputs,
+    StreamedMetrics,
+    compute_metrics,
+    draw_resamples,
+    per_label_table,
+    resampled_metrics,
+)
+from labelcontrast.metrics.ranking import mean_average_precision
+from labelcontrast.metrics.registry import DETAILS, METRICS
 
 
 @st.composite
@@ -186,3 +197,125 @@ def test_refuses_what_cannot_be_measured() -> None:
         compute_metrics(np.ones((0, 2)), np.ones((0, 2)), np.ones((0, 2)))
     with pytest.raises(TensorError, match=r"^scores must be finite\. Got 2 that are not\.$"):
         compute_metrics(np.ones((2, 2)), np.array([[1, np.nan], [np.inf, 0]]), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, csr_array])
+def test_batches_are_equal_to_all_at_once(convert, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "BLOCK", 60)
+    generator = np.random.default_rng(0)
+    true = (generator.random((300, 8)) < 0.3).astype(float)
+    true[generator.random(true.shape) < 0.1] = np.nan
+    scores = generator.random(true.shape) * (generator.random(true.shape) < 0.7)
+    train = TrainingLabels(np.geomspace(1, 800, 8), 1000)
+    streamed = StreamedMetrics(8, train=train)
+    for at in range(0, 300, 41):
+        streamed.update(*(convert(one[at : at + 41]) for one in (true, scores, scores > 0.5)))
+    found, expected = streamed.measures(), compute_metrics(true, scores, scores > 0.5, train=train)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=3e-3 if name.startswith("map") else 1e-12)
+
+
+def test_scores_that_are_no_probabilities_are_refused_or_have_no_average_precision() -> None:
+    labels, scores = np.array([[1, 0]]), np.array([[-2.0, 3.0]])
+    with pytest.raises(TensorError, match=r"^scores must be probabilities\. Got -2 to 3\.$"):
+        StreamedMetrics(2).update(labels, scores, scores > 0)
+    free = StreamedMetrics(2, bins=None)
+    free.update(labels, scores, scores > 0)
+    assert "map_macro" not in free.measures()
+    assert free.measures()["ranking_loss"] == 1.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.sampled_from([2, 5, 1000]),
+    st.sampled_from([0.0, 0.3]),
+)
+def test_a_resample_is_equal_to_the_examples_drawn(
+    seed: int, examples: int, labels: int, levels: int, unknown: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    true = (generator.random((examples, labels)) < 0.3).astype(np.float32)
+    true[1:][generator.random((examples - 1, labels)) < unknown] = np.nan
+    scores = generator.integers(0, levels, size=true.shape) / levels
+    predicted = scores > 0.6
+    counts = draw_resamples(examples, resamples=3, generator=generator)
+    counts[:, 0] += 1  # the first example is known, so that there is something to measure
+    found = resampled_metrics(true, scores, predicted, counts)
+    assert set(found) == set(METRICS)
+    for resample, count in enumerate(counts):
+        rows = np.repeat(np.arange(examples), count)
+        expected = compute_metrics(true[rows], scores[rows], predicted[rows])
+        for name, values in found.items():
+            assert values[resample] == pytest.approx(expected[name], abs=1e-12, nan_ok=True), name
+
+
+def test_blocks_of_resamples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    true, scores = (generator.random((40, 3)) < 0.3).astype(np.uint8), generator.random((40, 3))
+    counts = draw_resamples(40, resamples=7, generator=generator)
+    whole = resampled_metrics(true, scores, scores > 0.5, counts)
+    monkeypatch.setattr(ranking, "_AT_ONCE", 50)
+    for name, values in resampled_metrics(true, scores, scores > 0.5, counts).items():
+        np.testing.assert_array_equal(values, whole[name])
+
+
+@given(st.sets(st.sampled_from([*METRICS])))
+def test_metrics_that_are_not_asked_for_change_nothing(asked: set[str]) -> None:
+    generator = np.random.default_rng(1)
+    true, scores = (generator.random((20, 3)) < 0.3).astype(np.uint8), generator.random((20, 3))
+    counts = draw_resamples(20, resamples=4, generator=generator)
+    whole, some = (resampled_metrics(true, scores, scores > 0.5, counts, names) for names in (METRICS, asked))
+    assert set(some) == asked
+    assert all((some[name] == whole[name]).all() for name in asked)
+
+
+def test_the_spread_over_resamples_is_that_of_new_samples() -> None:
+    generator = np.random.default_rng(4)
+
+    def sample() -> tuple[np.ndarray, np.ndarray]:
+        true = (generator.random((400, 4)) < 0.4).astype(np.uint8)
+        return true, true + generator.normal(size=true.shape)
+
+    afresh = [compute_metrics(*one, one[1] > 0.5) for one in (sample() for _ in range(60))]
+    true, scores = sample()
+    counts = draw_resamples(400, resamples=200, generator=generator)
+    drawn = resampled_metrics(true, scores, scores > 0.5, counts)
+    for name in METRICS:
+        ratio = drawn[name].std() / np.std([one[name] for one in afresh])
+        assert 0.7 < ratio < 1.4, name
+
+
+def test_outputs_are_saved_and_loaded(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    labels = (generator.random((3019, 90)) < 0.05).astype(np.uint8)
+    scores = expit(4 * labels + 3 * generator.normal(size=labels.shape) - 4).astype(np.float32)
+    scores[0, :3] = 0.0, 1.0, 0.5
+    outputs = Outputs(labels, scores, scores > 0.4)
+    outputs.save(tmp_path / "test.safetensors")
+    assert (tmp_path / "test.safetensors").stat().st_size < 620_000
+    again = Outputs.load(tmp_path / "test.safetensors")
+    np.testing.assert_array_equal(again.labels, labels)
+    np.testing.assert_array_equal(again.predictions, outputs.predictions)
+    np.testing.assert_allclose(again.scores, scores, atol=2e-3)
+    before, after = (compute_metrics(one.labels, one.scores, one.predictions) for one in (outputs, again))
+    for name, value in before.items():
+        assert after[name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
+
+
+def test_unknown_labels_stay_unknown_in_a_file(tmp_path: Path) -> None:
+    labels = np.array([[1, 0, np.nan], [np.nan, 1, 0]], dtype=np.float32)
+    scores = np.array([[0.9, 0.2, 0.8], [0.1, 0.7, 0.4]])
+    Outputs(labels, scores, scores > 0.5).save(tmp_path / "test.safetensors")
+    again = Outputs.load(tmp_path / "test.safetensors")
+    np.testing.assert_array_equal(again.labels, labels)
+    np.testing.assert_array_equal(again.predictions, scores > 0.5)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"no such thing")
+    with pytest.raises(DataError, match=r"a\.safetensors: expected the outputs of a run on its test examples\. Got "):
+        Outputs.load(tmp_path / "a.safetensors")

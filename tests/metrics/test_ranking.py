@@ -1,4 +1,4 @@
-"""Rankings against loops over examples and places, with every order of equals; scikit-learn is in test_metrics."""
+"""Rankings against loops with every order of equals; average precision under weights and from a histogram."""
 
 from itertools import pairwise, permutations
 
@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.metrics.counting import TrainingLabels
-from labelcontrast.metrics.ranking import Rankings, inverse_propensities
+from labelcontrast.metrics.ranking import (
+    LabelRanking,
+    ScoreHistogram,
+    average_precisions,
+    inverse_propensities,
+    weighted_average_precision,
+)
 
 
 def literal_gain(true: list[bool], scores: list[float], weights: list[float], k: int) -> float:
@@ -24,40 +30,34 @@ def literal_gain(true: list[bool], scores: list[float], weights: list[float], k:
 def test_the_first_places_equal_their_definition(seed: int, examples: int, labels: int, unknown: float) -> None:
     generator = np.random.default_rng(seed)
     known = generator.random((examples, labels)) >= unknown
+    known[:, 0] = True
     true = known & (generator.random(known.shape) < 0.4)
     scores = generator.integers(0, 3, known.shape) / 3
     weights = generator.uniform(1, 9, labels)
-    rankings = Rankings(weights)
-    rankings.update(true, known, scores)
-    if not known.any():
-        assert rankings.examples == 0
-        return
-    found = rankings.measures()
-    rows = [
-        (true[i, one].tolist(), scores[i, one].tolist(), weights[one].tolist())
-        for i, one in enumerate(known)
-        if one.any()
-    ]
+    ranking = LabelRanking(np.where(known, true, np.nan), scores, weights)
     for k in (1, 3, 5):
-        precision = [literal_gain(own, ranked, [1.0] * len(own), k) / k for own, ranked, _ in rows]
-        assert found[f"precision@{k}"] == pytest.approx(np.mean(precision))
-        gained = sum(literal_gain(own, ranked, weight, k) for own, ranked, weight in rows)
-        best = sum(
-            sum(sorted((w for w, t in zip(weight, own, strict=True) if t), reverse=True)[:k]) for own, _, weight in rows
-        )
-        assert found[f"psp@{k}"] == pytest.approx(gained / best if best else 0.0)
+        for row, here in enumerate(known):
+            own, ranked, weight = true[row, here].tolist(), scores[row, here].tolist(), weights[here].tolist()
+            precision = literal_gain(own, ranked, [1.0] * len(own), k) / k
+            best = sum(sorted((w for w, t in zip(weight, own, strict=True) if t), reverse=True)[:k])
+            assert ranking.precision(k)[row] == pytest.approx(precision)
+            assert ranking.weighted_hits(k)[row] == pytest.approx(literal_gain(own, ranked, weight, k))
+            assert ranking.most_weighted_hits(k)[row] == pytest.approx(best)
 
 
-def test_batches_change_nothing() -> None:
-    generator = np.random.default_rng(0)
-    true, known = generator.random((2, 40, 9)) < 0.5
-    scores = generator.integers(0, 5, true.shape) / 5
-    whole, parts = Rankings(np.ones(9)), Rankings(np.ones(9))
-    whole.update(true & known, known, scores)
-    for at in range(0, 40, 7):
-        rows = slice(at, at + 7)
-        parts.update(true[rows] & known[rows], known[rows], scores[rows])
-    assert parts.measures() == pytest.approx(whole.measures(), abs=1e-12)
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([2, 5, 1000]), st.sampled_from([0.0, 0.3]))
+def test_weights_of_an_average_precision_are_repetitions(seed: int, examples: int, levels: int, unknown: float) -> None:
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((examples, 2)) < 0.4).astype(float)
+    labels[generator.random(labels.shape) < unknown] = np.nan
+    scores = generator.integers(0, levels, labels.shape) / levels
+    weights = generator.integers(0, 4, (3, examples))
+    found = weighted_average_precision(labels, scores, weights)
+    for place, counts in enumerate(weights):
+        rows = np.repeat(np.arange(examples), counts)
+        expected = average_precisions(labels[rows].reshape(-1, 1), scores[rows].reshape(-1, 1)).item()
+        assert found[place] == pytest.approx(expected, nan_ok=True)
 
 
 def test_propensities_are_those_of_the_paper() -> None:
@@ -67,3 +67,31 @@ def test_propensities_are_those_of_the_paper() -> None:
         assert 1 / weight == pytest.approx(1 / (1 + constant * np.exp(-0.55 * np.log(count + 1.5))))
     assert (np.diff(found) < 0).all()
     assert inverse_propensities(TrainingLabels(np.array([1]), 2)).tolist() == [1.0]
+
+
+def filled(true: np.ndarray, scores: np.ndarray, *, bins: int = 2048) -> ScoreHistogram:
+    histogram = ScoreHistogram(true.shape[1], bins)
+    for at in range(0, len(true), 100):
+        rows = slice(at, at + 100)
+        histogram.update(true[rows], scores[rows])
+    return histogram
+
+
+def test_a_histogram_is_exact_where_no_bin_holds_two_scores() -> None:
+    generator = np.random.default_rng(0)
+    true = generator.random((400, 5)) < [0.5, 0.2, 0.05, 0.01, 0.0]
+    scores = generator.choice([0.0, 1e-6, 0.01, 0.3, 0.5, 0.99, 1.0], true.shape).astype(np.float32)
+    histogram = filled(true, scores)
+    assert histogram.average_precisions() == pytest.approx(average_precisions(true, scores), nan_ok=True, abs=1e-12)
+    micro = average_precisions(true.reshape(-1, 1), scores.reshape(-1, 1)).item()
+    assert histogram.micro_average_precision() == pytest.approx(micro, abs=1e-12)
+
+
+def test_a_histogram_is_near_for_scores_as_models_give_them() -> None:
+    generator = np.random.default_rng(1)
+    true = generator.random((5000, 20)) < 0.3 / np.arange(1, 21)
+    scores = 1 / (1 + np.exp(-(2 * generator.normal(size=true.shape) + 4 * true - 5)))
+    lost = average_precisions(true, scores) - filled(true, scores).average_precisions()
+    assert np.abs(lost).max() < 3e-3
+    finer = average_precisions(true, scores) - filled(true, scores, bins=16_384).average_precisions()
+    assert np.abs(finer).max() < 1e-3

@@ -1,16 +1,21 @@
-"""The measures that reports print: each has a title for a reader, and none needs a library to be known."""
+"""The registry: every metric is complete, and is known without a numerical library."""
 
 import subprocess
 import sys
 
-from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS
-from labelcontrast.reports.tables import TITLES
+from labelcontrast.metrics.registry import (
+    DETAILS,
+    HIERARCHICAL_METRICS,
+    LEVEL_METRICS,
+    METRICS,
+    RETRIEVAL_METRICS,
+)
 
 
-def test_each_is_under_its_own_name_and_has_a_title() -> None:
-    for metrics in (METRICS, HIERARCHICAL_METRICS):
+def test_each_is_under_its_own_name_and_has_a_title_and_a_sentence() -> None:
+    for metrics in (METRICS, DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, RETRIEVAL_METRICS):
         assert [metric.name for metric in metrics.values()] == list(metrics)
-    assert [name for name in TITLES if name in METRICS] == list(METRICS)
+        assert all(metric.title and metric.meaning.endswith(".") for metric in metrics.values())
 
 
 def test_they_are_known_without_a_library_of_numbers() -> None:

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 
 from labelcontrast.errors import ConfigError
-from labelcontrast.metrics.measures import mean_average_precision
+from labelcontrast.metrics.ranking import mean_average_precision
 from labelcontrast.probes.selection import ranking_score, selection_score
 
 

@@ -39,11 +39,10 @@ from labelcontrast.lab.search_space import Searched
 from labelcontrast.lab.study import Study, catalogue
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.losses.catalogue import loss_catalogue
-from labelcontrast.metrics.measures import DETAILS
-from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS
+from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.hierarchy import level_table, measures_table, retrieval_table
-from labelcontrast.reports.tables import Cell, Table, as_text, percent, title_of
+from labelcontrast.reports.tables import Cell, Table, as_text, percent
 from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import METRICS as RUN
@@ -117,7 +116,7 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
     if found := result.hierarchy:
         show_hierarchy({split: found[split] for split in result.metrics}, levels_of="test")
         if groups := retrieval_groups(found):
-            show("\n" + as_text(retrieval_table(groups)))
+            show("\n" + as_text(retrieval_table(groups, list(RETRIEVAL_METRICS.values()))))
     show(f"\nepoch {result.best_epoch} kept; model in {out}, report in {out / REPORT}")
 
 
@@ -217,7 +216,7 @@ def print_ranks(folders: Sequence[Path], out: Path) -> None:
     rankings = rank_comparisons(folders, out)
     first = next(iter(rankings.values()))
     rows = [(Cell(name), *(Cell(f"{one.ranks[name]:.2f}") for one in rankings.values())) for name in first.ranks]
-    show(as_text(Table(("mean rank", *map(title_of, rankings)), tuple(rows))))
+    show(as_text(Table(("mean rank", *(METRICS[name].title for name in rankings)), tuple(rows))))
     show(f"\ncritical difference {first.critical_difference:.2f}; report in {out}")
 
 
@@ -236,13 +235,13 @@ def print_catalogue() -> None:
 def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
     """Tabulate metrics in percent, one row per split."""
     rows = [(Cell(split), *(Cell(percent(values[name])) for name in METRICS)) for split, values in metrics.items()]
-    return Table(("%", *map(title_of, METRICS)), tuple(rows))
+    return Table(("%", *(metric.title for metric in METRICS.values())), tuple(rows))
 
 
 def show_hierarchy(metrics: Mapping[str, Mapping[str, Any]], *, levels_of: str) -> None:
     """Print hierarchical metrics of every split, and the levels of the split ``levels_of``."""
-    show("\n" + as_text(measures_table(metrics, [*HIERARCHICAL_METRICS])))
-    show("\n" + as_text(level_table(metrics[levels_of]["levels"])))
+    show("\n" + as_text(measures_table(metrics, list(HIERARCHICAL_METRICS.values()))))
+    show("\n" + as_text(level_table(metrics[levels_of]["levels"], list(LEVEL_METRICS.values()))))
 
 
 def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:
@@ -282,12 +281,12 @@ def _show_description(description: Description, plot: Path | None) -> None:
 
 def _details(found: Mapping[str, float]) -> Table:
     """Tabulate the measures that the short table leaves out: ``coverage`` in labels, the others in percent."""
-    values = {
-        name: f"{found[name]:.2f} labels" if name == "coverage" else percent(found[name])
-        for name in DETAILS
+    rows = [
+        (Cell(name), Cell(f"{found[name]:.2f} labels" if metric.unit == "labels" else percent(found[name])))
+        for name, metric in DETAILS.items()
         if name in found
-    }
-    return Table(("measure", "%"), tuple((Cell(name), Cell(value)) for name, value in values.items()))
+    ]
+    return Table(("measure", "%"), tuple(rows))
 
 
 def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:

@@ -15,8 +15,7 @@ from sklearn.svm import LinearSVC
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.splits import Splits
 from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.measures import compute_metrics
-from labelcontrast.metrics.outputs import Outputs
+from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.probes.thresholds import fixed_threshold
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 from labelcontrast.run.model import HierarchyDecoder

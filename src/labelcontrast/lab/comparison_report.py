@@ -17,12 +17,12 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from labelcontrast.files import read_json
-from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS, Metric
+from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, Metric
 from labelcontrast.reports.canvas import INK, as_svg, canvas, look_of
 from labelcontrast.reports.figures import PANEL, binned_means, frequency_and_f1, frequency_axes
 from labelcontrast.reports.pages import HEADLINES, write_page
 from labelcontrast.reports.summary import Measure, PageSummary
-from labelcontrast.reports.tables import NOTHING, STEPS, Cell, Table, percent, title_of
+from labelcontrast.reports.tables import NOTHING, Cell, Table, percent
 from labelcontrast.run.folder import PER_LABEL, REPORT
 from labelcontrast.run.report import read_curves, run_facts
 from labelcontrast.settings import flatten
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 RESULTS = "results.json"
 VARIED = ("seed", "loss.name")
 """Settings that differ from run to run."""
-LEVEL_METRICS = ("macro_f1", "accuracy")
+PER_LEVEL = ("macro_f1", "accuracy")
 """Metrics shown for each level of a hierarchy."""
-OVERALL_METRICS = ("hierarchical_f1", "lca_f1", "tree_distance_of_errors", "violations")
+OVER_ALL_LEVELS = ("hierarchical_f1", "lca_f1", "tree_distance_of_errors", "violations")
 """Metrics shown over all levels."""
 
 
@@ -138,7 +138,7 @@ def comparison_table(losses: Sequence[ComparedLoss], measures: Sequence[Measure]
     runs = [Cell(_count_runs(loss)) for loss in losses]
     seconds = [Cell(f"{fmean(loss.seconds):.0f}" if loss.seconds else NOTHING) for loss in losses]
     names = [Cell(loss.name) for loss in losses]
-    header = ("loss", *(title_of(measure.name) for measure in measures), "runs", "s/run")
+    header = ("loss", *(measure.title for measure in measures), "runs", "s/run")
     return Table(header, tuple(zip(names, *columns, runs, seconds, strict=True)))
 
 
@@ -166,9 +166,9 @@ def hierarchy_metrics(levels: int) -> list[Metric]:
     """List the metrics that a comparison shows of a hierarchy with this number of levels."""
     if levels == 0:
         return []
-    meanings = {"macro_f1": METRICS["macro_f1"].meaning, "accuracy": "Share of the examples that are right there."}
-    return [HIERARCHICAL_METRICS[name] for name in OVERALL_METRICS] + [
-        Metric(f"level_{level}_{name}", "higher", meanings[name]) for level in range(levels) for name in LEVEL_METRICS
+    per_level = [(level, LEVEL_METRICS[name]) for level in range(levels) for name in PER_LEVEL]
+    return [HIERARCHICAL_METRICS[name] for name in OVER_ALL_LEVELS] + [
+        replace(one, name=f"level_{level}_{one.name}", title=f"{one.title}, level {level}") for level, one in per_level
     ]
 
 
@@ -215,10 +215,8 @@ def dot_figures(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> 
                     axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.8)
                     means.append(f"{loss.name} {values.mean():.1f}")
             axes.set_yticks(range(len(losses)), [loss.name for loss in losses])
-            axes.set(
-                ylim=(len(losses) - 0.5, -0.5), title=title_of(measure.name), xlabel=f"% ({measure.better} is better)"
-            )
-            drawn.append(as_svg(figure, alternative=f"{title_of(measure.name)} in percent, mean: {', '.join(means)}."))
+            axes.set(ylim=(len(losses) - 0.5, -0.5), title=measure.title, xlabel=f"% ({measure.better} is better)")
+            drawn.append(as_svg(figure, alternative=f"{measure.title} in percent, mean: {', '.join(means)}."))
     return drawn
 
 
@@ -310,7 +308,7 @@ def _mean_per_label(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[
 
 def _metric_column(losses: Sequence[ComparedLoss], measure: Measure) -> list[Cell]:
     """Write mean and deviation of one metric for each loss; with two or more means the best is marked."""
-    scale = 0.01 if measure.name in STEPS else 1.0
+    scale = 0.01 if measure.unit == "steps" else 1.0
     measured = [[scale * value for value in loss.metrics.get(measure.name, ()) if isfinite(value)] for loss in losses]
     means = [round(100 * fmean(values), 2) for values in measured if values]
     best = None if len(means) < 2 else max(means) if measure.better == "higher" else min(means)

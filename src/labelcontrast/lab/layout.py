@@ -19,7 +19,7 @@ from labelcontrast.lab.quantities import QUANTITIES, Quantity, measure, measure_
 from labelcontrast.lab.significance import Better, Measured, find_best
 from labelcontrast.lab.store import Record
 from labelcontrast.lab.study import DATA, EPOCH, LOSS, QUANTITY, SEED, TRANSFER, VARIANT, FigureLayout, Study
-from labelcontrast.metrics.resampling import RESAMPLED
+from labelcontrast.metrics.registry import METRICS
 from labelcontrast.reports.tables import NOTHING, Cell, Table
 from labelcontrast.settings import Scalar
 
@@ -149,7 +149,7 @@ def better_way(quantity: str) -> Better | None:
         ('higher', 'lower', None)
     """
     one = QUANTITIES[quantity]
-    return one.better if quantity in RESAMPLED or one.path[:2] == ("hierarchy", "test") else None
+    return one.better if quantity in METRICS or one.path[:2] == ("hierarchy", "test") else None
 
 
 def _runs(finished: Sequence[Outcome], where: Place, metrics: Iterable[str]) -> dict[int, Measured]:

@@ -7,16 +7,11 @@ from statistics import fmean
 from typing import Any, Literal
 
 from labelcontrast.lab.store import Record
-from labelcontrast.metrics.registry import HEAD, HIERARCHICAL_METRICS, METRICS, TAIL
-from labelcontrast.reports.tables import COUNTED, title_of
+from labelcontrast.metrics.registry import HEAD, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, TAIL
+from labelcontrast.reports.tables import COUNTED
 
 LEVELS = 3
 """Levels of a hierarchy, from the roots on, that can be shown."""
-OF_A_LEVEL = (
-    ("micro_f1", "micro-F1", "Of the labels of the level alone."),
-    ("macro_f1", "macro-F1", "Of the labels of the level alone."),
-    ("accuracy", "accuracy", "Share of the examples with labels of the level whose own are predicted exactly."),
-)
 OF_NEIGHBOURS = (
     ("map", "retrieval mAP", "How early, by cosine, the test examples come that share a label of it."),
     ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label of it."),
@@ -71,12 +66,10 @@ def _counted(name: str, unit: str, meaning: str) -> Quantity:
 def _over_hierarchy() -> Iterator[Quantity]:
     """What predictions come to over a hierarchy, and embeddings on seen and on unseen leaves."""
     for one in HIERARCHICAL_METRICS.values():
-        unit = "steps" if one.name == "tree_distance_of_errors" else "%"
-        path = ("hierarchy", "test", one.name)
-        yield Quantity(one.name, title_of(one.name), unit, one.better, one.meaning, path)
-    for level, (name, title, meaning) in product(range(LEVELS), OF_A_LEVEL):
-        place = ("hierarchy", "test", "levels", level, name)
-        yield Quantity(f"level_{level}_{name}", f"level {level} {title}", "%", "higher", meaning, place)
+        yield Quantity(one.name, one.title, one.unit, one.better, one.meaning, ("hierarchy", "test", one.name))
+    for level, one in product(range(LEVELS), LEVEL_METRICS.values()):
+        name, place = f"level_{level}_{one.name}", ("hierarchy", "test", "levels", level, one.name)
+        yield Quantity(name, f"level {level} {one.title}", one.unit, one.better, one.meaning, place)
     for name, title, meaning in OF_NEIGHBOURS:
         alone = f"unseen leaves {title}"
         yield Quantity(f"unseen_leaves_{name}", alone, "%", "higher", meaning, ("hierarchy", "unseen_leaves", name))
@@ -103,7 +96,7 @@ def _of_embeddings(name: str, better: Literal["higher", "lower"] | None, meaning
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
-        *(Quantity(one.name, title_of(one.name), "%", one.better, one.meaning) for one in METRICS.values()),
+        *(Quantity(one.name, one.title, one.unit, one.better, one.meaning) for one in METRICS.values()),
         Quantity("score", "validation mAP", "%", "higher", "Of an epoch, by a quick read-out.", by_epoch=True),
         _counted("positives_pushed_away", "%", "Share of positive pairs whose gradient pushes them apart (PRR)."),
         _counted("anchors_without_positives", "%", "Share of anchors of a batch that nothing attracts."),

@@ -139,7 +139,8 @@ def rank_comparisons(folders: Sequence[str | Path], page: str | Path) -> dict[st
         facts=[("data", ", ".join(measured)), ("date", origin["date"])],
         versions=origin["versions"],
     )
-    write_page(Path(page), "ranks.html", {"ranks": [rank_figure(one) for one in rankings.values()]}, summary=summary)
+    figures = {"ranks": [rank_figure(one) for one in rankings.values()]}
+    write_page(Path(page), "ranks.html", figures, summary=summary, metrics=METRICS)
     return rankings
 
 

@@ -20,10 +20,8 @@ from scipy import stats
 
 from labelcontrast.labels.hierarchy_files import read_hierarchy
 from labelcontrast.labels.tree import LabelTree
-from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.outputs import Outputs
+from labelcontrast.metrics.measures import Outputs, draw_resamples, example_terms, resampled_metrics
 from labelcontrast.metrics.registry import METRICS
-from labelcontrast.metrics.resampling import RESAMPLED, draw_resamples, resampled_metrics
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 from labelcontrast.run.folder import HIERARCHY
 
@@ -186,7 +184,7 @@ class Measured:
 
     def has(self, metric: str) -> bool:
         """Say whether a metric can be measured anew on resamples; that its value is None is no obstacle."""
-        return metric in self.metrics and (metric in RESAMPLED or self.hierarchy is not None)
+        return metric in self.metrics and (metric in METRICS or self.hierarchy is not None)
 
 
 Runs = Mapping[str, Mapping[int, Measured]]
@@ -194,7 +192,7 @@ Runs = Mapping[str, Mapping[int, Measured]]
 
 
 Better = Literal["higher", "lower"]
-FLAT: Mapping[str, Better] = {name: METRICS[name].better for name in RESAMPLED}
+FLAT: Mapping[str, Better] = {name: metric.better for name, metric in METRICS.items()}
 """What can be tested of any predictions; what is measured over a hierarchy can be too."""
 
 
@@ -206,7 +204,7 @@ def find_best(
     Args:
         losses: The finished runs, those of a seed on the same test examples. A loss without a seed in common with
             another is not compared with it.
-        metrics: Those that are tested, and which way is better: of ``RESAMPLED``, and of those over a hierarchy. Losses
+        metrics: Those that are tested, and which way is better: of ``METRICS``, and of those over a hierarchy. Losses
             that did not measure one of them are left out there.
         permute: Whether to permute as well, which is slower and of which no verdict is made.
 
@@ -251,7 +249,7 @@ def _permuted(losses: Runs, one: str, other: str, metric: str) -> dict[str, floa
     """Swap the values of seeds; and, for a metric of sums over examples, what was said of examples."""
     runs = [_common(losses, one, other), _common(losses, other, one)]
     found = {"p_seeds": permute_seeds(*(np.array([run.metrics[metric] for run in each]) for each in runs))}
-    if metric in _SUMS:
+    if metric in METRICS and METRICS[metric].counted == "predictions":
         ours, theirs = (_by_example(each, metric) for each in runs)
         found["p_examples"] = permute_examples(ours, theirs, _mean_ratio, generator=np.random.default_rng(0))
     return found
@@ -261,7 +259,9 @@ def _by_example(runs: Sequence[Measured], metric: str) -> np.ndarray:
     """What every example adds to a metric, the examples of all folds together; in as many runs as every fold has."""
     folds: dict[int, list[np.ndarray]] = {}
     for run in runs:
-        folds.setdefault(run.fold, []).append(np.hstack(_SUMS[metric](Outputs.load(run.outputs))))
+        outputs = Outputs.load(run.outputs)
+        terms = example_terms(METRICS[metric], outputs.labels, outputs.predictions)
+        folds.setdefault(run.fold, []).append(np.hstack(terms))
     return np.stack([np.concatenate(each) for each in zip(*folds.values(), strict=False)])
 
 
@@ -283,7 +283,7 @@ def _measure_resamples(
     outputs = Outputs.load(path)
     counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(fold))
     found = resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts, asked)
-    if hierarchy is None or asked <= set(RESAMPLED):
+    if hierarchy is None or asked <= METRICS.keys():
         return found
     over = StreamedHierarchicalMetrics(
         LabelTree(read_hierarchy(hierarchy), outputs.labels.shape[1]), resamples=RESAMPLES
@@ -296,36 +296,3 @@ def _mean_ratio(sums: np.ndarray) -> np.ndarray:
     """Mean of the ratios of the first half to the second; 0 where the second is 0."""
     above, below = np.split(sums, 2, axis=-1)
     return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0).mean(axis=-1))
-
-
-def _f1_parts(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
-    """What stands above and below the line of F1, for each example and label."""
-    true, predicted = outputs.labels == 1, outputs.predictions & known_pairs(outputs.labels)
-    return 2.0 * (true & predicted), true + predicted.astype(np.float64)
-
-
-def _over_labels(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
-    """The same, summed over the labels of each example."""
-    above, below = _f1_parts(outputs)
-    return above.sum(axis=1, keepdims=True), below.sum(axis=1, keepdims=True)
-
-
-def _of_examples(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A mean over examples, as a ratio."""
-    return values[:, None], np.ones((len(values), 1))
-
-
-def _wrong_pairs(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
-    """How many labels of each example are predicted wrongly, and how many are known."""
-    known = known_pairs(outputs.labels)
-    wrong = known & (outputs.labels != outputs.predictions)
-    return wrong.sum(axis=1, keepdims=True, dtype=float), known.sum(axis=1, keepdims=True, dtype=float)
-
-
-# What each example adds above and below the line, by label where the metric is a mean over labels.
-_SUMS: dict[str, Callable[[Outputs], tuple[np.ndarray, np.ndarray]]] = {
-    "micro_f1": _over_labels,
-    "macro_f1": _f1_parts,
-    "sample_f1": lambda outputs: _of_examples(_mean_ratio(np.hstack(_over_labels(outputs)))),
-    "hamming_loss": _wrong_pairs,
-}

@@ -1,17 +1,27 @@
-"""What is counted of predictions: hits by label, and means over examples; exact, in a memory that does not grow."""
+"""Confusion counts of predictions, and the averages of a metric over them.
 
-from dataclasses import dataclass, field
+A weighting says how often each example counts; a resample of a bootstrap is one. Counts have one row a weighting.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Real, Shaped
 from scipy.sparse import csr_array
 
-from labelcontrast.metrics.registry import HEAD, TAIL
+from labelcontrast.metrics.registry import HEAD, TAIL, Metric
+
+Labels: TypeAlias = Shaped[np.ndarray, "examples labels"]
+"""0 or 1, and NaN where it is not known: true labels. Predictions are 0 or 1."""
+Weights: TypeAlias = Real[np.ndarray, "weightings examples"]
+"""How often each example counts, in each weighting."""
 
 
 @dataclass(frozen=True)
 class TrainingLabels:
-    """How frequent the labels were in training; what the measures for rare labels go by."""
+    """How frequent the labels are in the training data, for metrics of rare labels."""
 
     counts: Real[np.ndarray, " labels"]
     """Positives of each label."""
@@ -20,72 +30,91 @@ class TrainingLabels:
 
     @classmethod
     def of(cls, labels: "Shaped[np.ndarray, 'examples labels'] | csr_array") -> "TrainingLabels":
-        """Count the positives of training labels, dense or sparse; unknown ones (NaN) count nothing."""
+        """Count the positives of training labels, dense or sparse; unknown ones (NaN) do not count."""
         return cls((labels == 1).sum(axis=0), labels.shape[0])
 
 
 @dataclass
-class Counts:
-    """Predictions against the truth, a batch after another; a pair whose truth is not known is left out."""
+class Confusion:
+    """Counts of pairs of an example and a label, or of sums of them: four arrays of one shape.
 
-    labels: int
-    hits: Float[np.ndarray, " labels"] = field(init=False)
-    claimed: Float[np.ndarray, " labels"] = field(init=False)
-    support: Float[np.ndarray, " labels"] = field(init=False)
-    known: Float[np.ndarray, " labels"] = field(init=False)
-    by_example: Float[np.ndarray, "4"] = field(init=False)
-    """Sums over examples of precision, recall, F1 and of 1 where the whole set is right."""
-    examples: int = 0
+    Pairs whose true label is not known (NaN) count nothing.
 
-    def __post_init__(self) -> None:
-        self.hits, self.claimed, self.support, self.known = np.zeros((4, self.labels))
-        self.by_example = np.zeros(4)
+    Example:
+        >>> counts = Confusion.of(np.array([[1, 0], [1, 1]]), np.array([[1, 1], [0, 1]])).over_examples()
+        >>> counts.hits.tolist(), counts.predicted.tolist(), counts.support.tolist()
+        ([[1, 1]], [[1, 2]], [[2, 1]])
+    """
 
-    def update(
-        self,
-        true: Bool[np.ndarray, "examples labels"],
-        known: Bool[np.ndarray, "examples labels"],
-        predicted: Bool[np.ndarray, "examples labels"],
-    ) -> None:
-        """Count a batch; ``true`` and ``predicted`` are False where the truth is not known."""
-        found = true & predicted
-        self.hits += found.sum(axis=0)
-        self.claimed += predicted.sum(axis=0)
-        self.support += true.sum(axis=0)
-        self.known += known.sum(axis=0)
-        scored = known.any(axis=1)
-        hits, claimed, support = (one[scored].sum(axis=1) for one in (found, predicted, true))
-        right = (hits == claimed) & (hits == support)
-        self.by_example += [one.sum() for one in (*rates(hits, claimed, support), right)]
-        self.examples += int(scored.sum())
+    hits: Shaped[np.ndarray, "..."]
+    """Predicted and true."""
+    predicted: Shaped[np.ndarray, "..."]
+    support: Shaped[np.ndarray, "..."]
+    """True."""
+    known: Shaped[np.ndarray, "..."]
 
-    def measures(self, train: TrainingLabels | None = None) -> dict[str, float]:
-        """Compute precision, recall and F1 in every mean, the Hamming loss and the accuracy of whole sets.
+    @classmethod
+    def of(cls, labels: Labels, predictions: Labels) -> "Confusion":
+        """Mark the pairs of each kind."""
+        known = known_pairs(labels)
+        true, predicted = known & (labels == 1), known & (predictions != 0)
+        return cls(true & predicted, predicted, true, known)
 
-        Args:
-            train: For the F1 of head, medium and tail labels, which are left out without it.
-        """
-        precision, recall, f1 = rates(self.hits, self.claimed, self.support)
-        micro = [
-            one.item() for one in rates(*(one.sum(keepdims=True) for one in (self.hits, self.claimed, self.support)))
-        ]
-        scored = self.known > 0
-        sample = self.by_example / self.examples if self.examples else np.full(4, np.nan)
-        wrong = self.claimed.sum() + self.support.sum() - 2 * self.hits.sum()
-        found = {"hamming_loss": _divide(wrong, self.known.sum()), "subset_accuracy": sample[3]}
-        for place, (name, by_label) in enumerate((("precision", precision), ("recall", recall), ("f1", f1))):
-            found[f"micro_{name}"] = micro[place] if scored.any() else np.nan
-            found[f"macro_{name}"] = mean_of_known(by_label[scored])
-            found[f"weighted_{name}"] = _divide(by_label @ self.support, self.support.sum(), nothing=0.0)
-            found[f"sample_{name}"] = sample[place]
-        if train is not None:
-            buckets = by_frequency(train.counts)
-            found |= {f"{name}_f1": mean_of_known(f1[scored & chosen]) for name, chosen in buckets.items()}
-        return {name: float(value) for name, value in found.items()}
+    @classmethod
+    def zeros(cls, *shape: int) -> "Confusion":
+        """Start counting."""
+        return cls(*np.zeros((4, *shape)))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.hits, self.predicted, self.support, self.known))
+
+    def add(self, other: "Confusion") -> None:
+        """Add the counts of other examples."""
+        for own, more in zip(self, other, strict=True):
+            np.add(own, more, out=own)
+
+    def over_labels(self) -> "Confusion":
+        """Sum over the last axis, the labels."""
+        return Confusion(*(one.sum(axis=-1) for one in self))
+
+    def over_examples(self, weights: Weights | None = None) -> "Confusion":
+        """Sum marked pairs over the examples: a row a weighting; without weights, each example counts once."""
+        return Confusion(*(one.sum(axis=0, keepdims=True) if weights is None else weights @ one for one in self))
+
+    def select(self, chosen: Shaped[np.ndarray, "..."]) -> "Confusion":
+        """Take some labels."""
+        return Confusion(*(one[..., chosen] for one in self))
+
+
+def average_labels(
+    metric: Metric, counts: Confusion, train: TrainingLabels | None = None
+) -> Float[np.ndarray, " weightings"]:
+    """Compute a metric of predictions from the counts of each label.
+
+    Args:
+        metric: Any whose ``average`` is not ``sample``.
+        counts: [weightings, labels].
+        train: For ``head``, ``medium`` and ``tail``.
+
+    Returns: NaN where no pair is known, or no label is averaged over.
+    """
+    assert metric.terms is not None
+    if metric.average == "micro":
+        total = counts.over_labels()
+        return np.where(total.known > 0, ratio(*metric.terms(total)), np.nan)
+    values = ratio(*metric.terms(counts))
+    if metric.average == "weighted":
+        weighted = np.array([row @ support for row, support in zip(values, counts.support, strict=True)])
+        return ratio(weighted, counts.support.sum(axis=1))
+    averaged = counts.known > 0
+    if metric.average != "macro":
+        assert train is not None
+        averaged = averaged & by_frequency(train.counts)[metric.average]
+    return np.array([mean_of_known(row[chosen]) for row, chosen in zip(values, averaged, strict=True)])
 
 
 def by_frequency(counts: Real[np.ndarray, " labels"]) -> dict[str, Bool[np.ndarray, " labels"]]:
-    """Say which labels are head, medium and tail, by their positives in training.
+    """Mark the head, medium and tail labels, by their positives in training.
 
     Example:
         >>> by_frequency(np.array([101, 100, 20, 19]))["medium"]
@@ -96,28 +125,20 @@ def by_frequency(counts: Real[np.ndarray, " labels"]) -> dict[str, Bool[np.ndarr
 
 
 def known_pairs(labels: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
-    """Say of which pairs the truth is known: all that are not NaN."""
+    """Mark the labels that are known, which are those that are not NaN."""
     if labels.dtype.kind == "f":
         return np.asarray(~np.isnan(labels))
     return np.ones(labels.shape, dtype=bool)
 
 
-def rates(hits: np.ndarray, claimed: np.ndarray, support: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1; each 0 where its denominator is 0."""
-    return ratio(hits, claimed), ratio(hits, support), ratio(2 * hits, claimed + support)
-
-
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Part over whole; 0 where the whole is 0, for then the part is 0 too."""
-    return np.asarray(part / np.where(whole == 0, 1, whole))
-
-
-def _divide(part: float, whole: float, *, nothing: float = float("nan")) -> float:
-    """Part over whole, or what it is where there is nothing."""
-    return part / whole if whole else nothing
+def ratio(part: np.ndarray, whole: np.ndarray | int, *, empty: float = 0.0) -> np.ndarray:
+    """Return part / whole, and ``empty`` where the whole is 0: the part is 0 there too."""
+    nothing = np.asarray(whole) == 0
+    found = np.asarray(part / np.where(nothing, 1, whole))
+    return found if empty == 0 else np.where(nothing, empty, found)
 
 
 def mean_of_known(values: Float[np.ndarray, " values"]) -> float:
-    """Mean of what is not NaN; NaN when nothing is left."""
+    """Return the mean of the values that are not NaN; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")

@@ -4,17 +4,18 @@ True and predicted label sets are compared closed upwards; where a measure takes
 them from the closed set. A ratio without a denominator is 0.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
 from scipy.sparse import csr_array, diags_array, eye_array, hstack
 
 from labelcontrast.errors import LabelShapeError
-from labelcontrast.metrics.counting import known_pairs, mean_of_known, ratio
-from labelcontrast.metrics.registry import HIERARCHICAL_METRICS
+from labelcontrast.metrics.counting import Confusion, Labels, Weights, average_labels, known_pairs, ratio
+from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, RATIOS
 
-Integers = Integer[np.ndarray, " entries"]
+Integers: TypeAlias = Integer[np.ndarray, " entries"]
+Resampled: TypeAlias = Shaped[np.ndarray, " resamples"]
 
 
 class Nearest(NamedTuple):
@@ -117,16 +118,12 @@ def _fresh(ordered: Integers) -> Bool[np.ndarray, " entries"]:
     return np.asarray(np.diff(ordered, prepend=-1) != 0)
 
 
-Predictions = Shaped[np.ndarray, "examples labels"]
-Counts = Shaped[np.ndarray, "resamples examples"]
-
-
 class LevelMetrics:
-    """F1 and accuracy of every level, from batches of label sets; a pair whose truth is not known is left out.
+    """F1 and accuracy of every level of a hierarchy, from batches of label sets.
 
     Args:
-        depths: the level of each label.
-        resamples: how many resamples of the examples are measured; one are the examples as they are.
+        depths: The level of each label, 0 for the roots.
+        resamples: Number of resamples of the examples; by default one, the examples as they are.
 
     Example:
         >>> counted = LevelMetrics(np.array([0, 1, 1]))
@@ -137,74 +134,104 @@ class LevelMetrics:
 
     def __init__(self, depths: Integer[np.ndarray, " labels"], *, resamples: int = 1) -> None:
         self._levels = [depths == depth for depth in range(int(depths.max()) + 1)]
-        self.hits, self.sizes, self.support, self.known = np.zeros((4, resamples, len(depths)))
+        self._counts = Confusion.zeros(resamples, len(depths))
+        # By level the examples that are right there, and those that have a label there.
         self._right, self._present = np.zeros((2, resamples, len(self._levels)))
-        """By level the examples that are right there, and those that have a label there."""
 
-    def update(self, labels: Predictions, predictions: Predictions, counts: Counts | None = None) -> None:
+    def update(self, labels: Labels, predictions: Labels, counts: Weights | None = None) -> None:
         """Count a batch.
 
         Args:
-            labels: what is true, 0 or 1, closed upwards; NaN where it is unknown.
-            predictions: what is predicted, 0 or 1.
-            counts: how often each example is in each resample; by default once.
+            labels: True labels, 0 or 1, shape [examples, labels], closed upwards; NaN where unknown, and such a pair is
+                left out.
+            predictions: Predicted labels, 0 or 1.
+            counts: How often each example is in each resample; by default once.
         """
+        pairs = Confusion.of(labels, predictions)
+        self._counts.add(pairs.over_examples(counts))
         weights = np.ones((1, len(labels))) if counts is None else counts.astype(np.float64)
-        known = known_pairs(labels)
-        true, predicted = labels == 1, known & (predictions != 0)
-        self.hits += weights @ (true & predicted)
-        self.support += weights @ true
-        self.sizes += weights @ (true + predicted.astype(np.float64))
-        self.known += weights @ known
         for level, here in enumerate(self._levels):
-            present = true[:, here].any(1)
-            exact = (true == predicted)[:, here].all(1)
+            present = pairs.support[:, here].any(1)
+            exact = (pairs.support == pairs.predicted)[:, here].all(1)
             self._right[:, level] += weights @ (exact & present)
             self._present[:, level] += weights @ present
 
     @property
-    def f1(self) -> np.ndarray:
-        """By resample the F1 of each label of all batches so far; NaN where nothing is known of it."""
-        return np.where(self.known > 0, ratio(2 * self.hits, self.sizes), np.nan)
+    def support(self) -> Float[np.ndarray, " labels"]:
+        """Positives of each label of all batches so far, in the first resample."""
+        return np.asarray(self._counts.support[0])
+
+    @property
+    def f1(self) -> Float[np.ndarray, " labels"]:
+        """F1 of each label of all batches so far, in the first resample; NaN where nothing is known of it."""
+        values = ratio(*RATIOS["f1"](self._counts))
+        return np.asarray(np.where(self._counts.known > 0, values, np.nan)[0])
 
     def measures(self) -> list[dict[str, float]]:
-        """Compute the measures of all batches so far.
+        """Compute the metrics of all batches so far.
 
         Returns:
-            For each level ``micro_f1``, ``macro_f1``, and ``accuracy``: the share of the examples with a true label of
-            this level whose labels of this level are predicted exactly, NaN where there is none; NaN too where nothing
-            is known of a level.
+            ``LEVEL_METRICS`` by name, for each level from the roots on. The accuracy is NaN where no example has a
+            label of the level; all are NaN where nothing is known of it.
         """
         return [{name: float(values[0]) for name, values in level.items()} for level in self.resampled()]
 
     def resampled(self) -> list[dict[str, Float[np.ndarray, " resamples"]]]:
-        """Compute the measures of every resample."""
-        f1, found = self.f1, []
-        accuracy = np.where(self._present > 0, ratio(self._right, self._present), np.nan)
-        for level, here in enumerate(self._levels):
-            hits, sizes, known = (each[:, here].sum(1) for each in (self.hits, self.sizes, self.known))
-            micro = np.where(known > 0, ratio(2 * hits, sizes), np.nan)
-            macro = np.array([mean_of_known(each) for each in f1[:, here]])
-            found.append({"micro_f1": micro, "macro_f1": macro, "accuracy": accuracy[:, level]})
-        return found
+        """Compute the metrics of every resample."""
+        accuracy = ratio(self._right, self._present, empty=np.nan)
+        return [
+            {
+                name: accuracy[:, level] if metric.terms is None else average_labels(metric, self._counts.select(here))
+                for name, metric in LEVEL_METRICS.items()
+            }
+            for level, here in enumerate(self._levels)
+        ]
+
+
+class HierarchyCounts(NamedTuple):
+    """Sums over examples; those of precision, recall and F1 up to common ancestors are sums of ratios."""
+
+    hits: Resampled
+    """Labels of the closed sets that are true and predicted."""
+    predicted: Resampled
+    support: Resampled
+    """True labels of the closed sets."""
+    lca_precision: Resampled
+    lca_recall: Resampled
+    lca_f1: Resampled
+    rated: Resampled
+    """Examples with a true or a predicted label."""
+    steps: Resampled
+    """From each wrong lowest predicted label to the nearest lowest true one."""
+    errors: Resampled
+    """Such labels."""
+    violating: Resampled
+    """Predicted labels of which a parent is not predicted."""
+    below: Resampled
+    """Predicted labels that have a parent."""
 
 
 class HierarchicalMetrics:
-    r"""Every measure of ``HIERARCHICAL_METRICS``, from batches of label sets.
+    r"""Every metric of ``HIERARCHICAL_METRICS``, from batches of label sets.
 
     .. math:: hP = \frac{\sum_i |\hat T_i \cap \hat P_i|}{\sum_i |\hat P_i|}, \qquad
        hR = \frac{\sum_i |\hat T_i \cap \hat P_i|}{\sum_i |\hat T_i|},
 
-    the hats closing a label set upwards. The measures up to the lowest common ancestor (lca) are
-    those of the sets that :func:`up_to_common_ancestors` makes, in the mean over examples with a true or a predicted
-    label.
+    where the hats close a label set upwards. The metrics up to the lowest common ancestor (lca) are those of the sets
+    that :func:`up_to_common_ancestors` makes, as a mean over the examples with a true or a predicted label.
 
-    An unknown label leaves unknown what is above it, but for what another label makes true. What is unknown of an
-    example is left out of its closed sets, and of the ways up to common ancestors; violations are of predictions alone.
+    The ancestors of an unknown label are unknown too, unless another label makes them true. What is unknown of an
+    example is left out of its closed sets and of the paths up to common ancestors; violations are of predictions alone.
 
     Args:
-        parents: [labels, labels], 1 where the column is a parent of the row.
-        resamples: how many resamples of the examples are measured; one are the examples as they are.
+        parents: Shape [labels, labels], 1 where the column is a parent of the row.
+        resamples: Number of resamples of the examples; by default one, the examples as they are.
+
+    Example:
+        >>> counted = HierarchicalMetrics(csr_array([[0, 0, 0], [1, 0, 0], [1, 0, 0]]))
+        >>> counted.update(np.array([[1, 1, 0]]), np.array([[0, 0, 1]]))
+        >>> counted.measures()["hierarchical_f1"]
+        0.5
 
     Reference: Kiritchenko et al., Learning and Evaluation in the Presence of Class Hierarchies, 2006; Kosmopoulos et
     al., Evaluation Measures for Hierarchical Classification, 2015, for those up to the lowest common ancestor.
@@ -214,18 +241,18 @@ class HierarchicalMetrics:
         self._parents = parents
         self._steps = steps_up(parents)
         self._ancestors = csr_array(self._steps[:, :-1].astype(bool))
-        self._sums = np.zeros((resamples, 11))
+        self._sums = np.zeros((resamples, len(HierarchyCounts._fields)))
 
-    def update(self, labels: Predictions, predictions: Predictions, counts: Counts | None = None) -> None:
+    def update(self, labels: Labels, predictions: Labels, counts: Weights | None = None) -> None:
         """Count a batch.
 
         Args:
-            labels: what is true, 0 or 1; NaN where it is unknown.
-            predictions: what is predicted, 0 or 1; as it is, for the violations, and else closed.
-            counts: how often each example is in each resample; by default once.
+            labels: True labels, 0 or 1, shape [examples, labels]; NaN where unknown.
+            predictions: Predicted labels, 0 or 1; they are closed upwards for all metrics but the violations.
+            counts: How often each example is in each resample; by default once.
 
         Raises:
-            LabelShapeError: the shapes do not fit, or there is no example.
+            LabelShapeError: The shapes do not fit, or there is no example.
         """
         _check(labels, predictions, self._parents)
         true, claimed, open_ = (
@@ -234,46 +261,52 @@ class HierarchicalMetrics:
         )
         unknown = _without(open_, true)
         predicted = _without(claimed, unknown)
-        errors, of_errors, *ways = up_to_common_ancestors(true, predicted, self._steps)
-        parts = [_without(way, unknown) for way in ways]
+        errors, of_errors, *paths = up_to_common_ancestors(true, predicted, self._steps)
+        parts = [_without(path, unknown) for path in paths]
         hits, present, found = (_sizes(part) for part in (_both(*parts), *parts))
-        wholes = (found, present, (found + present) / 2)
-        shares = [
-            *(_sizes(matrix) for matrix in (_both(true, predicted), predicted, true)),
-            *(ratio(hits, whole) for whole in wholes),
-            found + present > 0,
-            np.bincount(of_errors, errors, len(labels)),
-            np.bincount(of_errors, minlength=len(labels)),
-            violations(predictions, self._parents).sum(1),
-            (predictions[:, np.diff(self._parents.indptr) > 0] != 0).sum(1),
-        ]
-        self._sums += (np.ones((1, len(labels))) if counts is None else counts) @ np.stack(shares, 1)
+        by_example = HierarchyCounts(
+            hits=_sizes(_both(true, predicted)),
+            predicted=_sizes(predicted),
+            support=_sizes(true),
+            lca_precision=ratio(hits, found),
+            lca_recall=ratio(hits, present),
+            lca_f1=ratio(hits, (found + present) / 2),
+            rated=found + present > 0,
+            steps=np.bincount(of_errors, errors, len(labels)),
+            errors=np.bincount(of_errors, minlength=len(labels)),
+            violating=violations(predictions, self._parents).sum(1),
+            below=(predictions[:, np.diff(self._parents.indptr) > 0] != 0).sum(1),
+        )
+        self._sums += (np.ones((1, len(labels))) if counts is None else counts) @ np.stack(by_example, 1)
 
     def measures(self) -> dict[str, float]:
-        """Compute the measures of all batches so far.
+        """Compute the metrics of all batches so far.
 
         Returns:
-            Fractions; ``tree_distance_of_errors`` in steps, where need be over a node above all roots, NaN where no
-            lowest predicted label is wrong.
+            Fractions; ``tree_distance_of_errors`` in steps, which lead over a node above all roots where there is no
+            other path, and NaN where no lowest predicted label is wrong.
         """
         return {name: float(values[0]) for name, values in self.resampled().items()}
 
     def resampled(self) -> dict[str, Float[np.ndarray, " resamples"]]:
-        """Compute the measures of every resample."""
-        hits, claimed, present, *rates, rated, steps, wrong, violating, below = self._sums.T
-        values = [
-            ratio(hits, claimed),
-            ratio(hits, present),
-            ratio(2 * hits, claimed + present),
-            *(ratio(rate, rated) for rate in rates),
-            np.where(wrong > 0, ratio(steps, wrong), np.nan),
-            ratio(violating, below),
-        ]
-        return dict(zip(HIERARCHICAL_METRICS, values, strict=True))
+        """Compute the metrics of every resample."""
+        counts, found = HierarchyCounts(*self._sums.T), {}
+        for name, metric in HIERARCHICAL_METRICS.items():
+            assert metric.terms is not None
+            found[name] = ratio(*metric.terms(counts), empty=metric.empty)
+        return found
 
 
-def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents: csr_array) -> dict[str, float]:
-    """Compute the measures of one batch.
+def hierarchical_metrics(labels: Labels, predictions: Labels, parents: csr_array) -> dict[str, float]:
+    """Compute every metric of ``HIERARCHICAL_METRICS`` at once.
+
+    Args:
+        labels: True labels, 0 or 1, shape [examples, labels]; NaN where unknown.
+        predictions: Predicted labels, 0 or 1.
+        parents: Shape [labels, labels], 1 where the column is a parent of the row.
+
+    Raises:
+        LabelShapeError: The shapes do not fit, or there is no example.
 
     Example:
         >>> parents = csr_array([[0, 0, 0], [1, 0, 0], [1, 0, 0]])
@@ -286,7 +319,7 @@ def hierarchical_metrics(labels: Predictions, predictions: Predictions, parents:
     return counted.measures()
 
 
-def violations(predictions: Predictions, parents: csr_array) -> Bool[np.ndarray, "examples labels"]:
+def violations(predictions: Labels, parents: csr_array) -> Bool[np.ndarray, "examples labels"]:
     """Mark the predicted labels of which a parent is not predicted.
 
     Example:

@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
 from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.measures import average_precisions
+from labelcontrast.metrics.ranking import average_precisions
 from labelcontrast.probes.logistic import solve_logistic
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.measures import average_precisions
+from labelcontrast.metrics.ranking import average_precisions
 from labelcontrast.probes.linear import AveragedHeads, check_features
 
 _MOMENTUM, _MEMORY, _FLOOR = 0.9, 0.999, 1e-8  # AdamW's defaults

@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.measures import mean_average_precision
+from labelcontrast.metrics.ranking import mean_average_precision
 from labelcontrast.probes.linear import check_features, standardise
 
 

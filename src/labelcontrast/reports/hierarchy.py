@@ -5,62 +5,70 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labelcontrast.reports.tables import Cell, Table, title_of, written
+from labelcontrast.reports.tables import Cell, Table, in_unit
 
 if TYPE_CHECKING:
     Level = Mapping[str, float | None]
     from collections.abc import Mapping, Sequence
 
+    from labelcontrast.reports.summary import Measure
 
-def measures_table(metrics: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Table:
+
+def measures_table(metrics: Mapping[str, Mapping[str, float]], measures: Sequence[Measure]) -> Table:
     """Tabulate the measures over the hierarchy, a row a part of the data.
 
     Example:
-        >>> measures_table({"test": {"hierarchical_f1": 0.5, "tree_distance_of_errors": 2.0}},
-        ...                ["hierarchical_f1", "tree_distance_of_errors"]).rows
+        >>> from labelcontrast.metrics.registry import HIERARCHICAL_METRICS
+        >>> shown = [HIERARCHICAL_METRICS[name] for name in ("hierarchical_f1", "tree_distance_of_errors")]
+        >>> measures_table({"test": {"hierarchical_f1": 0.5, "tree_distance_of_errors": 2.0}}, shown).rows
         ((Cell(text='test', best=False), Cell(text='50.00', best=False), Cell(text='2.00', best=False)),)
     """
-    rows = [(Cell(part), *_cells(one, names)) for part, one in metrics.items()]
-    return Table(("over the hierarchy", *map(title_of, names)), tuple(rows))
+    rows = [(Cell(part), *_cells(one, measures)) for part, one in metrics.items()]
+    return Table(("over the hierarchy", *_titles(measures)), tuple(rows))
 
 
-def level_table(levels: Sequence[Level]) -> Table:
+def level_table(levels: Sequence[Level], measures: Sequence[Measure]) -> Table:
     """Tabulate the levels, from the roots on.
 
     Example:
-        >>> level_table([{"nodes": 3, "micro_f1": 0.5, "macro_f1": 0.25, "accuracy": None}]).rows[0][1:3]
+        >>> from labelcontrast.metrics.registry import LEVEL_METRICS
+        >>> levels = [{"nodes": 3, "micro_f1": 0.5, "macro_f1": 0.25, "accuracy": None}]
+        >>> level_table(levels, list(LEVEL_METRICS.values())).rows[0][1:3]
         (Cell(text='3', best=False), Cell(text='50.00', best=False))
     """
-    names = ("micro_f1", "macro_f1", "accuracy")
     rows = [
-        (Cell(_name(place, len(levels))), Cell(f"{one['nodes']:,}"), *_cells(one, names))
+        (Cell(_name(place, len(levels))), Cell(f"{one['nodes']:,}"), *_cells(one, measures))
         for place, one in enumerate(levels)
     ]
-    return Table(("level", "nodes", *map(title_of, names)), tuple(rows))
+    return Table(("level", "nodes", *_titles(measures)), tuple(rows))
 
 
-def retrieval_table(groups: Mapping[str, Sequence[Level]]) -> Table:
+def retrieval_table(groups: Mapping[str, Sequence[Level]], measures: Sequence[Measure]) -> Table:
     """Tabulate retrieval and clusters of embeddings, the levels of one group after those of the other.
 
     A group of one row is named alone.
 
     Example:
+        >>> from labelcontrast.metrics.registry import RETRIEVAL_METRICS
         >>> found = {"map": 0.5, "precision_at_1": 1.0, "precision_at_10": 0.5, "nmi": 0.25}
-        >>> [row[0].text for row in retrieval_table({"seen": [found, found], "unseen leaves": [found]}).rows]
+        >>> groups, measures = {"seen": [found, found], "unseen leaves": [found]}, list(RETRIEVAL_METRICS.values())
+        >>> [row[0].text for row in retrieval_table(groups, measures).rows]
         ['seen, level 0', 'seen, level 1', 'unseen leaves']
     """
-    names = ("map", "precision_at_1", "precision_at_10", "nmi")
     rows = [
-        (Cell(group if len(levels) == 1 else f"{group}, level {place}"), *_cells(one, names))
+        (Cell(group if len(levels) == 1 else f"{group}, level {place}"), *_cells(one, measures))
         for group, levels in groups.items()
         for place, one in enumerate(levels)
     ]
-    return Table(("embeddings", *map(title_of, names)), tuple(rows))
+    return Table(("embeddings", *_titles(measures)), tuple(rows))
 
 
-def _cells(values: Mapping[str, float | None], names: Sequence[str]) -> list[Cell]:
-    """Write some values."""
-    return [Cell(written(name, values[name])) for name in names]
+def _cells(values: Mapping[str, float | None], measures: Sequence[Measure]) -> list[Cell]:
+    return [Cell(in_unit(measure, values[measure.name])) for measure in measures]
+
+
+def _titles(measures: Sequence[Measure]) -> list[str]:
+    return [measure.title for measure in measures]
 
 
 def _name(level: int, levels: int) -> str:

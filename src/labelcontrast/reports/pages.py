@@ -22,7 +22,7 @@ from labelcontrast.reports.hierarchy import (
     measures_table,
     retrieval_table,
 )
-from labelcontrast.reports.tables import NOTHING, STEPS, duration, percent, title_of
+from labelcontrast.reports.tables import NOTHING, duration, percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,9 +55,11 @@ def write_run_report(path: Path, summary: RunSummary) -> None:
 def _over_hierarchy(hierarchy: HierarchySummary) -> dict[str, object]:
     """Gather what the page of a run shows of its hierarchy."""
     return {
-        "measures": measures_table(hierarchy.metrics, [measure.name for measure in hierarchy.measures]),
-        "levels": level_table(hierarchy.levels),
-        "retrieval": retrieval_table(hierarchy.retrieval) if hierarchy.retrieval else None,
+        "measures": measures_table(hierarchy.metrics, hierarchy.measures),
+        "levels": level_table(hierarchy.levels, hierarchy.level_measures),
+        "retrieval": retrieval_table(hierarchy.retrieval, hierarchy.retrieval_measures)
+        if hierarchy.retrieval
+        else None,
         "tree": branches(hierarchy.nodes),
         "open": len(hierarchy.nodes) <= MOST_OPEN,
     }
@@ -79,7 +81,7 @@ def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: f
         "kind": kind,
         "threshold": f"{threshold:.2f}",
         "rule": rule,
-        "titles": [title_of(measure.name) for measure in summary.measures],
+        "titles": [measure.title for measure in summary.measures],
         "unseen": [row["label"] for row in rows if not row["train_count"]],
         "weak": [f"{row['label']} (F1 {percent(row['f1'])})" for row in present[:5]],
     }
@@ -101,6 +103,6 @@ def render(template: str, *, autoescape: bool, **content: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, duration=duration, title=title_of)
-    environment.globals.update(NOTHING=NOTHING, STEPS=STEPS)
+    environment.filters.update(percent=percent, duration=duration)
+    environment.globals.update(NOTHING=NOTHING)
     return environment.get_template(template).render(**content)

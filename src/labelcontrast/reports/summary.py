@@ -18,11 +18,15 @@ Diagram = tuple["Sequence[float]", "Sequence[float]", "Sequence[float]"]
 
 
 class Measure(Protocol):
-    """A metric as a table shows it: its name, which way is better, and one sentence."""
+    """A metric as a table shows it: its name and title, which way is better, one sentence, and its unit."""
 
     @property
     def name(self) -> str:
         """The key under which its value is found."""
+
+    @property
+    def title(self) -> str:
+        """Its name for a reader."""
 
     @property
     def better(self) -> Literal["higher", "lower"]:
@@ -31,6 +35,10 @@ class Measure(Protocol):
     @property
     def meaning(self) -> str:
         """One sentence that says what it measures."""
+
+    @property
+    def unit(self) -> str:
+        """``%``, ``steps`` or ``labels``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +61,12 @@ class HierarchySummary:
     source: str
     measures: Sequence[Measure]
     metrics: Mapping[str, Mapping[str, float]]
+    level_measures: Sequence[Measure]
     levels: Sequence[Mapping[str, float | None]]
     nodes: Sequence[Mapping[str, Any]] = ()
     maps: Sequence[EmbeddingScatter] = ()
     held_out: Sequence[str] = ()
+    retrieval_measures: Sequence[Measure] = ()
     retrieval: Mapping[str, Sequence[Mapping[str, float | None]]] = field(default_factory=dict)
 
 

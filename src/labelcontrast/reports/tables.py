@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labelcontrast.reports.summary import Measure
 
 NOTHING = "\u2013"
-TITLES = {
-    "micro_f1": "micro-F1",
-    "macro_f1": "macro-F1",
-    "sample_f1": "sample-F1",
-    "hamming_loss": "Hamming loss",
-    "map_macro": "mAP",
-    "map_micro": "micro-mAP",
-    "lrap": "LRAP",
-    "hierarchical_precision": "hP",
-    "hierarchical_recall": "hR",
-    "hierarchical_f1": "hF1",
-    "lca_precision": "LCA-P",
-    "lca_recall": "LCA-R",
-    "lca_f1": "LCA-F1",
-    "tree_distance_of_errors": "tree distance",
-    "map": "MAP",
-    "precision_at_1": "P@1",
-    "precision_at_10": "P@10",
-    "nmi": "NMI",
-}
-STEPS = frozenset(["tree_distance_of_errors"])
-"""What is no share and stands in a table as it is: it counts steps."""
 COUNTED = {
     "anchors_without_positives": "anchors without a positive",
     "similarity_of_positives": "similarity of positives",
@@ -103,25 +84,15 @@ def as_latex(table: Table) -> str:
     return "\n".join([f"\\begin{{tabular}}{{{columns}}}", *body, "\\end{tabular}"])
 
 
-def title_of(metric: str) -> str:
-    """Name a metric as a reader knows it; an unknown one as it is.
-
-    Example:
-        >>> title_of("map_macro"), title_of("coverage"), title_of("level_1_macro_f1")
-        ('mAP', 'coverage', 'macro-F1, level 1')
-    """
-    level = re.fullmatch(r"level_(\d+)_(\w+)", metric)
-    return f"{title_of(level[2])}, level {level[1]}" if level else TITLES.get(metric, metric)
-
-
-def written(metric: str, value: object) -> str:
+def in_unit(measure: Measure, value: object) -> str:
     """Write a value as a table has it: as percent, but for a metric that counts steps.
 
     Example:
-        >>> written("micro_f1", 0.5), written("tree_distance_of_errors", 2.25), written("micro_f1", None)
-        ('50.00', '2.25', '–')
+        >>> from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS
+        >>> in_unit(METRICS["micro_f1"], 0.5), in_unit(HIERARCHICAL_METRICS["tree_distance_of_errors"], 2.25)
+        ('50.00', '2.25')
     """
-    if metric in STEPS and isinstance(value, (int, float)):
+    if measure.unit == "steps" and isinstance(value, (int, float)):
         return percent(value / 100)
     return percent(value)
 

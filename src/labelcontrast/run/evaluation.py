@@ -16,7 +16,7 @@ from labelcontrast.files import write_json
 from labelcontrast.labels.tree import LabelTree
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.hierarchical import HierarchicalMetrics, LevelMetrics
-from labelcontrast.metrics.measures import LabelRow, compute_metrics, per_label_table
+from labelcontrast.metrics.measures import LabelRow, Outputs, StreamedMetrics, compute_metrics, per_label_table
 from labelcontrast.metrics.neighbours import (
     cluster_nmi,
     level_retrieval,
@@ -24,9 +24,7 @@ from labelcontrast.metrics.neighbours import (
     neighbourhood_purity,
     retrieval,
 )
-from labelcontrast.metrics.outputs import Outputs
 from labelcontrast.metrics.representation import describe_representation
-from labelcontrast.metrics.streaming import StreamedMetrics
 from labelcontrast.probes.calibration import calibration_errors, fit_calibration, reliability
 from labelcontrast.probes.choice import fit_probe
 from labelcontrast.probes.decoding import level_thresholds
@@ -340,7 +338,7 @@ class StreamedHierarchicalMetrics:
         """List every node with its parents, its level, its number of positive examples, and its F1."""
         nodes, counted = self._tree.nodes, self._levels
         parents = nodes.vocabulary.decode(nodes.parents)
-        support, f1 = counted.support[0].astype(int).tolist(), counted.f1[0].tolist()
+        support, f1 = counted.support.astype(int).tolist(), counted.f1.tolist()
         columns = (nodes.names, parents, nodes.depths.tolist(), support, f1)
         names = ("node", "parents", "level", "support", "f1")
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

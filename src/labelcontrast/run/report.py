@@ -9,7 +9,7 @@ import numpy as np
 
 from labelcontrast.errors import RunError
 from labelcontrast.files import read_json
-from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, METRICS
+from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.reports.pages import write_model_card, write_run_report
 from labelcontrast.reports.summary import EmbeddingScatter, HierarchySummary, RunSummary
@@ -82,10 +82,12 @@ def summarise_hierarchy(
         source=measured["source"],
         measures=list(HIERARCHICAL_METRICS.values()),
         metrics={split: measured[split] for split in ("val", "test")},
+        level_measures=list(LEVEL_METRICS.values()),
         levels=measured["test"]["levels"],
         nodes=nodes,
         maps=[_scatter(scatter, label_sets) for label_sets in scatter.get("levels", ())] if scatter else (),
         held_out=measured.get("held_out", ()),
+        retrieval_measures=list(RETRIEVAL_METRICS.values()),
         retrieval=retrieval_groups(measured),
     )
 
