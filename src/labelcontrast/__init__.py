@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from labelcontrast.labels.vocabulary import LabelVocabulary as LabelVocabulary
     from labelcontrast.losses.catalogue import check_loss as check_loss
     from labelcontrast.losses.catalogue import loss_catalogue as loss_catalogue
+    from labelcontrast.losses.catalogue import register_loss as register_loss
     from labelcontrast.losses.factory import make_loss as make_loss
     from labelcontrast.losses.loss import ContrastiveLoss as ContrastiveLoss
     from labelcontrast.run.evaluation import evaluate as evaluate
@@ -58,7 +59,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "labels.hierarchy": ["Hierarchy"],
         "labels.hierarchy_files": ["read_hierarchy"],
         "labels.vocabulary": ["LabelVocabulary"],
-        "losses.catalogue": ["check_loss", "loss_catalogue"],
+        "losses.catalogue": ["check_loss", "loss_catalogue", "register_loss"],
         "losses.factory": ["make_loss"],
         "losses.loss": ["ContrastiveLoss"],
         "run.evaluation": ["evaluate"],

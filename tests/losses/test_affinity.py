@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.losses.affinity import (
+    AFFINITIES,
     Affinity,
     any_shared,
     coverage,
@@ -13,7 +14,6 @@ from labelcontrast.losses.affinity import (
     exact_match,
     inverse_union,
     jaccard,
-    named,
 )
 
 sets = st.sets(st.integers(0, 4))
@@ -52,5 +52,5 @@ def test_soft_labels_are_expected_counts() -> None:
 def test_choices_are_the_functions_themselves() -> None:
     """The pair weights recognise the affinity that needs no computing by its identity."""
     assert coverage(0.0) is any_shared
-    assert named("any") is any_shared
-    assert named("exact") is exact_match
+    assert AFFINITIES["any"] is any_shared
+    assert AFFINITIES["exact"] is exact_match

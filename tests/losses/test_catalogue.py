@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trees import Tree, trees
 
 from labelcontrast.errors import ConfigError
+from labelcontrast.losses.axes import Contrast
 from labelcontrast.losses.catalogue import check_loss, loss_catalogue, loss_row
 from labelcontrast.losses.factory import make_loss
 
@@ -158,9 +159,7 @@ def test_every_row_says_what_it_is() -> None:
 @pytest.mark.parametrize("row", [row for row in loss_catalogue() if row.contrast], ids=lambda row: row.name)
 def test_every_contrastive_loss_takes_what_all_take(row: Any) -> None:
     assert row.parameters.keys() >= {"temperature", "stop_repulsion", "block_size", "reduction"}
-    assert (row.contrast.tuned_by or "temperature") in row.parameters
-    assert (row.contrast.instance_prior or "temperature") in row.parameters
-    assert (row.contrast.sharing_by or "temperature") in row.parameters
+    assert isinstance(row.contrast_of(row.parameters), Contrast)
 
 
 def test_published_defaults() -> None:

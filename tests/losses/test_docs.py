@@ -46,7 +46,8 @@ def test_your_own_loss_in_ten_lines() -> None:
 def test_pair_weights_of_the_figures(maker: ModuleType) -> None:
     """The rows of examples with a positive sum to one, for every loss that shares out per anchor or per label."""
     for row in lc.loss_catalogue():
-        if row.contrast is not None and row.contrast.sharing in {"per anchor", "per label"}:
+        contrast = row.contrast_of(row.parameters)
+        if contrast is not None and contrast.sharing in {"per_anchor", "per_label"}:
             weights = maker.toy_weights(row)
             assert ((weights.sum(1) - 1).abs() < 1e-6).logical_or(weights.sum(1) == 0).all()
             assert weights.any()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from labelcontrast.errors import LabelShapeError, TensorError
-from labelcontrast.losses.inputs import example_weights, label_sets, unit_vectors
+from labelcontrast.losses.module import example_weights, label_sets, unit_vectors
 
 Z = torch.ones(3, 1, 2)
 Y = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
 from labelcontrast.losses.blocks import PairStatistics
 from labelcontrast.losses.factory import make_loss
-from labelcontrast.losses.inputs import label_sets
+from labelcontrast.losses.module import label_sets
 
 TREE = SimpleNamespace(ancestors=torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1]]), depths=torch.tensor([0, 1, 1]))
 Y = torch.tensor([[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]])

@@ -10,16 +10,16 @@ from labelcontrast.losses.affinity import (
     Affinity,
     any_shared,
     coverage,
+    discounted_overlap,
     inverse_union,
     jaccard,
-    similarity_dissimilarity,
 )
 from labelcontrast.losses.axes import Sharing
 from labelcontrast.losses.blocks import grid
 from labelcontrast.losses.label_sets import BatchLabels
 from labelcontrast.losses.pair_weights import Pairs, SharedWeights, share
 
-AFFINITIES = [any_shared, jaccard, inverse_union(2.0), coverage(1.5), coverage(-1.0), similarity_dissimilarity]
+AFFINITIES = [any_shared, jaccard, inverse_union(2.0), coverage(1.5), coverage(-1.0), discounted_overlap]
 
 
 def literal(anchors: Tensor, candidates: Tensor, affinity: Affinity, sharing: Sharing, *, symmetric: bool) -> Tensor:
@@ -32,15 +32,15 @@ def literal(anchors: Tensor, candidates: Tensor, affinity: Affinity, sharing: Sh
                 f[i, j] = affinity((anchors[i] * candidates[j]).sum(), anchors[i].sum(), candidates[j].sum())
     w = torch.zeros(n, m)
     for i in range(n):
-        if sharing == "per anchor" and f[i].sum() > 0:
+        if sharing == "per_anchor" and f[i].sum() > 0:
             w[i] = f[i] / f[i].sum()
-        if sharing == "per positive" and (f[i] > 0).any():
+        if sharing == "per_positive" and (f[i] > 0).any():
             w[i] = f[i] / (f[i] > 0).sum()
         if sharing == "none":
             w[i] = f[i]
         for label in range(anchors.shape[1]):
             mass = float((f[i] * candidates[:, label]).sum())
-            if sharing == "per label" and anchors[i, label] > 0 and mass > 0:
+            if sharing == "per_label" and anchors[i, label] > 0 and mass > 0:
                 w[i] += anchors[i, label] * f[i] * candidates[:, label] / mass / anchors[i].sum()
     return w
 
@@ -65,7 +65,7 @@ def label_matrices(draw: st.DrawFn) -> Tensor:
     return labels * torch.rand(shape, generator=generator) if draw(st.booleans()) else labels
 
 
-@pytest.mark.parametrize("sharing", ["per anchor", "per label", "per positive", "none"])
+@pytest.mark.parametrize("sharing", ["per_anchor", "per_label", "per_positive", "none"])
 @settings(deadline=None, max_examples=40)
 @given(
     labels=label_matrices(),
@@ -91,7 +91,7 @@ def test_weights(
 
 def test_rows_sum_to_one_where_there_is_a_positive() -> None:
     labels = BatchLabels.of(torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
-    for sharing in ("per anchor", "per label"):
+    for sharing in ("per_anchor", "per_label"):
         weights = share(Pairs(labels, labels, ((0, jaccard),), symmetric=True), sharing)
         torch.testing.assert_close(weights.totals, torch.tensor([1.0, 1.0, 1.0, 0.0]))
 
@@ -101,6 +101,6 @@ def test_another_affinity_to_some_candidates() -> None:
     candidates = BatchLabels.of(labels)
     pairs = Pairs(candidates[:2], candidates, ((0, inverse_union(1.0)), (2, any_shared)), symmetric=True)
     assert pairs.cuts == (2,)
-    w = assembled(share(pairs, "per label"), (2, 4), 4)
+    w = assembled(share(pairs, "per_label"), (2, 4), 4)
     # the first label of the first example: 1/2 to the second example, 1 to the first prototype; the second to its own
     torch.testing.assert_close(w[0], torch.tensor([0.0, 1 / 6, 1 / 3, 1 / 2]))

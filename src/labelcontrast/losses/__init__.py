@@ -1,1 +1,64 @@
-"""Losses on projections and on logits."""
+"""Losses on projections and on logits: ``losses.reg(num_labels=54, dim=256)`` makes a module.
+
+There is one function for each loss of the catalogue. The functions that compute those on logits are in
+:mod:`labelcontrast.losses.logits`, the affinities of label sets in :mod:`labelcontrast.losses.affinity`.
+"""
+
+from typing import TYPE_CHECKING
+
+from labelcontrast.doors import lazy_names
+
+if TYPE_CHECKING:
+    from labelcontrast.losses.affinity import any_shared as any_shared
+    from labelcontrast.losses.affinity import coverage as coverage
+    from labelcontrast.losses.affinity import exact_match as exact_match
+    from labelcontrast.losses.affinity import inverse_union as inverse_union
+    from labelcontrast.losses.affinity import jaccard as jaccard
+    from labelcontrast.losses.axes import Contrast as Contrast
+    from labelcontrast.losses.axes import LossRow as LossRow
+    from labelcontrast.losses.axes import Parameter as Parameter
+    from labelcontrast.losses.catalogue import check_loss as check_loss
+    from labelcontrast.losses.catalogue import loss_catalogue as loss_catalogue
+    from labelcontrast.losses.catalogue import register_loss as register_loss
+    from labelcontrast.losses.factory import asl as asl
+    from labelcontrast.losses.factory import base as base
+    from labelcontrast.losses.factory import bce as bce
+    from labelcontrast.losses.factory import focal as focal
+    from labelcontrast.losses.factory import hicone as hicone
+    from labelcontrast.losses.factory import himulcon as himulcon
+    from labelcontrast.losses.factory import himulcone as himulcone
+    from labelcontrast.losses.factory import jaccard_sigmoid as jaccard_sigmoid
+    from labelcontrast.losses.factory import jscl as jscl
+    from labelcontrast.losses.factory import lsep as lsep
+    from labelcontrast.losses.factory import make_loss as make_loss
+    from labelcontrast.losses.factory import msc as msc
+    from labelcontrast.losses.factory import mulsupcon as mulsupcon
+    from labelcontrast.losses.factory import proto as proto
+    from labelcontrast.losses.factory import reg as reg
+    from labelcontrast.losses.factory import simclr as simclr
+    from labelcontrast.losses.factory import similarity_dissimilarity as similarity_dissimilarity
+    from labelcontrast.losses.factory import sincere as sincere
+    from labelcontrast.losses.factory import supcon as supcon
+    from labelcontrast.losses.factory import weighted as weighted
+    from labelcontrast.losses.factory import wo_reg as wo_reg
+    from labelcontrast.losses.factory import zlpr as zlpr
+    from labelcontrast.losses.logits import LogitLoss as LogitLoss
+    from labelcontrast.losses.loss import ContrastiveLoss as ContrastiveLoss
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "affinity": ["any_shared", "coverage", "exact_match", "inverse_union", "jaccard"],
+        "axes": ["Contrast", "LossRow", "Parameter"],
+        "catalogue": ["check_loss", "loss_catalogue", "register_loss"],
+        "factory": [
+            "make_loss",
+            *("bce", "focal", "asl", "lsep", "zlpr"),
+            *("simclr", "supcon", "base", "jscl", "proto", "mulsupcon", "msc", "wo_reg", "reg"),
+            *("sincere", "similarity_dissimilarity", "jaccard_sigmoid", "weighted"),
+            *("himulcon", "hicone", "himulcone"),
+        ],
+        "logits": ["LogitLoss"],
+        "loss": ["ContrastiveLoss"],
+    },
+)

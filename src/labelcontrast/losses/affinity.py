@@ -1,10 +1,9 @@
-"""How alike two label sets are: plain functions of three counts.
+"""Affinities: how similar two label sets are, as plain functions of three counts.
 
 Every function takes ``overlap`` (labels that both have), ``size_i`` (labels of the anchor) and ``size_j`` (labels of
 the candidate), as tensors that broadcast, and returns a number from 0 for every pair; 0 means "not a positive".
-With soft labels the counts are expected counts: a label is there with the probability that it carries.
-A count may be wanted again, what was made of it may be written into: on a large block that saves a pass over memory.
-Only methods of the tensors are used, so that this file, and the catalogue above it, load without torch.
+Under soft labels the counts are expected counts. An affinity must not write into its arguments; its result may be
+written into. Only methods of the tensors are used, so that this file and the catalogue load without torch.
 """
 
 from collections.abc import Callable
@@ -15,37 +14,37 @@ Affinity: TypeAlias = Callable[[Counts, Counts, Counts], Counts]
 
 
 def symmetric(affinity: Affinity) -> Affinity:
-    """Mark an affinity that is the same both ways round: for a block and its mirror it is then computed once."""
+    """Mark an affinity as symmetric: it is then computed once for a block and its mirror."""
     vars(affinity)["symmetric"] = True
     return affinity
 
 
 @symmetric
 def everyone(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
-    """1 for all pairs."""
+    """Return 1 for all pairs."""
     return overlap.new_ones(overlap.shape)
 
 
 @symmetric
 def any_shared(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
-    """1 for pairs that share a label."""
+    """Return 1 for pairs that share a label."""
     return overlap.sign()
 
 
 @symmetric
 def exact_match(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
-    """1 for pairs with the same label set; two empty sets do not match. A label below 1 is never matched exactly."""
+    """Return 1 for pairs with the same label set; neither empty sets nor soft labels match."""
     return ((overlap > 0) & (overlap == size_i) & (overlap == size_j)).to(overlap.dtype)
 
 
 @symmetric
 def jaccard(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
-    """Share of the labels of either example that both have."""
+    """Return the number of labels in common over the number of labels in either."""
     return overlap / _union(overlap, size_i, size_j)
 
 
 def inverse_union(scale: float) -> Affinity:
-    """One over the number of labels that either example has, times ``scale``, for pairs that share one."""
+    """Make the affinity of ``scale`` over the number of labels in either, for pairs that share a label."""
 
     @symmetric
     def scaled_inverse_union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
@@ -55,13 +54,13 @@ def inverse_union(scale: float) -> Affinity:
 
 
 def coverage(alpha: float) -> Affinity:
-    r"""Share of the candidate's labels that the anchor has too, to the power of ``alpha``; below 0 the hard threshold.
+    r"""Make the affinity of the share of the candidate's labels that the anchor has, to the power of ``alpha``.
 
     .. math:: f(y_i, y_j) = (|y_i \cap y_j| \,/\, |y_j|)^\alpha
 
     Args:
-        alpha: 0 treats all pairs that share a label alike; the higher, the less a candidate with foreign labels
-            attracts; any negative number keeps only the candidates whose labels are all the anchor's.
+        alpha: 0 treats all pairs that share a label equally; the higher, the less a candidate with other labels
+            attracts; any negative number keeps only the candidates whose labels are all labels of the anchor.
 
     Example:
         >>> import torch
@@ -75,14 +74,14 @@ def coverage(alpha: float) -> Affinity:
 
     def covered(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
         share = overlap / _nonzero(size_j)
-        # a threshold of exactly 1 would hang on the last bit of a soft count
+        # a threshold of exactly 1 would depend on the last bit of a soft count
         return share**alpha if alpha > 0 else (share >= 1 - 1e-6).to(share.dtype)
 
     return covered
 
 
-def similarity_dissimilarity(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
-    r"""Share of the anchor's labels that the candidate has, over one more than the labels that only the candidate has.
+def discounted_overlap(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
+    r"""Return the share of the anchor's labels that the candidate has, discounted by the candidate's other labels.
 
     .. math:: \frac{|y_i \cap y_j|}{|y_i|} \cdot \frac{1}{1 + |y_j \setminus y_i|}
 
@@ -92,27 +91,20 @@ def similarity_dissimilarity(overlap: Counts, size_i: Counts, size_j: Counts) ->
 
 
 def _union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
-    """How many labels either example has; never 0."""
     return (_nonzero(size_i) + size_j).sub_(overlap)
 
 
 def _nonzero(counts: Counts) -> Counts:
-    """The counts, but never 0: where nothing was counted nothing is shared either, and the share becomes 0."""
+    """Return the counts, but never 0: of an empty set nothing is shared, so the quotient is 0."""
     return counts.clamp(min=1e-12)
 
 
-_NAMED: dict[str, Affinity] = {
+AFFINITIES: dict[str, Affinity] = {
     "any": any_shared,
     "exact": exact_match,
     "jaccard": jaccard,
     "inverse_union": inverse_union(1.0),
     "coverage": coverage(1.0),
-    "similarity_dissimilarity": similarity_dissimilarity,
+    "similarity_dissimilarity": discounted_overlap,
 }
-NAMED = tuple(_NAMED)
 """Affinities that a parameter can choose."""
-
-
-def named(name: str) -> Affinity:
-    """Find an affinity by its name, one of ``NAMED``."""
-    return _NAMED[name]

@@ -1,23 +1,71 @@
-"""What a row of the catalogue is made of: the parameters of a loss, and its choice on every axis; without torch."""
+"""The axes of a contrastive loss, the parameters of any loss, and the row of the catalogue that holds both.
 
+This file loads without torch.
+"""
+
+import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.losses.affinity import Affinity
 
+LossKind = Literal["logit", "contrastive"]
 RowKind = Literal["instances", "prototypes"]
-Sharing = Literal["per anchor", "per label", "per level", "per positive", "none"]
-SHARINGS: dict[str, Sharing] = {"per_anchor": "per anchor", "per_label": "per label", "per_positive": "per positive"}
-"""Those that a parameter can choose, in one word each."""
-Negatives = Literal["all", "negatives", "none"]
+Sharing = Literal["per_anchor", "per_label", "per_positive", "per_level", "none"]
+SHARINGS: tuple[Sharing, ...] = ("per_anchor", "per_label", "per_positive")
+"""Those that a parameter can choose."""
+Averaging = Literal["mean_valid", "mean_all", "label_count"]
+SIZES = ("num_labels", "dim", "generator", "hierarchy")
+"""Arguments of every loss that are no parameters of it: they come from the data, not from the settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """A contrastive loss as one choice on every axis.
+
+    Attributes:
+        affinity: How similar two label sets are, from the counts of their labels.
+        sharing: How an anchor's attraction is divided among its positives; ``"per_level"`` needs a hierarchy.
+        averaging: Weights of the anchors in the average of their losses.
+        denominator: What a positive competes with: ``"all"`` candidates, the ``"negatives"`` only, or nothing, for
+            ``"each_pair"`` is a binary classification of its own.
+        anchors: Rows that have a loss.
+        candidates: Rows that attract and repel the anchors.
+        prototype_affinity: Another affinity for prototypes as candidates.
+        pair_prior: Factors of the pairs in the denominator, symmetric; an anchor whose factors are all 0 has no loss.
+        instance_prior: Factor of the instances in the denominator, beside prototypes.
+        views_only: The positives of an example are its other views, whatever the labels.
+        bias: Initial log-odds of a pair of similarity 0, which are learned; for ``"each_pair"``.
+        layer_penalty: How the levels of a hierarchy are weighted: by l, 1 for the deepest, or by learned weights.
+        constrained: No pair that shares a label costs less than one that shares a label of a finer level.
+        level_means: Sum the mean losses of the levels instead of the losses of single pairs.
+        representatives: Above each level only one example of those with equal labels remains.
+    """
+
+    affinity: Affinity
+    sharing: Sharing = "per_anchor"
+    averaging: Averaging = "mean_valid"
+    denominator: Literal["all", "negatives", "each_pair"] = "all"
+    anchors: tuple[RowKind, ...] = ("instances",)
+    candidates: tuple[RowKind, ...] = ("instances",)
+    prototype_affinity: Affinity | None = None
+    pair_prior: Affinity | None = None
+    instance_prior: float = 1.0
+    views_only: bool = False
+    bias: float = 0.0
+    layer_penalty: Literal["exp", "pow", "uniform", "learned"] = "uniform"
+    constrained: bool = False
+    level_means: bool = False
+    representatives: bool = False
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a loss."""
+    """A parameter of a loss: its default, its meaning, and the values that it accepts."""
 
     name: str
     default: object
@@ -34,91 +82,54 @@ class Parameter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """One choice on every axis.
-
-    Attributes:
-        affinity: how alike two label sets are; or, with ``tuned_by``, what makes that out of one parameter.
-        tuned_by: the name of this parameter.
-        sharing: how an anchor's attraction is split among its positives; per level it needs a hierarchy.
-        sharing_by: the name of the parameter that says so instead.
-        averaging: what the losses of the anchors are weighed with.
-        constrained: no pair that shares a label costs less than one that shares a label of a finer level.
-        rivals: what a positive has to win against: all candidates, the negatives, or nobody, each pair being judged by
-            itself.
-        anchors: who is pulled.
-        candidates: who pulls and pushes.
-        prototype_affinity: another affinity, to prototypes.
-        pair_prior: what each pair is multiplied with in the denominator, symmetric in the two; an anchor that it leaves
-            without candidates has no loss.
-        instance_prior: the name of the parameter that instances are multiplied with in the denominator.
-        views_only: the positives of an example are its other views, whatever the labels.
-    """
-
-    affinity: Callable[..., Any]
-    tuned_by: str | None = None
-    sharing: Sharing = "per anchor"
-    sharing_by: str | None = None
-    averaging: Literal["mean_valid", "mean_all", "label_count"] = "mean_valid"
-    constrained: bool = False
-    rivals: Negatives = "all"
-    anchors: tuple[RowKind, ...] = ("instances",)
-    candidates: tuple[RowKind, ...] = ("instances",)
-    prototype_affinity: Affinity | None = None
-    pair_prior: Affinity | None = None
-    instance_prior: str | None = None
-    views_only: bool = False
-
-    def affinity_for(self, settings: Mapping[str, Any]) -> Affinity:
-        """Return the affinity, tuned where it is to be."""
-        tuned: Affinity = self.affinity if self.tuned_by is None else self.affinity(settings[self.tuned_by])
-        return tuned
-
-    def sharing_for(self, settings: Mapping[str, Any]) -> Sharing:
-        """Return the sharing, chosen where it is to be."""
-        return self.sharing if self.sharing_by is None else SHARINGS[settings[self.sharing_by]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class LossRow:
-    """One loss: what it is called, takes, and computes, and where it comes from.
+    """One loss of the catalogue.
 
     Attributes:
-        name: what :func:`make_loss` knows it by.
-        kind: what it is computed on: ``"logit"`` or ``"contrastive"``.
-        summary: one sentence.
-        equation: in LaTeX.
-        reference: where it was published.
-        takes: its parameters.
-        presets: named sets of parameters, chosen by a parameter of that name.
-        contrast: the axes, of a contrastive loss.
+        name: The name that :func:`make_loss` takes.
+        kind: What the loss is computed on: logits, or projections for a contrastive one.
+        summary: One sentence.
+        equation: In LaTeX.
+        reference: Where it was published.
+        takes: Its parameters.
+        presets: Named sets of parameters, chosen by the parameter ``preset``.
+        contrast: The choice on the axes, as a function of some of the parameters; for a loss on the axes.
+        function: Computes or makes a loss that is not on the axes: see :func:`register_loss`.
     """
 
     name: str
-    kind: Literal["logit", "contrastive"]
+    kind: LossKind
     summary: str
-    equation: str
-    reference: str
+    equation: str = ""
+    reference: str = ""
     takes: tuple[Parameter, ...] = ()
     presets: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    contrast: Contrast | None = None
-
-    @property
-    def needs_hierarchy(self) -> bool:
-        """Whether the loss is one of levels."""
-        return self.contrast is not None and self.contrast.sharing == "per level"
+    contrast: Callable[..., Contrast] | None = None
+    function: Callable[..., Any] | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
         """Every parameter with its default."""
         return {parameter.name: parameter.default for parameter in self.takes}
 
+    @property
+    def needs_hierarchy(self) -> bool:
+        """Whether the loss sums over the levels of a hierarchy."""
+        contrast = self.contrast_of(self.parameters)
+        return contrast is not None and contrast.sharing == "per_level"
+
+    def contrast_of(self, settings: Mapping[str, Any]) -> Contrast | None:
+        """Return the choice on the axes under these settings; None for a loss that is not on the axes."""
+        if self.contrast is None:
+            return None
+        return self.contrast(**{name: settings[name] for name in inspect.signature(self.contrast).parameters})
+
 
 def check_values(owner: str, parameters: Iterable[Parameter], values: Mapping[str, object]) -> dict[str, object]:
-    """Complete the values with the defaults.
+    """Return the values completed with the defaults.
 
     Raises:
-        ConfigError: a value for a parameter that ``owner`` does not have, or one that its parameter does not accept.
+        ConfigError: ``owner`` has no parameter of a name, or a parameter does not accept its value.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for name in values:
@@ -128,7 +139,7 @@ def check_values(owner: str, parameters: Iterable[Parameter], values: Mapping[st
 
 
 def number(name: str, default: float, meaning: str, *, low: float = -inf, above: bool = False) -> Parameter:
-    """A finite number, from ``low`` upwards or ``above`` it."""
+    """Describe a finite number: from ``low`` upwards, or ``above`` it."""
     words = "a finite number" if low == -inf else f"a number {'above' if above else 'from'} {low:g}"
     return Parameter(
         name, default, meaning, words, lambda value: _is_number(value, low) and not (above and value == low), real=True
@@ -136,7 +147,7 @@ def number(name: str, default: float, meaning: str, *, low: float = -inf, above:
 
 
 def optional_number(name: str, meaning: str, *, high: float = inf) -> Parameter:
-    """A number above 0, up to ``high``; or None, the default, which turns the thing off."""
+    """Describe a number above 0, up to ``high``, or None, the default, for "off"."""
     words = f"a number above 0{'' if high == inf else f' and up to {high:g}'}, or None"
     return Parameter(
         name,
@@ -149,7 +160,7 @@ def optional_number(name: str, meaning: str, *, high: float = inf) -> Parameter:
 
 
 def whole_number(name: str, default: int | None, meaning: str, *, low: int) -> Parameter:
-    """A whole number from ``low`` upwards; None too, where that is the default."""
+    """Describe a whole number from ``low`` upwards, or None, where that is the default."""
     words = f"a whole number from {low}{', or None' if default is None else ''}"
     return Parameter(
         name,
@@ -161,18 +172,18 @@ def whole_number(name: str, default: int | None, meaning: str, *, low: int) -> P
 
 
 def choice(name: str, default: str, meaning: str, *, among: Iterable[str]) -> Parameter:
-    """One of a few words."""
+    """Describe one of a few words."""
     words = tuple(among)
     return Parameter(name, default, meaning, f"one of {', '.join(words)}", lambda value: value in words)
 
 
 def flag(name: str, meaning: str, *, default: bool) -> Parameter:
-    """True or False."""
+    """Describe True or False."""
     return Parameter(name, default, meaning, "True or False", lambda value: isinstance(value, bool))
 
 
 def contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: float = 0.0) -> tuple[Parameter, ...]:
-    """The parameters of one contrastive loss, and those of all."""
+    """List the parameters of a contrastive loss: its own, and those that all have."""
     return (
         number("temperature", 0.1, "the similarities are divided by it", low=0.002),
         *own,
@@ -191,11 +202,79 @@ def contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: 
         ),
         whole_number("queue_size", 0, "how many earlier projections are candidates too", low=0),
         flag("gather", "whether the projections of all processes are candidates", default=False),
-        flag("diagnostics", "whether to count, on the way, what the training can be judged by", default=False),
+        flag("diagnostics", "whether to compute statistics of pairs beside the loss", default=False),
         whole_number("block_size", None, "rows of a block of pairs; it changes the memory, and no result", low=1),
     )
 
 
+def parameters_of(function: Callable[..., Any], *, skip: int = 0) -> tuple[Parameter, ...]:
+    """Derive the parameters of a loss from the signature of a function.
+
+    The annotation, or else the type of the default, gives the check: float, int, bool, str, ``Literal[...]``, or one of
+    them or None. ``Annotated[float, "a sentence"]`` gives the meaning.
+
+    Args:
+        function: Its arguments named in ``SIZES`` are no parameters.
+        skip: Number of leading arguments to leave out.
+
+    Raises:
+        ConfigError: An argument has no default, or is of another type.
+
+    Example:
+        >>> def margin(power: Annotated[float, "of the share"] = 1.0, base: Literal["any", "exact"] = "any"): ...
+        >>> [(p.name, p.default, p.expected) for p in parameters_of(margin)]
+        [('power', 1.0, 'a finite number'), ('base', 'any', 'one of any, exact')]
+    """
+    arguments = [one for one in inspect.signature(function).parameters.values() if one.name not in SIZES][skip:]
+    try:
+        typed = vars(function).get("__init__", function) if isinstance(function, type) else function
+        hints = get_type_hints(typed, include_extras=True)
+    except (NameError, TypeError):  # annotations that are known to type checkers only
+        hints = {}
+    return tuple(_parameter(argument, hints.get(argument.name)) for argument in arguments)
+
+
+def _parameter(argument: inspect.Parameter, hint: Any) -> Parameter:  # noqa: ANN401
+    name, default = argument.name, argument.default
+    if default is inspect.Parameter.empty:
+        raise ConfigError(f"parameter {name} of a loss needs a default.")
+    meaning = ""
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+        meaning = next((note for note in notes if isinstance(note, str)), "")
+    options = get_args(hint) if get_origin(hint) in {Union, types.UnionType} else (hint or type(default),)
+    accepted, words, kinds = [], [], [one for one in options if one is not types.NoneType]
+    for one in kinds:
+        accept, expected = _check_of(name, one)
+        accepted.append(accept)
+        words.append(expected)
+    if default is None or len(kinds) < len(options):
+        accepted.append(lambda value: value is None)
+        words.append("None")
+    parameter = Parameter(
+        name, default, meaning, ", or ".join(words), lambda value: any(one(value) for one in accepted), float in kinds
+    )
+    parameter.read(default)
+    return parameter
+
+
+def _check_of(name: str, kind: object) -> tuple[Callable[[object], bool], str]:
+    """Return what values of a type pass, and how to say it."""
+    if get_origin(kind) is Literal:
+        words = get_args(kind)
+        return lambda value: value in words, f"one of {', '.join(str(word) for word in words)}"
+    checks: dict[object, tuple[Callable[[object], bool], str]] = {
+        float: (_is_number, "a finite number"),
+        int: (lambda value: isinstance(value, int) and _is_number(value), "a whole number"),
+        bool: (lambda value: isinstance(value, bool), "True or False"),
+        str: (lambda value: isinstance(value, str), "a word"),
+    }
+    if kind not in checks:
+        message = f"parameter {name} of a loss must be a float, int, bool, str or Literal"
+        raise ConfigError(f"{message}. Got {getattr(kind, '__name__', kind)}.")
+    return checks[kind]
+
+
 def _is_number(value: object, low: float = -inf, high: float = inf) -> bool:
-    """Whether it is a finite int or float of a range; True and False are none."""
+    """Return True for a finite int or float in the range; not for True and False."""
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and low <= value <= high

@@ -202,6 +202,6 @@ def share_by_level(
         anchors = candidates[: len(pairs.anchors)]
         if not pairs.symmetric:
             anchors = BatchLabels.of(columns_of(pairs.anchors.raw, depths == depth))
-        of_level = share(replace(pairs, anchors=anchors, candidates=candidates), "per label", block_size=block_size)
+        of_level = share(replace(pairs, anchors=anchors, candidates=candidates), "per_label", block_size=block_size)
         levels.append(of_level.scaled(weight.expand(len(anchors))))
     return LevelWeights(pairs, tuple(levels), torch.stack([level.totals for level in levels]).sum(0))

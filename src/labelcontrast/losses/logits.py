@@ -5,15 +5,16 @@ NaN is an unknown label, which counts nowhere. All is in float32 or better, thro
 is too large and no row too empty.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import EmbeddingError, LabelShapeError
+from labelcontrast.losses.module import LossModule
 
 Logits = Float[Tensor, "batch labels"]
 Labels = Shaped[Tensor, "batch labels"]
@@ -149,23 +150,35 @@ def zlpr(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Te
     return _reduce(losses, torch.ones_like(losses), reduction)
 
 
-class LogitLoss(nn.Module):
-    """One of these functions with its settings, called as every loss of the library is."""
+class FunctionLoss(LossModule):
+    """A loss that is a function of two tensors and keyword arguments, with the arguments set."""
 
     def __init__(
-        self, function: Callable[..., Tensor], settings: dict[str, Any], *, num_labels: int | None = None
+        self,
+        function: Callable[..., Tensor],
+        settings: Mapping[str, Any],
+        *,
+        num_labels: int | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(name or str(getattr(function, "__name__", "loss")), settings)
         self.function = function
-        self.settings = settings
         self.num_labels = num_labels
+
+    def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss."""
+        return self.function(inputs, labels, **self.settings)
+
+
+class LogitLoss(FunctionLoss):
+    """A loss on logits, of checked shapes."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Compute the loss.
 
         Raises:
-            EmbeddingError: the logits are no matrix of floats.
-            LabelShapeError: the labels do not have the shape of the logits, or not ``num_labels`` columns.
+            EmbeddingError: The logits are no matrix of floats.
+            LabelShapeError: The labels do not have the shape of the logits, or not ``num_labels`` columns.
         """
         if logits.ndim != 2 or not logits.is_floating_point():
             raise EmbeddingError(f"logits must be floats [batch, labels]. Got {logits.dtype} {list(logits.shape)}.")

@@ -15,10 +15,10 @@ from labelcontrast.losses.blocks import PairStatistics, grid, working_precision
 from labelcontrast.losses.candidates import Gathering, Part, Queue
 from labelcontrast.losses.constraint import HeldAbove
 from labelcontrast.losses.denominator import AllCandidates, Denominator, EachPair, NegativesOnly
-from labelcontrast.losses.inputs import Labels, example_weights, label_sets, unit_vectors
 from labelcontrast.losses.kernel import weighted_softmax
 from labelcontrast.losses.label_sets import BatchLabels, SampleIds
 from labelcontrast.losses.levels import Closure, LevelWeights, share_by_level
+from labelcontrast.losses.module import Labels, LossModule, example_weights, label_sets, unit_vectors
 from labelcontrast.losses.pair_weights import Pairs, SharedWeights, share
 from labelcontrast.losses.processes import gather_rows, processes, rank, sum_over_processes
 from labelcontrast.losses.statistics import LabelPairStatistics, RepulsionStatistics
@@ -75,7 +75,7 @@ class PreparedBatch:
         }
 
 
-class ContrastiveLoss(nn.Module):
+class ContrastiveLoss(LossModule):
     r"""Any contrastive loss: what its row of the catalogue says, with its settings; with a closure, on closed labels.
 
     .. math:: \frac{\sum_i a_i \ell_i}{\sum_i a_i}, \qquad
@@ -103,23 +103,26 @@ class ContrastiveLoss(nn.Module):
         dim: int | None = None,
         generator: torch.Generator | None = None,
         closure: Closure | None = None,
+        name: str = "own",
     ) -> None:
-        super().__init__()
+        super().__init__(
+            name, {}
+        )  # the settings come last: torch registers no parameter under the name of an attribute
         self.contrast = contrast
         self.closure = closure
-        self.settings = dict(settings)
         self.num_labels = num_labels
         self.dim = dim
         self.diagnostics: dict[str, Tensor] = {}
         if "prototypes" in contrast.candidates:
             self.prototypes = nn.Parameter(torch.empty(num_labels or 0, dim or 0))
             nn.init.xavier_uniform_(self.prototypes, generator=generator)
-        if contrast.rivals == "none":
-            self.bias = nn.Parameter(torch.tensor(float(settings["bias"])))
+        if contrast.denominator == "each_pair":
+            self.bias = nn.Parameter(torch.tensor(contrast.bias))
         self.queue: Queue | None = None
         if settings["queue_size"]:
             columns = 1 if contrast.views_only else num_labels or 0
             self.queue = Queue(settings["queue_size"], dim=dim or 0, num_labels=columns)
+        self.settings = dict(settings)
 
     def forward(
         self,
@@ -246,20 +249,18 @@ class ContrastiveLoss(nn.Module):
         with torch.autocast(projections.device.type, enabled=False):
             parts, fresh = self._parts(projections, labels, weights, keys)
             gathering = Gathering.of(parts)
-            affinity = contrast.affinity_for(settings)
+            affinity = contrast.affinity
             pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
             shared = self._share(pairs)
             factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
-        prior = settings[contrast.instance_prior] if contrast.instance_prior else 1.0
-        return PreparedBatch(gathering, shared, factors, settings, prior, self._competition(), fresh)
+        return PreparedBatch(gathering, shared, factors, settings, contrast.instance_prior, self._competition(), fresh)
 
     def _share(self, pairs: Pairs) -> SharedWeights | LevelWeights:
         """Share out every anchor's attraction."""
-        sharing, size = self.contrast.sharing_for(self.settings), self.settings["block_size"]
-        if sharing != "per level" or self.closure is None:
+        sharing, size = self.contrast.sharing, self.settings["block_size"]
+        if sharing != "per_level" or self.closure is None:
             return share(pairs, sharing, block_size=size)
-        penalty = self.settings.get("layer_penalty", "uniform")
-        levels = self.closure.level_weights(penalty, pairs.anchors.sizes.dtype)
+        levels = self.closure.level_weights(self.contrast.layer_penalty, pairs.anchors.sizes.dtype)
         return share_by_level(pairs, self.closure.depths, levels, block_size=size)
 
     def _parts(
@@ -305,7 +306,7 @@ class ContrastiveLoss(nn.Module):
         """The prototypes, each with its label."""
         rows = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0]
         sets = BatchLabels(torch.eye(len(rows), dtype=like.dtype, device=like.device), torch.ones_like(rows[:, 0]))
-        anchor = "prototypes" in self.contrast.anchors and self.settings.get("prototype_anchors", True)
+        anchor = "prototypes" in self.contrast.anchors
         return Part(rows, sets, "prototypes", anchor=anchor)
 
     def _unit(self, projections: Tensor) -> Tensor:
@@ -317,7 +318,7 @@ class ContrastiveLoss(nn.Module):
         """The label sets of a batch; where only views count, each example is its own label."""
         if self.contrast.views_only:
             return SampleIds.of(torch.arange(len(views), dtype=views.dtype, device=views.device)[:, None])
-        by_column = "prototypes" in self.contrast.candidates or self.contrast.sharing == "per level"
+        by_column = "prototypes" in self.contrast.candidates or self.contrast.sharing == "per_level"
         dense = by_column or self.queue is not None or self.settings["gather"]
         return label_sets(labels, views, num_labels=self.num_labels, dense=dense, close=self.closure)
 
@@ -329,9 +330,9 @@ class ContrastiveLoss(nn.Module):
         """What a positive has to win against."""
         if self.contrast.constrained:
             return HeldAbove()
-        if self.contrast.rivals == "none":
+        if self.contrast.denominator == "each_pair":
             return EachPair(self.bias)
-        return NegativesOnly() if self.contrast.rivals == "negatives" else AllCandidates()
+        return NegativesOnly() if self.contrast.denominator == "negatives" else AllCandidates()
 
     def _factors(self, totals: Tensor, sizes: Tensor) -> Tensor:
         """What the anchors' losses are weighed with."""

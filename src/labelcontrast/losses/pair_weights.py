@@ -155,9 +155,9 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
 
     Args:
         pairs: who meets whom, and how alike they are.
-        sharing: ``"per anchor"``: in proportion to affinity. ``"per label"``: each label of the anchor gets the same,
+        sharing: ``"per_anchor"``: in proportion to affinity. ``"per_label"``: each label of the anchor gets the same,
             and gives it to its positives in proportion to affinity; a label that nobody else has gives nothing.
-            ``"per positive"``: the mean affinity of the positives is what an anchor gives in all. ``"none"``: a weight
+            ``"per_positive"``: the mean affinity of the positives is what an anchor gives in all. ``"none"``: a weight
             is an affinity.
         block_size: rows and columns of a block; it changes no result.
 
@@ -165,14 +165,14 @@ def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> S
         >>> labels = BatchLabels.of(torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
         >>> everyone = slice(0, 4)
         >>> pairs = Pairs(labels, labels, ((0, any_shared),), symmetric=True)
-        >>> share(pairs, "per label").block(everyone, everyone, mirrored=False)[0][0]
+        >>> share(pairs, "per_label").block(everyone, everyone, mirrored=False)[0][0]
         tensor([0.0000, 0.5000, 0.2500, 0.2500])
     """
     size = block_size or BLOCK_SIZE
     heard = None  # an anchor without a candidate in its denominator gives nothing
     if pairs.prior is not None:
         heard = _mass(replace(pairs, affinities=((0, pairs.prior),)), size).sign()
-    return _shared_by_label(pairs, heard, size) if sharing == "per label" else _shared(pairs, sharing, heard, size)
+    return _shared_by_label(pairs, heard, size) if sharing == "per_label" else _shared(pairs, sharing, heard, size)
 
 
 def _shared_by_label(pairs: Pairs, heard: Float[Tensor, " anchors"] | None, size: int) -> SharedWeights:
@@ -193,11 +193,11 @@ def _shared(pairs: Pairs, sharing: Sharing, heard: Float[Tensor, " anchors"] | N
     """Divide an anchor's affinities by their sum, by their number, or not at all."""
     mass = _mass(pairs, size) if heard is None else _mass(pairs, size) * heard
     divisor = torch.ones_like(mass) if sharing == "none" else mass
-    if sharing == "per positive":
+    if sharing == "per_positive":
         positive = tuple((start, _whether(affinity)) for start, affinity in pairs.affinities)
         divisor = _mass(replace(pairs, affinities=positive), size)
     factors = _ratio(torch.ones_like(mass), divisor)
-    return SharedWeights(pairs, factors, mass * factors if sharing != "per anchor" else mass.sign())
+    return SharedWeights(pairs, factors, mass * factors if sharing != "per_anchor" else mass.sign())
 
 
 def _whether(affinity: Affinity) -> Affinity:

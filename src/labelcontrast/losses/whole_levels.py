@@ -15,26 +15,20 @@ from torch import Tensor, nn
 from labelcontrast.errors import ConfigError
 from labelcontrast.losses.affinity import any_shared
 from labelcontrast.losses.axes import Contrast
-from labelcontrast.losses.inputs import Labels, label_sets, unit_vectors
 from labelcontrast.losses.levels import Closure, columns_of
 from labelcontrast.losses.loss import ContrastiveLoss
+from labelcontrast.losses.module import Labels, LossModule, label_sets, unit_vectors
 
 
-def by_levels(settings: Mapping[str, Any]) -> bool:
-    """Whether these settings ask for the losses of whole levels."""
-    released, learned = settings.get("variant") == "released", settings.get("layer_penalty") == "learned"
-    return released or learned or settings.get("constraint") == "levels"
-
-
-class LevelByLevel(nn.Module):
+class LevelByLevel(LossModule):
     """Sums the losses of the levels of a hierarchy.
 
     Args:
-        name: of the loss.
-        contrast: its row; whether it is constrained.
-        settings: its parameters.
-        closure: the hierarchy.
-        dim: width of the projections, where it is fixed.
+        contrast: Its axes.
+        settings: Its parameters.
+        closure: The hierarchy.
+        dim: Width of the projections, where it is fixed.
+        name: Of the loss.
 
     Attributes:
         log_scales: with ``layer_penalty="learned"`` a parameter s, one a level: the loss of a level counts
@@ -49,25 +43,24 @@ class LevelByLevel(nn.Module):
 
     def __init__(
         self,
-        name: str,
         contrast: Contrast,
         settings: Mapping[str, Any],
         closure: Closure,
         *,
         dim: int | None = None,
+        name: str = "own",
     ) -> None:
-        super().__init__()
+        super().__init__(name, settings)
         if settings["queue_size"] or settings["gather"] or settings["diagnostics"]:
             raise ConfigError(f"{name} level by level takes no queue_size, gather or diagnostics.")
         if settings["reduction"] not in {"mean_valid", "mean_all"}:
             raise ConfigError(f"{name} level by level takes the reduction mean_valid or mean_all.")
-        self.settings = dict(settings)
+        self.contrast = contrast
         self.closure = closure
         self.dim = dim
-        self.constrained = contrast.constrained
-        self.of_level = ContrastiveLoss(Contrast(affinity=any_shared, sharing="per label"), settings, dim=dim)
-        if settings.get("layer_penalty") == "learned":
-            if self.constrained and settings["constraint"] == "pairs" and settings["variant"] == "paper":
+        self.of_level = ContrastiveLoss(Contrast(affinity=any_shared, sharing="per_label"), settings, dim=dim)
+        if contrast.layer_penalty == "learned":
+            if contrast.constrained and settings["constraint"] == "pairs" and not contrast.representatives:
                 raise ConfigError(f'{name} with layer_penalty="learned" needs constraint="levels".')
             self.log_scales = nn.Parameter(torch.zeros(closure.num_levels))
 
@@ -97,19 +90,19 @@ class LevelByLevel(nn.Module):
             if (of_level.nan_to_num().sum(0) * views.shape[1] > 1).any():
                 own = None if weights is None else weights[kept]
                 loss = self.of_level(projections[kept], of_level, weights=own)
-                if self.constrained:
+                if self.contrast.constrained:
                     floor = loss = loss if floor is None else loss.maximum(floor)
                 total = total + self._weighed(loss, level)
-            if self.settings["variant"] == "released" and level:
+            if self.contrast.representatives and level:
                 kept = kept[_first_of_their_like(columns_of(closed, depths <= level)[kept])]
         return total
 
     def _weighed(self, loss: Float[Tensor, ""], level: int) -> Float[Tensor, ""]:
         """The loss of a level as it counts."""
-        if self.settings.get("layer_penalty") == "learned":
+        if self.contrast.layer_penalty == "learned":
             scale = self.log_scales[level]
             return (loss * (-scale).exp() + scale) / (self.closure.num_levels + 1)
-        return loss * self.closure.level_weights(self.settings.get("layer_penalty", "uniform"), loss.dtype)[level]
+        return loss * self.closure.level_weights(self.contrast.layer_penalty, loss.dtype)[level]
 
 
 def _first_of_their_like(rows: Float[Tensor, "kept labels"]) -> Integer[Tensor, " groups"]:

@@ -23,10 +23,9 @@ from torch.nn.functional import pad
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.encoders.base import Projector
 from labelcontrast.labels.tree import LabelTree
-from labelcontrast.losses.catalogue import loss_row
+from labelcontrast.losses.catalogue import check_loss, loss_row
 from labelcontrast.losses.factory import make_loss
 from labelcontrast.losses.loss import ContrastiveLoss
-from labelcontrast.losses.whole_levels import by_levels
 from labelcontrast.metrics.counting import by_frequency
 from labelcontrast.run.inputs import OnMessage, RunInputs
 from labelcontrast.run.machine import seeded
@@ -344,8 +343,11 @@ def _train_best_length(settings: RunSettings, inputs: RunInputs, folder: Path, c
 
 def _contrastive_loss(named: NamedLoss, sizes: dict[str, Any], tree: LabelTree | None) -> nn.Module:
     """Make a contrastive loss, with pair statistics if it has some, and with the hierarchy if it needs one."""
-    given = {**sizes, "diagnostics": not by_levels(named.parameters)}
-    if not loss_row(named.name).needs_hierarchy:
+    row, given = loss_row(named.name), dict(sizes)
+    axes = row.contrast_of(check_loss(named.name, named.parameters))
+    if axes is not None:
+        given["diagnostics"] = not axes.level_means
+    if not row.needs_hierarchy:
         return _named_loss(named, given)
     assert tree is not None, "a hierarchical loss without a hierarchy is refused when the data are read"
     nodes = len(tree.nodes)

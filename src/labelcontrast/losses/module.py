@@ -1,16 +1,43 @@
-"""The door of a loss: projections become unit vectors, labels label sets, and what does not fit is refused by name."""
+"""What the losses share as modules: settings as attributes, and the validation of projections, labels and weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
 from labelcontrast.losses.label_sets import BatchLabels
 
 Labels: TypeAlias = Any  # a tensor, dense or sparse, or a SciPy sparse matrix
+
+
+class LossModule(nn.Module):
+    """A loss with settings: each is an attribute, and ``repr`` shows them.
+
+    Args:
+        name: Of the loss.
+        settings: Its parameters.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.name = name
+        self.settings = dict(settings)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            settings = self.__dict__.get("settings", {})
+            if name not in settings:
+                raise
+            return settings[name]
+
+    def extra_repr(self) -> str:
+        """Show the name and the settings."""
+        return ", ".join([self.name, *(f"{name}={value!r}" for name, value in self.settings.items())])
 
 
 def unit_vectors(

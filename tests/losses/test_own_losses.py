@@ -1,0 +1,244 @@
+"""Losses of one's own: registered by hand, by a plugin file, or by an entry point of an installed package."""
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import labelcontrast as lc
+from labelcontrast.errors import ConfigError
+from labelcontrast.losses import Contrast, coverage, jaccard
+from labelcontrast.losses import catalogue as module
+from labelcontrast.losses.catalogue import load_plugin, loss_row, unregister_loss
+
+Z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+Y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+PLUGIN = """
+import labelcontrast as lc
+from labelcontrast.losses import Contrast, coverage
+
+def mine(power: float = 2.0) -> Contrast:
+    "A candidate with other labels attracts less."
+    return Contrast(affinity=coverage(power), sharing="per_label")
+
+lc.register_loss("mine", mine)
+"""
+
+
+@pytest.fixture(autouse=True)
+def catalogue() -> Iterator[None]:
+    """The catalogue as it was."""
+    before = {row.name for row in lc.loss_catalogue()}
+    yield
+    for row in lc.loss_catalogue():
+        if row.name not in before:
+            unregister_loss(row.name)
+
+
+def test_a_choice_on_the_axes() -> None:
+    lc.register_loss("mine", Contrast(affinity=jaccard), summary="As base.", equation="x", reference="none")
+    assert lc.make_loss("mine")(Z, Y) == lc.losses.base()(Z, Y)
+    row = lc.loss_catalogue()[-1]
+    assert (row.name, row.kind, row.summary, row.equation, row.reference) == (
+        "mine",
+        "contrastive",
+        "As base.",
+        "x",
+        "none",
+    )
+    assert row.parameters == loss_row("base").parameters
+
+
+def test_the_parameters_of_a_function_are_those_of_the_loss() -> None:
+    def mine(
+        power: Annotated[float, "of the share"] = 2.0,
+        prototypes: bool = False,
+        sharing: Literal["per_label", "per_anchor"] = "per_label",
+    ) -> Contrast:
+        """A candidate with other labels attracts less.
+
+        And more text.
+        """
+        candidates: Any = ("instances", "prototypes") if prototypes else ("instances",)
+        return Contrast(affinity=coverage(power), sharing=sharing, candidates=candidates)
+
+    lc.register_loss("mine", mine)
+    assert loss_row("mine").summary == "A candidate with other labels attracts less."
+    settings = lc.check_loss("mine", {"power": 1})
+    assert settings == {**loss_row("base").parameters, "power": 1.0, "prototypes": False, "sharing": "per_label"}
+    loss = lc.make_loss("mine", power=1, temperature=0.5, prototypes=True, num_labels=2, dim=3)
+    assert (loss.power, loss.temperature, loss.prototypes.shape) == (1.0, 0.5, (2, 3))
+    assert lc.make_loss("mine", power=1)(Z, Y) == lc.make_loss("weighted", affinity="coverage", sharing="per_label")(
+        Z, Y
+    )
+    assert loss_row("mine").takes[1].meaning == "of the share"
+    for parameters, message in [
+        ({"power": "a"}, "power must be a finite number. Got 'a'."),
+        ({"prototypes": 1}, "prototypes must be True or False. Got 1."),
+        ({"sharing": "none"}, "sharing must be one of per_label, per_anchor. Got 'none'."),
+        ({"powr": 1.0}, "mine has no parameter 'powr' (did you mean \"power\"?). It has: temperature, power,"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            lc.check_loss("mine", parameters)
+        assert str(caught.value).startswith(message)
+
+
+def test_a_function_of_two_tensors() -> None:
+    def hinge(logits: Tensor, labels: Tensor, *, margin: float = 1.0, steps: int | None = None) -> Tensor:
+        return (margin - (2 * labels - 1) * logits).clamp(min=0).mean()
+
+    lc.register_loss("hinge", hinge, kind="logit")
+    loss = lc.make_loss("hinge", margin=2, num_labels=2)
+    assert loss(torch.zeros(4, 2), Y) == 2
+    assert loss.margin == 2.0
+    with pytest.raises(lc.LabelContrastError, match=r"must be \[4, 2\]"):
+        loss(torch.zeros(4, 3), Y)
+    assert lc.check_loss("hinge", {"steps": 3}) == {"margin": 1.0, "steps": 3}
+
+
+def test_a_module_of_its_own_is_handed_the_sizes() -> None:
+    class Centres(nn.Module):
+        """The distance to learned centres."""
+
+        def __init__(self, num_labels: int, dim: int, *, weight: float = 1.0) -> None:
+            super().__init__()
+            self.centres = nn.Parameter(torch.ones(num_labels, dim))
+            self.weight = weight
+
+        def forward(self, projections: Tensor, labels: Tensor) -> Tensor:
+            return self.weight * (torch.cdist(projections, self.centres) * labels).mean()
+
+    lc.register_loss("centres", Centres, kind="contrastive")
+    loss = lc.make_loss("centres", num_labels=2, dim=3, weight=2.0)
+    assert isinstance(loss, Centres)
+    assert loss_row("centres").summary == "The distance to learned centres."
+    loss(Z, Y).backward()
+    assert loss.centres.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "more", "message"),
+    [
+        ("reg", Contrast(affinity=jaccard), {}, "there is already a loss 'reg'."),
+        (
+            "my loss",
+            Contrast(affinity=jaccard),
+            {},
+            "the name of a loss must be an identifier, as my_loss. Got 'my loss'.",
+        ),
+        ("mine", 3, {}, "a loss must be a Contrast or a function. Got int."),
+        ("mine", lambda: 3, {}, 'mine must return a Contrast; for another loss give kind="logit" or "contrastive".'),
+        ("mine", lambda x, y: 3, {}, "parameter x of a loss needs a default."),
+        ("mine", lambda: 3, {"kind": "both"}, "kind must be one of logit, contrastive. Got 'both'."),
+        ("mine", lambda a=(): 3, {}, "parameter a of a loss must be a float, int, bool, str or Literal. Got tuple."),
+    ],
+)
+def test_refusals(name: str, loss: Any, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        lc.register_loss(name, loss, **more)
+    assert str(caught.value) == message
+    assert "mine" not in {row.name for row in lc.loss_catalogue()}
+
+
+def test_a_maker_that_makes_no_loss() -> None:
+    lc.register_loss("mine", lambda: 3, kind="logit")
+    with pytest.raises(ConfigError, match=r"mine must make a function or module\. Got int\."):
+        lc.make_loss("mine")
+
+
+def test_a_plugin_file_is_run_once(tmp_path: Path) -> None:
+    file = tmp_path / "my_losses.py"
+    file.write_text(PLUGIN)
+    load_plugin(file)
+    load_plugin(str(file))
+    assert lc.make_loss("mine", power=0.0)(Z, Y) == lc.make_loss("weighted", sharing="per_label")(Z, Y)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no such file."),
+        ("def", "cannot be loaded: SyntaxError: invalid syntax"),
+        ("\0\0", "cannot be loaded: SyntaxError: source code string cannot contain null bytes"),
+        ("import no_such_thing", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_thing'"),
+        (f"{PLUGIN}\n1 / 0", "cannot be loaded: ZeroDivisionError: division by zero"),
+        (f"{PLUGIN}\nlc.register_loss('reg', mine)", "cannot be loaded: there is already a loss 'reg'."),
+    ],
+)
+def test_a_plugin_that_fails_leaves_nothing_behind(text: str | None, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "my_losses.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_plugin(file)
+    assert str(caught.value).startswith(f"plugin {file}")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "mine" not in {row.name for row in lc.loss_catalogue()}
+
+
+def test_plugins_need_no_torch(tmp_path: Path) -> None:
+    file = tmp_path / "my_losses.py"
+    file.write_text(PLUGIN)
+    program = f"""
+import sys
+import labelcontrast as lc
+from labelcontrast.losses.catalogue import load_plugin
+load_plugin({str(file)!r})
+print(lc.check_loss("mine", {{}})["power"], "torch" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["2.0", "False"]
+
+
+def test_an_entry_point_of_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_losses.py").write_text(PLUGIN.replace('lc.register_loss("mine", mine)', ""))
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [EntryPoint("theirs", "their_losses:mine", module.ENTRY_POINTS)]
+    monkeypatch.setattr(module, "entry_points", lambda group: found if group == module.ENTRY_POINTS else [])
+    assert lc.check_loss("theirs", {})["power"] == 2.0
+    assert "theirs" in {row.name for row in lc.loss_catalogue()}
+    found.append(EntryPoint("broken", "no_such_package:loss", module.ENTRY_POINTS))
+    assert lc.check_loss("reg", {})["alpha"] == 0.0
+    with pytest.raises(ConfigError, match="the loss broken of no_such_package:loss cannot be loaded: ModuleNotFoundE"):
+        lc.check_loss("broken", {})
+
+
+def test_a_registered_loss_passes_the_settings(tmp_path: Path) -> None:
+    lc.register_loss("mine", Contrast(affinity=jaccard))
+    from labelcontrast.run.validation import validate_settings
+
+    settings = lc.RunSettings.build({"data": "a", "loss": {"name": "mine", "temperature": 0.2}})
+    assert validate_settings(settings) == "contrastive"
+
+
+@pytest.mark.parametrize("row", lc.loss_catalogue(), ids=lambda row: row.name)
+def test_every_loss_is_a_function_at_the_door(row: lc.losses.LossRow) -> None:
+    make = getattr(lc.losses, row.name)
+    signature = inspect.signature(make)
+    assert {name: one.default for name, one in signature.parameters.items()}.items() >= row.parameters.items()
+    assert make.__name__ == row.name
+    assert make.__doc__.startswith(row.summary)
+    assert row.equation in make.__doc__
+    assert all(f"    {parameter.name}: " in make.__doc__ for parameter in row.takes)
+    assert f"        {row.name}(" in lc.make_loss.__doc__
+
+
+def test_settings_are_attributes_and_shown() -> None:
+    loss = lc.losses.reg(num_labels=2, dim=3, alpha=1)
+    assert (loss.alpha, loss.temperature, loss.stop_repulsion, loss.block_size) == (1.0, 0.1, 1.0, None)
+    assert repr(loss).startswith("ContrastiveLoss(reg, temperature=0.1, alpha=1.0, prototype_anchors=True, stop_rep")
+    assert repr(lc.losses.focal(gamma=1)) == "LogitLoss(focal, gamma=1.0, alpha=None, reduction='mean')"
+    assert lc.losses.focal().gamma == 2.0
+    assert isinstance(lc.losses.jaccard_sigmoid().bias, nn.Parameter)
+    with pytest.raises(AttributeError, match="has no attribute 'gamma'"):
+        loss.gamma  # noqa: B018
+    with pytest.raises(ConfigError, match="reg has no parameter 'gamma'"):
+        lc.losses.reg(gamma=2.0)
