@@ -22,7 +22,7 @@ from labelcontrast.settings import (
     override,
     parse_loss,
     parse_losses,
-    parse_variants,
+    parse_study_losses,
     read_settings,
     read_value,
     settings_template,
@@ -185,14 +185,14 @@ def test_what_is_no_list_of_losses_is_refused(text: str, message: str) -> None:
     ],
 )
 def test_a_loss_may_have_settings_of_its_own(entry: str, title: str, settings: dict[str, object]) -> None:
-    (contender,) = parse_variants([entry])
+    (contender,) = parse_study_losses([entry])
     assert (contender.title, contender.settings) == (title, settings)
     assert contender.loss == parse_loss(contender.loss.title.replace(" ", ":"))
 
 
 def test_one_loss_under_two_settings_is_two_contenders_and_twice_the_same_is_refused() -> None:
     entries = ["supcon", "supcon:hierarchy.train_on=lowest"]
-    assert len(parse_variants(entries)) == 2
+    assert len(parse_study_losses(entries)) == 2
     with pytest.raises(ConfigError) as refusal:
-        parse_variants([*entries, entries[1]])
+        parse_study_losses([*entries, entries[1]])
     assert str(refusal.value) == '"supcon train_on=lowest" stands twice in the list of losses.'

@@ -423,7 +423,7 @@ _SETTING = re.compile(r"(?P<name>[a-z_]+(\.[a-z_]+)+)=(?P<value>.*)")
 
 
 @dataclass(frozen=True)
-class LossVariant:
+class StudyLoss:
     """What a study holds against others: a loss, and settings that go with it alone."""
 
     loss: LossSettings
@@ -451,14 +451,14 @@ def parse_losses(text: str) -> list[LossSettings]:
     return losses
 
 
-def parse_variants(entries: Sequence[str]) -> list[LossVariant]:
+def parse_study_losses(entries: Sequence[str]) -> list[StudyLoss]:
     """Read losses, of which each may have settings of its own: among its parameters, with a dot in their names.
 
     Raises:
         ConfigError: when one is no loss, there is none, or an entry stands twice.
 
     Example:
-        >>> [one.title for one in parse_variants(["bce", "supcon:temperature=0.2:hierarchy.train_on=lowest"])]
+        >>> [one.title for one in parse_study_losses(["bce", "supcon:temperature=0.2:hierarchy.train_on=lowest"])]
         ['bce', 'supcon temperature=0.2 train_on=lowest']
     """
     contenders = []
@@ -466,7 +466,7 @@ def parse_variants(entries: Sequence[str]) -> list[LossVariant]:
         parts = entry.replace(" ", "").split(":")
         own = [match for part in parts if (match := _SETTING.fullmatch(part))]
         loss = parse_loss(":".join(part for part in parts if not _SETTING.fullmatch(part)))
-        contenders.append(LossVariant(loss, {match["name"]: read_value(match["value"]) for match in own}))
+        contenders.append(StudyLoss(loss, {match["name"]: read_value(match["value"]) for match in own}))
     _refuse_repeats([one.title for one in contenders])
     return contenders
 

@@ -1,34 +1,135 @@
 """A trained model: predictions agree with its scores and thresholds, for every kind of input, over a hierarchy too."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+import labelcontrast as lc
+from labelcontrast.cli.printing import write_predictions
 from labelcontrast.data.lines import read_lines
 from labelcontrast.data.readers import read
 from labelcontrast.errors import DataError, EncoderError
+from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.tree import LabelTree
 from labelcontrast.probes.thresholds import fixed_threshold
 from labelcontrast.run.model import HierarchyDecoder, TrainedModel, embed, embeddings_table, load, predict
-from labelcontrast.settings import HierarchySettings
+from labelcontrast.settings import HierarchySettings, RunSettings
 
-# "dog" is no label: "puppy" is below "animal" all the same.
+Runs = dict[str, Path]
+WORDS = {"sports": "a goal in the match", "politics": "a vote in the house"}
+# "dog" is not a label, but "puppy" is still below "animal".
 TREE = LabelTree.over(
     ["puppy", "animal", "cat", "stone"],
     Hierarchy.from_parents({"animal": None, "dog": "animal", "cat": "animal", "puppy": "dog", "stone": None}),
 )
-
 SCORES = np.array([[0.8, 0.4, 0.1, 0.6], [0.2, 0.7, 0.6, 0.1]])
 
 
 @pytest.fixture(scope="module")
-def model(finished_runs: dict[str, Path]) -> TrainedModel:
+def model(finished_runs: Runs) -> TrainedModel:
     return load(finished_runs["reg"])
 
 
-def test_labels_are_those_above_their_threshold_best_first(model: TrainedModel, vectors: Path) -> None:
+@pytest.fixture(scope="module")
+def trained(finished_runs: Runs, living: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """A run for each kind of input, and one over a hierarchy with calibrated and consistent probabilities."""
+    folder, random = tmp_path_factory.mktemp("trained"), np.random.default_rng(0)
+    texts, pictures = [], []
+    for row in range(40):
+        label = ["sports", "politics"][row % 2]
+        Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"{row}.png")
+        texts.append({"text": f"{WORDS[label]} {row}", "labels": label})
+        pictures.append({"image": f"{row}.png", "labels": label})
+    for name, rows in {"texts": texts, "pictures": pictures}.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    over_hierarchy = {"data": str(living), "hierarchy": {"closure": True, "consistency": "product"}}
+    values: dict[str, dict[str, object]] = {
+        "text": {"data": str(folder / "texts.jsonl")},
+        "image": {"data": str(folder / "pictures.jsonl"), "encoder": {"name": "convnet", "image_size": 16}},
+        "hierarchy": {**over_hierarchy, "evaluation": {"calibration": "temperature", "threshold": "per_label"}},
+    }
+    for name, own in values.items():
+        run_experiment(RunSettings.build({**own, "training": {"epochs": 1, "batch_size": 16}}), str(folder / name))
+    return {"vector": finished_runs["bce"], **{name: folder / name for name in values}}
+
+
+def inputs_of(kind: str, run: Path, vectors: Path, living: Path) -> tuple[Any, Path]:
+    """What a caller has in memory, and the same as a file for the command."""
+    if kind in ("vector", "hierarchy"):
+        path = vectors if kind == "vector" else living
+        with np.load(path) as arrays:
+            return arrays["X"], path
+    if kind == "text":
+        texts = [*WORDS.values(), "a goal in the house"]
+        (run.parent / "new.txt").write_text("\n".join(texts) + "\n")
+        return texts, run.parent / "new.txt"
+    paths = [run.parent / f"{row}.png" for row in (3, 1, 2)]
+    rows = (json.dumps({"image": path.name}) + "\n" for path in paths)
+    (run.parent / "new.jsonl").write_text("".join(rows))
+    return [str(paths[0]), *paths[1:]], run.parent / "new.jsonl"
+
+
+@pytest.mark.parametrize("kind", ["vector", "text", "image", "hierarchy"])
+def test_a_loaded_model_predicts_the_same_as_the_command(
+    kind: str, trained: Runs, vectors: Path, living: Path, tmp_path: Path
+) -> None:
+    inputs, path = inputs_of(kind, trained[kind], vectors, living)
+    write_predictions(trained[kind], str(path), tmp_path / "out.jsonl", top=9)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    model = lc.load(str(trained[kind]))
+    probabilities = model.predict_proba(inputs)
+    assert probabilities.shape == (len(rows), len(model.labels))
+    for row, own in zip(rows, probabilities, strict=True):
+        assert row["scores"] == {name: round(float(one), 6) for name, one in zip(model.labels, own, strict=True)}
+    assert model.predict_sets(inputs) == [row["labels"] for row in rows]
+    indicators = model.predict(inputs)
+    named = [{name for name, one in zip(model.labels, own, strict=True) if one} for own in indicators]
+    assert named == [set(row["labels"]) for row in rows]
+    assert set(np.unique(indicators)) <= {0, 1}
+    embeddings = model.embed(inputs)
+    assert embeddings.shape == (len(rows), model.encoder.output_dim)
+    np.testing.assert_array_equal(model.scores(embeddings), probabilities)
+
+
+def test_any_collection_of_texts_or_rows_is_accepted(trained: Runs, model: TrainedModel) -> None:
+    texts = list(WORDS.values())
+    of_texts = load(trained["text"])
+    np.testing.assert_array_equal(of_texts.predict_proba(np.array(texts)), of_texts.predict_proba(tuple(texts)))
+    rows = np.arange(16).reshape(2, 8)
+    np.testing.assert_array_equal(model.embed(rows.tolist()), model.embed(torch.from_numpy(rows)))
+    assert model.predict(np.zeros((0, 8))).shape == (0, 5)
+    assert of_texts.predict_sets([]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "message"),
+    [
+        ("vector", ["hello"], "trained on features: expected an array [examples, dim]. Got list ['hello']."),
+        ("vector", np.zeros(8), "trained on features: expected an array [examples, dim]. Got an array of shape (8,)."),
+        ("vector", [[1.0], [1.0, 2.0]], "expected an array [examples, dim]. Got list [[1.0], [1.0, 2.0]]."),
+        ("vector", np.full((1, 8), np.nan), "the features must be finite numbers."),
+        ("text", "hello", "trained on texts: expected a list of strings. Got str 'hello'."),
+        ("text", np.zeros((2, 8)), "trained on texts: expected a list of strings. Got an array of shape (2, 8)."),
+        ("text", ["a", 5], "trained on texts: expected a list of strings. Got list ['a', 5]."),
+        ("image", "a.png", "trained on pictures: expected a list of paths. Got str 'a.png'."),
+        ("image", [5], "trained on pictures: expected a list of paths. Got list [5]."),
+        ("image", ["nowhere.png"], "nowhere.png: the picture is missing."),
+    ],
+)
+def test_inputs_of_another_kind_are_refused_in_one_line(kind: str, inputs: Any, message: str, trained: Runs) -> None:
+    with pytest.raises(DataError) as refusal:
+        load(trained[kind]).predict(inputs)
+    assert str(refusal.value).endswith(message)
+    assert "\n" not in str(refusal.value)
+
+
+def test_predicted_labels_exceed_their_threshold_best_first(model: TrainedModel, vectors: Path) -> None:
     examples = read(vectors)
     scores = model.predict_proba(examples)
     rows = list(predict(model, examples))
@@ -44,19 +145,19 @@ def test_labels_are_those_above_their_threshold_best_first(model: TrainedModel, 
         assert list(row["scores"].values()) == sorted(row["scores"].values(), reverse=True)
 
 
-def test_top_gives_so_many_scores(model: TrainedModel, vectors: Path) -> None:
+def test_top_gives_that_many_scores(model: TrainedModel, vectors: Path) -> None:
     for row in predict(model, read(vectors).select([0, 1]), top=2):
         assert len(row["scores"]) == 2
 
 
-def test_an_embedding_does_not_depend_on_its_company(model: TrainedModel, vectors: Path) -> None:
+def test_an_embedding_does_not_depend_on_its_batch(model: TrainedModel, vectors: Path) -> None:
     examples = read(vectors)
     whole, alone = embed(model, examples), embed(model, examples.select([5]))
     assert whole.shape == (240, model.encoder.output_dim)
     np.testing.assert_allclose(whole[5], alone[0], atol=1e-5)
 
 
-def test_embeddings_become_a_table(model: TrainedModel, vectors: Path) -> None:
+def test_embeddings_are_written_as_a_table(model: TrainedModel, vectors: Path) -> None:
     examples = read(vectors).select([0, 1, 2])
     features = embed(model, examples)
     table = embeddings_table(examples.ids, features)
@@ -64,7 +165,7 @@ def test_embeddings_become_a_table(model: TrainedModel, vectors: Path) -> None:
     np.testing.assert_array_equal(np.stack(table["embedding"].to_numpy()), features)
 
 
-def test_other_inputs_are_refused(model: TrainedModel) -> None:
+def test_examples_of_another_kind_are_refused(model: TrainedModel) -> None:
     with pytest.raises(DataError, match=r"<stdin>: holds text inputs; this run was trained on vector inputs\."):
         embed(model, read_lines(["hello"]))
 
@@ -77,7 +178,7 @@ def test_vectors_of_another_width_are_refused(model: TrainedModel, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("how", "settled"),
+    ("how", "expected"),
     [
         ("none", SCORES),
         ("max", [[0.8, 0.8, 0.1, 0.6], [0.2, 0.7, 0.6, 0.1]]),
@@ -85,9 +186,9 @@ def test_vectors_of_another_width_are_refused(model: TrainedModel, tmp_path: Pat
         ("projection", [[0.6, 0.6, 0.1, 0.6], [0.2, 0.7, 0.6, 0.1]]),
     ],
 )
-def test_scores_are_settled_over_a_node_that_is_no_label(how: str, settled: object) -> None:
+def test_scores_are_consistent_across_a_node_that_is_not_a_label(how: str, expected: object) -> None:
     decoder = HierarchyDecoder(TREE, HierarchySettings(consistency=how))
-    np.testing.assert_allclose(decoder.make_consistent(SCORES), settled, atol=1e-6)
+    np.testing.assert_allclose(decoder.make_consistent(SCORES), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -98,24 +199,24 @@ def test_scores_are_settled_over_a_node_that_is_no_label(how: str, settled: obje
         ("best_path", [[1, 1, 0, 0], [0, 1, 1, 0]]),
     ],
 )
-def test_label_sets_are_decided_as_the_settings_say(how: str, decided: object) -> None:
+def test_label_sets_follow_the_decoding_of_the_settings(how: str, decided: object) -> None:
     decoder = HierarchyDecoder(TREE, HierarchySettings(decoding=how))
     assert decoder.decide(SCORES, fixed_threshold(4)).astype(int).tolist() == decided
 
 
-def test_given_labels_are_closed_where_training_was() -> None:
+def test_given_labels_are_closed_if_training_was() -> None:
     tree = LabelTree.over(TREE.nodes.names, TREE.nodes)
     labels = np.eye(5, dtype=np.uint8)[:1]
     assert HierarchyDecoder(tree, HierarchySettings()).close_labels(labels).tolist() == [[1, 0, 0, 0, 0]]
     assert HierarchyDecoder(tree, HierarchySettings(closure=True)).close_labels(labels).tolist() == [[1, 1, 0, 0, 1]]
 
 
-def test_above_an_unknown_label_is_unknown_unless_another_says_otherwise() -> None:
+def test_ancestors_of_an_unknown_label_are_unknown_unless_another_label_implies_them() -> None:
     tree = LabelTree.over(TREE.nodes.names, TREE.nodes)
     named = dict(zip(tree.nodes.names, np.zeros(5), strict=True))
-    alone, beside = ([*(named | told).values()] for told in ({"puppy": np.nan}, {"puppy": np.nan, "cat": 1.0}))
+    alone, beside = ([*(named | row).values()] for row in ({"puppy": np.nan}, {"puppy": np.nan, "cat": 1.0}))
     found = HierarchyDecoder(tree, HierarchySettings(closure=True)).close_labels(np.array([alone, beside]))
-    told = [dict(zip(tree.nodes.names, row, strict=True)) for row in found]
-    assert [name for name, value in told[0].items() if np.isnan(value)] == ["puppy", "animal", "dog"]
-    assert (told[1]["animal"], told[1]["cat"], told[1]["stone"]) == (1, 1, 0)
-    assert np.isnan([told[1]["puppy"], told[1]["dog"]]).all()
+    rows = [dict(zip(tree.nodes.names, row, strict=True)) for row in found]
+    assert [name for name, value in rows[0].items() if np.isnan(value)] == ["puppy", "animal", "dog"]
+    assert (rows[1]["animal"], rows[1]["cat"], rows[1]["stone"]) == (1, 1, 0)
+    assert np.isnan([rows[1]["puppy"], rows[1]["dog"]]).all()

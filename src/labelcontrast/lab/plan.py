@@ -9,7 +9,7 @@ from typing import Any
 from labelcontrast.errors import ConfigError
 from labelcontrast.lab.study import DATA, LOSS, SEED, TRANSFER, VARIANT, Study
 from labelcontrast.run.validation import validate_settings
-from labelcontrast.settings import LossVariant, RunSettings, Scalar, flatten, has_setting, parse_variants, put
+from labelcontrast.settings import RunSettings, Scalar, StudyLoss, flatten, has_setting, parse_study_losses, put
 
 Place = dict[str, Scalar]
 """Where a trial stands in the grid: by dimension its value; an axis that its loss does not have is left out."""
@@ -83,9 +83,9 @@ def short(dimension: str) -> str:
     return dimension.rpartition(".")[2].replace("_", " ")
 
 
-def _contenders(study: Study) -> list[LossVariant]:
+def _contenders(study: Study) -> list[StudyLoss]:
     """Read the losses of a study; what is varied for all cannot be set for one."""
-    contenders = parse_variants(study.losses)
+    contenders = parse_study_losses(study.losses)
     for one in contenders:
         for name in one.settings:
             if name in (*study.dimensions, SEED):
