@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from labelcontrast.data.describe import describe
+from labelcontrast.data.description import describe
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.files import write_text
 
@@ -55,7 +55,7 @@ def labelcontrast(*arguments: str) -> tuple[str, float]:
 def figures(splits: Splits) -> dict[str, Any]:
     """Count what is in a set, and put beside it what was published and what the DATASET.md of its folder says."""
     description = describe(splits)
-    parts = description.parts.values()
+    parts = description.splits.values()
     mean = float(np.average([part.labels_mean for part in parts], weights=[part.examples for part in parts]))
     found = {
         "labels each": mean,

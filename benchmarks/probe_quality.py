@@ -58,7 +58,7 @@ def load(folder: Path, cache: Path) -> tuple[Parts, Parts, list[str]]:
     """Features and labels of the three parts, and the names of the labels."""
     splits = load_splits(folder, seed=0)
     encoder = make_encoder(ENCODER, kind="text", max_length=128)
-    parts = {name: prepare(encoder, examples, splits.vocabulary) for name, examples in splits.parts.items()}
+    parts = {name: prepare(encoder, examples, splits.vocabulary) for name, examples in splits.by_name.items()}
     features = stored_features(cache / f"{folder.name}.safetensors", encoder, parts)
     labels = {name: part.labels.toarray() for name, part in parts.items() if part.labels is not None}
     return features, labels, list(splits.vocabulary.names)

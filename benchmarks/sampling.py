@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
-from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
+from labelcontrast.data.sampling import HierarchicalBatches, MultiLabelBatches, SeededBatches, ShuffledBatches
 from labelcontrast.data.splits import load_splits
 from labelcontrast.labels.hierarchy_files import read_hierarchy
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from labelcontrast import losses as losses
     from labelcontrast import metrics as metrics
     from labelcontrast import probes as probes
-    from labelcontrast.data.describe import describe as describe
+    from labelcontrast.data.description import describe as describe
     from labelcontrast.data.examples import Examples as Examples
     from labelcontrast.data.readers import read as read
     from labelcontrast.data.splits import load_splits as load_splits
@@ -49,7 +49,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "losses": [],
         "metrics": [],
         "probes": [],
-        "data.describe": ["describe"],
+        "data.description": ["describe"],
         "data.examples": ["Examples"],
         "data.readers": ["read"],
         "data.splits": ["load_splits"],

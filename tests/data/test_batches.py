@@ -10,9 +10,9 @@ import scipy.sparse as sp
 import torch
 
 from labelcontrast.data import batches
-from labelcontrast.data.arrow import ArrowColumn
 from labelcontrast.data.batches import LazyItems, Prepared, ordered_batches, prepare, training_batches
 from labelcontrast.data.examples import Examples
+from labelcontrast.data.table import ArrowColumn
 from labelcontrast.encoders.embedded import HashedEncoder
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary

@@ -1,13 +1,16 @@
-"""Which column is what: by what the user says, by usual names, else by what stands in it."""
+"""Columns are named by the user or detected, by usual names and by content; their cells become examples."""
+
+from pathlib import Path
 
 import pytest
 
-from labelcontrast.data.columns import ColumnNames, Table, input_column, label_columns, listed
+from labelcontrast.data.columns import ColumnNames, examples_of, input_column, label_columns
+from labelcontrast.data.table import Table
 from labelcontrast.errors import ConfigError, DataError
 
 
 def rows(**columns: list[object]) -> Table:
-    return Table(origin="reviews.csv", columns=columns, lines=range(2, 2 + len(next(iter(columns.values())))))
+    return Table(origin="reviews.csv", columns=columns, lines=range(2, 2 + len(next(iter(columns.values()), []))))
 
 
 BINARY = {"toxic": ["0", "1"], "insult": ["1", "1"]}
@@ -53,7 +56,7 @@ def test_the_input_is_found(table: Table, wanted: ColumnNames, expected: tuple[s
     assert input_column(table, wanted, None) == expected
 
 
-def test_the_labels_are_never_taken_for_the_input() -> None:
+def test_the_label_column_is_not_the_input() -> None:
     table = rows(essence=["abc"], labels=["a much longer text"])
     assert input_column(table, ColumnNames(), "labels") == ("text", "essence")
 
@@ -95,5 +98,67 @@ def test_text_and_image_at_once_are_refused() -> None:
     )
 
 
-def test_many_names_are_cut_short() -> None:
-    assert listed([f"c{number}" for number in range(10)]).endswith('"c7" and 2 more')
+def test_every_column_is_interpreted() -> None:
+    table = rows(id=["x", None], review=["good", "bad"], tags=["food;price", ""], split=["train", "dev"], year=[1, 2])
+    examples = examples_of(table, ColumnNames(), Path())
+    assert (examples.inputs, examples.label_sets) == (["good", "bad"], [("food", "price"), ()])
+    assert (examples.ids, examples.splits, examples.kind) == (["x", "3"], ["train", "val"], "text")
+    assert examples.understood == (
+        'reviews.csv: 2 rows; text in "review"; labels in "tags", separated by ";"; not used: "year"'
+    )
+
+
+def test_columns_of_0_and_1_give_the_order_of_the_labels() -> None:
+    examples = examples_of(rows(text=["a", "b"], zeal=[0, 1], anger=[1, 1]), ColumnNames(), Path())
+    assert examples.label_sets == [("anger",), ("zeal", "anger")]
+    assert examples.label_names == ("zeal", "anger")
+    assert (
+        examples.understood
+        == 'reviews.csv: 2 rows; text in "text"; labels are the 2 columns of 0 and 1 "zeal", "anger"'
+    )
+
+
+def test_without_labels_there_are_none() -> None:
+    examples = examples_of(rows(text=["a", "b"]), ColumnNames(), Path())
+    assert examples.label_sets is None
+    assert examples.understood == 'reviews.csv: 2 rows; text in "text"; no labels'
+
+
+def test_a_column_split_with_other_values_is_an_ordinary_column() -> None:
+    examples = examples_of(rows(text=["a", "b"], split=["apple", "banana"]), ColumnNames(), Path())
+    assert examples.splits is None
+    assert examples.understood.endswith('not used: "split"')
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [("tset", '"tset" (did you mean "test"?)'), ("banana", '"banana"'), ("", '""'), (None, '"None"')],
+)
+def test_a_row_without_a_split_among_others_is_refused(cell: object, said: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        examples_of(rows(text=["a", "b", "c"], split=["train", " Test ", cell]), ColumnNames(), Path())
+    place = 'reviews.csv, line 4, column "split"'
+    assert str(refusal.value) == f"{place}: expected train, val or test, as in the other rows. Got {said}."
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (rows(text=["a", None]), 'reviews.csv, line 3, column "text": there is nothing; expected a text.'),
+        (rows(text=["a", 7]), 'reviews.csv, line 3, column "text": expected a text. Got 7.'),
+        (rows(text=[]), "reviews.csv: there are no rows in the file."),
+        (rows(), "reviews.csv: there are no rows in the file."),
+    ],
+)
+def test_a_row_without_text_is_refused(table: Table, message: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        examples_of(table, ColumnNames(), Path())
+    assert str(refusal.value) == message
+
+
+def test_labels_that_were_not_annotated_are_unknown(tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {"text": ["a", "b"], "labels": [["x"], []], "annotated": [["x", "y"], ["z"]]}
+    examples = examples_of(Table(origin="a.jsonl", columns=columns, lines=[1, 2]), ColumnNames(), tmp_path)
+    assert examples.annotated == [("x", "y"), ("z",)]
+    assert examples.understood.endswith('; labels that are not in "annotated" are unknown')
+    assert examples.select([1]).annotated == [("z",)]

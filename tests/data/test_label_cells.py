@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelcontrast.data.arrow import ArrowColumn
-from labelcontrast.data.columns import Table
 from labelcontrast.data.label_cells import divided, labels_of, parents_of, value_of, with_ancestors
+from labelcontrast.data.table import ArrowColumn, Table
 from labelcontrast.errors import DataError, LabelError
 from labelcontrast.labels.label_sets import LabelSets
 

@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from labelcontrast.data.arrow import ArrowColumn
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.readers import data_files, format_of, is_hub, read, read_hub
 from labelcontrast.data.splits import load_splits
+from labelcontrast.data.table import ArrowColumn
 from labelcontrast.errors import DataError, LabelError, MissingExtraError
 
 CLASS = {"names": ["joy", "fear"], "_type": "ClassLabel"}
@@ -51,7 +51,7 @@ def test_a_saved_folder_is_read_without_datasets(tmp_path: Path) -> None:
         save(tmp_path / split, TABLE, shards=3 if split == "train" else 1)
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "validation", "test", "unsupervised"]}')
     splits = load_splits(tmp_path, seed=0)
-    for part in splits.parts.values():
+    for part in splits.by_name.values():
         assert isinstance(part.inputs, ArrowColumn)
         assert list(part.inputs) == ["a", "b", "c"]
         assert part.label_sets == [("joy", "fear"), (), ("fear",)]
@@ -236,8 +236,8 @@ def test_real_tables_are_read_as_their_notes_count_them(
 ) -> None:
     train, test, features, labels, per_row = counts
     examples = read(shared / "data" / "tabular" / f"{name}.npz")
-    assert examples.parts is not None
-    assert (examples.parts.count("train"), examples.parts.count("test")) == (train, test)
+    assert examples.splits is not None
+    assert (examples.splits.count("train"), examples.splits.count("test")) == (train, test)
     assert examples.inputs.shape == (train + test, features)  # type: ignore[union-attr]
     assert len(examples.label_names or ()) == labels
     assert sum(map(len, examples.label_sets or [])) / len(examples) == pytest.approx(per_row, abs=6e-4)

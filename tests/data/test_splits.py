@@ -1,31 +1,17 @@
-"""Cross-validation: every example is tested on once, whatever part it was in, and nothing of it is lost.
-
-Splits: parts that are there are kept, parts that are missing are drawn, and what cannot be divided is refused.
-"""
+"""Splits are kept if the data have them, else drawn; folds and protocols; and what cannot be divided is refused."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from labelcontrast.data.arrow import ArrowColumn
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.splits import Splits, load_splits, pool
+from labelcontrast.data.splits import Splits, divide, load_splits
 from labelcontrast.errors import ConfigError, DataError, LabelError
-from labelcontrast.labels.vocabulary import LabelVocabulary
 
 FOLDS = 4
-
-
-def example(number: int, **more: object) -> Examples:
-    """Two examples of a part, of which nothing is the same as in another."""
-    named = {"ids": [f"{number}a", f"{number}b"], "lines": [number, number + 1], "origin": f"{number}.csv"}
-    sets = [("cat",), ("dog",)]
-    inputs = [f"{number} first", f"{number} second"]
-    given = {"inputs": inputs, "label_sets": sets, "kind": "text", "understood": "", **named, **more}
-    return Examples(**given)
 
 
 @pytest.fixture
@@ -37,16 +23,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_example_of_every_part_is_tested_on_once(folder: Path) -> None:
+def test_every_example_of_every_split_is_tested_once(folder: Path) -> None:
     folds = [load_splits(folder, seed=3, folds=FOLDS, fold=fold, separator=";") for fold in range(FOLDS)]
     tested = [text for splits in folds for text in splits.test.inputs]
     assert sorted(tested) == sorted(f"text {row}" for row in range(64))
     for splits in folds:
-        parts = [set(part.inputs) for part in splits.parts.values()]
+        parts = [set(examples.inputs) for examples in splits.by_name.values()]
         assert len(set().union(*parts)) == sum(map(len, parts)) == 64
         # of 48 others, 0.1 of 0.8 is validation
         assert [len(part) for part in parts] == [42, 6, 16]
-        rare = [sum("rare" in labels for labels in part.label_sets or []) for part in splits.parts.values()]
+        rare = [sum("rare" in labels for labels in examples.label_sets or []) for examples in splits.by_name.values()]
         assert rare == [5, 1, 2]
         assert splits.vocabulary.names == ("often", "rare")
 
@@ -81,39 +67,6 @@ def test_too_few_examples_for_validation_are_refused(tmp_path: Path) -> None:
         load_splits(tmp_path / "few.csv", seed=0, folds=3)
 
 
-def test_what_only_some_parts_say_of_their_labels_is_kept() -> None:
-    labels = LabelVocabulary(("cat", "dog"))
-    soft = example(1, values=[{"dog": 0.5}, {}], parents={"cat": ("animal",)})
-    partly = example(3, annotated=[("cat",), ()], parents={"cat": ("pet",), "dog": ("animal",)})
-    whole = pool([soft, partly], labels, "folder")
-    assert whole.values == [{"dog": 0.5}, {}, {}, {}]
-    assert whole.annotated == [("cat", "dog"), ("cat", "dog"), ("cat",), ()]
-    assert whole.parents == {"cat": ("animal", "pet"), "dog": ("animal",)}
-    assert (whole.ids, whole.lines, whole.origin) == (["1a", "1b", "3a", "3b"], [1, 2, 3, 4], "folder")
-    before = [part.label_sets or [] for part in (soft, partly)]
-    known = labels.encode_values(whole.label_sets or [], whole.values, whole.annotated).toarray()
-    alone = [
-        labels.encode_values(sets, part.values, part.annotated).toarray()
-        for sets, part in zip(before, (soft, partly), strict=True)
-    ]
-    np.testing.assert_array_equal(known, np.concatenate(alone))
-    assert pool([example(1), example(3)], labels, "folder").values is None
-
-
-def test_inputs_stay_what_they_are() -> None:
-    labels = LabelVocabulary(("cat", "dog"))
-    vectors = [np.full((2, 3), number, np.float32) for number in (1, 2)]
-    whole = pool([example(1, inputs=vectors[0], kind="vector"), example(3, inputs=vectors[1])], labels, "")
-    np.testing.assert_array_equal(whole.inputs, np.concatenate(vectors))
-    column = ArrowColumn(pa.chunked_array([["a", "b"], ["c"]]))
-    large = ArrowColumn(pa.chunked_array([pa.array(["d", "e"], pa.large_string())]))
-    columns = [example(1, inputs=column.select([2, 0])), example(3, inputs=large)]
-    joined = pool(columns, labels, "").inputs
-    assert isinstance(joined, ArrowColumn)
-    assert list(joined) == ["c", "a", "d", "e"]
-    assert pool([columns[0], example(3)], labels, "").inputs == ["c", "a", "3 first", "3 second"]
-
-
 def write(path: Path, rows: int, labels: str = "abcd") -> Path:
     """Texts that name their file; the label of a row by turns, and every third row has two."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +84,7 @@ def write(path: Path, rows: int, labels: str = "abcd") -> Path:
 
 
 def sizes(splits: Splits) -> list[int]:
-    return [len(part) for part in splits.parts.values()]
+    return [len(examples) for examples in splits.by_name.values()]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +129,7 @@ def test_one_file_is_divided_with_the_seed(tmp_path: Path) -> None:
     splits = load_splits(path, seed=1)
     assert sizes(splits) == pytest.approx([140, 20, 40], abs=4)
     assert splits.how == f"70 % train, 10 % val and 20 % test of {path}, by iterative stratification with seed 1"
-    together = [text for part in splits.parts.values() for text in part.inputs]
+    together = [text for examples in splits.by_name.values() for text in examples.inputs]
     assert sorted(map(str, together)) == sorted(f"reviews.jsonl {row}" for row in range(200))
     assert load_splits(path, seed=1).test.inputs == splits.test.inputs
     assert load_splits(path, seed=2).test.inputs != splits.test.inputs
@@ -185,8 +138,8 @@ def test_one_file_is_divided_with_the_seed(tmp_path: Path) -> None:
 
 def test_every_label_is_in_every_part_of_a_divided_file(tmp_path: Path) -> None:
     splits = load_splits(write(tmp_path / "reviews.jsonl", 200, labels="abcdefgh"), seed=0)
-    for part in splits.parts.values():
-        assert {name for labels in part.label_sets or [] for name in labels} == set("abcdefgh")
+    for examples in splits.by_name.values():
+        assert {name for labels in examples.label_sets or [] for name in labels} == set("abcdefgh")
 
 
 def test_the_split_of_an_archive_is_kept(tmp_path: Path) -> None:
@@ -249,10 +202,10 @@ def test_fewer_labels_are_the_only_thing_that_varies(tmp_path: Path) -> None:
     assert len(quarter.vocabulary) == 2
     assert set(quarter.vocabulary.names) < set(half.vocabulary.names) < set(whole.vocabulary.names)
     for part in ("train", "val", "test"):
-        assert quarter.parts[part].ids == whole.parts[part].ids
-        kept = quarter.vocabulary.encode(quarter.parts[part].label_sets or []).toarray()
+        assert quarter.by_name[part].ids == whole.by_name[part].ids
+        kept = quarter.vocabulary.encode(quarter.by_name[part].label_sets or []).toarray()
         columns = [whole.vocabulary.column[name] for name in quarter.vocabulary.names]
-        assert (kept == whole.vocabulary.encode(whole.parts[part].label_sets or []).toarray()[:, columns]).all()
+        assert (kept == whole.vocabulary.encode(whole.by_name[part].label_sets or []).toarray()[:, columns]).all()
     assert () in (quarter.train.label_sets or []), "an example without a label is a negative, and stays"
     assert quarter.how == f"{whole.how}; 2 of 8 labels kept, with seed 1"
     with pytest.raises(ConfigError, match=r"^fraction must be above 0 and at most 1\. Got 2\.$"):
@@ -347,3 +300,53 @@ def test_soft_and_unknown_labels_are_said(tmp_path: Path) -> None:
     splits = load_splits(tmp_path, seed=0)
     assert splits.vocabulary.names == ("a", "b", "c")
     assert splits.warnings[-1].startswith("some labels are soft or unknown: training takes them so;")
+
+
+def pictures(count: int, *, unlabelled: int = 0, **changes: Any) -> Examples:
+    values: dict[str, Any] = {
+        "inputs": [Path(f"{row}.jpg") for row in range(count)],
+        "label_sets": [() if row < unlabelled else ("cat",) for row in range(count)],
+        "kind": "image",
+        "ids": [str(row) for row in range(count)],
+        "lines": range(1, count + 1),
+        "origin": "x",
+        "understood": "x",
+    }
+    return Examples(**(values | changes))
+
+
+def test_the_official_split_is_left() -> None:
+    parts = {"train": pictures(3)}
+    assert divide(parts, "official", seed=0) is parts  # type: ignore[arg-type]
+
+
+def test_voc2007_has_the_sizes_and_the_order_of_the_published_code() -> None:
+    parts = divide({"train": pictures(5011), "test": pictures(4952)}, "paper", seed=0)
+    assert {part: len(examples) for part, examples in parts.items()} == {"train": 5011, "val": 2476, "test": 2476}
+    assert not set(parts["val"].ids) & set(parts["test"].ids)
+    # What train_test_split(range(4952), test_size=0.5, random_state=42) of scikit-learn 1.3 begins with.
+    assert parts["val"].ids[:3] == ["4610", "4197", "2185"]
+    assert parts["test"].ids[:3] == ["230", "1371", "1957"]
+
+
+def test_a_held_out_validation_part_is_halved_too_and_rows_without_labels_go() -> None:
+    parts = divide({"train": pictures(9, unlabelled=2), "val": pictures(10, unlabelled=4)}, "paper", seed=0)
+    assert {part: len(examples) for part, examples in parts.items()} == {"train": 7, "val": 3, "test": 3}
+
+
+def test_the_small_subset_is_a_fifth_that_the_seed_chooses() -> None:
+    parts = {"train": pictures(100), "test": pictures(10)}
+    first, again, other = (divide(parts, "paper-small", seed=seed)["train"].ids for seed in (0, 0, 1))  # type: ignore[arg-type]
+    assert first == again != other
+    assert len(first) == 20
+    assert divide(parts, "paper-small", seed=0)["test"].ids == divide(parts, "paper", seed=0)["test"].ids  # type: ignore[arg-type]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ConfigError) as wrong:
+        divide({"train": pictures(3)}, "papers", seed=0)
+    assert str(wrong.value) == 'there is no protocol "papers" (did you mean "paper"?).'
+    with pytest.raises(DataError, match=r"x: the paper halves one held-out split; there are 0\."):
+        divide({"train": pictures(3)}, "paper", seed=0)
+    with pytest.raises(DataError, match="x: the paper's split of texts was published as CSV files only"):
+        divide({"train": pictures(3, kind="text")}, "paper", seed=0)

@@ -42,9 +42,9 @@ def test_a_label_is_fitted_where_it_is_known(kind: str, vectors: Path, tmp_path:
     if kind == "text":
         words = {
             part: [" ".join(f"w{word}" for word in np.flatnonzero(row > 0)) + " end" for row in examples.inputs]
-            for part, examples in splits.parts.items()
+            for part, examples in splits.by_name.items()
         }
-        parts = {part: replace(examples, inputs=words[part], kind="text") for part, examples in splits.parts.items()}
+        parts = {part: replace(examples, inputs=words[part], kind="text") for part, examples in splits.by_name.items()}
         splits = replace(splits, **parts)
     names = splits.vocabulary.names
     looked_for = [tuple(name for name in names[:4] if random.random() < 0.7) for _ in splits.train.ids]

@@ -120,7 +120,7 @@ def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path
     assert {name: found[name] for name in plain} == plain
     splits = load_splits(vectors, seed=0)
     features = load_file(folder / "features.safetensors")
-    labels = {name: splits.vocabulary.encode(part.label_sets or []).toarray() for name, part in splits.parts.items()}
+    labels = {name: splits.vocabulary.encode(part.label_sets or []).toarray() for name, part in splits.by_name.items()}
     model = KNeighborsClassifier(n_neighbors=7, metric="cosine").fit(features["train"], labels["train"])
     scores = np.stack([one[:, 1] for one in model.predict_proba(features["test"])], axis=1)
     expected = average_precision_score(labels["test"], scores, average="macro")
@@ -136,7 +136,7 @@ def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: P
     found = run_experiment(build(tmp_path / "a.npz", evaluation=evaluation), folder)
     absent = run_experiment(build(tmp_path / "b.npz", evaluation=evaluation), tmp_path / "absent")
     splits = load_splits(tmp_path / "a.npz", seed=0)
-    rows = {name: [int(one) - 1 for one in part.ids] for name, part in splits.parts.items()}
+    rows = {name: [int(one) - 1 for one in part.ids] for name, part in splits.by_name.items()}
     said = found["metrics"]["test"]
     outputs = Outputs.load(folder / "test.safetensors")
     np.testing.assert_array_equal(outputs.labels, labels[rows["test"]])

@@ -89,7 +89,7 @@ def test_closed_examples_have_all_that_is_above(living: Path) -> None:
     assert closed.tree.num_labels == len(closed.tree.nodes) == 7
     for part in ("train", "val", "test"):
         for before, after in zip(
-            given.splits.parts[part].label_sets, closed.splits.parts[part].label_sets, strict=True
+            given.splits.by_name[part].label_sets, closed.splits.by_name[part].label_sets, strict=True
         ):
             assert set(after) == set(before) | {ABOVE[label] for label in before if label in ABOVE}
 
@@ -116,7 +116,7 @@ def test_training_sees_no_leaf_that_is_held_out(living: Path, closure: bool) -> 
     unseen = data.unseen
     assert isinstance(unseen, UnseenLeaves)
     assert len(unseen.leaves) == 2
-    for part in data.splits.parts.values():
+    for part in data.splits.by_name.values():
         assert not any({*own} & {*unseen.leaves} for own in part.label_sets)
     assert not {*data.splits.vocabulary.names} & {*unseen.leaves}
     assert all({*own} & {*unseen.leaves} for own in unseen.examples.label_sets)

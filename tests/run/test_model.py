@@ -11,7 +11,7 @@ from PIL import Image
 
 import labelcontrast as lc
 from labelcontrast.cli.printing import write_predictions
-from labelcontrast.data.lines import read_lines
+from labelcontrast.data.formats import read_lines
 from labelcontrast.data.readers import read
 from labelcontrast.errors import DataError, EncoderError
 from labelcontrast.experiment import run_experiment

@@ -13,12 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from labelcontrast.data.describe import Description, describe
-from labelcontrast.data.describe_text import render
-from labelcontrast.data.doctor.checkup import check, render_findings, without_unreadable
-from labelcontrast.data.doctor.fixing import write_fixed
-from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.lines import read_lines
+from labelcontrast.data.description import Description, describe, render
+from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
+from labelcontrast.data.examples import Examples, SplitName
+from labelcontrast.data.formats import read_lines
 from labelcontrast.data.readers import read
 from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
@@ -99,7 +97,7 @@ def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fi
     description = _described(settings, splits)
     _show_description(description, plot)
     _show_hierarchy(settings, splits)
-    checkup = check(splits, description, cleanlab=cleanlab)
+    checkup = examine(splits, description, cleanlab=cleanlab)
     show("\n" + render_findings([*unreadable, *checkup.findings]))
     if fix is not None:
         left_out = write_fixed(splits, checkup.suspects, fix)
@@ -120,7 +118,7 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
     show(f"\nepoch {result.best_epoch} kept; model in {out}, report in {out / REPORT}")
 
 
-def print_evaluation(run: Path, data: str, split: Part) -> None:
+def print_evaluation(run: Path, data: str, split: SplitName) -> None:
     """Evaluate a run on labelled examples: print every measure on a line, then the short table."""
     model, settings = load(run), with_transfer_data(load_settings(run))
     examples = _labelled(data, split, settings)
@@ -260,7 +258,7 @@ def _described(settings: RunSettings, splits: Splits) -> Description:
     if splits.train.kind == "text":
         encoder = build_encoder(settings.encoder, splits.train)
         assert isinstance(encoder, TextEncoder)
-        lengths = {name: _token_lengths(encoder, examples) for name, examples in splits.parts.items()}
+        lengths = {name: _token_lengths(encoder, examples) for name, examples in splits.by_name.items()}
         limit = encoder.max_length
     return describe(splits, token_lengths=lengths, max_length=limit)
 
@@ -289,18 +287,18 @@ def _details(found: Mapping[str, float]) -> Table:
     return Table(("measure", "%"), tuple(rows))
 
 
-def _labelled(data: str, split: Part, settings: RunSettings) -> Examples:
+def _labelled(data: str, split: SplitName, settings: RunSettings) -> Examples:
     """Read one split of labelled examples.
 
     The run's own data are prepared as in training. Other data are used as they are: unknown labels are refused later.
     """
     path = Path(data)
     if path.resolve() == Path(settings.data).resolve():
-        return load_data(settings).splits.parts[split]
+        return load_data(settings).splits.by_name[split]
     if path.is_dir():
-        return read_splits(settings.model_copy(update={"data": data})).parts[split]
+        return read_splits(settings.model_copy(update={"data": data})).by_name[split]
     examples = read(path, **settings.columns.model_dump())
-    return examples if examples.parts is None else examples.select(np.flatnonzero(np.array(examples.parts) == split))
+    return examples if examples.splits is None else examples.select(np.flatnonzero(np.array(examples.splits) == split))
 
 
 def _with_known_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examples:

@@ -1,4 +1,4 @@
-"""Prepared items and their labels, and batches of both."""
+"""Prepared examples, and data loaders over them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from labelcontrast.data.arrow import CHUNK
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.hierarchical_sampling import HierarchicalBatches
-from labelcontrast.data.sampling import MultiLabelBatches, SeededBatches, ShuffledBatches
+from labelcontrast.data.sampling import HierarchicalBatches, MultiLabelBatches, SeededBatches, ShuffledBatches
+from labelcontrast.data.table import CHUNK
 from labelcontrast.encoders.base import Encoder, Items, longest_first
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
@@ -22,11 +21,11 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 KEPT = 2**29
 """Bytes that prepared items may take in memory."""
 SAMPLE, ITEM = 200, 112
-"""Items whose size is looked at, and the bytes of one beside its numbers."""
+"""Items whose size is measured, and the bytes of an item beside its numbers."""
 
 
 class LazyItems(Sequence[Any]):
-    """Items that are made ready when a batch asks for them, and not kept: for more than fits into memory."""
+    """Items that are prepared when a batch needs them and not kept: for more than fits into memory."""
 
     def __init__(self, encoder: Encoder, examples: Examples) -> None:
         self._encoder = encoder
@@ -36,91 +35,86 @@ class LazyItems(Sequence[Any]):
         return len(self._examples)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
-        """Make one item ready, or those of a slice."""
+        """Prepare one item, or those of a slice."""
         if isinstance(index, slice):
             return self._encoder.prepare(self._examples.inputs[index])
         return self._encoder.prepare(self._examples.inputs[index : index + 1])[0]
 
     def __iter__(self) -> Iterator[Any]:
-        """Make all ready, some thousands at a time."""
+        """Prepare all items, a chunk at a time."""
         for start in range(0, len(self), CHUNK):
             yield from self[start : start + CHUNK]
 
     def take(self, indices: Sequence[int]) -> Items:
-        """Make the items at these positions ready together."""
+        """Prepare the items at these positions together."""
         return self._encoder.prepare(self._examples.inputs_at(indices))
 
     def select(self, indices: np.ndarray) -> "LazyItems":
-        """Keep the items at these positions."""
+        """Return the items at these positions, still not prepared."""
         return LazyItems(self._encoder, self._examples.select(indices))
 
     def lengths(self) -> np.ndarray:
-        """Measure every item; where lengths do not matter, without making any ready."""
+        """Return the length of every item; if lengths do not matter, without preparing any."""
         if type(self._encoder).length is Encoder.length:
             return np.ones(len(self), dtype=np.int64)
         return np.fromiter(map(self._encoder.length, self), np.int64, count=len(self))
 
     def size(self) -> float:
-        """Estimate how many bytes all items would take, from the first ones."""
+        """Estimate the bytes of all items from the first ones."""
         first = self[:SAMPLE]
         return len(self) * float(sum(item.nbytes + ITEM for item in first)) / max(len(first), 1)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Examples as an encoder wants them: the items, how long each one is, and their multi-hot labels."""
+    """Examples as an encoder needs them: its items, the length of each, and their multi-hot labels."""
 
     items: Sequence[Any] | np.ndarray
     lengths: np.ndarray
     collate: Callable[[Sequence[Any]], Mapping[str, Tensor]]
     labels: sp.csr_array | None = None
     targets: sp.csr_array | None = None
-    """What a loss sees in place of the labels, where some are soft, or unknown (NaN)."""
+    """The labels for a loss, if some are soft, or unknown (NaN)."""
 
     def __len__(self) -> int:
-        """Count the examples."""
         return len(self.items)
 
     def truth(self) -> np.ndarray:
-        """Give the label sets as a dense matrix of 0 and 1, and NaN where a label is unknown: what is measured."""
+        """Return the labels for metrics as a dense matrix of 0 and 1, with NaN where a label is unknown."""
         assert self.labels is not None
         return dense_truth(self.labels, self.targets)
 
     def batch(self, indices: Sequence[int]) -> tuple[Mapping[str, Tensor], Tensor]:
-        """Collate the inputs and densify the labels of some examples; without labels, a matrix of width 0."""
-        inputs = self.collate(self._items_at(indices))
+        """Collate the inputs of some examples, and densify their labels; without labels, a matrix of width 0."""
+        lazy = isinstance(self.items, LazyItems)
+        items: Any = self.items.take(indices) if lazy else [self.items[index] for index in indices]  # type: ignore[union-attr]
+        inputs = self.collate(items)
         if self.labels is None:
             return inputs, torch.zeros(len(indices), 0)
         seen = self.labels if self.targets is None else self.targets
         return inputs, torch.from_numpy(seen[list(indices)].toarray()).float()
 
     def select(self, indices: np.ndarray) -> "Prepared":
-        """Keep some of the examples, in the order given."""
+        """Return the examples at these positions, in this order."""
         labels = None if self.labels is None else self.labels[indices]
         targets = None if self.targets is None else self.targets[indices]
         lazy = self.items.select(indices) if isinstance(self.items, LazyItems) else None
         items = [self.items[index] for index in indices] if lazy is None else lazy
         return Prepared(items, self.lengths[indices], self.collate, labels, targets)
 
-    def _items_at(self, indices: Sequence[int]) -> Any:  # noqa: ANN401
-        """Take the items of a batch, or make them ready now."""
-        if isinstance(self.items, LazyItems):
-            return self.items.take(indices)
-        return [self.items[index] for index in indices]
-
 
 def prepare(
-    encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None, *, cache: Path | None = None
+    encoder: Encoder, examples: Examples, vocabulary: LabelVocabulary | None = None, *, cache: str | Path | None = None
 ) -> Prepared:
-    """Turn examples into the items of an encoder, with multi-hot labels where there is a vocabulary.
+    """Prepare examples for an encoder, with multi-hot labels if there is a vocabulary.
 
-    Items are made ready once and kept; where they would take more than half a GiB, anew for each batch.
+    Items are prepared once and kept; if they would take more than half a GiB, again for each batch.
 
     Args:
-        encoder: what wants the items.
-        examples: inputs, and their label sets where there is a vocabulary.
-        vocabulary: of the labels; by default there are none.
-        cache: where an encoder may keep, for the next run, what it makes ready once; by default nowhere.
+        encoder: The encoder that prepares the items.
+        examples: Inputs, and their label sets if there is a vocabulary.
+        vocabulary: The labels; by default there are none.
+        cache: A folder in which an encoder may cache expensive items for the next run; by default none.
     """
     lazy = LazyItems(encoder, examples)
     if encoder.caches_prepared or isinstance(examples.inputs, np.ndarray) or lazy.size() <= KEPT:
@@ -135,10 +129,10 @@ def prepare(
 
 
 def encode_labels(examples: Examples, vocabulary: LabelVocabulary) -> tuple[sp.csr_array, sp.csr_array | None]:
-    """Make the label sets multi-hot; and beside them the targets, where some labels are soft or unknown.
+    """Return the label sets as a multi-hot matrix; and the targets, if some labels are soft or unknown, else None.
 
     Raises:
-        LabelError: when a label is not in the vocabulary.
+        LabelError: A label is not in the vocabulary.
     """
     label_sets, where = examples.label_sets or [], examples.where_labels
     labels = vocabulary.encode(label_sets, where=where)
@@ -148,7 +142,7 @@ def encode_labels(examples: Examples, vocabulary: LabelVocabulary) -> tuple[sp.c
 
 
 def dense_truth(labels: sp.csr_array, targets: sp.csr_array | None) -> np.ndarray:
-    """Make a dense matrix of what is true: 0 or 1 as the sets say, and NaN where a target is."""
+    """Return labels as a dense matrix of 0 and 1, with NaN where a target is NaN."""
     dense: np.ndarray = labels.toarray()
     if targets is None or not np.isnan(targets.data).any():
         return dense
@@ -164,17 +158,18 @@ def training_batches(
     per_label: int | None = None,
     hierarchy: Hierarchy | None = None,
 ) -> "DataLoader[tuple[Mapping[str, Tensor], Tensor]]":
-    """Load batches of inputs and labels.
+    """Return a loader of batches of inputs and labels.
 
     Args:
-        prepared: the examples.
-        batch_size: examples a batch, at most.
-        seed: of the order.
-        smallest: batches of fewer examples are left out.
-        per_label: examples of each label that a batch is about; by default examples are only shuffled.
-        hierarchy: over the labels, for batches with positives at each level of it.
+        prepared: The examples.
+        batch_size: Examples a batch, at most.
+        seed: Seed of the order.
+        smallest: Batches with fewer examples are dropped.
+        per_label: Examples of each label in a batch; by default examples are only shuffled.
+        hierarchy: The hierarchy over the labels, for batches with positives at each of its levels.
     """
-    lengths, how = prepared.lengths, {"batch_size": batch_size, "seed": seed, "smallest": smallest}
+    lengths = prepared.lengths
+    how: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "smallest": smallest}
     sampler: SeededBatches
     if per_label is None or prepared.labels is None:
         sampler = ShuffledBatches(lengths, **how)
@@ -182,13 +177,13 @@ def training_batches(
         sampler = MultiLabelBatches(prepared.labels, lengths, per_label=per_label, **how)
     else:
         sampler = HierarchicalBatches(prepared.labels, hierarchy, lengths, per_label=per_label, **how)
-    # The loader draws a base seed for workers; from a generator of its own, the stream of the dropout is not touched.
+    # The loader draws a base seed for workers; from its own generator, it leaves the random stream of dropout alone.
     generator = torch.Generator().manual_seed(seed)
     indices: Any = range(len(prepared))
     return DataLoader(indices, batch_sampler=sampler, collate_fn=prepared.batch, generator=generator)
 
 
 def ordered_batches(prepared: Prepared, *, batch_size: int) -> Iterator[tuple[np.ndarray, Mapping[str, Tensor]]]:
-    """Yield each example once, the longest first, with the indices that put results back in order."""
+    """Yield each example once, the longest first, with the indices that restore the order of results."""
     for indices in longest_first(prepared.lengths, batch_size=batch_size):
         yield indices, prepared.batch(indices.tolist())[0]

@@ -1,118 +1,110 @@
-"""Which column of a table holds the input, the labels and the ids; and tables as examples."""
+"""From a table to examples: find the columns of inputs, labels, ids and splits, and read their cells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+
+from labelcontrast.data.examples import SPLIT_ALIASES, Examples, Inputs, SplitName
+from labelcontrast.data.label_cells import ONE_OR_ZERO, LabelColumn, labels_of
+from labelcontrast.data.picture_files import PICTURE_SUFFIXES, picture_problem
+from labelcontrast.data.table import ArrowColumn, Table, coded, listed
 from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import ConfigError, DataError, nearest
+from labelcontrast.labels.label_sets import LabelSets
 
+# Usual names of columns, the most specific first.
 TEXT_NAMES = (
-    "text",
-    "sentence",
-    "review",
-    "comment_text",
-    "comment",
-    "tweet",
-    "content",
-    "body",
-    "abstract",
-    "document",
-)
+    "text", "sentence", "review", "comment_text", "comment", "tweet", "content", "body", "abstract", "document",
+)  # fmt: skip
 IMAGE_NAMES = ("image", "picture", "photo", "path", "file_name", "filename", "image_path", "file")
 LABEL_NAMES = (
-    "labels",
-    "label",
-    "tags",
-    "tag",
-    "categories",
-    "category",
-    "topics",
-    "topic",
-    "classes",
-    "class",
-    "genres",
-)
+    "labels", "label", "tags", "tag", "categories", "category", "topics", "topic", "classes", "class", "genres",
+)  # fmt: skip
 ID_NAMES = ("id", "uid")
-PICTURE_SUFFIXES = frozenset(
-    [".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
-)
-ONE_OR_ZERO: dict[object, bool] = {
-    0: False, "0": False, "0.0": False, "False": False, "false": False,
-    1: True, "1": True, "1.0": True, "True": True, "true": True,
-}  # fmt: skip
+SPLIT = "split"
+ANNOTATED = "annotated"
+"""The column of the labels that were annotated; the others of an example are unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnNames:
-    """What the user says about the columns; what is None is found by looking."""
+    """The columns that the user names, and options of the readers; a column that is None is detected."""
 
     text: str | None = None
     image: str | None = None
     labels: str | Sequence[str] | None = None
     """One column of label sets; or several columns of 0 and 1, as a sequence or joined by commas."""
     separator: str | None = None
-    """What stands between the labels of a cell."""
+    """The text between the labels of a cell."""
     check_pictures: bool = True
-    """Whether a picture that cannot be read is refused; else it is kept, for the doctor to see."""
+    """Whether an unreadable picture is an error; else it is kept, for the doctor."""
     difficult: Literal["count", "leave_out"] = "count"
-    """Whether objects that PASCAL VOC marks difficult give a picture their label."""
+    """Whether objects that PASCAL VOC marks as difficult give a picture their label."""
 
     def __post_init__(self) -> None:
-        """Refuse an example that would be two inputs."""
+        """Refuse two inputs for one example."""
         if self.text is not None and self.image is not None:
             both = f'the text column "{self.text}" and the image column "{self.image}"'
             message = f"an example is a text or a picture. Got {both}."
             raise ConfigError(message)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """What a file of rows holds; a cell that a row does not have is None."""
+def examples_of(rows: Table, wanted: ColumnNames, folder: Path) -> Examples:
+    """Interpret the columns of a table as examples.
 
-    origin: str
-    columns: Mapping[str, Sequence[object]]
-    lines: Sequence[int]
-    counted: str = "line"
+    Args:
+        rows: The table.
+        wanted: The columns that the user named.
+        folder: The folder that the names of pictures are relative to.
 
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def where(self, row: int, column: str | None = None) -> str:
-        """Say where a row stands, as ``reviews.jsonl, line 17``; of a cell, with its column."""
-        place = f"{self.origin}, {self.counted} {self.lines[row]}"
-        return place if column is None else f'{place}, column "{column}"'
-
-    def named(self, names: Sequence[str]) -> str | None:
-        """Find the first column that has one of these names, whatever its case."""
-        known = {column.lower(): column for column in reversed(list(self.columns))}
-        return next((known[name] for name in names if name in known), None)
-
-    def required(self, name: str) -> str:
-        """Return a column that the user named, or refuse with the nearest one."""
-        if name in self.columns:
-            return name
-        message = f'there is no column "{name}"{nearest(name, self.columns)}. The columns are {listed(self.columns)}.'
-        raise DataError(message, path=self.origin)
-
-
-def numbered(lines: Sequence[int]) -> Sequence[int]:
-    """Return the numbers of lines as a range where they are one, which takes no memory.
-
-    Example:
-        >>> numbered([2, 3, 4]), numbered([2, 4])
-        (range(2, 5), [2, 4])
+    Raises:
+        DataError: There is no row, no input column was found, or a row has no input.
+        LabelError: A label cell cannot be read.
     """
-    whole = range(lines[0], lines[0] + len(lines)) if lines else range(0)
-    return whole if len(whole) and lines[-1] == whole[-1] else lines
+    if not len(rows):
+        message = "there are no rows in the file."
+        raise DataError(message, path=rows.origin)
+    labels = label_columns(rows, wanted)
+    kind, column = input_column(rows, wanted, labels)
+    read = LabelColumn(LabelSets.of([]), "no labels") if labels is None else labels_of(rows, labels, wanted.separator)
+    has_annotated = labels is not None and ANNOTATED in rows.columns
+    annotated = labels_of(rows, ANNOTATED, wanted.separator).sets if has_annotated else None
+    ids, splits = rows.named(ID_NAMES), _splits(rows)
+    used = {column, ids, *([labels] if isinstance(labels, str) else labels or ())}
+    used |= {name for name, there in ((ANNOTATED, annotated), (SPLIT, splits)) if there is not None}
+    notes = [f'{kind} in "{column}"', read.sentence]
+    notes += [f'labels that are not in "{ANNOTATED}" are unknown'] if has_annotated else []
+    if unused := [name for name in rows.columns if name not in used]:
+        notes.append(f"not used: {listed(unused)}")
+    inputs: Inputs
+    inputs = _texts(rows, column) if kind == "text" else _pictures(rows, column, folder, check=wanted.check_pictures)
+    return Examples(
+        inputs=inputs,
+        label_sets=None if labels is None else read.sets,
+        kind=kind,
+        ids=_ids(rows, ids),
+        lines=rows.lines,
+        origin=rows.origin,
+        understood=f"{rows.origin}: {len(rows):,} rows; {'; '.join(notes)}",
+        label_names=labels if isinstance(labels, tuple) else None,
+        splits=splits,
+        counted=rows.counted,
+        values=read.values,
+        annotated=annotated,
+        parents=read.parents,
+        label_column=labels if isinstance(labels, str) else None,
+    )
 
 
 def label_columns(rows: Table, wanted: ColumnNames) -> str | tuple[str, ...] | None:
-    """Find the labels: one column of label sets, or several columns of 0 and 1, or none.
+    """Find the labels: one column of label sets, several columns of 0 and 1, or none.
 
-    In this order: what the user named; a usual name; the only column of lists; two or more columns of 0 and 1. A usual
-    name whose cells are all null, as in the input of a prediction, is none.
+    The first that applies: the columns that the user named; a usual name; the only column of lists; two or more columns
+    of 0 and 1. A column with a usual name whose cells are all null, as in the input of a prediction, does not count.
     """
     if isinstance(wanted.labels, str) and ("," not in wanted.labels or wanted.labels in rows.columns):
         return rows.required(wanted.labels)
@@ -129,10 +121,10 @@ def label_columns(rows: Table, wanted: ColumnNames) -> str | tuple[str, ...] | N
 
 
 def input_column(rows: Table, wanted: ColumnNames, labels: str | tuple[str, ...] | None) -> tuple[Kind, str]:
-    """Find the input: what the user named, else a usual name of a picture or a text, else the longest text.
+    """Find the input: the column that the user named, else a usual name of pictures or texts, else the longest texts.
 
     Raises:
-        DataError: when no column could be the input.
+        DataError: No column could be the input.
     """
     if wanted.image is not None:
         return "image", rows.required(wanted.image)
@@ -146,38 +138,91 @@ def input_column(rows: Table, wanted: ColumnNames, labels: str | tuple[str, ...]
     taken.add(rows.named(ID_NAMES) or "")
     lengths = {name: _mean_length(cells) for name, cells in rows.columns.items() if name not in taken}
     if not lengths or max(lengths.values()) == 0:
-        message = (
-            f"no column of texts or pictures was found. The columns are {listed(rows.columns)}; name the one to read."
-        )
+        columns = listed(rows.columns)
+        message = f"no column of texts or pictures was found. The columns are {columns}; name the one to read."
         raise DataError(message, path=rows.origin)
     return "text", max(lengths, key=lambda name: lengths[name])
 
 
-def listed(names: Sequence[str] | Mapping[str, object], most: int = 8) -> str:
-    """Write names in quotes, the first few of many.
-
-    Example:
-        >>> listed(["id", "review", "tags"], most=2)
-        '"id", "review" and 1 more'
-    """
-    shown = ", ".join(f'"{name}"' for name in list(names)[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
 def _is_binary(cells: Sequence[object]) -> bool:
-    """Say whether every cell is 0, 1, or empty or -1 where it is unknown."""
+    """Return True if every cell is 0 or 1, or empty or -1, which mean unknown."""
     known = [cell for cell in cells if cell not in (None, "", "-1", -1)]
     return bool(known) and all(isinstance(cell, str | int | float) and cell in ONE_OR_ZERO for cell in known)
 
 
 def _is_a_picture(cell: object) -> bool:
-    """Say whether a cell is bytes, or ends as the name of a picture does."""
     return isinstance(cell, bytes) or (isinstance(cell, str) and PurePath(cell).suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _mean_length(cells: Sequence[object]) -> float:
-    """Mean length of the texts of a column, from its first rows; 0 where one is not text."""
+    """Return the mean length of the first texts of a column; 0 if one is not a text."""
     first = [cell for cell in cells[:1000] if cell is not None]
     if not all(isinstance(cell, str) for cell in first):
         return 0
     return sum(len(str(cell)) for cell in first) / max(len(first), 1)
+
+
+def _texts(rows: Table, column: str) -> list[str] | ArrowColumn:
+    """Return the texts of a column, or refuse the first row without one; texts in Arrow stay there."""
+    texts = []
+    cells = rows.columns[column]
+    if isinstance(cells, ArrowColumn) and cells.holds_texts:
+        return cells
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            message = "there is nothing; expected a text." if cell is None else f"expected a text. Got {_shown(cell)}."
+            raise DataError(message, path=rows.where(row, column))
+        texts.append(cell)
+    return texts
+
+
+def _shown(cell: object) -> str:
+    return text if len(text := repr(cell)) <= 40 else f"{text[:40]}..."
+
+
+def _pictures(rows: Table, column: str, folder: Path, *, check: bool) -> list[Path] | ArrowColumn:
+    """Return the picture of every row, or refuse the first one that is missing or damaged; bytes stay in Arrow."""
+    cells = rows.columns[column]
+    if isinstance(cells, ArrowColumn) and cells.holds_bytes:
+        for row, picture in enumerate(cells if check else ()):
+            if problem := picture_problem(picture):
+                message = f"the picture {problem}."
+                raise DataError(message, path=rows.where(row, column))
+        return cells
+    paths = []
+    for row, name in enumerate(cells):
+        if not isinstance(name, str) or not name:
+            message = "there is nothing; expected the name of a picture."
+            raise DataError(message, path=rows.where(row, column))
+        path = folder / name
+        if check and (problem := picture_problem(path)):
+            message = f"the picture {name} {problem}."
+            raise DataError(message, path=rows.where(row, column))
+        paths.append(path)
+    return paths
+
+
+def _ids(rows: Table, column: str | None) -> Sequence[str]:
+    """Return the id of every row; its line if the file has none."""
+    if column is None:
+        return ArrowColumn(pa.chunked_array([pa.array(rows.lines, pa.int64()).cast(pa.string())]))
+    names = rows.columns[column]
+    return [str(line if name is None else name) for name, line in zip(names, rows.lines, strict=True)]
+
+
+def _splits(rows: Table) -> list[SplitName] | None:
+    """Return the split of each row from a column ``split``; a column without any known name is an ordinary one.
+
+    Raises:
+        DataError: Some rows have a known split, and one has something else.
+    """
+    names, which = coded([str(cell) for cell in rows.columns.get(SPLIT, ())])
+    splits = [SPLIT_ALIASES.get(name.strip().lower()) for name in names]
+    if not any(splits):
+        return None
+    if None in splits:
+        wrong = names[splits.index(None)]
+        row = int(np.argmax(which == splits.index(None)))
+        message = f'expected train, val or test, as in the other rows. Got "{wrong}"{nearest(wrong, SPLIT_ALIASES)}.'
+        raise DataError(message, path=rows.where(row, SPLIT))
+    return [split for code in which.tolist() if (split := splits[code])]

@@ -1,4 +1,4 @@
-"""A built-in set with no download: pictures composed of real handwritten digits, whose choice has a long tail."""
+"""A built-in data set without a download: pictures composed of real handwritten digits, with a long tail."""
 
 import json
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from labelcontrast.files import write_text
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SIZES = {"train": 1500, "val": 400, "test": 800}
 SIDE = 40
-"""Pixels of a picture's side: two by two places, each for a digit of 16 x 16 pixels with room to shift."""
+"""Side of a picture in pixels: two by two places, each for a digit of 16 x 16 pixels with room to shift."""
 TAIL = 0.68
-"""Each digit is chosen so many times as often as the one before: zero is the most frequent, nine the rarest."""
+"""The frequency of each digit relative to the one before: zero is the most frequent, nine the rarest."""
 
 
-def write_digits(folder: Path, *, seed: int = 0) -> Path:
+def write_digits(folder: str | Path, *, seed: int = 0) -> Path:
     """Write train, val and test as JSON Lines with PNG pictures beside them.
 
     Each picture holds 1 to 4 different digits of scikit-learn's ``load_digits`` (1,797 real ones, 8 x 8 pixels, doubled
     in size) at shifted places on noise. The handwritten digits of the three splits are disjoint.
 
     Args:
-        folder: where they go; it is made.
-        seed: of the choice, the places and the noise.
+        folder: The folder to write to; it is created.
+        seed: Seed of the choice, the places and the noise.
 
-    Returns:
-        The folder.
+    Returns: The folder.
     """
+    folder = Path(folder)
     random = np.random.default_rng(seed)
     digits = load_digits()
     write_text(folder / "labels.json", json.dumps(NAMES) + "\n")
@@ -48,12 +48,12 @@ def write_digits(folder: Path, *, seed: int = 0) -> Path:
 
 
 def disjoint_pools(count: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Deal the handwritten digits to train, val and test, so that no test picture holds a digit seen in training."""
+    """Divide the handwritten digits among train, val and test, so that no test picture holds a training digit."""
     return np.split(random.permutation(count), [int(0.55 * count), int(0.7 * count)])
 
 
 def _compose(images: np.ndarray, targets: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, list[int]]:
-    """Draw 1 to 4 different digits and put each on a place of its own."""
+    """Draw 1 to 4 different digits and put each in its own place."""
     weights = TAIL ** np.arange(10)
     labels = random.choice(10, size=random.integers(1, 5), replace=False, p=weights / weights.sum())
     picture = random.normal(0, 12, (SIDE, SIDE))

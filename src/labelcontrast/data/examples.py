@@ -1,25 +1,33 @@
-"""Examples: inputs of one kind, each with a set of labels, and where they come from."""
+"""Examples: inputs of one kind with their label sets, and the place that each one comes from."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcontrast.data.arrow import ArrowColumn
+from labelcontrast.data.table import ArrowColumn
 from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.label_sets import LabelSets
+from labelcontrast.labels.vocabulary import LabelVocabulary
 
 T = TypeVar("T")
-Part = Literal["train", "val", "test"]
+SplitName = Literal["train", "val", "test"]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
+SPLIT_ALIASES: dict[str, SplitName] = {
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+}  # fmt: skip
+"""Usual names of the splits, in small letters, in files, columns and folders."""
 Inputs = list[str] | list[Path] | ArrowColumn | NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """What a reader returns; the rows of every field are in the order of the file.
+    """Inputs and label sets as a reader returns them; every field is in the order of the file.
 
     Example:
         >>> examples = Examples(
@@ -31,37 +39,37 @@ class Examples:
     """
 
     inputs: Inputs
-    """Texts, in memory or in their file; paths of pictures; or an array [examples, features] of 32-bit numbers."""
+    """Texts, in memory or in their file; pictures, as paths or bytes; or a float32 array [examples, features]."""
     label_sets: Sequence[tuple[str, ...]] | None
-    """The labels of each example, kept as ``LabelSets``; None where there are none, as in the input of a prediction."""
+    """The labels of each example, stored as ``LabelSets``; None without labels, as in the input of a prediction."""
     kind: Kind
     ids: Sequence[str]
-    """The name of each example; its line where the file names none."""
+    """The name of each example; its line if the file has no names."""
     lines: Sequence[int]
-    """Where each example stands in its file, from one."""
+    """The line of each example in its file, from 1."""
     origin: str
     """The file or folder, as the user wrote it."""
     understood: str
-    """One sentence: what the reader took for what."""
+    """One sentence about how the reader interpreted the file."""
     label_names: tuple[str, ...] | None = None
-    """The order of the labels, where the file or a ``labels.json`` beside it gives one."""
-    parts: Sequence[Part] | None = None
-    """The part of the split that each example belongs to, where the file says so."""
+    """The order of the labels, if the file or a ``labels.json`` beside it gives one."""
+    splits: Sequence[SplitName] | None = None
+    """The split of each example, if the file gives it."""
     counted: str = "line"
-    """What ``lines`` counts: a line, or a row where the file has no lines."""
+    """The unit of ``lines``: a line, or a row if the file has no lines."""
     dataset: str | None = None
-    """The known data set that these are of, as ``aapd``, where the folder shows it."""
+    """The known data set that the examples belong to, as ``aapd``, if the folder shows it."""
     values: Sequence[dict[str, float]] | None = None
-    """Of each example, the labels whose value is neither 0 nor 1: a number between, or NaN where it is unknown."""
+    """For each example the labels whose value is neither 0 nor 1: a number between, or NaN if it is unknown."""
     annotated: Sequence[tuple[str, ...]] | None = None
-    """Of each example, the labels that somebody looked for: any other that it does not have is unknown."""
+    """For each example the labels that were annotated; every other label that it does not have is unknown."""
     parents: Mapping[str, tuple[str, ...]] | None = None
-    """The labels directly above a label, where the data have a hierarchy; a label at the top is not named."""
+    """The labels directly above each label, if the data have a hierarchy; top labels may be missing."""
     label_column: str | None = None
-    """The column of the labels, where they stand in one."""
+    """The name of the label column, if there is a single one."""
 
     def __post_init__(self) -> None:
-        """Code the label sets: readers may hand in lists of tuples."""
+        """Store label sets compactly; readers may pass lists of tuples."""
         for name in ("label_sets", "annotated"):
             if (sets := getattr(self, name)) is not None:
                 object.__setattr__(self, name, LabelSets.of(sets))
@@ -70,7 +78,7 @@ class Examples:
         return len(self.ids)
 
     def select(self, indices: Sequence[int] | NDArray[np.integer]) -> Self:
-        """Take the examples at these positions, in this order."""
+        """Return the examples at these positions, in this order."""
         rows = np.asarray(indices, dtype=np.int64)
 
         def at(values: Sequence[T]) -> Sequence[T]:
@@ -82,13 +90,13 @@ class Examples:
             label_sets=None if self.label_sets is None else LabelSets.of(self.label_sets).select(rows),
             ids=at(self.ids),
             lines=at(self.lines),
-            parts=None if self.parts is None else at(self.parts),
+            splits=None if self.splits is None else at(self.splits),
             values=None if self.values is None else at(self.values),
             annotated=None if self.annotated is None else LabelSets.of(self.annotated).select(rows),
         )
 
     def with_labels(self, names: Container[str]) -> Self:
-        """Keep these labels alone; an example that has none of them stays.
+        """Drop all labels but these; an example without any of them stays.
 
         Example:
             >>> examples = Examples(
@@ -112,7 +120,7 @@ class Examples:
         )
 
     def inputs_at(self, indices: Sequence[int] | NDArray[np.integer]) -> Inputs:
-        """Take the inputs at these positions, each kind in its own way."""
+        """Return the inputs at these positions; those in Arrow stay unread."""
         rows = np.asarray(indices, dtype=np.int64)
         if isinstance(self.inputs, np.ndarray):
             return self.inputs[rows]
@@ -121,10 +129,69 @@ class Examples:
         return cast("Inputs", [self.inputs[row] for row in rows.tolist()])
 
     def where(self, index: int) -> str:
-        """Say where the example at a position comes from, as ``reviews.jsonl, line 17``."""
+        """Return the place of the example at a position, as ``reviews.jsonl, line 17``."""
         return f"{self.origin}, {self.counted} {self.lines[index]}"
 
     def where_labels(self, index: int) -> str:
-        """Say where the labels of the example at a position come from, with the column where they stand in one."""
+        """Return the place of the labels of the example at a position, with their column if there is a single one."""
         place = self.where(index)
         return place if self.label_column is None else f'{place}, column "{self.label_column}"'
+
+
+BySplit = dict[SplitName, Examples]
+"""Examples by the name of their split."""
+
+
+def pool(parts: Sequence[Examples], vocabulary: LabelVocabulary, origin: str) -> Examples:
+    """Concatenate examples.
+
+    Args:
+        parts: Examples of one kind, all with labels.
+        vocabulary: The labels of all.
+        origin: The file or folder that all come from.
+
+    Example:
+        >>> examples = Examples(
+        ...     inputs=["a goal", "a vote"], label_sets=[("sports",), ("politics",)], kind="text",
+        ...     ids=["1", "2"], lines=[2, 3], origin="reviews.csv", understood="reviews.csv: 2 rows",
+        ... )
+        >>> labels = LabelVocabulary(("politics", "sports"))
+        >>> pool([examples.select([1]), examples.select([0])], labels, "reviews.csv").inputs
+        ['a vote', 'a goal']
+    """
+    soft, partly = any(part.values for part in parts), any(part.annotated is not None for part in parts)
+    every = vocabulary.names  # without a column of annotated labels, all labels were annotated
+    return replace(
+        parts[0],
+        inputs=_pooled_inputs([part.inputs for part in parts]),
+        label_sets=_chained(part.label_sets or [] for part in parts),
+        ids=_chained(part.ids for part in parts),
+        lines=_chained(part.lines for part in parts),
+        origin=origin,
+        splits=None,
+        values=_chained(part.values or [{}] * len(part) for part in parts) if soft else None,
+        annotated=_chained(part.annotated or [every] * len(part) for part in parts) if partly else None,
+        parents=_pooled_parents(parts),
+    )
+
+
+def _pooled_inputs(inputs: Sequence[Inputs]) -> Inputs:
+    """Concatenate inputs of one kind; if all are in Arrow, without reading them."""
+    arrays = [one for one in inputs if isinstance(one, np.ndarray)]
+    if len(arrays) == len(inputs):
+        return np.concatenate(arrays)
+    columns = [one for one in inputs if isinstance(one, ArrowColumn)]
+    if len(columns) == len(inputs) and len({one.holds_bytes for one in columns}) == 1:
+        return ArrowColumn.joined(columns)
+    return cast("Inputs", _chained(inputs))
+
+
+def _pooled_parents(parts: Sequence[Examples]) -> Mapping[str, tuple[str, ...]] | None:
+    known = [part.parents for part in parts if part.parents is not None]
+    names = dict.fromkeys(_chained(known))
+    found = {name: dict.fromkeys(_chained(above.get(name, ()) for above in known)) for name in names}
+    return {name: tuple(above) for name, above in found.items()} if known else None
+
+
+def _chained(lists: Iterable[Iterable[T]]) -> list[T]:
+    return list(chain.from_iterable(lists))

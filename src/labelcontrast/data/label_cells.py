@@ -1,28 +1,102 @@
-"""Label columns read as label sets: lists, text, objects, paths, soft and unknown values, columns of 0 and 1."""
+"""Label columns as label sets: lists, text, objects, paths, soft and unknown values, columns of 0 and 1."""
 
 import json
 import math
 from ast import literal_eval
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from math import isnan
 from typing import NamedTuple, Never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcontrast.data.arrow import ArrowColumn, coded, flattened
-from labelcontrast.data.columns import ONE_OR_ZERO, Table, listed
+from labelcontrast.data.table import ArrowColumn, Table, coded, flattened, listed
 from labelcontrast.errors import LabelError
 from labelcontrast.labels.label_sets import LabelSets
 
 Values = list[dict[str, float]]
-"""For each example, the labels whose value is neither 0 nor 1: a number between, or NaN where it is unknown."""
+"""For each example the labels whose value is neither 0 nor 1: a number between, or NaN if it is unknown."""
+PRESENT = 0.5
+"""A soft label of at least this value is in the label set of its example, for counts and metrics."""
+ONE_OR_ZERO: dict[object, bool] = {
+    0: False, "0": False, "0.0": False, "False": False, "false": False,
+    1: True, "1": True, "1.0": True, "True": True, "true": True,
+}  # fmt: skip
 UNKNOWN = frozenset(["", "-1", "-1.0", "nan", "none", "null"])
 STEP = " > "
-"""Stands between the labels of a path."""
-PRESENT = 0.5
-"""A soft label from here on is in the label set of its example, where sets are counted and measured."""
+"""The text between the labels of a path."""
+SEPARATORS = (";", "|", ",")
+READABLE = {"text", "a list", "a number", "an object"}
+_TYPES = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number", dict: "an object"}
+
+
+class LabelColumn(NamedTuple):
+    """The labels of every row."""
+
+    sets: LabelSets
+    sentence: str
+    """How the column was interpreted."""
+    values: Values | None = None
+    """Soft and unknown labels."""
+    parents: dict[str, tuple[str, ...]] | None = None
+    """The label above each label, if labels are paths."""
+
+
+def labels_of(rows: Table, labels: str | tuple[str, ...], separator: str | None = None) -> LabelColumn:
+    """Read the labels of every row.
+
+    A cell is a list of names or of numbers, a list of 0 and 1 for ``label_0``, ``label_1``, ..., text with a separator
+    between names, one name, or an object of names with values. A value, there and in a column for each label, is 0, 1,
+    a number between, or unknown (null, empty, NaN or -1). A name with `` > `` in it is a path through a hierarchy.
+
+    Args:
+        rows: The table.
+        labels: One column of label sets, or several columns of values.
+        separator: The text between the labels of a cell; detected if it is None.
+
+    Returns:
+        The label sets, each label once and in the order of the file; the interpretation; and soft and unknown labels.
+        A soft label of 0.5 or more is in the set too.
+
+    Raises:
+        LabelError: Cells are of different types, or a cell cannot be read as labels.
+
+    Example:
+        >>> rows = Table(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
+        >>> labels_of(rows, "tags")[:2]
+        ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
+    """
+    if not isinstance(labels, str):
+        columns = [rows.columns[name] for name in labels]
+        across = zip(range(len(rows)), *columns, strict=True)
+        table = [_values(zip(labels, cells, strict=True), rows, row) for row, *cells in across]
+        return _valued(table, f"labels are the {len(labels)} columns of 0 and 1 {listed(labels, most=4)}")
+    cells = rows.columns[labels]
+    expected = _one_type(rows, labels, cells)
+    if expected == "an object":
+        table = [
+            _values(((str(name), value) for name, value in cell.items()), rows, row, labels)
+            for row, cell in enumerate(cells)
+            if isinstance(cell, dict)
+        ]
+        return _valued(table, f'labels in "{labels}", an object a row')
+    if expected == "a number":
+        numbers, which = coded(cells)
+        firsts = _first_rows(rows, which)
+        names = [(_whole(number, firsts, row, labels),) for row, number in enumerate(numbers)]
+        return LabelColumn(LabelSets.of(names).select(which), f'one label a row, a number in "{labels}"')
+    if expected == "a list" and (width := _multi_hot_width(cells)):
+        table = [
+            _values(((f"label_{place}", value) for place, value in enumerate(cell)), rows, row, labels)
+            for row, cell in enumerate(cells)
+            if isinstance(cell, list)
+        ]
+        return _valued(table, f'labels in "{labels}", a list of {width} values a row')
+    if expected == "text":
+        texts, which = coded(cells)
+        sets, sentence = _from_text(texts, _first_rows(rows, which), labels, separator)
+        return _pathed(sets.select(which), sentence)
+    return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", a list a row')
 
 
 def value_of(cell: object) -> float | None:
@@ -47,7 +121,7 @@ def value_of(cell: object) -> float | None:
 
 
 def divided(rows: Iterable[dict[str, float]]) -> tuple[LabelSets, Values | None]:
-    """Divide the values of labels into label sets and what a set cannot say; None where that is nothing.
+    """Divide the values of labels into label sets, and soft and unknown values; None if there are none of these.
 
     Example:
         >>> divided([{"a": 1.0, "b": 0.7, "c": 0.0}])
@@ -62,7 +136,7 @@ def divided(rows: Iterable[dict[str, float]]) -> tuple[LabelSets, Values | None]
 
 
 def with_ancestors(label_sets: LabelSets) -> LabelSets:
-    """Read labels as paths: each also stands for every path that it goes on from.
+    """Add to every label that is a path the paths above it.
 
     Example:
         >>> with_ancestors(LabelSets.of([("food > drinks > tea", "food > fruit"), ("toys",)]))
@@ -72,111 +146,43 @@ def with_ancestors(label_sets: LabelSets) -> LabelSets:
 
 
 def parents_of(names: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
-    """Return the label above each label that is a path; None where none is."""
+    """Return the label above each label that is a path; None if there is no path."""
     paths = [name for name in dict.fromkeys(names) if STEP in name]
     return {path: (path.rpartition(STEP)[0],) for path in paths} or None
 
 
 def _prefixes(label: str) -> list[str]:
-    """Return the beginnings of a path, the shortest first, the path last; blanks around its steps do not matter."""
+    """Return the prefixes of a path, the shortest first, the path last; white space around its steps is removed."""
     steps = [step.strip() for step in label.split(STEP.strip())] if STEP in label else [label]
     return [STEP.join(steps[: length + 1]) for length in range(len(steps))]
 
 
-READABLE = {"text", "a list", "a number", "an object"}
-SEPARATORS = (";", "|", ",")
-_TYPES = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number", dict: "an object"}
-
-
-class LabelColumn(NamedTuple):
-    """The labels of every row."""
-
-    sets: LabelSets
-    sentence: str
-    """What was understood."""
-    values: Values | None = None
-    """What a set cannot say: soft and unknown labels."""
-    parents: dict[str, tuple[str, ...]] | None = None
-    """The label above each label, where labels are paths."""
-
-
-def labels_of(rows: Table, labels: str | tuple[str, ...], separator: str | None = None) -> LabelColumn:
-    """Read the labels of every row.
-
-    A cell is a list of names or of numbers, a list of 0 and 1 for ``label_0``, ``label_1``, ..., text with a separator
-    between names, one name, or an object of names with values. A value, there and in a column for each label, is 0, 1,
-    a number between, or unknown (null, empty, NaN or -1). A name with `` > `` in it is a path through a hierarchy.
-
-    Args:
-        rows: the file.
-        labels: one column of label sets, or several columns of values.
-        separator: what stands between the labels of a cell; found by looking where it is None.
-
-    Returns:
-        The label set of each row, each label once, in the order of the file; what was understood; and soft and unknown
-        labels. A soft label of 0.5 and more is in the set too.
-
-    Raises:
-        LabelError: when cells are of different types, or one is nothing that a label can be.
-
-    Example:
-        >>> rows = Table(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
-        >>> labels_of(rows, "tags")[:2]
-        ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
-    """
-    if not isinstance(labels, str):
-        columns = [rows.columns[name] for name in labels]
-        across = zip(range(len(rows)), *columns, strict=True)
-        table = [_values_of_columns(cells, rows, row, labels) for row, *cells in across]
-        return _valued(table, f"labels are the {len(labels)} columns of 0 and 1 {listed(labels, most=4)}")
-    cells = rows.columns[labels]
-    expected = _one_type(rows, labels, cells)
-    if expected == "an object":
-        table = [_values_of_object(cell, rows, row, labels) for row, cell in enumerate(cells)]
-        return _valued(table, f'labels in "{labels}", an object a row')
-    if expected == "a number":
-        numbers, which = coded(cells)
-        firsts = _first_rows(rows, which)
-        names = [(_whole(number, firsts, row, labels),) for row, number in enumerate(numbers)]
-        return LabelColumn(LabelSets.of(names).select(which), f'one label a row, a number in "{labels}"')
-    if expected == "a list" and (width := _multi_hot_width(cells)):
-        table = [_values_of_list(cell, rows, row, labels) for row, cell in enumerate(cells)]
-        return _valued(table, f'labels in "{labels}", a list of {width} values a row')
-    if expected == "text":
-        texts, which = coded(cells)
-        sets, sentence = _from_text(texts, _first_rows(rows, which), labels, separator)
-        return _pathed(sets.select(which), sentence)
-    return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", a list a row')
-
-
 def _valued(table: list[dict[str, float]], sentence: str) -> LabelColumn:
-    """Divide values into sets and what a set cannot say."""
     sets, values = divided(table)
     if values is None:
         return LabelColumn(sets, sentence)
-    unknown = sum(isnan(value) for row in values for value in row.values())
+    unknown = sum(math.isnan(value) for row in values for value in row.values())
     soft = sum(map(len, values)) - unknown
     return LabelColumn(sets, f"{sentence}; {soft:,} values are soft, {unknown:,} unknown", values)
 
 
 def _pathed(sets: LabelSets, sentence: str) -> LabelColumn:
-    """Take labels as paths, where one is."""
+    """Interpret labels as paths if one is a path."""
     if not any(STEP in label for label in sets.names):
         return LabelColumn(sets, sentence)
     sets = with_ancestors(sets)
-    return LabelColumn(
-        sets, f'{sentence}; labels are paths by ">", each with what stands above it', None, parents_of(sets.held)
-    )
+    sentence = f'{sentence}; labels are paths by ">", each with what stands above it'
+    return LabelColumn(sets, sentence, None, parents_of(sets.held))
 
 
 def _first_rows(rows: Table, which: NDArray[np.int64]) -> Table:
-    """Return the first row of each distinct cell, as the place to name where one is refused."""
+    """Return the first row of each distinct cell, for the place in an error message."""
     firsts = np.unique(which, return_index=True)[1]
     return replace(rows, lines=[rows.lines[row] for row in firsts.tolist()])
 
 
 def _one_type(rows: Table, name: str, cells: Sequence[object]) -> str:
-    """Return the one type of all cells of a column, or refuse the first that differs."""
+    """Return the type of all cells of a column, or refuse the first cell that differs."""
     if isinstance(cells, ArrowColumn) and (cells.holds_lists or cells.holds_texts):
         return "a list" if cells.holds_lists else "text"
     types = [_TYPES.get(type(cell), "missing") for cell in cells]
@@ -195,7 +201,7 @@ def _one_type(rows: Table, name: str, cells: Sequence[object]) -> str:
 def _from_lists(cells: Sequence[object], rows: Table, name: str) -> LabelSets:
     """Read lists of names or of whole numbers."""
     labels, sizes = flattened(cells)
-    # A column in Arrow is of one type; and one label says of which.
+    # A column in Arrow has one type, so its first label is enough.
     types = set(map(type, labels[:1] if isinstance(labels, ArrowColumn) else labels))
     if types not in ({str}, {int}, set()):
         _refuse_mixed(cells, rows, name)
@@ -208,23 +214,21 @@ def _from_lists(cells: Sequence[object], rows: Table, name: str) -> LabelSets:
 
 
 def _refuse_mixed(cells: Sequence[object], rows: Table, name: str) -> Never:
-    """Refuse the first label that is no name or number, or of another type than the first."""
+    """Refuse the first label that is not a name or whole number, or not of the type of the first label."""
     labels = ((row, label) for row, cell in enumerate(cells) if isinstance(cell, list) for label in cell)
     first: tuple[int, type] | None = None
     for row, label in labels:
         first = first or (row, type(label))
-        if type(label) is not first[1] or first[1] not in {str, int}:
-            message = _mixed(label, first[1], f"{rows.counted} {rows.lines[first[0]]}")
-            raise LabelError(message, path=rows.where(row, name))
+        if type(label) is first[1] and first[1] in {str, int}:
+            continue
+        what = f"the label {json.dumps(label, ensure_ascii=False)} is {_TYPES.get(type(label), 'null')}"
+        if type(label) is first[1]:
+            message = f"{what}; a label is a name or a whole number."
+        else:
+            place = f"{rows.counted} {rows.lines[first[0]]}"
+            message = f"{what}, but {_TYPES.get(first[1], 'null')} in {place}; labels are of one type."
+        raise LabelError(message, path=rows.where(row, name))
     raise AssertionError
-
-
-def _mixed(label: object, first: type, place: str) -> str:
-    """Say why a label in a list cannot be one, or cannot stand beside the first."""
-    what = f"the label {json.dumps(label, ensure_ascii=False)} is {_TYPES.get(type(label), 'null')}"
-    if type(label) is first:
-        return f"{what}; a label is a name or a whole number."
-    return f"{what}, but {_TYPES.get(first, 'null')} in {place}; labels are of one type."
 
 
 def _from_text(cells: list[str], rows: Table, name: str, separator: str | None) -> tuple[LabelSets, str]:
@@ -243,7 +247,7 @@ def _from_text(cells: list[str], rows: Table, name: str, separator: str | None) 
 
 
 def _written_list(cell: str, rows: Table, row: int, name: str) -> list[object]:
-    """Read a list as JSON or as Python writes it; an empty cell is an empty list."""
+    """Parse a list as JSON or as a Python literal; an empty cell is an empty list."""
     if not cell.strip():
         return []
     try:
@@ -258,10 +262,10 @@ def _written_list(cell: str, rows: Table, row: int, name: str) -> list[object]:
 
 
 def _multi_hot_width(cells: Sequence[object]) -> int:
-    """Return the length of the lists where they are values a label and cannot be numbers of labels; else 0.
+    """Return the length of the lists if they hold a value for each label and cannot be numbers of labels; else 0.
 
-    That is so where all are equally long, hold nothing but values, and one holds a value twice or one that is no whole
-    number: nobody names a label twice.
+    That is so if all are equally long, hold nothing but values, and one repeats a value or has one that is not a whole
+    number: a list of label numbers does not repeat a label.
     """
     values, sizes = flattened(cells)
     if not sizes.any() or (sizes != sizes[0]).any() or isinstance(values[0], str):
@@ -273,32 +277,24 @@ def _multi_hot_width(cells: Sequence[object]) -> int:
     return int(sizes[0]) if odd and fits else 0
 
 
-def _values_of_list(cell: object, rows: Table, row: int, name: str) -> dict[str, float]:
-    """Read one value a label, whose names are their places; zeros are left out, here and below."""
-    assert isinstance(cell, list)
-    named = [(f"label_{place}", value) for place, value in enumerate(cell)]
-    return {label: found for label, value in named if (found := _value(value, label, rows, row, name))}
+def _values(cells: Iterable[tuple[str, object]], rows: Table, row: int, column: str | None = None) -> dict[str, float]:
+    """Read the values of the labels of a row, without zeros, or refuse the first cell that is not a value.
 
-
-def _values_of_object(cell: object, rows: Table, row: int, name: str) -> dict[str, float]:
-    """Read an object of names with values."""
-    assert isinstance(cell, dict)
-    return {str(label): found for label, value in cell.items() if (found := _value(value, str(label), rows, row, name))}
-
-
-def _values_of_columns(cells: list[object], rows: Table, row: int, names: tuple[str, ...]) -> dict[str, float]:
-    """Read one column a label."""
-    named = zip(names, cells, strict=True)
-    return {name: found for name, cell in named if (found := _value(cell, name, rows, row, name))}
-
-
-def _value(cell: object, label: str, rows: Table, row: int, column: str) -> float:
-    """Read the value of a label, or refuse it with its place."""
-    value = value_of(cell)
-    if value is None:
-        message = f'"{label}" must be 0, 1, a number between, or empty where it is unknown. Got {cell!r}.'
-        raise LabelError(message, path=rows.where(row, column))
-    return value
+    Args:
+        cells: Labels with their values.
+        rows: The table.
+        row: The position of the row.
+        column: The column that holds all values; by default each label has its own.
+    """
+    found = {}
+    for label, cell in cells:
+        value = value_of(cell)
+        if value is None:
+            message = f'"{label}" must be 0, 1, a number between, or empty where it is unknown. Got {cell!r}.'
+            raise LabelError(message, path=rows.where(row, column or label))
+        if value:
+            found[label] = value
+    return found
 
 
 def _whole(cell: object, rows: Table, row: int, name: str) -> str:

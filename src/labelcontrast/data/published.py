@@ -1,27 +1,27 @@
-"""The published figures of known data sets, beside those that were found."""
+"""The published figures of known data sets, compared with those of data that were read."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 from labelcontrast.data.splits import Splits
 from labelcontrast.labels.label_sets import LabelSets
 
 
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """What the source of a data set says of it; a figure that it does not give is None."""
+class Published(NamedTuple):
+    """The figures of a data set according to its source; a figure that the source does not give is None."""
 
     title: str
     source: str
     train: int
-    """Training examples; with those of validation where the source has no validation part."""
-    val: int | None = None
-    test: int | None = None
+    """Training examples; with those of validation if the source has no validation split."""
+    val: int | None
+    test: int | None
     labels: int
     labels_mean: float | None = None
-    """Labels an example, over all parts."""
+    """Labels an example, over all splits."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Figure:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two are the same; a mean, to the hundredths that are published."""
+        """Whether the two are equal; a mean, to the hundredths that are published."""
         return abs(self.published - self.found) < (0.006 if self.name == "labels each" else 0.5)
 
 
@@ -47,94 +47,43 @@ class PublishedComparison:
     figures: tuple[Figure, ...]
 
 
+_COCO = "Lin et al., ECCV 2014"
 _READ = "Read et al. and Tsoumakas et al., as the MULAN repository lists them"
 _XMC = "Bhatia et al., The extreme classification repository, 2016"
 PUBLISHED: dict[str, Published] = {
-    "voc2007": Published(
-        title="PASCAL VOC 2007", source="Everingham et al., IJCV 2010", train=5011, test=4952, labels=20
-    ),
-    "voc2012": Published(
-        title="PASCAL VOC 2012", source="Everingham et al., IJCV 2015", train=5717, val=5823, labels=20
-    ),
-    "coco2014": Published(title="MS-COCO 2014", source="Lin et al., ECCV 2014", train=82783, val=40504, labels=80),
-    "coco2017": Published(title="MS-COCO 2017", source="Lin et al., ECCV 2014", train=118287, val=5000, labels=80),
-    "nuswide": Published(title="NUS-WIDE", source="Chua et al., CIVR 2009", train=161789, test=107859, labels=81),
-    "rcv1": Published(
-        title="RCV1-v2", source="Lewis et al., JMLR 2004", train=23149, test=781265, labels=103, labels_mean=3.24
-    ),
-    "aapd": Published(
-        title="AAPD",
-        source="Yang et al., SGM, COLING 2018",
-        train=53840,
-        val=1000,
-        test=1000,
-        labels=54,
-        labels_mean=2.41,
-    ),
-    "bgc": Published(
-        title="Blurb Genre Collection",
-        source="Aly, Remus and Biemann, ACL 2019",
-        train=58715,
-        val=14785,
-        test=18394,
-        labels=146,
-        labels_mean=3.01,
-    ),
-    "semeval2018_ec": Published(
-        title="SemEval-2018 E-c (English)",
-        source="Mohammad et al., SemEval 2018",
-        train=6838,
-        val=886,
-        test=3259,
-        labels=11,
-    ),
-    "goemotions": Published(
-        title="GoEmotions", source="Demszky et al., ACL 2020", train=43410, val=5426, test=5427, labels=28
-    ),
-    "newsgroups20": Published(
-        title="20 Newsgroups, by date", source="Rennie, 2008", train=11314, test=7532, labels=20, labels_mean=1.0
-    ),
-    "reuters21578": Published(
-        title="Reuters-21578, ModApte, 90 topics",
-        source="Yang and Liu, SIGIR 1999",
-        train=7769,
-        test=3019,
-        labels=90,
-    ),
-    "eurlex4k": Published(title="EURLex-4K", source=_XMC, train=15539, test=3809, labels=3993, labels_mean=5.31),
-    "wiki10_31k": Published(title="Wiki10-31K", source=_XMC, train=14146, test=6616, labels=30938, labels_mean=18.64),
-    "clinc150": Published(
-        title="CLINC150, in scope",
-        source="Larson et al., EMNLP 2019",
-        train=15000,
-        val=3000,
-        test=4500,
-        labels=150,
-        labels_mean=1.0,
-    ),
-    "hoc": Published(title="Hallmarks of Cancer", source="Baker et al., 2016", train=1852, labels=37),
-    "corel5k": Published(title="Corel5k", source="Duygulu et al., ECCV 2002", train=4500, test=500, labels=374),
-    "ucm_multilabel": Published(
-        title="UC Merced, multi-label", source="Chaudhuri et al., TGRS 2018", train=2100, labels=17, labels_mean=3.33
-    ),
-    "emotions": Published(title="emotions", source=_READ, train=391, test=202, labels=6, labels_mean=1.87),
-    "scene": Published(title="scene", source=_READ, train=1211, test=1196, labels=6, labels_mean=1.07),
-    "yeast": Published(title="yeast", source=_READ, train=1500, test=917, labels=14, labels_mean=4.24),
-    "birds": Published(title="birds", source=_READ, train=322, test=323, labels=19, labels_mean=1.01),
-    "enron": Published(title="enron", source=_READ, train=1123, test=579, labels=53, labels_mean=3.38),
-    "bibtex": Published(title="bibtex", source=_READ, train=4880, test=2515, labels=159, labels_mean=2.40),
-    "delicious": Published(title="delicious", source=_READ, train=12920, test=3185, labels=983, labels_mean=19.02),
+    "voc2007": Published("PASCAL VOC 2007", "Everingham et al., IJCV 2010", 5011, None, 4952, 20),
+    "voc2012": Published("PASCAL VOC 2012", "Everingham et al., IJCV 2015", 5717, 5823, None, 20),
+    "coco2014": Published("MS-COCO 2014", _COCO, 82783, 40504, None, 80),
+    "coco2017": Published("MS-COCO 2017", _COCO, 118287, 5000, None, 80),
+    "nuswide": Published("NUS-WIDE", "Chua et al., CIVR 2009", 161789, None, 107859, 81),
+    "rcv1": Published("RCV1-v2", "Lewis et al., JMLR 2004", 23149, None, 781265, 103, 3.24),
+    "aapd": Published("AAPD", "Yang et al., SGM, COLING 2018", 53840, 1000, 1000, 54, 2.41),
+    "bgc": Published("Blurb Genre Collection", "Aly, Remus and Biemann, ACL 2019", 58715, 14785, 18394, 146, 3.01),
+    "semeval2018_ec": Published("SemEval-2018 E-c (English)", "Mohammad et al., SemEval 2018", 6838, 886, 3259, 11),
+    "goemotions": Published("GoEmotions", "Demszky et al., ACL 2020", 43410, 5426, 5427, 28),
+    "newsgroups20": Published("20 Newsgroups, by date", "Rennie, 2008", 11314, None, 7532, 20, 1.0),
+    "reuters21578": Published("Reuters-21578, ModApte, 90 topics", "Yang and Liu, SIGIR 1999", 7769, None, 3019, 90),
+    "eurlex4k": Published("EURLex-4K", _XMC, 15539, None, 3809, 3993, 5.31),
+    "wiki10_31k": Published("Wiki10-31K", _XMC, 14146, None, 6616, 30938, 18.64),
+    "clinc150": Published("CLINC150, in scope", "Larson et al., EMNLP 2019", 15000, 3000, 4500, 150, 1.0),
+    "hoc": Published("Hallmarks of Cancer", "Baker et al., 2016", 1852, None, None, 37),
+    "corel5k": Published("Corel5k", "Duygulu et al., ECCV 2002", 4500, None, 500, 374),
+    "ucm_multilabel": Published("UC Merced, multi-label", "Chaudhuri et al., TGRS 2018", 2100, None, None, 17, 3.33),
+    "emotions": Published("emotions", _READ, 391, None, 202, 6, 1.87),
+    "scene": Published("scene", _READ, 1211, None, 1196, 6, 1.07),
+    "yeast": Published("yeast", _READ, 1500, None, 917, 14, 4.24),
+    "birds": Published("birds", _READ, 322, None, 323, 19, 1.01),
+    "enron": Published("enron", _READ, 1123, None, 579, 53, 3.38),
+    "bibtex": Published("bibtex", _READ, 4880, None, 2515, 159, 2.40),
+    "delicious": Published("delicious", _READ, 12920, None, 3185, 983, 19.02),
 }
 
 
 def compare_published(splits: Splits) -> PublishedComparison | None:
-    """Put the published figures beside those found, where the data are of a known set.
+    """Compare the published figures with those found, if the data are a known set; else return None.
 
-    A set is known by its distribution, else by the name of its folder or file. Parts that its source does not have, as
-    a validation part that was taken from train, are added to train.
-
-    Returns:
-        None for data that are not known.
+    A set is known by its distribution, else by the name of its folder or file. Splits that its source does not have,
+    such as a validation split that was drawn from train, are added to train.
 
     Example:
         >>> Figure("train", 7769, 7770).agrees, Figure("labels each", 2.41, 2.408).agrees
@@ -143,21 +92,21 @@ def compare_published(splits: Splits) -> PublishedComparison | None:
     published = _known(splits)
     if published is None:
         return None
-    sizes: dict[str, int] = {part: len(examples) for part, examples in splits.parts.items()}
+    sizes: dict[str, int] = {split: len(examples) for split, examples in splits.by_name.items()}
     given = {"val": published.val, "test": published.test}
-    sizes["train"] += sum(sizes[part] for part, size in given.items() if size is None)
+    sizes["train"] += sum(sizes[split] for split, size in given.items() if size is None)
     figures = [Figure("train", published.train, sizes["train"])]
-    figures += [Figure(part, size, sizes[part]) for part, size in given.items() if size is not None]
+    figures += [Figure(split, size, sizes[split]) for split, size in given.items() if size is not None]
     figures.append(Figure("labels", published.labels, len(splits.vocabulary)))
     if published.labels_mean is not None:
-        held = sum(len(LabelSets.of(examples.label_sets or []).codes) for examples in splits.parts.values())
-        mean = held / sum(map(len, splits.parts.values()))
+        held = sum(len(LabelSets.of(examples.label_sets or []).codes) for examples in splits.by_name.values())
+        mean = held / sum(map(len, splits.by_name.values()))
         figures.append(Figure("labels each", published.labels_mean, mean))
     return PublishedComparison(published.title, published.source, tuple(figures))
 
 
 def _known(splits: Splits) -> Published | None:
-    """Find the published figures by the name of the set, of the folder or of the file."""
+    """Look up the published figures by the name of the distribution, of the file or of the folder."""
     origin = PurePath(splits.train.origin)
     names: Sequence[str | None] = (splits.train.dataset, origin.stem, origin.parent.name)
     plain = {_plain(name): published for name, published in PUBLISHED.items()}
@@ -165,5 +114,4 @@ def _known(splits: Splits) -> Published | None:
 
 
 def _plain(name: str) -> str:
-    """Return the letters and digits of a name, in small letters."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

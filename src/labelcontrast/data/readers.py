@@ -1,4 +1,4 @@
-"""Readers by file format: the end of the name chooses the reader; folders and hub data sets too."""
+"""Read data of any known format: a file, chosen by its suffix, a folder, or a data set of the Hugging Face hub."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,98 +9,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from labelcontrast.data.arrow import table_cells
-from labelcontrast.data.assembly import PART_NAMES, examples_of
-from labelcontrast.data.columns import ColumnNames, Table, listed
-from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.lines import read_json_lines, read_plain_text
-from labelcontrast.data.npz import read_npz
+from labelcontrast.data.columns import ColumnNames, examples_of
+from labelcontrast.data.examples import SPLIT_ALIASES, BySplit, Examples
+from labelcontrast.data.feature_files import read_arff, read_npz
+from labelcontrast.data.formats import read_json_lines, read_parquet, read_plain_text, read_separated, rows_of_arrow
 from labelcontrast.data.official import read_official
-from labelcontrast.data.official.arff import read_arff
-from labelcontrast.data.pictures import pictures_in, read_picture_folder
-from labelcontrast.data.tables import read_parquet, read_separated
+from labelcontrast.data.picture_files import pictures_in, read_picture_folder
+from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelError, MissingExtraError, nearest
 from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
-NAME = "hf:"
-"""What stands before the name of a data set of the hub, as in ``hf:go_emotions:simplified``."""
-Parts = dict[Part, Examples]
-
-
-def is_hub(path: Path) -> bool:
-    """Say whether a path is the name of a data set of the hub, or a folder that ``datasets`` saved."""
-    return str(path).startswith(NAME) or any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
-
-
-def read_hub(path: Path, wanted: ColumnNames) -> Parts:
-    """Read a data set of the hub; what is a class label there has its name here.
-
-    Args:
-        path: a folder that ``save_to_disk`` wrote; or ``hf:NAME`` or ``hf:NAME:CONFIGURATION``, which may download.
-        wanted: the columns that the user named.
-
-    Raises:
-        DataError: when the folder is damaged, or no split is one of train, val and test.
-        MissingExtraError: when a name is given and ``datasets`` is not installed.
-    """
-    tables = _named_tables(path) if str(path).startswith(NAME) else _saved_tables(path)
-    parts: Parts = {}
-    for split, (table, features) in tables.items():
-        part = PART_NAMES.get(split.lower())
-        if part is not None:
-            rows = Table(
-                origin=f"{path}/{split}",
-                columns=table_cells(table, features, f"{path}/{split}"),
-                lines=range(1, table.num_rows + 1),
-                counted="row",
-            )
-            parts[part] = examples_of(rows, wanted, path)
-    if not parts:
-        message = f"no split is train, val or test; the splits are {listed(list(tables))}."
-        raise DataError(message, path=path)
-    return parts
-
-
-def _saved_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
-    """Map the Arrow files of each split into memory, as ``datasets`` does."""
-    try:
-        several = path / "dataset_dict.json"
-        names = json.loads(several.read_text())["splits"] if several.is_file() else ["train"]
-        tables = {}
-        for name in names:
-            folder = path / name if several.is_file() else path
-            files = [
-                folder / entry["filename"] for entry in json.loads((folder / "state.json").read_text())["_data_files"]
-            ]
-            features = json.loads((folder / "dataset_info.json").read_text())["features"]
-            tables[name] = (
-                pa.concat_tables(pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files),
-                features,
-            )
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        message = f"not a data set that was saved whole ({str(error).splitlines()[0]})."
-        raise DataError(message, path=path) from None
-    return tables
-
-
-def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
-    """Let ``datasets`` find a data set by its name."""
-    try:
-        load = import_module("datasets").load_dataset
-    except ImportError:
-        what = f'reading "{path}" by its name'
-        raise MissingExtraError(what, "datasets") from None
-    name, _, configuration = str(path).removeprefix(NAME).partition(":")
-    try:
-        # Mapped from the cache on the disk, whatever its size; streaming would show each example once and in one order.
-        found = load(name, configuration or None, keep_in_memory=False)
-    except Exception as error:
-        message = f"datasets could not load it ({str(error).splitlines()[0]})."
-        raise DataError(message, path=path) from None
-    return {split: (part.data.table, part.features.to_dict()) for split, part in found.items()}
-
-
+HUB = "hf:"
+"""The prefix of the name of a data set of the hub, as in ``hf:go_emotions:simplified``."""
 READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
@@ -115,53 +36,54 @@ READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
 COMPRESSED = (".jsonl.gz", ".ndjson.gz", ".json.gz", ".csv.gz", ".tsv.gz", ".txt.gz")
 LABEL_ORDER = "labels.json"
 BESIDE = (LABEL_ORDER, "hierarchy.json", "label_info.json")
+"""Files beside the data that are about the labels alone."""
 
 
 def read(
-    path: Path | str,
+    path: str | Path,
     *,
     text: str | None = None,
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
 ) -> Examples:
-    """Read a file in any known format, a folder with one such file, or a folder of pictures.
+    r"""Read a file in any known format, a folder with one such file, or a folder of pictures.
 
     Args:
-        path: JSON Lines, CSV or TSV (each plain or .gz), Parquet, NumPy .npz, plain text, or a folder.
-        text: the column of the texts; columns that are not named are found by looking.
-        image: the column of the pictures' paths, which are relative to the folder of the file.
-        labels: the column of label sets; or the columns of 0 and 1, as a sequence or joined by commas.
-        separator: what stands between the labels of a cell.
+        path: JSON Lines, CSV or TSV (each plain or .gz), Parquet, NumPy .npz, ARFF, plain text, or a folder.
+        text: The column of the texts; a column that is not named is detected.
+        image: The column of the paths of pictures, relative to the folder of the file.
+        labels: The column of label sets; or the columns of 0 and 1, as a sequence or joined by commas.
+        separator: The text between the labels of a cell.
 
     Returns:
-        The examples, with a sentence that says what was understood. Without a label column, ``label_sets`` is None.
+        The examples, with a sentence about how the file was interpreted. ``label_sets`` is None without a label column.
 
     Raises:
-        DataError: when the file is missing, empty, of an unknown format, or cannot be understood.
-        LabelError: when the labels cannot be.
-        ConfigError: when both a text and an image column are named.
+        DataError: The file is missing, empty, of an unknown format, or cannot be interpreted.
+        LabelError: The labels cannot be interpreted.
+        ConfigError: Both a text and an image column are named.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "reviews.csv").write_text("text,tags\nGood food,food;taste\n")
+        ...     examples = read(f"{folder}/reviews.csv")
+        >>> examples.inputs, examples.label_sets
+        (['Good food'], [('food', 'taste')])
     """
-    wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator)
-    return read_as(Path(path), wanted)
-
-
-def read_parts(path: Path, wanted: ColumnNames) -> dict[Part, Examples] | None:
-    """Read what is known to come in parts of its own: a data set of the hub, or an official distribution; else None."""
-    if is_hub(path):
-        return read_hub(path, wanted)
-    return read_official(path, wanted) if path.is_dir() else None
+    return read_as(Path(path), ColumnNames(text=text, image=image, labels=labels, separator=separator))
 
 
 def read_as(path: Path, wanted: ColumnNames) -> Examples:
     """Read a file or a folder with the columns that the user named."""
-    if parts := read_parts(path, wanted):
-        if len(parts) == 1:
-            return next(iter(parts.values()))
-        message = f"it has the parts {listed(list(parts))}; expected the file or folder of one."
+    if splits := read_split_data(path, wanted):
+        if len(splits) == 1:
+            return next(iter(splits.values()))
+        message = f"it has the splits {listed(list(splits))}; expected the file or folder of one."
         raise DataError(message, path=path)
     if not path.exists():
-        message = f"there is no such file or folder{_near(path)}."
+        message = f"there is no such file or folder{_nearest_file(path)}."
         raise DataError(message, path=path)
     if path.is_dir():
         return _read_folder(path, wanted)
@@ -175,8 +97,42 @@ def read_as(path: Path, wanted: ColumnNames) -> Examples:
     return _in_given_order(reader(path, wanted), path)
 
 
+def read_split_data(path: Path, wanted: ColumnNames) -> BySplit | None:
+    """Read data that come in splits of their own: a data set of the hub, or an official distribution; else None."""
+    if is_hub(path):
+        return read_hub(path, wanted)
+    return read_official(path, wanted) if path.is_dir() else None
+
+
+def is_hub(path: Path) -> bool:
+    """Return True if a path is the name of a data set of the hub, or a folder that ``datasets`` saved."""
+    return str(path).startswith(HUB) or any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
+def read_hub(path: Path, wanted: ColumnNames) -> BySplit:
+    """Read a data set of the hub; class labels get their names.
+
+    Args:
+        path: A folder that ``save_to_disk`` wrote; or ``hf:NAME`` or ``hf:NAME:CONFIGURATION``, which may download.
+        wanted: The columns that the user named.
+
+    Raises:
+        DataError: The folder is damaged, or no split is one of train, val and test.
+        MissingExtraError: A name is given and ``datasets`` is not installed.
+    """
+    tables = _named_tables(path) if str(path).startswith(HUB) else _saved_tables(path)
+    splits: BySplit = {}
+    for name, (table, features) in tables.items():
+        if (split := SPLIT_ALIASES.get(name.lower())) is not None:
+            splits[split] = examples_of(rows_of_arrow(table, features, f"{path}/{name}"), wanted, path)
+    if not splits:
+        message = f"no split is train, val or test; the splits are {listed(list(tables))}."
+        raise DataError(message, path=path)
+    return splits
+
+
 def format_of(path: Path) -> str:
-    """Return the end of a name that chooses its reader, without ``.gz``; empty where there is no reader."""
+    """Return the suffix that chooses the reader of a file, without ``.gz``; empty if there is no reader."""
     name = path.name.lower()
     plain = name.removesuffix(".gz") if name.endswith(COMPRESSED) else name
     return next((end for end in READERS if plain.endswith(end)), "")
@@ -191,15 +147,50 @@ def data_files(folder: Path) -> list[Path]:
     )
 
 
+def _saved_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
+    """Map the Arrow files of each split into memory, as ``datasets`` does."""
+    try:
+        several = path / "dataset_dict.json"
+        names = json.loads(several.read_text())["splits"] if several.is_file() else ["train"]
+        tables = {}
+        for name in names:
+            folder = path / name if several.is_file() else path
+            state = json.loads((folder / "state.json").read_text())
+            files = [str(folder / entry["filename"]) for entry in state["_data_files"]]
+            features = json.loads((folder / "dataset_info.json").read_text())["features"]
+            table = pa.concat_tables(pa.ipc.open_stream(pa.memory_map(file)).read_all() for file in files)
+            tables[name] = table, features
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        message = f"not a data set that was saved whole ({str(error).splitlines()[0]})."
+        raise DataError(message, path=path) from None
+    return tables
+
+
+def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
+    """Load a data set by its name with ``datasets``."""
+    try:
+        load = import_module("datasets").load_dataset
+    except ImportError:
+        what = f'reading "{path}" by its name'
+        raise MissingExtraError(what, "datasets") from None
+    name, _, configuration = str(path).removeprefix(HUB).partition(":")
+    try:
+        # Mapped from the cache on disk, whatever its size; streaming would give each example once and in one order.
+        found = load(name, configuration or None, keep_in_memory=False)
+    except Exception as error:
+        message = f"datasets could not load it ({str(error).splitlines()[0]})."
+        raise DataError(message, path=path) from None
+    return {split: (part.data.table, part.features.to_dict()) for split, part in found.items()}
+
+
 def _read_folder(folder: Path, wanted: ColumnNames) -> Examples:
-    """Read the one data file of a folder; where there is none, its pictures."""
+    """Read the one data file of a folder; if there is none, its pictures."""
     files = data_files(folder)
     if len(files) == 1:
         return read_as(files[0], wanted)
     if files:
-        message = (
-            f"there are {len(files)} data files: {listed([path.name for path in files], most=4)}. Name one of them."
-        )
+        names = listed([path.name for path in files], most=4)
+        message = f"there are {len(files)} data files: {names}. Name one of them."
         raise DataError(message, path=folder)
     if pictures := pictures_in(folder):
         return read_picture_folder(folder, pictures)
@@ -208,7 +199,7 @@ def _read_folder(folder: Path, wanted: ColumnNames) -> Examples:
 
 
 def _in_given_order(examples: Examples, path: Path) -> Examples:
-    """Take the order of the labels from the ``labels.json`` beside the file, where there is one."""
+    """Take the order of the labels from the ``labels.json`` beside the file, if there is one."""
     beside = path.parent / LABEL_ORDER
     if examples.label_sets is None or examples.label_names is not None or beside == path or not beside.exists():
         return examples
@@ -217,9 +208,8 @@ def _in_given_order(examples: Examples, path: Path) -> Examples:
 
 
 def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
-    """Take labels that are all whole numbers, and none of them a name, as places in the list of names from 0."""
-    assert examples.label_sets is not None
-    sets = LabelSets.of(examples.label_sets)
+    """Replace labels by names if all are whole numbers and none is a name: they are positions in the list, from 0."""
+    sets = LabelSets.of(examples.label_sets or [])
     held = set(sets.held)
     if not held or not all(label.isdecimal() for label in held) or held & set(names):
         return examples
@@ -231,6 +221,5 @@ def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
     return replace(examples, label_sets=named, understood=f"{examples.understood}; numbers are places in {LABEL_ORDER}")
 
 
-def _near(path: Path) -> str:
-    """Offer the nearest name in the folder where a file was looked for."""
+def _nearest_file(path: Path) -> str:
     return nearest(path.name, [other.name for other in path.parent.iterdir()]) if path.parent.is_dir() else ""

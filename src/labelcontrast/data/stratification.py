@@ -1,4 +1,4 @@
-"""Iterative stratification, and small nested subsets of a large set."""
+"""Iterative stratification: splits and folds with the share of every label, and small nested subsets."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -11,28 +11,28 @@ from scipy.sparse import csr_array
 from labelcontrast.errors import ConfigError
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
-Rows = NDArray[np.int64]
+PIECES = (5, 4, 5)
+"""Successive numbers of equal pieces in ``nested_order``: pieces of 20 %, of 5 % and of 1 %."""
 
 
 def iterative_stratification(
     labels: csr_array[Any, tuple[int, int]], fractions: Sequence[float], *, generator: np.random.Generator
-) -> list[Rows]:
+) -> list[NDArray[np.int64]]:
     """Divide examples into parts so that each part has its share of every label.
 
-    Again and again the label with the fewest examples left is taken, and its examples, in random order, go each to the
-    part that lacks most of that label. A tie goes to a part that has none of it yet, so that a rare label is on each
-    side; then to the part that lacks most examples; then by chance. Examples without labels come last, and fill up.
+    Repeatedly take the label with the fewest examples left and assign its examples, in random order, each to the part
+    that lacks most of that label. A tie goes to a part that has none of it yet, so that a rare label occurs on each
+    side; then to the part that lacks most examples; then at random. Examples without labels come last.
 
     Args:
-        labels: multi-hot matrix [examples, labels].
-        fractions: the share of each part; positive, with sum one.
-        generator: draws the order of the examples and breaks ties.
+        labels: Multi-hot matrix [examples, labels].
+        fractions: The share of each part; positive, with sum one.
+        generator: Draws the order of the examples and breaks ties.
 
-    Returns:
-        The sorted positions of the examples of each part; every example is in exactly one.
+    Returns: The sorted positions of the examples of each part; every example is in exactly one.
 
     Raises:
-        ConfigError: when the fractions are not positive or their sum is not one.
+        ConfigError: The fractions are not positive or their sum is not one.
 
     Example:
         >>> labels = csr_array(np.array([[1, 0]] * 6 + [[0, 1]] * 2, dtype=np.uint8))
@@ -55,31 +55,30 @@ def iterative_stratification(
         holders = rows_of.indices[rows_of.indptr[label] : rows_of.indptr[label + 1]]
         rows = generator.permutation(holders[part_of[holders] < 0])
         none_yet = (lack[label] == wanted[label]).tolist()
-        part_of[rows] = _deal(len(rows), lack[label].tolist(), space, none_yet, generator)
+        part_of[rows] = _assign(len(rows), lack[label].tolist(), space, none_yet, generator)
         for part in range(len(shares)):
             dealt = np.bincount(labels[rows[part_of[rows] == part]].indices, minlength=len(counts))
             lack[:, part] -= dealt
             left -= dealt
     rest = generator.permutation(np.flatnonzero(part_of < 0))
-    part_of[rest] = _deal(len(rest), list(space), space, [False] * len(shares), generator)
+    part_of[rest] = _assign(len(rest), list(space), space, [False] * len(shares), generator)
     return [np.flatnonzero(part_of == part) for part in range(len(shares))]
 
 
 def stratified_folds(
     labels: csr_array[Any, tuple[int, int]], folds: int, *, generator: np.random.Generator
-) -> list[tuple[Rows, Rows]]:
-    """Divide examples for cross-validation, by iterative stratification.
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Divide examples for cross-validation by iterative stratification.
 
     Args:
-        labels: multi-hot matrix [examples, labels].
-        folds: how many; two at least, and no more than there are examples.
-        generator: as of ``iterative_stratification``.
+        labels: Multi-hot matrix [examples, labels].
+        folds: The number of folds; at least two, and at most the number of examples.
+        generator: As in ``iterative_stratification``.
 
-    Returns:
-        For each fold the sorted positions to train on and those held out; every example is held out once.
+    Returns: For each fold the sorted positions to train on and those held out; every example is held out once.
 
     Raises:
-        ConfigError: when there are fewer than two folds, or more than examples.
+        ConfigError: There are fewer than two folds, or more than examples.
 
     Example:
         >>> labels = csr_array(np.array([[1, 0]] * 6 + [[0, 1]] * 3, dtype=np.uint8))
@@ -94,8 +93,70 @@ def stratified_folds(
     return [(np.setdiff1d(np.arange(labels.shape[0]), part), part) for part in parts]
 
 
+def low_data_subset(
+    labels: csr_array[Any, tuple[int, int]], fraction: float, *, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw a share of the examples; for generators of the same seed, a smaller share is a subset of a larger one.
+
+    Args:
+        labels: Multi-hot matrix [examples, labels].
+        fraction: The share to keep, above 0 and at most 1; rounded to at least one example.
+        generator: Draws the order of the examples, of which a subset is the beginning.
+
+    Returns: The sorted positions of the examples to keep.
+
+    Raises:
+        ConfigError: The fraction is not above 0 and at most 1.
+
+    Example:
+        >>> labels = csr_array(np.array([[1, 0]] * 90 + [[0, 1]] * 10, dtype=np.uint8))
+        >>> kept = [low_data_subset(labels, share, generator=np.random.default_rng(0)) for share in (0.05, 0.2)]
+        >>> [labels[rows].sum(0).tolist() for rows in kept], bool(np.isin(kept[0], kept[1]).all())
+        ([[4, 1], [17, 3]], True)
+    """
+    most = _share_of(labels.shape[0], fraction)
+    return np.sort(nested_order(labels, generator=generator)[:most])
+
+
+def keep_labels(vocabulary: LabelVocabulary, fraction: float, *, seed: int) -> LabelVocabulary:
+    """Draw a share of the labels, whatever their frequency; for one seed a smaller share is a subset of a larger one.
+
+    A random choice of labels has the same mix of frequent and rare ones as all labels: only their number differs.
+
+    Args:
+        vocabulary: All labels.
+        fraction: The share to keep, above 0 and at most 1; rounded to at least one label.
+        seed: Seed of the draw.
+
+    Returns: The labels kept, in their order.
+
+    Raises:
+        ConfigError: The fraction is not above 0 and at most 1.
+
+    Example:
+        >>> labels = LabelVocabulary(("a", "b", "c", "d", "e", "f"))
+        >>> [keep_labels(labels, share, seed=0).names for share in (0.3, 0.5)]
+        [('c', 'd'), ('c', 'd', 'f')]
+    """
+    most = _share_of(len(vocabulary), fraction)
+    chosen = np.random.default_rng(seed).permutation(len(vocabulary))[:most]
+    return LabelVocabulary(tuple(vocabulary.names[column] for column in np.sort(chosen)))
+
+
+def nested_order(labels: csr_array[Any, tuple[int, int]], *, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Order the examples so that every beginning of the order is a stratified sample of the whole.
+
+    The first few examples cover all labels, those that add most labels first, so that a label is missing only where the
+    beginning is too short. Then come pieces by iterative stratification, of 20 % each, divided into 5 % and 1 % in
+    turn; the order within the last is random.
+    """
+    cover = _cover(labels, generator)
+    rest = np.setdiff1d(np.arange(labels.shape[0]), cover)
+    return np.concatenate([cover, *_pieces(labels, rest, PIECES, generator)])
+
+
 def checked_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
-    """Return shares that are positive and have sum one, or refuse."""
+    """Return fractions as an array, or raise ConfigError if they are not positive or their sum is not one."""
     shares = np.asarray(fractions, dtype=np.float64)
     if shares.ndim != 1 or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
         message = f"fractions must be positive and have sum 1. Got {', '.join(f'{share:g}' for share in fractions)}."
@@ -103,14 +164,10 @@ def checked_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:
     return shares
 
 
-def _deal(
-    examples: int,
-    lack: list[float],
-    space: list[float],
-    none_yet: list[bool],
-    generator: np.random.Generator,
+def _assign(
+    examples: int, lack: list[float], space: list[float], none_yet: list[bool], generator: np.random.Generator
 ) -> list[int]:
-    """Choose a part for each of so many examples, and note in ``space`` what each part still lacks of all examples."""
+    """Choose a part for each example, and subtract it in ``space``, the number of examples that each part lacks."""
     parts = range(len(space))
     chance = generator.random((examples, len(space))).tolist()
     chosen = []
@@ -124,85 +181,16 @@ def _deal(
     return chosen
 
 
-PIECES = (5, 4, 5)
-"""Into how many equal parts the examples are divided, and each part again: pieces of 20 %, of 5 % and of 1 %."""
-
-
-def low_data_subset(
-    labels: csr_array[Any, tuple[int, int]], fraction: float, *, generator: np.random.Generator
-) -> Rows:
-    """Draw a share of the examples; with a generator of the same seed, a smaller share lies inside a larger one.
-
-    Args:
-        labels: multi-hot matrix [examples, labels].
-        fraction: the share to keep, above 0 and at most 1; rounded to whole examples, one at least.
-        generator: draws the order of the examples, of which a subset is the beginning.
-
-    Returns:
-        The sorted positions of the examples kept.
-
-    Raises:
-        ConfigError: when the fraction is not above 0 and at most 1.
-
-    Example:
-        >>> labels = csr_array(np.array([[1, 0]] * 90 + [[0, 1]] * 10, dtype=np.uint8))
-        >>> kept = [low_data_subset(labels, share, generator=np.random.default_rng(0)) for share in (0.05, 0.2)]
-        >>> [labels[rows].sum(0).tolist() for rows in kept], bool(np.isin(kept[0], kept[1]).all())
-        ([[4, 1], [17, 3]], True)
-    """
-    _check_share(fraction)
-    most = max(1, round(fraction * labels.shape[0]))
-    return np.sort(nested_order(labels, generator=generator)[:most])
-
-
-def keep_labels(vocabulary: LabelVocabulary, fraction: float, *, seed: int) -> LabelVocabulary:
-    """Keep a share of the labels, whatever their frequency; under one seed a smaller share lies inside a larger one.
-
-    Drawn at random, a few labels have the same mix of frequent and rare ones as all: only their number is another.
-
-    Args:
-        vocabulary: all labels.
-        fraction: the share to keep, above 0 and at most 1; rounded to whole labels, one at least.
-        seed: of the draw.
-
-    Returns:
-        The labels kept, in their order.
-
-    Raises:
-        ConfigError: when the fraction is not above 0 and at most 1.
-
-    Example:
-        >>> labels = LabelVocabulary(("a", "b", "c", "d", "e", "f"))
-        >>> [keep_labels(labels, share, seed=0).names for share in (0.3, 0.5)]
-        [('c', 'd'), ('c', 'd', 'f')]
-    """
-    _check_share(fraction)
-    most = max(1, round(fraction * len(vocabulary)))
-    chosen = np.random.default_rng(seed).permutation(len(vocabulary))[:most]
-    return LabelVocabulary(tuple(vocabulary.names[column] for column in np.sort(chosen)))
-
-
-def nested_order(labels: csr_array[Any, tuple[int, int]], *, generator: np.random.Generator) -> Rows:
-    """Order the examples so that every beginning of the order is a fair small version of the whole.
-
-    First come few examples that have every label between them, and those that add most labels before the others; so a
-    label is missing only where the beginning is too short. Then come pieces by iterative stratification, of 20 % each,
-    divided into 5 % and 1 % in turn; within the last it is chance.
-    """
-    cover = _cover(labels, generator)
-    rest = np.setdiff1d(np.arange(labels.shape[0]), cover)
-    return np.concatenate([cover, *_pieces(labels, rest, PIECES, generator)])
-
-
-def _check_share(fraction: float) -> None:
-    """Refuse what is no share."""
+def _share_of(count: int, fraction: float) -> int:
+    """Return a share of a number, at least one, or refuse a fraction that is not in (0, 1]."""
     if not 0 < fraction <= 1:
         message = f"fraction must be above 0 and at most 1. Got {fraction:g}."
         raise ConfigError(message)
+    return max(1, round(fraction * count))
 
 
-def _cover(labels: csr_array[Any, tuple[int, int]], generator: np.random.Generator) -> Rows:
-    """Pick for each label, the rarest first, the holder with most labels still missing; and sort by what each added."""
+def _cover(labels: csr_array[Any, tuple[int, int]], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Pick for each label, the rarest first, the holder with most labels still missing; sort by what each added."""
     rows_of = labels.tocsc()
     missing = np.diff(rows_of.indptr) > 0
     chosen, added = [], []
@@ -218,9 +206,12 @@ def _cover(labels: csr_array[Any, tuple[int, int]], generator: np.random.Generat
 
 
 def _pieces(
-    labels: csr_array[Any, tuple[int, int]], rows: Rows, counts: tuple[int, ...], generator: np.random.Generator
-) -> list[Rows]:
-    """Divide some examples into equal parts, and each of these again; the last are shuffled."""
+    labels: csr_array[Any, tuple[int, int]],
+    rows: NDArray[np.int64],
+    counts: tuple[int, ...],
+    generator: np.random.Generator,
+) -> list[NDArray[np.int64]]:
+    """Divide some examples into equal pieces, and each of these again; the last are shuffled."""
     if not counts or not len(rows):
         return [generator.permutation(rows)]
     count, *deeper = counts

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from labelcontrast.data.readers import NAME as HUB
+from labelcontrast.data.readers import HUB
 from labelcontrast.encoders.pretrained import locate
 from labelcontrast.errors import ConfigError, DataError, LabelContrastError
 from labelcontrast.experiment import run_experiment

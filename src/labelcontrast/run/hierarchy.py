@@ -11,10 +11,10 @@ from jaxtyping import Bool
 from scipy.sparse import csr_array, vstack
 
 from labelcontrast.data.batches import dense_truth, encode_labels
-from labelcontrast.data.columns import listed
-from labelcontrast.data.examples import Examples, Part
+from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.label_cells import PRESENT
-from labelcontrast.data.splits import Splits, warn
+from labelcontrast.data.splits import Splits, data_warnings
+from labelcontrast.data.table import listed
 from labelcontrast.errors import ConfigError, LabelError, nearest
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.hierarchy_files import read_hierarchy
@@ -128,7 +128,7 @@ def describe_hierarchy(found: FoundHierarchy, splits: Splits) -> list[str]:
 
 def close_splits(splits: Splits, tree: LabelTree) -> Splits:
     """Add to every example all ancestors of its labels; every node is a label then."""
-    closed = {name: _closed(split, splits.vocabulary, tree) for name, split in splits.parts.items()}
+    closed = {name: _closed(split, splits.vocabulary, tree) for name, split in splits.by_name.items()}
     return _replaced(splits, closed, tree.nodes.vocabulary)
 
 
@@ -145,7 +145,7 @@ def hold_out(splits: Splits, tree: LabelTree, settings: HierarchySettings, *, se
         ConfigError: There are not two leaves to draw from, a name is not a leaf, or a split would be empty.
     """
     closed = {
-        name: tree.close(splits.vocabulary.encode(split.label_sets or [])) for name, split in splits.parts.items()
+        name: tree.close(splits.vocabulary.encode(split.label_sets or [])) for name, split in splits.by_name.items()
     }
     candidates = vstack(list(closed.values())).toarray()
     if settings.hold_out_level is not None:
@@ -162,7 +162,7 @@ def hold_out(splits: Splits, tree: LabelTree, settings: HierarchySettings, *, se
     examples = splits.test.select(np.flatnonzero(has_leaf["test"]))
     truth = dense_truth(*encode_labels(examples, splits.vocabulary))
     unseen = UnseenLeaves(examples, tree.close_soft(truth), tree, leaves)
-    remaining = {name: split.select(np.flatnonzero(~has_leaf[name])) for name, split in splits.parts.items()}
+    remaining = {name: split.select(np.flatnonzero(~has_leaf[name])) for name, split in splits.by_name.items()}
     removed = f"{len(leaves)} leaves held out{drawn}, and the {sum(map(sum, has_leaf.values())):,} examples of them"
     how = "; ".join(sentence for sentence in (splits.how, removed) if sentence)
     return replace(_replaced(splits, remaining, _remaining_labels(splits, closed, has_leaf)), how=how), unseen
@@ -218,7 +218,7 @@ def _edges(splits: Splits) -> list[tuple[str, str | None]]:
     """List the pairs of a label and its parent that the reader found, in all splits."""
     found = {
         (label, parent): None
-        for split in splits.parts.values()
+        for split in splits.by_name.values()
         for label, parents in (split.parents or {}).items()
         for parent in parents
     }
@@ -236,20 +236,22 @@ def _check_labels(splits: Splits, hierarchy: Hierarchy, path: Path) -> None:
 
 def _places(splits: Splits, labels: set[str]) -> Iterator[tuple[str, str]]:
     """Yield labels with the place of an example that has each, in the order of the data; those without one last."""
-    for split in splits.parts.values() if labels else ():
+    for split in splits.by_name.values() if labels else ():
         for row, own in enumerate(split.label_sets or []):
             yield from ((label, split.where(row)) for label in own if label in labels)
     yield from ((label, splits.train.origin) for label in splits.vocabulary.names if label in labels)
 
 
-def _replaced(splits: Splits, examples: dict[Part, Examples], vocabulary: LabelVocabulary) -> Splits:
+def _replaced(splits: Splits, examples: dict[SplitName, Examples], vocabulary: LabelVocabulary) -> Splits:
     """Replace the examples and the labels of splits, and renew their warnings."""
     train, val, test = examples["train"], examples["val"], examples["test"]
-    return replace(splits, train=train, val=val, test=test, vocabulary=vocabulary, warnings=warn(examples, vocabulary))
+    return replace(
+        splits, train=train, val=val, test=test, vocabulary=vocabulary, warnings=data_warnings(examples, vocabulary)
+    )
 
 
 def _remaining_labels(
-    splits: Splits, closed: Mapping[Part, csr_array], removed: Mapping[Part, Bool[np.ndarray, " examples"]]
+    splits: Splits, closed: Mapping[SplitName, csr_array], removed: Mapping[SplitName, Bool[np.ndarray, " examples"]]
 ) -> LabelVocabulary:
     """Keep the labels that still have an example, and those that had none before."""
     labels = vstack(list(closed.values()), format="csr").astype(np.int64)
@@ -270,7 +272,7 @@ def _closed(examples: Examples, vocabulary: LabelVocabulary, tree: LabelTree) ->
     )
 
 
-def _check_remaining(has_leaf: Mapping[Part, Bool[np.ndarray, " examples"]], leaves: Sequence[str]) -> None:
+def _check_remaining(has_leaf: Mapping[SplitName, Bool[np.ndarray, " examples"]], leaves: Sequence[str]) -> None:
     for name, rows in has_leaf.items():
         if rows.all():
             message = f"hierarchy.hold_out leaves no {name} example: all have one of {listed(leaves, most=5)}."

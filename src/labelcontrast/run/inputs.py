@@ -37,7 +37,7 @@ class RunData:
     def summary(self) -> list[str]:
         """Describe in sentences how the data were read and divided, their size, their hierarchy, and any warnings."""
         splits = self.splits
-        sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.parts.items())
+        sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.by_name.items())
         sizes += f", {len(self.unseen.examples):,} of unseen leaves" if self.unseen else ""
         sentences = [splits.train.understood, splits.how, f"{sizes}; {len(splits.vocabulary)} labels"]
         return [*sentences, *([self.source] if self.tree else []), *splits.warnings]
@@ -185,4 +185,4 @@ def build_encoder(settings: EncoderSettings, train: Examples) -> Encoder:
 
 def _prepare_splits(encoder: Encoder, splits: Splits) -> dict[str, Prepared]:
     cache = cache_folder()
-    return {name: prepare(encoder, split, splits.vocabulary, cache=cache) for name, split in splits.parts.items()}
+    return {name: prepare(encoder, split, splits.vocabulary, cache=cache) for name, split in splits.by_name.items()}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labelcontrast.data.batches import prepare
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.pictures import picture_problem
+from labelcontrast.data.picture_files import picture_problem
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import DataError, LabelError, RunError

@@ -1,11 +1,8 @@
-"""Pictures that cannot be read are left out and named; what is empty.
-
-Findings about labels, against loops over pairs of labels.
-
-The whole checkup on data in which each illness was planted, and its text.
-"""
+"""Every planted problem is found with an example, and is gone from the data that are written."""
 
 import json
+import math
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -15,19 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelcontrast.data.describe import describe
+from labelcontrast.data.description import describe
 from labelcontrast.data.doctor.checkup import (
     EXPECTED,
     Checkup,
     Finding,
     about_cleanlab,
     about_labels,
-    check,
+    examine,
     is_empty,
     render_findings,
     without_unreadable,
+    write_fixed,
 )
-from labelcontrast.data.doctor.fixing import write_fixed
+from labelcontrast.data.doctor.duplicates import duplicates
 from labelcontrast.data.doctor.suspects import Suspect
 from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import DataError, MissingExtraError
@@ -71,10 +69,10 @@ def test_pictures_that_are_bytes_go_through_the_doctor(tmp_path: Path) -> None:
     assert unreadable.instances == ("a.parquet, row 4: example 4 is not a picture that can be read",)
     description = describe(splits)
     assert sum(repeat.examples for repeat in description.repeats) == 1
-    kinds = {finding.kind for finding in check(splits, description).findings}
+    kinds = {finding.kind for finding in examine(splits, description).findings}
     assert {"duplicates", "conflicts"} <= kinds
     write_fixed(splits, (), tmp_path / "fixed")
-    assert sum(map(len, load_splits(tmp_path / "fixed", seed=0).parts.values())) in {28, 29}
+    assert sum(map(len, load_splits(tmp_path / "fixed", seed=0).by_name.values())) in {28, 29}
 
 
 def test_whole_data_are_left_as_they_are(vectors: Path) -> None:
@@ -128,6 +126,8 @@ def test_single_labels_do_not_exclude_one_another(tmp_path: Path) -> None:
 
 
 SPORT = ("goal", "match", "team", "coach", "cup", "score", "league", "player")
+
+
 LAW = ("court", "judge", "law", "appeal", "case", "verdict", "trial", "lawyer")
 
 
@@ -147,11 +147,11 @@ def checkup(tmp_path_factory: pytest.TempPathFactory) -> Checkup:
     for part, held in (("train", rows), ("val", [{"text": "a new text", "labels": ["law"]}]), ("test", test)):
         (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
     splits = load_splits(folder, seed=0)
-    lengths = {part: [len(str(text).split()) for text in examples.inputs] for part, examples in splits.parts.items()}
-    return check(splits, describe(splits, token_lengths=lengths, max_length=12))
+    lengths = {part: [len(str(text).split()) for text in examples.inputs] for part, examples in splits.by_name.items()}
+    return examine(splits, describe(splits, token_lengths=lengths, max_length=12))
 
 
-def test_every_illness_is_found_with_an_example(checkup: Checkup) -> None:
+def test_every_planted_problem_is_found_with_an_example(checkup: Checkup) -> None:
     found = {(finding.kind, finding.sentence): finding.instances for finding in checkup.findings}
     assert found == {
         ("duplicates", "2 of 203 examples of train stand before in it"): (
@@ -175,7 +175,7 @@ def test_every_illness_is_found_with_an_example(checkup: Checkup) -> None:
     }
 
 
-def test_the_label_that_was_turned_over_is_suspected_first(checkup: Checkup) -> None:
+def test_the_flipped_label_is_suspected_first(checkup: Checkup) -> None:
     assert {(it.row, it.label) for it in checkup.suspects[:3]} == {(11, 0), (11, 1), (11, 2)}
     suspected = checkup.findings[-1]
     assert suspected.kind == "suspected labels"
@@ -193,16 +193,16 @@ def test_labels_that_exclude_one_another_are_found(tmp_path: Path) -> None:
         Y=np.vstack([labels, labels[:20]]), split=np.repeat([0, 1, 2], [100, 10, 10]),
     )  # fmt: skip
     splits = load_splits(tmp_path / "a.npz", seed=0)
-    findings = check(splits, describe(splits)).findings
+    findings = examine(splits, describe(splits)).findings
     never = [finding for finding in findings if finding.kind == "never together"]
     assert [finding.instances for finding in never] == [
         ('"label_0" and "label_1", where 25 examples with both were to be expected',)
     ]
 
 
-def test_healthy_data_have_nothing(vectors: Path) -> None:
+def test_clean_data_have_no_problems(vectors: Path) -> None:
     splits = load_splits(vectors, seed=0)
-    kinds = {finding.kind for finding in check(splits, describe(splits)).findings}
+    kinds = {finding.kind for finding in examine(splits, describe(splits)).findings}
     assert kinds <= {"always together", "suspected labels"}
     assert render_findings([]) == "Doctor\n  Nothing was found."
 
@@ -211,9 +211,87 @@ def test_cleanlab_is_asked_only_on_request(vectors: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(__import__("sys").modules, "cleanlab", None)
     splits = load_splits(vectors, seed=0)
     with pytest.raises(MissingExtraError):
-        check(splits, describe(splits), cleanlab=True)
+        examine(splits, describe(splits), cleanlab=True)
 
 
 def test_long_sentences_are_broken() -> None:
     text = render_findings([Finding("x", 1, "word " * 40 + "end", ("example " * 30,))])
     assert max(map(len, text.splitlines())) <= 100
+
+
+ROWS = {
+    "train": [
+        ("one", ["a"]),
+        ("two", ["b"]),
+        ("one", ["a"]),
+        ("one", ["b"]),
+        (" ", ["a"]),
+        ("six", []),
+        ("ten", ["a"]),
+    ],
+    "val": [("four", ["a"]), ("nine", ["b"])],
+    "test": [("two", ["b"]), ("nine", ["b"]), ("five", ["a", "b"])],
+}
+
+
+def test_texts_are_fixed(tmp_path: Path) -> None:
+    for part, rows in ROWS.items():
+        lines = [
+            json.dumps({"id": f"{part}{row}", "text": text, "labels": labels})
+            for row, (text, labels) in enumerate(rows)
+        ]
+        (tmp_path / f"{part}.jsonl").write_text("\n".join(lines) + "\n")
+    splits = load_splits(tmp_path, seed=0)
+    left_out = write_fixed(splits, (Suspect(6, 0, present=True, probability=0.01),), tmp_path / "fixed")
+    assert left_out == {"in a later part": 2, "repeated": 1, "empty": 1}
+    fixed = load_splits(tmp_path / "fixed", seed=0)
+    assert fixed.vocabulary == splits.vocabulary
+    assert fixed.train.ids == ["train0", "train3", "train5", "train6"]
+    assert fixed.train.label_sets == [("a",), ("b",), (), ("a",)]
+    assert (fixed.val.ids, fixed.test.ids) == (["val0"], ["test0", "test1", "test2"])
+    assert [(repeat.earlier, repeat.later) for repeat in duplicates(fixed)] == [
+        ("train", "train")
+    ]  # other labels: kept
+    lines = (tmp_path / "fixed" / "train.jsonl").read_text().splitlines()
+    assert ['"suspected": ["a"]' in line for line in lines] == [False, False, False, True]
+
+
+def test_vectors_and_their_values_are_fixed(vectors: Path, tmp_path: Path) -> None:
+    splits = load_splits(vectors, seed=0)
+    values: list[dict[str, float]] = [{} for _ in range(len(splits.train))]
+    values[0] = {"rare": math.nan, "one": 0.25}
+    train = replace(splits.train, values=values)
+    write_fixed(replace(splits, train=train), (), tmp_path)
+    fixed = load_splits(tmp_path / "data.npz", seed=0)
+    assert np.array_equal(fixed.train.inputs, splits.train.inputs)  # type: ignore[arg-type]
+    assert fixed.test.label_sets == splits.test.label_sets
+    assert fixed.train.values is not None
+    assert repr(sorted(fixed.train.values[0].items())) == "[('one', 0.25), ('rare', nan)]"
+
+
+def test_pictures_and_values_keep_their_place(tmp_path: Path) -> None:
+    for row in range(6):
+        Image.new("RGB", (8, 8), (40 * row, 0, 0)).save(tmp_path / f"{row}.png")
+    for place, part in enumerate(("train", "val", "test")):
+        rows = [
+            {"image": f"{2 * place + at}.png", "labels": {"a": 1, "b": 0.25, "c": None}, "annotated": ["a"]}
+            for at in (0, 1)
+        ]
+        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    splits = load_splits(tmp_path, seed=0)
+    assert write_fixed(splits, (), tmp_path / "fixed") == {}
+    fixed = load_splits(tmp_path / "fixed", seed=0)
+    assert [path.name for path in fixed.val.inputs] == ["2.png", "3.png"]  # type: ignore[union-attr]
+    assert repr(fixed.val.values) == repr(splits.val.values)
+    assert fixed.val.annotated == splits.val.annotated
+
+
+def test_a_split_without_remaining_examples_is_refused(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        (tmp_path / f"{part}.jsonl").write_text('{"text": "the same", "labels": ["a"]}\n')
+    with pytest.raises(DataError) as refusal:
+        write_fixed(load_splits(tmp_path, seed=0), (), tmp_path / "fixed")
+    assert str(refusal.value) == (
+        f"{tmp_path / 'train.jsonl'}: nothing of train is left without repeats and empty texts; divide the data anew."
+    )
+    assert not (tmp_path / "fixed").exists()

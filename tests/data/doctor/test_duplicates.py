@@ -77,9 +77,9 @@ def test_real_data_repeat_what_their_notes_say(name: str, shared: Path) -> None:
     splits = load_splits(shared / "data" / name, seed=0)
     found = {(repeat.earlier, repeat.later): repeat.examples for repeat in duplicates(splits)}
     assert (found.get(("train", "val"), 0), found.get(("train", "test"), 0)) == (int(val), int(test))
-    keys = [key for part in splits.parts.values() for key in fingerprints(part)]
+    keys = [key for part in splits.by_name.values() for key in fingerprints(part)]
     # The notes take all texts without a word, as lone faces, for one text.
-    wordless = {text for part in splits.parts.values() for text in part.inputs if not re.search(r"\w", str(text))}
+    wordless = {text for part in splits.by_name.values() for text in part.inputs if not re.search(r"\w", str(text))}
     assert len(keys) - len(set(keys)) == int(extra) - max(len(wordless) - 1, 0)
 
 

@@ -1,4 +1,4 @@
-"""Picture sets in their official layout: labels from annotations, decisions said, odd files refused with their line."""
+"""Picture sets in their official layout: labels from annotations, and damaged files refused with their place."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,8 @@ VOC = """<annotation>
 	<segmented>0</segmented>{objects}
 </annotation>
 """
+
+
 VOC_OBJECT = """
 	<object>
 		<name>{0}</name>
@@ -49,7 +51,7 @@ def write_voc(folder: Path, lists: dict[str, list[str]], objects: dict[str, list
     return folder
 
 
-def test_voc_2007_has_its_test_part_and_counts_difficult_objects(tmp_path: Path) -> None:
+def test_voc_2007_has_its_test_split_and_counts_difficult_objects(tmp_path: Path) -> None:
     objects = {
         "000005": [("chair", 0), ("chair", 1), ("dog", 1)],
         "000007": [("car", 0)],
@@ -57,33 +59,33 @@ def test_voc_2007_has_its_test_part_and_counts_difficult_objects(tmp_path: Path)
     }
     lists = {"trainval": ["000005", "000007"], "train": ["000005"], "val": ["000007"], "test": ["000001"]}
     write_voc(tmp_path / "VOCdevkit" / "VOC2007", lists, objects)
-    parts = read_voc(tmp_path, ColumnNames())
-    assert {part: examples.ids for part, examples in parts.items()} == {
+    splits = read_voc(tmp_path, ColumnNames())
+    assert {split: examples.ids for split, examples in splits.items()} == {
         "train": ["000005", "000007"],
         "test": ["000001"],
     }
-    assert parts["train"].label_sets == [("chair", "dog"), ("car",)]
-    assert parts["train"].label_names is not None
-    assert len(parts["train"].label_names) == 20
-    assert parts["train"].understood.endswith("; the 2 of 4 objects that are marked difficult count")
-    assert parts["train"].dataset == "voc2007"
-    assert parts["test"].where(0).endswith("test.txt, line 1")
+    assert splits["train"].label_sets == [("chair", "dog"), ("car",)]
+    assert splits["train"].label_names is not None
+    assert len(splits["train"].label_names) == 20
+    assert splits["train"].understood.endswith("; the 2 of 4 objects that are marked difficult count")
+    assert splits["train"].dataset == "voc2007"
+    assert splits["test"].where(0).endswith("test.txt, line 1")
     strict = read_voc(tmp_path, ColumnNames(difficult="leave_out"))["train"]
     assert strict.label_sets == [("chair",), ("car",)]
     assert strict.understood.endswith("are left out")
 
 
-def test_voc_2012_has_no_annotated_test_part(tmp_path: Path) -> None:
+def test_voc_2012_has_no_annotated_test_split(tmp_path: Path) -> None:
     objects = {"2008_000002": [("tvmonitor", 0)], "2008_000003": [("train", 0)]}
     lists = {"train": ["2008_000002"], "val": ["2008_000003"], "trainval": list(objects), "test": ["2008_000006"]}
-    parts = read_voc(write_voc(tmp_path / "VOC2012", lists, objects), ColumnNames())
-    assert {part: examples.label_sets for part, examples in parts.items()} == {
+    splits = read_voc(write_voc(tmp_path / "VOC2012", lists, objects), ColumnNames())
+    assert {split: examples.label_sets for split, examples in splits.items()} == {
         "train": [("tvmonitor",)],
         "val": [("train",)],
     }
 
 
-def test_two_years_of_voc_must_be_told_apart(tmp_path: Path) -> None:
+def test_two_years_of_voc_are_refused(tmp_path: Path) -> None:
     for year in ("VOC2007", "VOC2012"):
         write_voc(tmp_path / year, {"train": ["a"], "val": ["a"]}, {"a": [("cat", 0)]})
     with pytest.raises(DataError) as refusal:
@@ -142,16 +144,16 @@ def write_coco(folder: Path) -> Path:
 
 
 def test_coco_labels_are_the_categories_of_the_instances(tmp_path: Path) -> None:
-    parts = read_coco(write_coco(tmp_path), ColumnNames())
-    assert list(parts) == ["train", "val"]
-    assert parts["train"].label_names == ("person", "car")
-    assert parts["train"].label_sets == [("person", "car"), ()]
-    assert parts["train"].ids == ["9", "10"]
-    assert parts["val"].understood.endswith("2 pictures of MS-COCO 2014; 2 labels; 1 of them have no instance")
+    splits = read_coco(write_coco(tmp_path), ColumnNames())
+    assert list(splits) == ["train", "val"]
+    assert splits["train"].label_names == ("person", "car")
+    assert splits["train"].label_sets == [("person", "car"), ()]
+    assert splits["train"].ids == ["9", "10"]
+    assert splits["val"].understood.endswith("2 pictures of MS-COCO 2014; 2 labels; 1 of them have no instance")
 
 
 @pytest.mark.parametrize("content", ["{}", "[1]", "{", '{"images": [], "annotations": [{}], "categories": []}'])
-def test_what_is_no_instances_file_is_refused(content: str, tmp_path: Path) -> None:
+def test_anything_but_an_instances_file_is_refused(content: str, tmp_path: Path) -> None:
     write_coco(tmp_path)
     path = written(tmp_path / "annotations" / "instances_train2014.json", content)
     with pytest.raises(DataError) as refusal:
@@ -174,10 +176,10 @@ def write_nuswide(folder: Path) -> Path:
 
 
 def test_nuswide_joins_its_lists(tmp_path: Path) -> None:
-    parts = read_nuswide(write_nuswide(tmp_path), ColumnNames())
-    assert parts["train"].label_sets == [("airport", "animal"), ("animal",)]
-    assert parts["test"].label_sets == [("animal",)]
-    assert parts["test"].inputs == [tmp_path / "Flickr" / "zoo" / "0003_23.jpg"]
+    splits = read_nuswide(write_nuswide(tmp_path), ColumnNames())
+    assert splits["train"].label_sets == [("airport", "animal"), ("animal",)]
+    assert splits["test"].label_sets == [("animal",)]
+    assert splits["test"].inputs == [tmp_path / "Flickr" / "zoo" / "0003_23.jpg"]
 
 
 @pytest.mark.parametrize(

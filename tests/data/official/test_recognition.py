@@ -1,4 +1,4 @@
-"""A folder is known by what only its distribution has, and read in its own parts."""
+"""A distribution is recognized by a file that only it has, and read with its own splits."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_no_shared_set_is_taken_for_an_official_one(shared: Path) -> None:
         assert read_official(folder, ColumnNames()) is None
 
 
-def test_the_parts_of_a_distribution_are_kept_and_the_missing_one_is_drawn(tmp_path: Path) -> None:
+def test_the_splits_of_a_distribution_are_kept_and_the_missing_one_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "emotions.txt").write_text("joy\nfear\n")
     (tmp_path / "train.tsv").write_text("".join(f"text {row}\t{row % 2}\t{row}\n" for row in range(40)))
     (tmp_path / "test.tsv").write_text("one\t1\ty\n")
@@ -32,10 +32,10 @@ def test_the_parts_of_a_distribution_are_kept_and_the_missing_one_is_drawn(tmp_p
     assert splits.vocabulary.names == ("joy", "fear")
     with pytest.raises(DataError) as refusal:
         read(tmp_path)
-    assert str(refusal.value) == (f'{tmp_path}: it has the parts "train", "test"; expected the file or folder of one.')
+    assert str(refusal.value) == (f'{tmp_path}: it has the splits "train", "test"; expected the file or folder of one.')
 
 
-def test_one_part_is_examples(tmp_path: Path) -> None:
+def test_a_single_split_is_read_as_examples(tmp_path: Path) -> None:
     (tmp_path / "talk.politics.mideast").mkdir()
     (tmp_path / "talk.politics.mideast" / "1").write_text("hello")
     assert read(tmp_path).inputs == ["hello"]

@@ -1,14 +1,14 @@
-"""What the official readers share: files are found by depth, rows are checked at the door."""
+"""Shared by the official readers: files are found by depth, and rows are validated."""
 
 from pathlib import Path
 
 import pytest
 
-from labelcontrast.data.official.source import Origin, Row, examples_of_rows, find, paired, required, words_of
+from labelcontrast.data.official.source import Row, SplitRows, examples_by_split, find, paired, required, words_of
 from labelcontrast.errors import DataError, LabelError
 
 
-def test_the_nearest_place_goes_first(tmp_path: Path) -> None:
+def test_the_least_depth_goes_first(tmp_path: Path) -> None:
     for place in ("a/b/x.txt", "a/x.txt"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).touch()
@@ -38,7 +38,7 @@ def test_lines_go_in_pairs(tmp_path: Path) -> None:
 
 
 def test_an_unknown_label_is_refused_with_its_place() -> None:
-    origin = Origin(dataset="x", title="X", path=Path("x.txt"), names=("a", "b"))
+    rows = SplitRows(Path("x.txt"), [Row("1", 7, "text", ("a", "c"))])
     with pytest.raises(LabelError) as refusal:
-        examples_of_rows([Row("1", 7, "text", ("a", "c"))], origin)
+        examples_by_split({"train": rows}, dataset="x", title="X", names=("a", "b"))
     assert str(refusal.value) == 'x.txt, line 7: label "c" is not one of the 2 of X.'

@@ -1,9 +1,4 @@
-"""AAPD and the Blurb Genre Collection in their official files.
-
-RCV1-v2 and Reuters-21578 in their official files: the split, the topics, the hierarchy, and odd lines refused.
-
-SemEval-2018 E-c, GoEmotions and 20 Newsgroups in their official files.
-"""
+"""Text sets in their official files: splits, labels, hierarchies, and invalid lines refused with their place."""
 
 import gzip
 from pathlib import Path
@@ -12,8 +7,6 @@ import pytest
 
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.official.texts import (
-    find_aapd,
-    find_rcv1,
     read_aapd,
     read_bgc,
     read_goemotions,
@@ -46,12 +39,12 @@ def test_aapd_pairs_texts_and_subjects_line_by_line(tmp_path: Path) -> None:
     for part in ("train", "val", "test"):
         (tmp_path / f"text_{part}").write_text(f"the {part} abstract\nanother one\n")
         (tmp_path / f"label_{part}").write_text("cs.it math.it\nstat.ml\n")
-    parts = read_aapd(tmp_path, ColumnNames())
-    assert list(parts) == ["train", "val", "test"]
-    assert parts["val"].inputs == ["the val abstract", "another one"]
-    assert parts["val"].label_sets == [("cs.it", "math.it"), ("stat.ml",)]
-    assert parts["val"].label_names == ("cs.it", "math.it", "stat.ml")
-    assert parts["val"].parents == {"cs.it": ("cs",), "math.it": ("math",), "stat.ml": ("stat",)}
+    splits = read_aapd(tmp_path, ColumnNames())
+    assert list(splits) == ["train", "val", "test"]
+    assert splits["val"].inputs == ["the val abstract", "another one"]
+    assert splits["val"].label_sets == [("cs.it", "math.it"), ("stat.ml",)]
+    assert splits["val"].label_names == ("cs.it", "math.it", "stat.ml")
+    assert splits["val"].parents == {"cs.it": ("cs",), "math.it": ("math",), "stat.ml": ("stat",)}
     (tmp_path / "label_val").write_text("cs.it\n")
     with pytest.raises(DataError) as refusal:
         read_aapd(tmp_path, ColumnNames())
@@ -60,7 +53,7 @@ def test_aapd_pairs_texts_and_subjects_line_by_line(tmp_path: Path) -> None:
 
 def test_texts_without_subjects_are_not_aapd(tmp_path: Path) -> None:
     (tmp_path / "text_train").write_text("an abstract\n")
-    assert find_aapd(tmp_path) is None
+    assert read_aapd(tmp_path, ColumnNames()) is None
 
 
 def test_the_csv_form_is_read_as_a_table(tmp_path: Path) -> None:
@@ -90,14 +83,14 @@ def write_bgc(folder: Path) -> Path:
 
 
 def test_bgc_reads_its_books_and_its_four_levels(tmp_path: Path) -> None:
-    parts = read_bgc(write_bgc(tmp_path), ColumnNames())
-    assert {part: len(examples) for part, examples in parts.items()} == {"train": 2, "val": 2, "test": 2}
-    assert parts["train"].label_sets == [("Fiction", "Women's Fiction", "Children's Books")] * 2
-    assert parts["val"].label_sets == [("Nonfiction", "Religion & Philosophy", "Philosophy")] * 2
-    assert parts["train"].inputs == ["War & peace."] * 2
-    assert parts["train"].ids == ["9780", "9781"]
-    assert list(parts["train"].lines) == [1, 17]
-    assert parts["train"].parents == {
+    splits = read_bgc(write_bgc(tmp_path), ColumnNames())
+    assert {split: len(examples) for split, examples in splits.items()} == {"train": 2, "val": 2, "test": 2}
+    assert splits["train"].label_sets == [("Fiction", "Women's Fiction", "Children's Books")] * 2
+    assert splits["val"].label_sets == [("Nonfiction", "Religion & Philosophy", "Philosophy")] * 2
+    assert splits["train"].inputs == ["War & peace."] * 2
+    assert splits["train"].ids == ["9780", "9781"]
+    assert list(splits["train"].lines) == [1, 17]
+    assert splits["train"].parents == {
         "Women's Fiction": ("Fiction",),
         "Religion & Philosophy": ("Nonfiction",),
         "Philosophy": ("Religion & Philosophy",),
@@ -142,7 +135,11 @@ bring venezuel
 uruguay
 
 """
+
+
 QRELS = "E11 2286 1\nECAT 2286 1\nM11 2287 1\nMCAT 2287 1\nC11 26151 1\nCCAT 26151 1\n"
+
+
 HIERARCHY = """parent: None    child: Root    child-description: Root
 parent: Root    child: CCAT    child-description: CORPORATE/INDUSTRIAL
 parent: CCAT    child: C11    child-description: STRATEGY/PLANS
@@ -151,6 +148,8 @@ parent: ECAT    child: E11    child-description: ECONOMIC PERFORMANCE
 parent: Root    child: MCAT    child-description: MARKETS
 parent: MCAT    child: M11    child-description: EQUITY MARKETS
 """
+
+
 NEWS = """<?xml version="1.0" encoding="iso-8859-1" ?>
 <newsitem itemid="{item}" id="root" date="1996-08-20" xml:lang="en">
 <title>USA: caf\xe9.</title>
@@ -182,15 +181,15 @@ def write_rcv1(folder: Path, *, gz: bool = False) -> Path:
 
 @pytest.mark.parametrize("gz", [False, True])
 def test_rcv1_token_files_give_the_lyrl2004_split(gz: bool, tmp_path: Path) -> None:
-    parts = read_rcv1(write_rcv1(tmp_path, gz=gz), ColumnNames())
-    assert parts["train"].inputs == ["recov recov excit bring venezuel", "uruguay"]
-    assert parts["train"].label_sets == [("E11", "ECAT"), ("M11", "MCAT")]
-    assert parts["test"].label_sets == [("C11", "CCAT")]
-    assert parts["train"].label_names == ("C11", "CCAT", "E11", "ECAT", "M11", "MCAT")
-    assert parts["train"].parents == {
+    splits = read_rcv1(write_rcv1(tmp_path, gz=gz), ColumnNames())
+    assert splits["train"].inputs == ["recov recov excit bring venezuel", "uruguay"]
+    assert splits["train"].label_sets == [("E11", "ECAT"), ("M11", "MCAT")]
+    assert splits["test"].label_sets == [("C11", "CCAT")]
+    assert splits["train"].label_names == ("C11", "CCAT", "E11", "ECAT", "M11", "MCAT")
+    assert splits["train"].parents == {
         "CCAT": (), "C11": ("CCAT",), "ECAT": (), "E11": ("ECAT",), "MCAT": (), "M11": ("MCAT",),
     }  # fmt: skip
-    assert parts["test"].where(0) == f"{tmp_path}, story 26151"
+    assert splits["test"].where(0) == f"{tmp_path}, story 26151"
 
 
 def test_rcv1_stories_of_the_discs_have_their_own_topics(tmp_path: Path) -> None:
@@ -198,12 +197,12 @@ def test_rcv1_stories_of_the_discs_have_their_own_topics(tmp_path: Path) -> None
         path = tmp_path / "19960820" / f"{item}newsML.xml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(NEWS.format(item=item), encoding="latin-1")
-    parts = read_rcv1(tmp_path, ColumnNames())
-    assert parts["train"].inputs == ["Café prices rise.\nPrices rose.\nThey fell."]
-    assert parts["test"].label_sets == [("C11", "CCAT")]
+    splits = read_rcv1(tmp_path, ColumnNames())
+    assert splits["train"].inputs == ["Café prices rise.\nPrices rose.\nThey fell."]
+    assert splits["test"].label_sets == [("C11", "CCAT")]
     (tmp_path / "rcv1-v2.topics.qrels").write_text("GPOL 2286 1\n")
-    parts = read_rcv1(tmp_path, ColumnNames())
-    assert {part: examples.label_sets for part, examples in parts.items()} == {"train": [("GPOL",)]}
+    splits = read_rcv1(tmp_path, ColumnNames())
+    assert {split: examples.label_sets for split, examples in splits.items()} == {"train": [("GPOL",)]}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,7 @@ def test_tokens_without_topics_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_things_is_not_rcv1(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    assert find_rcv1(tmp_path) is None
+    assert read_rcv1(tmp_path, ColumnNames()) is None
 
 
 @pytest.mark.parametrize(("content", "message"), [("<newsitem", "not XML ("), ("<newsitem/>", '"itemid" must be')])
@@ -258,6 +257,8 @@ STORY = """<REUTERS TOPICS="{topics}" LEWISSPLIT="{split}" CGISPLIT="TRAINING-SE
 </TEXT>
 </REUTERS>
 """
+
+
 BAHIA = """<TITLE>BAHIA &lt;COCOA> REVIEW</TITLE>
 <DATELINE>    SALVADOR, Feb 26 - </DATELINE><BODY>Showers
 came.
@@ -269,7 +270,7 @@ def story(number: int, labels: str, *, topics: str = "YES", split: str = "TRAIN"
     return STORY.format(topics=topics, split=split, number=number, labels=marks, text=text)
 
 
-def test_reuters_sgml_gives_modapte_and_the_topics_of_both_parts(tmp_path: Path) -> None:
+def test_reuters_sgml_gives_modapte_and_the_topics_of_both_splits(tmp_path: Path) -> None:
     first = [
         story(1, "cocoa"),
         story(2, "cocoa rye"),  # rye has no test story: it is no label
@@ -281,14 +282,14 @@ def test_reuters_sgml_gives_modapte_and_the_topics_of_both_parts(tmp_path: Path)
     for name, stories in (("reut2-000.sgm", first), ("reut2-001.sgm", second)):
         content = '<!DOCTYPE lewis SYSTEM "lewis.dtd">\n' + "".join(stories)
         (tmp_path / name).write_text(content, encoding="latin-1")
-    parts = read_reuters(tmp_path, ColumnNames())
-    assert parts["train"].ids == ["1", "2"]
-    assert parts["train"].label_sets == [("cocoa",), ("cocoa",)]
-    assert parts["train"].inputs == ["BAHIA <COCOA> REVIEW\n\nShowers\ncame."] * 2
-    assert parts["test"].ids == ["6"]
-    assert parts["test"].inputs == ["****  MORE"]
-    assert parts["train"].label_names == ("cocoa",)
-    assert parts["train"].understood.endswith("ModApte; 1 stories without one of these topics are left out")
+    splits = read_reuters(tmp_path, ColumnNames())
+    assert splits["train"].ids == ["1", "2"]
+    assert splits["train"].label_sets == [("cocoa",), ("cocoa",)]
+    assert splits["train"].inputs == ["BAHIA <COCOA> REVIEW\n\nShowers\ncame."] * 2
+    assert splits["test"].ids == ["6"]
+    assert splits["test"].inputs == ["****  MORE"]
+    assert splits["train"].label_names == ("cocoa",)
+    assert splits["train"].understood.endswith("ModApte; 1 stories without one of these topics are left out")
 
 
 HEAD = "ID\tTweet\tanger\tjoy\n"
@@ -305,11 +306,11 @@ def write_semeval(
 
 
 def test_semeval_reads_gold_labels_and_keeps_quotes(tmp_path: Path) -> None:
-    parts = read_semeval(write_semeval(tmp_path), ColumnNames())
-    assert parts["train"].inputs == ['“Worry is…" @x', "no"]
-    assert parts["train"].label_sets == [("joy",), ()]
-    assert parts["test"].label_sets == [("anger",)]
-    assert list(parts) == ["train", "val", "test"]
+    splits = read_semeval(write_semeval(tmp_path), ColumnNames())
+    assert splits["train"].inputs == ['“Worry is…" @x', "no"]
+    assert splits["train"].label_sets == [("joy",), ()]
+    assert splits["test"].label_sets == [("anger",)]
+    assert list(splits) == ["train", "val", "test"]
 
 
 @pytest.mark.parametrize(
@@ -335,10 +336,10 @@ def write_goemotions(folder: Path, train: str = "Damn youtube\t0\teczazk6\nGood\
 
 
 def test_goemotions_names_its_numbers(tmp_path: Path) -> None:
-    parts = read_goemotions(write_goemotions(tmp_path), ColumnNames())
-    assert parts["train"].label_sets == [("admiration",), ("neutral", "amusement")]
-    assert parts["train"].ids == ["eczazk6", "ed00q6i"]
-    assert parts["val"].inputs == ["\"It's"]
+    splits = read_goemotions(write_goemotions(tmp_path), ColumnNames())
+    assert splits["train"].label_sets == [("admiration",), ("neutral", "amusement")]
+    assert splits["train"].ids == ["eczazk6", "ed00q6i"]
+    assert splits["val"].inputs == ["\"It's"]
 
 
 @pytest.mark.parametrize(
@@ -368,14 +369,16 @@ def write_newsgroups(folder: Path) -> Path:
 def test_newsgroups_are_folders_split_by_date(tmp_path: Path) -> None:
     for part in ("train", "test"):
         write_newsgroups(tmp_path / f"20news-bydate-{part}")
-    parts = read_newsgroups(tmp_path, ColumnNames())
-    assert list(parts) == ["train", "test"]
-    assert parts["test"].inputs == ["Subject: café\n\nhello\n"] * 2
-    assert parts["test"].ids == ["sci.space/60001", "talk.politics.mideast/75001"]
-    assert parts["test"].label_sets == [("sci.space",), ("talk.politics.mideast",)]
-    assert parts["test"].parents == {"sci.space": ("sci",), "talk.politics.mideast": ("talk",)}
+    splits = read_newsgroups(tmp_path, ColumnNames())
+    assert list(splits) == ["train", "test"]
+    assert splits["test"].inputs == ["Subject: café\n\nhello\n"] * 2
+    assert splits["test"].ids == ["sci.space/60001", "talk.politics.mideast/75001"]
+    assert splits["test"].label_sets == [("sci.space",), ("talk.politics.mideast",)]
+    assert splits["test"].parents == {"sci.space": ("sci",), "talk.politics.mideast": ("talk",)}
 
 
-def test_newsgroups_without_a_split_are_one_part(tmp_path: Path) -> None:
+def test_newsgroups_without_a_split_are_train(tmp_path: Path) -> None:
     write_newsgroups(tmp_path / "20_newsgroups")
-    assert {part: len(examples) for part, examples in read_newsgroups(tmp_path, ColumnNames()).items()} == {"train": 2}
+    assert {split: len(examples) for split, examples in read_newsgroups(tmp_path, ColumnNames()).items()} == {
+        "train": 2
+    }

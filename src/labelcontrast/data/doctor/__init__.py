@@ -1,1 +1,1 @@
-"""The doctor: what is wrong or odd about data, each finding with an example, and what of it can be put right."""
+"""The doctor: find problems of data, each with an example, and write the data without those that can be fixed."""

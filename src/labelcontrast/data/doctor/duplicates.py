@@ -11,46 +11,66 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.pictures import Picture, opened, picture_problem
+from labelcontrast.data.examples import Examples, SplitName
+from labelcontrast.data.picture_files import Picture, opened, picture_problem
 from labelcontrast.data.splits import Splits
+
+WORDS = 3
+"""Words of a shingle."""
+HASHES, BANDS = 64, 16
+ALIKE = 0.8
+"""Jaccard similarity of the shingles of two texts that are nearly the same."""
+SIDE = 16
+MOST_BITS = 6
+"""Bits of 256 in which the slopes of two pictures may differ; fewer than there are bands of 32 bits."""
+CROWD = 200
+"""Examples with a common band beyond which the band is ignored, as for plain pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repeat:
-    """How many examples of a part are also in an earlier part, or stand before in the same."""
+    """The number of examples of a split that are also in an earlier split, or earlier in the same."""
 
-    earlier: Part
-    later: Part
+    earlier: SplitName
+    later: SplitName
     examples: int
-    """Examples of the later part."""
+    """Examples of the later split."""
     instance: tuple[str, str]
     """The places of one of them: the earlier, and the later."""
 
 
+@dataclass(frozen=True)
+class NearPair:
+    """Two examples that are nearly the same, by their positions among all examples."""
+
+    first: int
+    second: int
+    likeness: float
+    """From 0 to 1: the Jaccard similarity of the shingles, or the share of equal bits."""
+
+
 def duplicates(splits: Splits) -> tuple[Repeat, ...]:
-    """Find the examples that are the same in two parts, or twice in one.
+    """Find the examples that are the same in two splits, or twice in one.
 
-    Texts are the same when their words are, in small letters and without punctuation; pictures when their files are;
-    vectors when all their numbers are.
+    Texts are the same if their words are, in small letters and without punctuation; pictures if their files are;
+    vectors if all their numbers are.
 
-    Returns:
-        A row for each pair of parts that share an example; none where nothing is repeated.
+    Returns: An entry for each pair of splits that share an example.
     """
-    keys = {part: list(fingerprints(examples)) for part, examples in splits.parts.items()}
-    first = {part: {key: row for row, key in reversed(list(enumerate(keys[part])))} for part in keys}
+    keys = {split: list(fingerprints(examples)) for split, examples in splits.by_name.items()}
+    first = {split: {key: row for row, key in reversed(list(enumerate(keys[split])))} for split in keys}
     repeats = []
     for earlier, later in combinations_with_replacement(keys, 2):
         known = first[earlier]
         rows = [row for row, key in enumerate(keys[later]) if key in known and (earlier != later or known[key] < row)]
         if rows:
-            one = splits.parts[earlier].where(known[keys[later][rows[0]]]), splits.parts[later].where(rows[0])
-            repeats.append(Repeat(earlier=earlier, later=later, examples=len(rows), instance=one))
+            places = splits.by_name[earlier].where(known[keys[later][rows[0]]]), splits.by_name[later].where(rows[0])
+            repeats.append(Repeat(earlier=earlier, later=later, examples=len(rows), instance=places))
     return tuple(repeats)
 
 
 def fingerprints(examples: Examples) -> Iterator[bytes]:
-    """Give each example a key of 16 bytes that two examples share when they are the same.
+    """Yield a key of 16 bytes for each example; two examples share it if they are the same.
 
     Example:
         >>> texts = ["Good food!", "good  food", "bad food"]
@@ -68,47 +88,20 @@ def fingerprints(examples: Examples) -> Iterator[bytes]:
 
 
 def words(text: str) -> bytes:
-    """Return the words of a text in small letters; of a text without words, what it is."""
+    """Return the words of a text in small letters; a text without words is returned as it is."""
     return (" ".join(re.findall(r"\w+", text.lower())) or text.strip()).encode()
 
 
-def _content(item: str | Picture) -> bytes:
-    """Return the words of a text, or the bytes of a picture."""
-    return words(item) if isinstance(item, str) else item if isinstance(item, bytes) else item.read_bytes()
-
-
-WORDS = 3
-"""Words of a shingle."""
-HASHES, BANDS = 64, 16
-ALIKE = 0.8
-"""Share of all shingles of two texts that both must have."""
-SIDE = 16
-MOST_BITS = 6
-"""Bits of 256 in which the slopes of two pictures may differ; fewer than there are bands of 32 bits."""
-CROWD = 200
-"""Examples with one band in common beyond which it says nothing, as of plain pictures."""
-Bands = NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class NearPair:
-    """Two examples that are nearly the same; the positions are among all examples handed in."""
-
-    first: int
-    second: int
-    likeness: float
-    """From 0 to 1: shared shingles of all (Jaccard), or equal bits of all."""
-
-
 def near_pairs(parts: Sequence[Examples]) -> list[NearPair]:
-    """Find the pairs of examples that are nearly the same, the most alike first; vectors have none.
+    """Find the pairs of examples that are nearly the same, the most similar first; there are none of vectors.
 
-    Texts are alike when they share 80 % of the triples of words of both. They meet in one of 16 bands of four minimal
-    hashes: a pair that is alike is missed once in five thousand. Pictures are alike when at most 6 of 256 bits differ:
-    is the next of 17 x 16 points brighter? No pair is missed, unless more than 200 pictures have a band in common.
+    Texts are nearly the same if the Jaccard similarity of their triples of words is at least 80 %. Candidates share one
+    of 16 bands of four minimal hashes, which misses one such pair in five thousand. Pictures are nearly the same if at
+    most 6 of 256 bits differ, which compare the brightness of neighbours among 17 x 16 points. No such pair is missed,
+    unless more than 200 pictures have a band in common.
 
     Args:
-        parts: the examples; positions are counted through all parts.
+        parts: The examples; positions are counted through all parts.
 
     Reference: Broder, On the resemblance and containment of documents, 1997.
     """
@@ -116,8 +109,10 @@ def near_pairs(parts: Sequence[Examples]) -> list[NearPair]:
         return []
     inputs = chain.from_iterable(part.inputs for part in parts)
     if parts[0].kind == "text":
-        return _alike_texts([shingles(str(text)) for text in inputs])
-    return _alike_pictures([slopes(picture) for picture in inputs])
+        pairs = _near_texts([shingles(str(text)) for text in inputs])
+    else:
+        pairs = _near_pictures([slopes(picture) for picture in inputs])
+    return sorted(pairs, key=lambda pair: -pair.likeness)
 
 
 def shingles(text: str) -> NDArray[np.uint64]:
@@ -133,7 +128,7 @@ def shingles(text: str) -> NDArray[np.uint64]:
 
 
 def slopes(picture: Picture) -> NDArray[np.uint8]:
-    """Say of 16 x 16 points of a picture whether the next is brighter; nothing for an unreadable or a plain one."""
+    """Return for 16 x 16 points of a picture whether the next is brighter; empty for an unreadable or plain picture."""
     if picture_problem(picture):
         return np.zeros(0, dtype=np.uint8)
     with opened(picture) as file, Image.open(file) as image:
@@ -142,34 +137,34 @@ def slopes(picture: Picture) -> NDArray[np.uint8]:
     return np.packbits(bits) if bits.any() else np.zeros(0, dtype=np.uint8)
 
 
-def _alike_texts(documents: list[NDArray[np.uint64]]) -> list[NearPair]:
+def _content(item: str | Picture) -> bytes:
+    return words(item) if isinstance(item, str) else item if isinstance(item, bytes) else item.read_bytes()
+
+
+def _near_texts(documents: list[NDArray[np.uint64]]) -> Iterator[NearPair]:
     """Verify the texts that share a band of minimal hashes."""
-    pairs = []
-    for first, second in _meetings(_minimal_hashes(documents), [bool(len(document)) for document in documents]):
+    for first, second in _candidates(_minimal_hashes(documents), [bool(len(document)) for document in documents]):
         shared = len(np.intersect1d(documents[first], documents[second], assume_unique=True))
         likeness = shared / (len(documents[first]) + len(documents[second]) - shared)
         if likeness >= ALIKE:
-            pairs.append(NearPair(first, second, likeness))
-    return sorted(pairs, key=lambda pair: -pair.likeness)
+            yield NearPair(first, second, likeness)
 
 
-def _alike_pictures(pictures: list[NDArray[np.uint8]]) -> list[NearPair]:
-    """Verify the pictures that share 32 of their bits."""
+def _near_pictures(pictures: list[NDArray[np.uint8]]) -> Iterator[NearPair]:
+    """Verify the pictures that share a band of 32 bits."""
     bits = SIDE * SIDE
     whole = np.zeros((len(pictures), bits // 8), dtype=np.uint8)
     for row, picture in enumerate(pictures):
         whole[row, : len(picture)] = picture
     bands = whole.view(np.uint32).astype(np.uint64)
-    pairs = []
-    for first, second in _meetings(bands, [bool(len(picture)) for picture in pictures]):
+    for first, second in _candidates(bands, [bool(len(picture)) for picture in pictures]):
         different = int(np.bitwise_count(whole[first] ^ whole[second]).sum())
         if different <= MOST_BITS:
-            pairs.append(NearPair(first, second, 1 - different / bits))
-    return sorted(pairs, key=lambda pair: -pair.likeness)
+            yield NearPair(first, second, 1 - different / bits)
 
 
-def _minimal_hashes(documents: list[NDArray[np.uint64]]) -> Bands:
-    """Take the least of each of 64 hashes over the shingles of every document, four joined to a band."""
+def _minimal_hashes(documents: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """Return the minimum of each of 64 hashes over the shingles of every document, four combined to a band."""
     random = np.random.default_rng(0)
     factors = random.integers(1, 2**63, HASHES, dtype=np.uint64) | np.uint64(1)
     starts = np.cumsum([0, *(len(document) for document in documents)])[:-1]
@@ -185,7 +180,7 @@ def _minimal_hashes(documents: list[NDArray[np.uint64]]) -> Bands:
     return bands
 
 
-def _meetings(bands: Bands, counted: Iterable[bool]) -> Iterator[tuple[int, int]]:
+def _candidates(bands: NDArray[np.uint64], counted: Iterable[bool]) -> Iterator[tuple[int, int]]:
     """Yield each pair of rows once that have a band in common."""
     rows = np.flatnonzero(list(counted))
     seen: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: those that a probe, which has not seen the example, contradicts with confidence."""
+"""Labels that are probably wrong: an out-of-fold probe contradicts them with confidence."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,17 +15,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import KFold
 
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.pictures import Picture, opened
+from labelcontrast.data.picture_files import Picture, opened
 from labelcontrast.errors import MissingExtraError
 from labelcontrast.probes.logistic import solve_logistic
 
 FOLDS = 5
-ENOUGH = 10
-"""A label with fewer training examples is not judged."""
-WIDTH = 128
+FEWEST = 10
+"""A label with fewer training examples is not evaluated."""
+DIM = 128
+"""Features of an example, at most."""
 SURE, LEARNED = 0.9, 0.5
 STRENGTH = 1e-2
-"""Weight of the penalty of the probe, beside the mean loss: best or near it by the loss out of fold on small sets."""
+"""Weight of the penalty of the probe beside the mean loss: at or near the best out-of-fold loss on small sets."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,17 @@ class Suspect:
     row: int
     label: int
     present: bool
-    """What the data say."""
+    """Whether the data have the label."""
     probability: float
-    """What the probe says."""
+    """The probability that the probe predicts."""
 
 
 def plain_features(examples: Examples, *, seed: int = 0) -> Float[np.ndarray, "examples dim"]:
-    """Make features without an encoder: of texts TF-IDF, of pictures small ones, of vectors themselves; 128 at most.
+    """Compute features without an encoder, 128 at most: TF-IDF of texts, small pictures, or the vectors themselves.
 
     Args:
-        examples: whatever they are; an unreadable picture has zeros.
-        seed: of the projection.
+        examples: Examples of any kind; the features of an unreadable picture are zeros.
+        seed: Seed of the projection.
     """
     if isinstance(examples.inputs, np.ndarray):
         raw = examples.inputs.astype(np.float64)
@@ -53,12 +54,12 @@ def plain_features(examples: Examples, *, seed: int = 0) -> Float[np.ndarray, "e
         words = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b", dtype=np.float64)
         try:
             raw = words.fit_transform(list(map(str, examples.inputs)))
-        except ValueError:  # no word stands in two texts
+        except ValueError:  # no word occurs in two texts
             return np.zeros((len(examples), 1))
     else:
         raw = np.stack([_small(cast("Picture", picture)) for picture in examples.inputs])
-    width = min(WIDTH, min(raw.shape) - 1)
-    if raw.shape[1] > WIDTH and width > 0:
+    width = min(DIM, min(raw.shape) - 1)
+    if raw.shape[1] > DIM and width > 0:
         raw = TruncatedSVD(width, random_state=seed).fit_transform(raw)
     dense = raw.toarray() if hasattr(raw, "toarray") else raw
     spread = dense.std(0)
@@ -69,17 +70,16 @@ def plain_features(examples: Examples, *, seed: int = 0) -> Float[np.ndarray, "e
 def out_of_fold(
     features: Float[np.ndarray, "examples dim"], labels: csr_array, *, seed: int = 0
 ) -> Float[np.ndarray, "examples labels"]:
-    """Let a logistic probe, fitted on four fifths, say how probable each label is in the last fifth, five times.
+    """Predict each fifth of the examples by a logistic probe that is fitted on the other four.
 
-    Returns:
-        Probabilities; NaN for a label with fewer than ten examples, or that has none in a fold's training part.
+    Returns: Probabilities; NaN for a label with fewer than ten examples, or with none in the training part of a fold.
     """
     hot = labels.toarray().astype(np.float64)
-    judged = np.flatnonzero((hot.sum(0) >= ENOUGH) & (hot.sum(0) <= len(hot) - ENOUGH))
+    evaluated = np.flatnonzero((hot.sum(0) >= FEWEST) & (hot.sum(0) <= len(hot) - FEWEST))
     probabilities = np.full(hot.shape, np.nan)
     design = np.column_stack([features, np.ones(len(features))])
     for train, unseen in KFold(FOLDS, shuffle=True, random_state=seed).split(design):
-        both = judged[(hot[train][:, judged].min(0) == 0) & (hot[train][:, judged].max(0) == 1)]
+        both = evaluated[(hot[train][:, evaluated].min(0) == 0) & (hot[train][:, evaluated].max(0) == 1)]
         start = np.zeros((design.shape[1], len(both)))
         weights = solve_logistic(design[train], hot[np.ix_(train, both)], start, strength=STRENGTH, tolerance=1e-2)
         probabilities[np.ix_(unseen, both)] = expit(design[unseen] @ weights)
@@ -89,12 +89,13 @@ def out_of_fold(
 def suspects(probabilities: Float[np.ndarray, "examples labels"], labels: csr_array) -> list[Suspect]:
     r"""Find the labels that the probe contradicts as confidently as it usually agrees, the worst first.
 
-    A present label is suspected when its probability is at most the mean over examples without it, an absent one when
-    it is at least the mean over examples with it, and either only when that is far on the wrong side,
+    A present label is suspected if its probability is at most the mean over examples without it, an absent one if it is
+    at least the mean over examples with it, and either only if
 
     .. math:: |p_{il} - y_{il}| \ge 0.9 ,
 
-    which ranks them. Only labels are judged that the probe has learned: whose mean over examples with it is one half.
+    by which they are ranked. Only labels that the probe has learned are evaluated: those whose mean probability over
+    examples with the label is at least one half.
 
     Reference: Northcutt, Jiang and Chuang, Confident learning, 2021; one label against the rest.
     """
@@ -114,24 +115,24 @@ def suspects(probabilities: Float[np.ndarray, "examples labels"], labels: csr_ar
 
 
 def cleanlab_rows(probabilities: Float[np.ndarray, "examples labels"], labels: csr_array) -> list[int]:
-    """Let cleanlab name the examples whose label set is probably wrong, the worst first; its extra must be installed.
+    """Return the examples whose label set is probably wrong according to cleanlab, the worst first.
 
     Raises:
-        MissingExtraError: when cleanlab is not there.
+        MissingExtraError: cleanlab is not installed.
     """
     try:
-        judge = import_module("cleanlab.multilabel_classification.filter").find_label_issues
+        find_issues = import_module("cleanlab.multilabel_classification.filter").find_label_issues
     except ImportError:
         what = "the bridge to cleanlab"
         raise MissingExtraError(what, "cleanlab") from None
-    judged = np.flatnonzero(~np.isnan(probabilities).any(0))
-    sets = [np.flatnonzero(row).tolist() for row in labels.toarray()[:, judged]]
-    rows = judge(sets, probabilities[:, judged], return_indices_ranked_by="self_confidence", n_jobs=1)
+    evaluated = np.flatnonzero(~np.isnan(probabilities).any(0))
+    sets = [np.flatnonzero(row).tolist() for row in labels.toarray()[:, evaluated]]
+    rows = find_issues(sets, probabilities[:, evaluated], return_indices_ranked_by="self_confidence", n_jobs=1)
     return [int(row) for row in rows]
 
 
 def _small(picture: Picture) -> NDArray[np.float64]:
-    """Shrink a picture to 16 x 16 points of three colours; zeros for an unreadable one."""
+    """Shrink a picture to 16 x 16 points of three colours; return zeros for an unreadable one."""
     try:
         with opened(picture) as file, Image.open(file) as image:
             points = np.asarray(image.convert("RGB").resize((16, 16), Image.Resampling.BOX), dtype=np.float64)

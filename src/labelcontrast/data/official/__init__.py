@@ -1,22 +1,12 @@
-"""Which official distribution a folder holds, found by looking for the file that only it has."""
+"""Official distributions of known data sets, recognized by a file that only they have."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from labelcontrast.data.columns import ColumnNames
-from labelcontrast.data.official.arff import find_arff, read_arff_folder
-from labelcontrast.data.official.extreme import find_extreme, read_extreme
-from labelcontrast.data.official.photographs import find_coco, find_nuswide, find_voc, read_coco, read_nuswide, read_voc
-from labelcontrast.data.official.source import Parts
+from labelcontrast.data.examples import BySplit
+from labelcontrast.data.official.photographs import read_coco, read_nuswide, read_voc
+from labelcontrast.data.official.repositories import read_mulan, read_xmc
 from labelcontrast.data.official.texts import (
-    find_aapd,
-    find_bgc,
-    find_goemotions,
-    find_newsgroups,
-    find_rcv1,
-    find_reuters,
-    find_semeval,
     read_aapd,
     read_bgc,
     read_goemotions,
@@ -26,37 +16,28 @@ from labelcontrast.data.official.texts import (
     read_semeval,
 )
 
-
-class Distribution(NamedTuple):
-    """How a distribution is known, and how it is read."""
-
-    find: Callable[[Path], Path | None]
-    read: Callable[[Path, ColumnNames], Parts]
-
-
 DISTRIBUTIONS = (
-    Distribution(find_voc, read_voc),
-    Distribution(find_coco, read_coco),
-    Distribution(find_nuswide, read_nuswide),
-    Distribution(find_rcv1, read_rcv1),
-    Distribution(find_reuters, read_reuters),
-    Distribution(find_aapd, read_aapd),
-    Distribution(find_bgc, read_bgc),
-    Distribution(find_semeval, read_semeval),
-    Distribution(find_goemotions, read_goemotions),
-    Distribution(find_newsgroups, read_newsgroups),
-    Distribution(find_arff, read_arff_folder),
-    Distribution(find_extreme, read_extreme),
+    read_voc,
+    read_coco,
+    read_nuswide,
+    read_rcv1,
+    read_reuters,
+    read_aapd,
+    read_bgc,
+    read_semeval,
+    read_goemotions,
+    read_newsgroups,
+    read_mulan,
+    read_xmc,
 )
+"""The readers in the order in which they are tried; each returns None for any other folder."""
 
 
-def read_official(folder: Path, wanted: ColumnNames) -> Parts | None:
-    """Read the official distribution that a folder holds, in its own parts; None where it holds none that is known.
+def read_official(folder: Path, wanted: ColumnNames) -> BySplit | None:
+    """Read the official distribution in a folder, with its own splits; None if there is none.
 
     Raises:
-        DataError: when it is known, but a file of it is missing or damaged; with the file and the line.
+        DataError: A file of the distribution is missing or damaged; with the file and the line.
     """
-    for distribution in DISTRIBUTIONS:
-        if distribution.find(folder) is not None:
-            return distribution.read(folder, wanted)
-    return None
+    found = (read(folder, wanted) for read in DISTRIBUTIONS)
+    return next((splits for splits in found if splits is not None), None)

@@ -3,47 +3,41 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
-from xml.etree import ElementTree as ET
 
 from labelcontrast.data.columns import ColumnNames
-from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.lines import numbered_lines
-from labelcontrast.data.official.source import Origin, Parts, Row, examples_of_rows, find, required, words_of
+from labelcontrast.data.examples import BySplit, SplitName
+from labelcontrast.data.formats import numbered_lines, parsed_xml
+from labelcontrast.data.official.source import Row, SplitRows, examples_by_split, find, required, split_files, words_of
 from labelcontrast.errors import DataError
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-VOC_PARTS: dict[str, tuple[tuple[Part, str], ...]] = {
-    "with test": (("train", "trainval"), ("test", "test")),
-    "without test": (("train", "train"), ("val", "val")),
-}
-NUSWIDE_PARTS: tuple[tuple[Part, str], ...] = (("train", "Train"), ("test", "Test"))
+VOC_WITH_TEST: dict[SplitName, str] = {"train": "trainval", "test": "test"}
+VOC_WITHOUT_TEST: dict[SplitName, str] = {"train": "train", "val": "val"}
+NUSWIDE_STEMS: dict[SplitName, str] = {"train": "Train", "test": "Test"}
 
 
-def find_voc(folder: Path) -> Path | None:
-    """Find ``ImageSets/Main`` of a year of PASCAL VOC."""
-    return find(folder, "ImageSets/Main")
+def read_voc(folder: Path, wanted: ColumnNames) -> BySplit | None:
+    """Read a year of PASCAL VOC, known by ``ImageSets/Main``.
 
-
-def read_voc(folder: Path, wanted: ColumnNames) -> Parts:
-    """Read a year of PASCAL VOC: train is ``trainval`` and test ``test`` where its annotations are there, as in 2007.
-
-    As in 2012 otherwise: train is ``train`` and val ``val``. A picture has the label of every object in its annotation;
-    objects marked difficult count unless ``difficult="leave_out"``, and the sentence says which.
+    If the test set has annotations, as in 2007, train is ``trainval`` and test is ``test``; otherwise, as in 2012,
+    train is ``train`` and val is ``val``. A picture has the label of every object in its annotation; objects marked
+    difficult count unless ``difficult="leave_out"``, and the sentence about the data says which.
 
     Raises:
-        DataError: when a list, an annotation or a picture is missing or damaged.
+        DataError: A list, an annotation or a picture is missing or damaged.
     """
-    lists = find_voc(folder)
-    assert lists is not None
+    lists = find(folder, "ImageSets/Main")
+    if lists is None:
+        return None
     root = lists.parent.parent
     test = lists / "test.txt"
     has_test = test.exists() and any(_annotation(root, name).exists() for name in words_of(test)[:1])
     year = root.name.removeprefix("VOC")
-    parts: Parts = {}
-    for part, name in VOC_PARTS["with test" if has_test else "without test"]:
+    splits = {}
+    for split, name in (VOC_WITH_TEST if has_test else VOC_WITHOUT_TEST).items():
         path = required(lists, f"{name}.txt", of="PASCAL VOC")
         rows, difficult, objects = [], 0, 0
         for number, line in numbered_lines(path):
@@ -56,45 +50,51 @@ def read_voc(folder: Path, wanted: ColumnNames) -> Parts:
                 rows.append(Row(stem, number, root / "JPEGImages" / f"{stem}.jpg", tuple(dict.fromkeys(counted))))
         how = "count" if wanted.difficult == "count" else "are left out"
         remark = f"the {difficult:,} of {objects:,} objects that are marked difficult {how}"
-        origin = Origin(dataset=f"voc{year}", title=f"PASCAL VOC {year}", path=path, names=VOC_CLASSES, remark=remark)
-        parts[part] = examples_of_rows(rows, origin, check_pictures=wanted.check_pictures)
-    return parts
+        splits[split] = SplitRows(path, rows, remark)
+    return examples_by_split(
+        splits,
+        dataset=f"voc{year}",
+        title=f"PASCAL VOC {year}",
+        names=VOC_CLASSES,
+        check_pictures=wanted.check_pictures,
+    )
 
 
-def find_coco(folder: Path) -> Path | None:
-    """Find the instances of the training pictures of MS-COCO."""
-    return find(folder, "instances_train20??.json")
+def read_coco(folder: Path, wanted: ColumnNames) -> BySplit | None:
+    """Read MS-COCO, known by ``instances_train20??.json``: the labels of a picture are the categories of its instances.
 
-
-def read_coco(folder: Path, wanted: ColumnNames) -> Parts:
-    """Read MS-COCO: a picture has the label of every category with an instance in it, crowds too.
+    Crowds count too.
 
     Raises:
-        DataError: when a file is not instances JSON, or a picture is missing or not whole.
+        DataError: A file is not instances JSON, or a picture is missing or damaged.
     """
-    train = find_coco(folder)
-    assert train is not None
+    train = find(folder, "instances_train20??.json")
+    if train is None:
+        return None
     year = train.stem[-4:]
-    files: dict[Part, Path] = {"train": train, "val": train.with_name(f"instances_val{year}.json")}
-    return {part: _coco_part(path, year, wanted) for part, path in files.items() if path.exists()}
+    files = split_files(train, {"train": "train", "val": "val"})
+    return examples_by_split(
+        {split: _coco_rows(path) for split, path in files.items()},
+        dataset=f"coco{year}",
+        title=f"MS-COCO {year}",
+        counted="image",
+        check_pictures=wanted.check_pictures,
+    )
 
 
-def find_nuswide(folder: Path) -> Path | None:
-    """Find the list of the 81 concepts of NUS-WIDE."""
-    return find(folder, "Concepts81.txt")
-
-
-def read_nuswide(folder: Path, wanted: ColumnNames) -> Parts:
-    """Read NUS-WIDE: the 81 concepts, the lists of training and test pictures, and a file of 0 and 1 a concept.
+def read_nuswide(folder: Path, wanted: ColumnNames) -> BySplit | None:
+    """Read NUS-WIDE: the list ``Concepts81.txt``, the lists of pictures, and a file of 0 and 1 for each concept.
 
     Raises:
-        DataError: when a file is missing, of another length than the list, or holds what is not 0 or 1.
+        DataError: A file is missing, of another length than the list of pictures, or holds something else than 0 or 1.
     """
-    concepts = required(folder, "Concepts81.txt", of="NUS-WIDE")
+    concepts = find(folder, "Concepts81.txt")
+    if concepts is None:
+        return None
     names = words_of(concepts)
     root = find(folder, "Flickr", "images", "Images") or folder
-    parts: Parts = {}
-    for part, stem in NUSWIDE_PARTS:
+    splits = {}
+    for split, stem in NUSWIDE_STEMS.items():
         path = required(folder, f"{stem}Imagelist.txt", of="NUS-WIDE")
         pictures = [PureWindowsPath(name) for name in words_of(path)]
         labels: list[list[str]] = [[] for _ in pictures]
@@ -106,32 +106,28 @@ def read_nuswide(folder: Path, wanted: ColumnNames) -> Parts:
             Row(picture.stem, number, root.joinpath(*picture.parts), tuple(held))
             for number, (picture, held) in enumerate(zip(pictures, labels, strict=True), 1)
         ]
-        origin = Origin(dataset="nuswide", title="NUS-WIDE", path=path, names=names)
-        parts[part] = examples_of_rows(rows, origin, check_pictures=wanted.check_pictures)
-    return parts
+        splits[split] = SplitRows(path, rows)
+    return examples_by_split(
+        splits, dataset="nuswide", title="NUS-WIDE", names=names, check_pictures=wanted.check_pictures
+    )
 
 
 def _annotation(root: Path, name: str) -> Path:
-    """Name the annotation of a picture."""
     return root / "Annotations" / f"{name}.xml"
 
 
 def _voc_objects(path: Path, *, where: str) -> Iterator[tuple[str, bool]]:
-    """Read the class of each object of a picture, and whether it is marked difficult."""
+    """Yield the class of each object of a picture, and whether it is marked difficult."""
     try:
-        root = ET.parse(path).getroot()
+        root = parsed_xml(path)
     except FileNotFoundError:
         message = f"the annotation {path.name} is missing."
         raise DataError(message, path=where) from None
-    except ET.ParseError as error:
-        message = f"not XML ({error.msg})."
-        raise DataError(message, path=path, line=error.position[0]) from None
     for item in root.iter("object"):
         yield (item.findtext("name") or "").strip(), (item.findtext("difficult") or "0").strip() == "1"
 
 
-def _coco_part(path: Path, year: str, wanted: ColumnNames) -> Examples:
-    """Read one file of instances."""
+def _coco_rows(path: Path) -> SplitRows:
     try:
         content = json.loads(path.read_bytes())
         categories = {item["id"]: item["name"] for item in sorted(content["categories"], key=lambda item: item["id"])}
@@ -140,29 +136,19 @@ def _coco_part(path: Path, year: str, wanted: ColumnNames) -> Examples:
         for annotation in content["annotations"]:
             held[annotation["image_id"]].add(annotation["category_id"])
         root = path.parent.parent / path.stem.removeprefix("instances_")
-        rows = [
-            Row(
-                str(image["id"]),
-                number,
-                root / image["file_name"],
-                tuple(categories[category] for category in sorted(held[image["id"]])),
-            )
-            for number, image in enumerate(images, 1)
-        ]
+        rows = []
+        for number, image in enumerate(images, 1):
+            labels = tuple(categories[category] for category in sorted(held[image["id"]]))
+            rows.append(Row(str(image["id"]), number, root / image["file_name"], labels))
     except (ValueError, KeyError, TypeError) as error:
         message = f'not instances JSON with "images", "annotations" and "categories" ({error}).'
         raise DataError(message, path=path) from None
     empty = sum(not row.labels for row in rows)
-    remark = f"{empty:,} of them have no instance" if empty else ""
-    names = tuple(categories.values())
-    origin = Origin(
-        dataset=f"coco{year}", title=f"MS-COCO {year}", path=path, names=names, remark=remark, counted="image"
-    )
-    return examples_of_rows(rows, origin, check_pictures=wanted.check_pictures)
+    return SplitRows(path, rows, f"{empty:,} of them have no instance" if empty else "", tuple(categories.values()))
 
 
 def _nuswide_positives(path: Path, expected: int) -> list[int]:
-    """Read the rows of a concept: which lines are 1."""
+    """Return the positions of the lines that are 1."""
     if not path.exists():
         message = "the file of this concept is missing."
         raise DataError(message, path=path)

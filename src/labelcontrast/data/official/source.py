@@ -1,17 +1,16 @@
-"""What the official readers share: files found in a distribution, and rows made into the parts of a data set."""
+"""Shared by the official readers: find the files of a distribution, and build examples from its rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from labelcontrast.data.columns import listed
-from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.lines import numbered_lines
-from labelcontrast.data.pictures import picture_problem
+from labelcontrast.data.examples import BySplit, Examples, SplitName
+from labelcontrast.data.formats import numbered_lines
+from labelcontrast.data.picture_files import picture_problem
+from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelError
 
-Parts = dict[Part, Examples]
 Parents = Mapping[str, tuple[str, ...]]
 
 
@@ -24,68 +23,72 @@ class Row(NamedTuple):
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """What the rows of one part share."""
+class SplitRows(NamedTuple):
+    """The rows of one split."""
 
-    dataset: str
-    title: str
-    """The data set as people call it."""
     path: Path
-    names: tuple[str, ...]
-    """All labels of the data set, in their order."""
+    rows: Sequence[Row]
     remark: str = ""
-    """What was decided on the way: said to the user."""
-    parents: Parents | None = None
-    counted: str = "line"
-
-    def where(self, line: int) -> str:
-        """Say where a row stands."""
-        return f"{self.path}, {self.counted} {line}"
+    """What was decided by the reader, for the user."""
+    names: tuple[str, ...] | None = None
+    """The labels of the file, if it has its own list."""
 
 
-def examples_of_rows(rows: Sequence[Row], origin: Origin, *, check_pictures: bool = True) -> Examples:
-    """Make one part of the rows of a distribution: texts, or pictures that are looked at, unless the doctor will.
+def examples_by_split(
+    splits: Mapping[SplitName, SplitRows],
+    *,
+    dataset: str,
+    title: str,
+    names: tuple[str, ...] | None = None,
+    parents: Parents | None = None,
+    counted: str = "line",
+    check_pictures: bool = True,
+) -> BySplit:
+    """Build the examples of a distribution from its rows.
+
+    Args:
+        splits: The rows of each split: texts, or pictures.
+        dataset: The key of the data set, as ``aapd``.
+        title: The usual name of the data set.
+        names: All labels in their order; by default the labels of all rows, sorted.
+        parents: The labels above each label.
+        counted: The unit of the line of a row.
+        check_pictures: Whether a missing or damaged picture is refused.
 
     Raises:
-        DataError: when there is no row, or a picture is missing or not whole; with the place.
-        LabelError: when a row has a label that the data set does not.
+        DataError: A split has no row, or a picture is missing or damaged; with the place.
+        LabelError: A row has a label that the data set does not have.
     """
-    if not rows:
-        message = f"there is no example of {origin.title} in it."
-        raise DataError(message, path=origin.path)
-    known = set(origin.names)
-    for row in rows:
-        if unknown := [label for label in row.labels if label not in known]:
-            message = f'label "{unknown[0]}" is not one of the {len(origin.names)} of {origin.title}.'
-            raise LabelError(message, path=origin.where(row.line))
-        if check_pictures and isinstance(row.content, Path) and (problem := picture_problem(row.content)):
-            message = f"the picture {row.content} {problem}."
-            raise DataError(message, path=origin.where(row.line))
-    texts = [row.content for row in rows if isinstance(row.content, str)]
-    pictures = [row.content for row in rows if isinstance(row.content, Path)]
-    what = "texts" if texts else "pictures"
-    sentence = f"{origin.path}: {len(rows):,} {what} of {origin.title}; {len(origin.names):,} labels"
-    return Examples(
-        inputs=texts or pictures,
-        label_sets=[row.labels for row in rows],
-        kind="text" if texts else "image",
-        ids=[row.name for row in rows],
-        lines=[row.line for row in rows],
-        origin=str(origin.path),
-        understood=f"{sentence}; {origin.remark}" if origin.remark else sentence,
-        label_names=origin.names,
-        counted=origin.counted,
-        dataset=origin.dataset,
-        parents=origin.parents,
-    )
+    every = chain.from_iterable(row.labels for held in splits.values() for row in held.rows)
+    names = tuple(sorted(set(every))) if names is None else names
+    built = {}
+    for split, held in splits.items():
+        own = names if held.names is None else held.names
+        _check(held, own, title, counted, check_pictures=check_pictures)
+        texts = [row.content for row in held.rows if isinstance(row.content, str)]
+        pictures = [row.content for row in held.rows if isinstance(row.content, Path)]
+        what = f"{len(held.rows):,} {'texts' if texts else 'pictures'} of {title}; {len(own):,} labels"
+        built[split] = Examples(
+            inputs=texts or pictures,
+            label_sets=[row.labels for row in held.rows],
+            kind="text" if texts else "image",
+            ids=[row.name for row in held.rows],
+            lines=[row.line for row in held.rows],
+            origin=str(held.path),
+            understood=f"{held.path}: {what}{f'; {held.remark}' if held.remark else ''}",
+            label_names=own,
+            counted=counted,
+            dataset=dataset,
+            parents=parents,
+        )
+    return built
 
 
 def find(folder: Path, *patterns: str) -> Path | None:
-    """Find the first file or folder that fits a pattern, in the folder or up to two folders below it.
+    """Return the first file or folder that matches a pattern, in the folder or up to two levels below it.
 
     Raises:
-        DataError: when several fit in places of the same depth: then the user must name one.
+        DataError: Several match in different folders at the same depth, so the user must name one.
     """
     for pattern in patterns:
         for depth in ("", "*/", "*/*/"):
@@ -100,7 +103,7 @@ def find(folder: Path, *patterns: str) -> Path | None:
 
 
 def required(folder: Path, *patterns: str, of: str) -> Path:
-    """Find a file that a data set cannot do without, or refuse."""
+    """Return a file that a data set needs, or refuse the folder."""
     found = find(folder, *patterns)
     if found is None:
         message = f"{of} needs the file {listed(patterns)}; it is not there."
@@ -108,16 +111,40 @@ def required(folder: Path, *patterns: str, of: str) -> Path:
     return found
 
 
+def split_files(train: Path, stems: Mapping[SplitName, str]) -> dict[SplitName, Path]:
+    """Return the files of the splits that exist: named as the training file, with another word for ``train``.
+
+    Args:
+        train: The training file.
+        stems: The word for each split.
+    """
+    before, _, behind = train.name.rpartition("train")
+    paths = {split: train.with_name(f"{before}{stem}{behind}") for split, stem in stems.items()}
+    return {split: path for split, path in paths.items() if path.exists()}
+
+
 def words_of(path: Path) -> tuple[str, ...]:
-    """Read a file of one name a line; empty lines are passed over."""
+    """Read one name a line; blank lines are skipped."""
     return tuple(line.strip() for _, line in numbered_lines(path) if line.strip())
 
 
-def paired(first: Path, second: Path) -> Iterator[tuple[int, str, str]]:
-    """Read two files whose lines belong together, each pair with its number.
+def paired_rows(split: SplitName, texts: Path, labels: Path) -> SplitRows:
+    """Read a file of texts and a file of labels line by line; blanks separate labels.
 
     Raises:
-        DataError: when one has more lines than the other.
+        DataError: One file has more lines than the other.
+    """
+    pairs = paired(texts, labels)
+    return SplitRows(
+        texts, [Row(f"{split}-{line}", line, text, tuple(dict.fromkeys(own.split()))) for line, text, own in pairs]
+    )
+
+
+def paired(first: Path, second: Path) -> Iterator[tuple[int, str, str]]:
+    """Read two files line by line; yield the number of the line and both lines.
+
+    Raises:
+        DataError: One file has more lines than the other.
     """
     left, right = list(numbered_lines(first)), list(numbered_lines(second))
     if len(left) != len(right):
@@ -125,3 +152,19 @@ def paired(first: Path, second: Path) -> Iterator[tuple[int, str, str]]:
         raise DataError(message, path=first)
     for (number, one), (_, other) in zip(left, right, strict=True):
         yield number, one.strip(), other.strip()
+
+
+def _check(held: SplitRows, names: tuple[str, ...], title: str, counted: str, *, check_pictures: bool) -> None:
+    """Refuse a split without rows, and a row with an unknown label or without a readable picture."""
+    if not held.rows:
+        message = f"there is no example of {title} in it."
+        raise DataError(message, path=held.path)
+    known = set(names)
+    for row in held.rows:
+        place = f"{held.path}, {counted} {row.line}"
+        if unknown := [label for label in row.labels if label not in known]:
+            message = f'label "{unknown[0]}" is not one of the {len(names)} of {title}.'
+            raise LabelError(message, path=place)
+        if check_pictures and isinstance(row.content, Path) and (problem := picture_problem(row.content)):
+            message = f"the picture {row.content} {problem}."
+            raise DataError(message, path=place)

@@ -1,4 +1,4 @@
-"""Text data sets as they are distributed: AAPD, BGC, RCV1-v2, Reuters-21578, SemEval-2018, GoEmotions and others."""
+"""Texts: AAPD, Blurb Genre Collection, RCV1-v2, Reuters-21578, SemEval-2018, GoEmotions and 20 Newsgroups."""
 
 import html
 import re
@@ -6,87 +6,208 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from labelcontrast.data.columns import ColumnNames
-from labelcontrast.data.examples import Examples, Part
-from labelcontrast.data.lines import numbered_lines
-from labelcontrast.data.official.source import Origin, Parts, Row, examples_of_rows, find, paired, required, words_of
+from labelcontrast.data.examples import BySplit, SplitName
+from labelcontrast.data.formats import numbered_lines, parsed_xml
+from labelcontrast.data.official.source import (
+    Row,
+    SplitRows,
+    examples_by_split,
+    find,
+    paired_rows,
+    required,
+    split_files,
+    words_of,
+)
 from labelcontrast.errors import DataError, LabelError
 
-BGC_FILES: tuple[tuple[Part, str], ...] = (("train", "train"), ("val", "dev"), ("test", "test"))
-AAPD_PARTS: tuple[Part, ...] = ("train", "val", "test")
+STEMS: dict[SplitName, str] = {"train": "train", "val": "val", "test": "test"}
+DEV_STEMS: dict[SplitName, str] = STEMS | {"val": "dev"}
+SEMEVAL_STEMS: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("dev",), "test": ("test-gold", "test")}
+LAST_TRAINING_STORY = 26150
+"""LYRL2004: the stories up to this number (20 to 31 August 1996) are for training."""
+TOP_OF_RCV1 = {"None", "Root"}
+A_NEWSGROUP = "talk.politics.mideast"
+_STORY = re.compile(r"<REUTERS([^>]*)>(.*?)</REUTERS>", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
-def find_aapd(folder: Path) -> Path | None:
-    """Find the training texts of AAPD as SGM has them."""
-    text = find(folder, "text_train")
-    return text if text is not None and text.with_name("label_train").exists() else None
+def read_aapd(folder: Path, _wanted: ColumnNames) -> BySplit | None:
+    """Read AAPD as in SGM: for each split a file of abstracts and a file of subjects, line by line.
 
-
-def read_aapd(folder: Path, _wanted: ColumnNames) -> Parts:
-    """Read AAPD: a file of abstracts and a file of subjects a part, line by line; subjects stand between blanks.
-
-    The CSV form (a text, and a column of 0 and 1 a subject) is read as any table is.
-
-    Raises:
-        DataError: when a file is missing or has more lines than its partner.
-    """
-    first = find_aapd(folder)
-    assert first is not None
-    rows: dict[Part, list[Row]] = {}
-    for part in AAPD_PARTS:
-        texts = first.with_name(f"text_{part}")
-        if texts.exists():
-            labels = required(first.parent, f"label_{part}", of="AAPD")
-            rows[part] = [
-                Row(f"{part}-{number}", number, text, tuple(dict.fromkeys(subjects.split())))
-                for number, text, subjects in paired(texts, labels)
-            ]
-    names = tuple(sorted({label for row in chain(*rows.values()) for label in row.labels}))
-    parents = {name: (name.partition(".")[0],) for name in names if "." in name}
-    origin = {"dataset": "aapd", "title": "AAPD"}
-    return {
-        part: examples_of_rows(
-            held, Origin(**origin, names=names, path=first.with_name(f"text_{part}"), parents=parents)
-        )
-        for part, held in rows.items()
-    }
-
-
-def find_bgc(folder: Path) -> Path | None:
-    """Find the training file of the Blurb Genre Collection."""
-    return find(folder, "BlurbGenreCollection_*_train.txt")
-
-
-def read_bgc(folder: Path, _wanted: ColumnNames) -> Parts:
-    """Read the Blurb Genre Collection: a ``<book>`` an example, its genres in ``<d0>`` to ``<d3>``.
-
-    The text is the body; every genre above a genre is in the file itself. The hierarchy is ``hierarchy.txt``.
+    The CSV form (a text, and a column of 0 and 1 for each subject) is read as any table is.
 
     Raises:
-        DataError: when a file is missing, or a book has no body or no genre; with the line.
+        DataError: A file is missing, or has more lines than its partner.
     """
-    first = find_bgc(folder)
-    assert first is not None
-    stem = first.name.removesuffix("_train.txt")
+    first = find(folder, "text_train")
+    if first is None or not first.with_name("label_train").exists():
+        return None
     rows = {
-        part: list(_books(path)) for part, name in BGC_FILES if (path := first.with_name(f"{stem}_{name}.txt")).exists()
+        split: paired_rows(split, path, required(first.parent, f"label_{split}", of="AAPD"))
+        for split, path in split_files(first, STEMS).items()
     }
+    names = {label for held in rows.values() for row in held.rows for label in row.labels}
+    parents = {name: (name.partition(".")[0],) for name in sorted(names) if "." in name}
+    return examples_by_split(rows, dataset="aapd", title="AAPD", parents=parents)
+
+
+def read_bgc(folder: Path, _wanted: ColumnNames) -> BySplit | None:
+    """Read the Blurb Genre Collection: a ``<book>`` for each example, its genres in ``<d0>`` to ``<d3>``.
+
+    The text is the body; the file itself lists every genre above a genre. The hierarchy is ``hierarchy.txt``.
+
+    Raises:
+        DataError: A file is missing, or a book has no body or no genre; with the line.
+    """
+    first = find(folder, "BlurbGenreCollection_*_train.txt")
+    if first is None:
+        return None
+    rows = {split: SplitRows(path, list(_books(path))) for split, path in split_files(first, DEV_STEMS).items()}
     parents = _bgc_parents(required(folder, "hierarchy.txt", of="the Blurb Genre Collection"))
-    names = tuple(sorted({label for row in chain(*rows.values()) for label in row.labels}))
-    origin = {"dataset": "bgc", "title": "the Blurb Genre Collection"}
-    files = dict(BGC_FILES)
-    return {
-        part: examples_of_rows(
-            held, Origin(**origin, names=names, path=first.with_name(f"{stem}_{files[part]}.txt"), parents=parents)
-        )
-        for part, held in rows.items()
+    return examples_by_split(rows, dataset="bgc", title="the Blurb Genre Collection", parents=parents)
+
+
+def read_rcv1(folder: Path, _wanted: ColumnNames) -> BySplit | None:
+    """Read RCV1-v2 in the LYRL2004 split: token files (``.dat`` or ``.dat.gz``), or the XML stories of the discs.
+
+    Topics come from ``rcv1-v2.topics.qrels``; if it is missing, those of stories from their own codes. The hierarchy is
+    ``rcv1.topics.hier.orig`` if it is there.
+
+    Raises:
+        DataError: A file is missing or not in its format; with the line.
+    """
+    tokens = find(folder, "lyrl2004_tokens_train.dat*")
+    if tokens is None and not any(chain(folder.glob("*/*newsML.xml"), folder.glob("*newsML.xml"))):
+        return None
+    table = find(folder, "rcv1-v2.topics.qrels*")
+    if tokens and table is None:
+        message = 'the tokens of RCV1-v2 need their topics, "rcv1-v2.topics.qrels"; it is not there.'
+        raise DataError(message, path=folder)
+    topics = None if table is None else _topics(table)
+    stories: Iterable[Row]
+    if tokens:
+        files = [tokens, *sorted(tokens.parent.glob("lyrl2004_tokens_test_pt?.dat*"))]
+        stories = (row for path in files for row in _tokens(path, topics or {}))
+    else:
+        stories = _news_stories(sorted(folder.rglob("*newsML.xml")), topics)
+    rows: dict[SplitName, list[Row]] = {"train": [], "test": []}
+    for row in stories:
+        rows["train" if int(row.name) <= LAST_TRAINING_STORY else "test"].append(row)
+    parents = _rcv1_parents(find(folder, "rcv1.topics.hier.orig*"))
+    names = {label for row in chain(*rows.values()) for label in row.labels} | set(parents or ())
+    remark = "stemmed tokens without stop words" if tokens else "headlines and bodies"
+    root = tokens.parent if tokens else folder
+    return examples_by_split(
+        {split: SplitRows(root, held, remark) for split, held in rows.items() if held},
+        dataset="rcv1",
+        title="RCV1-v2",
+        names=tuple(sorted(names)),
+        parents=parents,
+        counted="story",
+    )
+
+
+def read_reuters(folder: Path, _wanted: ColumnNames) -> BySplit | None:
+    """Read Reuters-21578 in the ModApte split, with the 90 topics that have a training and a test story.
+
+    ModApte takes the stories with ``TOPICS="YES"`` whose ``LEWISSPLIT`` is TRAIN or TEST. Stories without any of those
+    topics are left out. A text is the title, an empty line and the body.
+
+    Raises:
+        DataError: There is no story of one of the two splits.
+    """
+    first = find(folder, "reut2-???.sgm")
+    if first is None:
+        return None
+    rows: dict[SplitName, list[Row]] = {"train": [], "test": []}
+    for path in sorted(first.parent.glob("reut2-???.sgm")):
+        for split, row in _sgml_stories(path):
+            rows[split].append(row)
+    names = set.intersection(*({label for row in held for label in row.labels} for held in rows.values()))
+    splits = {}
+    for split, held in rows.items():
+        kept = [row._replace(labels=tuple(label for label in row.labels if label in names)) for row in held]
+        kept = [row for row in kept if row.labels]
+        without = len(held) - len(kept)
+        remark = f"ModApte; {without:,} stories without one of these topics are left out"
+        splits[split] = SplitRows(first.parent, kept, remark)
+    return examples_by_split(
+        splits, dataset="reuters21578", title="Reuters-21578", names=tuple(sorted(names)), counted="story"
+    )
+
+
+def read_semeval(folder: Path, _wanted: ColumnNames) -> BySplit | None:
+    """Read SemEval-2018 task 1, E-c: a header, then a tweet a line with its id and a column of 0 and 1 per emotion.
+
+    Raises:
+        DataError: A line has too few cells; with the line.
+        LabelError: A cell is not 0 or 1, as in test tweets without gold labels; with line and column.
+    """
+    train = find(folder, "2018-E-c-??-train.txt")
+    if train is None:
+        return None
+    stem = train.name.removesuffix("train.txt")
+    found = {split: find(folder, *(f"{stem}{end}.txt" for end in ends)) for split, ends in SEMEVAL_STEMS.items()}
+    rows = {split: _tweets(path) for split, path in found.items() if path is not None}
+    return examples_by_split(rows, dataset="semeval2018_ec", title="SemEval-2018 E-c")
+
+
+def read_goemotions(folder: Path, _wanted: ColumnNames) -> BySplit | None:
+    """Read GoEmotions: ``emotions.txt``, and a line for each comment: text, numbers of its emotions and id, no header.
+
+    Raises:
+        DataError: A line does not have three cells; with the line.
+        LabelError: A number is not that of a line of ``emotions.txt``; with line and column.
+    """
+    emotions = find(folder, "emotions.txt")
+    if emotions is None or not emotions.with_name("train.tsv").exists():
+        return None
+    names = words_of(emotions)
+    files = split_files(emotions.with_name("train.tsv"), DEV_STEMS)
+    rows = {split: SplitRows(path, list(_comments(path, names))) for split, path in files.items()}
+    return examples_by_split(rows, dataset="goemotions", title="GoEmotions", names=names)
+
+
+def read_newsgroups(folder: Path, _wanted: ColumnNames) -> BySplit | None:
+    """Read 20 Newsgroups: a folder for each group, a file for each message; split by date if both folders are there.
+
+    Messages are read as Latin-1, with their headers, quotes and footers. The hierarchy is that of the names.
+
+    Raises:
+        DataError: A folder holds no message.
+    """
+    roots: dict[SplitName, Path] = {
+        "train": folder / "20news-bydate-train",
+        "test": folder / "20news-bydate-test",
     }
+    if not all(path.is_dir() for path in roots.values()):
+        group = find(folder, A_NEWSGROUP)
+        if group is None:
+            return None
+        roots = {"train": group.parent}
+    names = tuple(sorted(path.name for path in roots["train"].iterdir() if path.is_dir() and path.name[0] != "."))
+    splits = {}
+    for split, root in roots.items():
+        files = [path for name in names for path in sorted((root / name).glob("*")) if path.is_file()]
+        rows = [
+            Row(f"{path.parent.name}/{path.name}", number, path.read_text(encoding="latin-1"), (path.parent.name,))
+            for number, path in enumerate(files, 1)
+        ]
+        splits[split] = SplitRows(root, rows, "headers, quotes and footers are kept")
+    return examples_by_split(
+        splits,
+        dataset="newsgroups20",
+        title="20 Newsgroups",
+        names=names,
+        parents={name: (name.partition(".")[0],) for name in names},
+        counted="message",
+    )
 
 
 def _books(path: Path) -> Iterator[Row]:
-    """Read the books of a file, which has no root and writes ``&`` as it is: no XML parser takes it."""
+    """Read the books of a file that no XML parser accepts: it has no root, and ``&`` is not escaped."""
     start, lines = 0, list[str]()
     for number, line in numbered_lines(path):
         if line.lstrip().startswith("<book"):
@@ -101,7 +222,6 @@ def _books(path: Path) -> Iterator[Row]:
 
 
 def _book(record: str, path: Path, line: int) -> Row:
-    """Read one book."""
     body = re.search(r"<body>(.*?)</body>", record, re.DOTALL)
     topics = re.search(r"<topics>(.*?)</topics>", record, re.DOTALL)
     genres = re.findall(r"<d\d>(.*?)</d\d>", topics[1]) if topics else []
@@ -114,7 +234,7 @@ def _book(record: str, path: Path, line: int) -> Row:
 
 
 def _bgc_parents(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read the hierarchy: the name of a genre, a tab, and that of one below it; a genre may stand below several."""
+    """Read the hierarchy: a genre, a tab and a genre below it; a genre may have several parents."""
     parents: dict[str, tuple[str, ...]] = {}
     for number, line in numbered_lines(path):
         above, tab, below = line.strip("\r\n ").partition("\t")
@@ -130,99 +250,8 @@ def _bgc_parents(path: Path) -> dict[str, tuple[str, ...]]:
     return parents
 
 
-LAST_TRAINING_STORY = 26150
-"""LYRL2004: the stories up to this number (20 to 31 August 1996) are for training."""
-TOP_OF_RCV1 = {"None", "Root"}
-_STORY = re.compile(r"<REUTERS([^>]*)>(.*?)</REUTERS>", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
-
-
-def find_rcv1(folder: Path) -> Path | None:
-    """Find the token files of RCV1-v2, or the stories of the Reuters discs."""
-    tokens = find(folder, "lyrl2004_tokens_train.dat*")
-    return tokens or next(iter(sorted(folder.glob("*/*newsML.xml"))[:1] or folder.glob("*newsML.xml")), None)
-
-
-def read_rcv1(folder: Path, _wanted: ColumnNames) -> Parts:
-    """Read RCV1-v2 in the LYRL2004 split: token files (``.dat``, ``.gz`` too), or the XML stories of the discs.
-
-    Topics come from ``rcv1-v2.topics.qrels``, for stories without it from their own codes; the hierarchy from
-    ``rcv1.topics.hier.orig`` where it is there.
-
-    Raises:
-        DataError: when a file is missing or not in its format; with the line.
-    """
-    train = find_rcv1(folder)
-    assert train is not None
-    tokens = train.name.startswith("lyrl2004")
-    table = find(folder, "rcv1-v2.topics.qrels*")
-    if tokens and table is None:
-        message = 'the tokens of RCV1-v2 need their topics, "rcv1-v2.topics.qrels"; it is not there.'
-        raise DataError(message, path=folder)
-    topics = None if table is None else _topics(table)
-    stories: Iterable[Row]
-    if tokens:
-        files = [train, *sorted(train.parent.glob("lyrl2004_tokens_test_pt?.dat*"))]
-        stories = (row for path in files for row in _tokens(path, topics or {}))
-    else:
-        stories = _news_stories(sorted(folder.rglob("*newsML.xml")), topics)
-    rows: dict[Part, list[Row]] = {"train": [], "test": []}
-    for row in stories:
-        rows["train" if int(row.name) <= LAST_TRAINING_STORY else "test"].append(row)
-    parents = _rcv1_parents(find(folder, "rcv1.topics.hier.orig*"))
-    names = tuple(sorted({label for row in chain(*rows.values()) for label in row.labels} | set(parents or ())))
-    remark = "stemmed tokens without stop words" if tokens else "headlines and bodies"
-    origin = {"dataset": "rcv1", "title": "RCV1-v2", "remark": remark, "counted": "story"}
-    root = train.parent if tokens else folder
-    return {
-        part: examples_of_rows(held, Origin(**origin, names=names, path=root, parents=parents))
-        for part, held in rows.items()
-        if held
-    }
-
-
-def find_reuters(folder: Path) -> Path | None:
-    """Find the first SGML file of Reuters-21578."""
-    return find(folder, "reut2-???.sgm")
-
-
-def read_reuters(folder: Path, _wanted: ColumnNames) -> Parts:
-    """Read Reuters-21578 in the ModApte split, with the topics that have a training and a test story (90 of them).
-
-    ModApte takes the stories with ``TOPICS="YES"`` whose ``LEWISSPLIT`` is TRAIN or TEST. Stories with none of those
-    topics are left out. A text is the title, an empty line and the body.
-
-    Raises:
-        DataError: when there is no story of one of the two parts.
-    """
-    first = find_reuters(folder)
-    assert first is not None
-    rows: dict[Part, list[Row]] = {"train": [], "test": []}
-    for path in sorted(first.parent.glob("reut2-???.sgm")):
-        for part, row in _sgml_stories(path):
-            rows[part].append(row)
-    used = [{label for row in held for label in row.labels} for held in rows.values()]
-    names = tuple(sorted(set.intersection(*used)))
-    parts: Parts = {}
-    for part, held in rows.items():
-        kept = [row._replace(labels=tuple(label for label in row.labels if label in names)) for row in held]
-        kept = [row for row in kept if row.labels]
-        without = len(held) - len(kept)
-        remark = f"ModApte; {without:,} stories without one of these topics are left out"
-        origin = Origin(
-            dataset="reuters21578",
-            title="Reuters-21578",
-            path=first.parent,
-            names=names,
-            remark=remark,
-            counted="story",
-        )
-        parts[part] = examples_of_rows(kept, origin)
-    return parts
-
-
 def _topics(path: Path) -> dict[str, tuple[str, ...]]:
-    """Read which topics each story has: ``E11 2286 1`` a line."""
+    """Read the topics of each story from lines like ``E11 2286 1``."""
     topics: dict[str, list[str]] = defaultdict(list)
     for number, line in numbered_lines(path):
         cells = line.split()
@@ -255,13 +284,9 @@ def _tokens(path: Path, topics: dict[str, tuple[str, ...]]) -> Iterator[Row]:
 
 
 def _news_stories(paths: list[Path], topics: dict[str, tuple[str, ...]] | None) -> Iterator[Row]:
-    """Read the stories of the discs, one a file; with a table of topics only those in it, which is RCV1-v2."""
+    """Read the stories of the discs, one a file; with a table of topics only the stories in it, which are RCV1-v2."""
     for path in paths:
-        try:
-            root = ET.parse(path).getroot()
-        except ET.ParseError as error:
-            message = f"not XML ({error.msg})."
-            raise DataError(message, path=path, line=error.position[0]) from None
+        root = parsed_xml(path)
         story = root.get("itemid", "")
         if not story.isdigit():
             message = f'"itemid" must be the number of a story. Got {story!r}.'
@@ -276,7 +301,7 @@ def _news_stories(paths: list[Path], topics: dict[str, tuple[str, ...]] | None) 
 
 
 def _rcv1_parents(path: Path | None) -> dict[str, tuple[str, ...]] | None:
-    """Read the hierarchy of topics: ``parent: CCAT  child: C11  child-description: STRATEGY/PLANS`` a line."""
+    """Read the hierarchy of topics from lines like ``parent: CCAT  child: C11  child-description: STRATEGY/PLANS``."""
     if path is None:
         return None
     parents: dict[str, tuple[str, ...]] = {}
@@ -293,8 +318,8 @@ def _rcv1_parents(path: Path | None) -> dict[str, tuple[str, ...]] | None:
     return parents
 
 
-def _sgml_stories(path: Path) -> Iterator[tuple[Part, Row]]:
-    """Read the stories of a file that ModApte takes, each with its part."""
+def _sgml_stories(path: Path) -> Iterator[tuple[SplitName, Row]]:
+    """Read the stories of a file that are in ModApte, each with its split."""
     for attributes, body in _STORY.findall(path.read_text(encoding="latin-1")):
         marks = dict(re.findall(r'(\w+)="([^"]*)"', attributes))
         if marks.get("TOPICS") != "YES" or marks.get("LEWISSPLIT") not in {"TRAIN", "TEST"}:
@@ -302,12 +327,12 @@ def _sgml_stories(path: Path) -> Iterator[tuple[Part, Row]]:
         topics = re.search(r"<TOPICS>(.*?)</TOPICS>", body, re.DOTALL)
         labels = re.findall(r"<D>(.*?)</D>", topics[1]) if topics else []
         number = int(marks["NEWID"])
-        part: Part = "train" if marks["LEWISSPLIT"] == "TRAIN" else "test"
-        yield part, Row(str(number), number, _sgml_text(body), tuple(dict.fromkeys(labels)))
+        split: SplitName = "train" if marks["LEWISSPLIT"] == "TRAIN" else "test"
+        yield split, Row(str(number), number, _sgml_text(body), tuple(dict.fromkeys(labels)))
 
 
 def _sgml_text(body: str) -> str:
-    """Return title and body of a story; of a story without the two, all its text."""
+    """Return title and body of a story; if it has neither, all its text."""
     whole = re.search(r"<TEXT[^>]*>(.*?)</TEXT>", body, re.DOTALL)
     inner = whole[1] if whole else ""
     found = [re.search(rf"<{tag}>(.*?)</{tag}>", inner, re.DOTALL) for tag in ("TITLE", "BODY")]
@@ -315,107 +340,7 @@ def _sgml_text(body: str) -> str:
     return "\n\n".join(_CONTROL.sub("", html.unescape(text)).strip() for text in texts)
 
 
-SEMEVAL_FILES: tuple[tuple[Part, tuple[str, ...]], ...] = (
-    ("train", ("train",)), ("val", ("dev",)), ("test", ("test-gold", "test")),
-)  # fmt: skip
-GOEMOTIONS_FILES: tuple[tuple[Part, str], ...] = (("train", "train"), ("val", "dev"), ("test", "test"))
-A_NEWSGROUP = "talk.politics.mideast"
-
-
-def find_semeval(folder: Path) -> Path | None:
-    """Find the training tweets of SemEval-2018 task 1, E-c, in any of its languages."""
-    return find(folder, "2018-E-c-??-train.txt")
-
-
-def read_semeval(folder: Path, _wanted: ColumnNames) -> Parts:
-    """Read SemEval-2018 E-c: a header, then a tweet a line with its number and a column of 0 and 1 an emotion.
-
-    Raises:
-        DataError: when a line has too few cells; with the line.
-        LabelError: when a cell is not 0 or 1, as in test tweets without gold labels; with line and column.
-    """
-    train = find_semeval(folder)
-    assert train is not None
-    stem = train.name.removesuffix("train.txt")
-    parts: Parts = {}
-    for part, ends in SEMEVAL_FILES:
-        path = find(folder, *(f"{stem}{end}.txt" for end in ends))
-        if path is not None:
-            parts[part] = _semeval_part(path)
-    return parts
-
-
-def find_goemotions(folder: Path) -> Path | None:
-    """Find the list of emotions beside the training comments of GoEmotions."""
-    emotions = find(folder, "emotions.txt")
-    return emotions if emotions is not None and emotions.with_name("train.tsv").exists() else None
-
-
-def read_goemotions(folder: Path, _wanted: ColumnNames) -> Parts:
-    """Read GoEmotions: a comment, the numbers of its emotions and its name a line, between tabs; no header.
-
-    Raises:
-        DataError: when a line has not three cells; with the line.
-        LabelError: when a number is not that of a line of ``emotions.txt``; with line and column.
-    """
-    emotions = find_goemotions(folder)
-    assert emotions is not None
-    names = words_of(emotions)
-    parts: Parts = {}
-    for part, stem in GOEMOTIONS_FILES:
-        path = emotions.with_name(f"{stem}.tsv")
-        if path.exists():
-            origin = Origin(dataset="goemotions", title="GoEmotions", path=path, names=names)
-            rows = [_comment(line.rstrip("\r\n"), number, names, path) for number, line in numbered_lines(path)]
-            parts[part] = examples_of_rows(rows, origin)
-    return parts
-
-
-def find_newsgroups(folder: Path) -> Path | None:
-    """Find a folder of one of the 20 newsgroups."""
-    both = [folder / name for name in ("20news-bydate-train", "20news-bydate-test")]
-    return both[0] if all(path.is_dir() for path in both) else find(folder, A_NEWSGROUP)
-
-
-def read_newsgroups(folder: Path, _wanted: ColumnNames) -> Parts:
-    """Read 20 Newsgroups: a folder a group, a file a message; split by date where there are the two folders of it.
-
-    Messages are read as Latin-1, with their headers, quotes and footers. The hierarchy is that of the names.
-
-    Raises:
-        DataError: when a folder holds no message.
-    """
-    found = find_newsgroups(folder)
-    assert found is not None
-    by_date = found.name == "20news-bydate-train"
-    roots: dict[Part, Path] = (
-        {"train": found, "test": found.with_name("20news-bydate-test")} if by_date else {"train": found.parent}
-    )
-    names = tuple(sorted(path.name for path in roots["train"].iterdir() if path.is_dir() and path.name[0] != "."))
-    parents = {name: (name.partition(".")[0],) for name in names}
-    parts: Parts = {}
-    for part, root in roots.items():
-        files = [path for name in names for path in sorted((root / name).glob("*")) if path.is_file()]
-        rows = [
-            Row(f"{path.parent.name}/{path.name}", number, path.read_text(encoding="latin-1"), (path.parent.name,))
-            for number, path in enumerate(files, 1)
-        ]
-        remark = "headers, quotes and footers are kept"
-        origin = Origin(
-            dataset="newsgroups20",
-            title="20 Newsgroups",
-            path=root,
-            names=names,
-            remark=remark,
-            parents=parents,
-            counted="message",
-        )
-        parts[part] = examples_of_rows(rows, origin)
-    return parts
-
-
-def _semeval_part(path: Path) -> Examples:
-    """Read the tweets of one file."""
+def _tweets(path: Path) -> SplitRows:
     lines = numbered_lines(path)
     head = next((line for _, line in lines), "").rstrip("\r\n").split("\t")
     if head[:2] != ["ID", "Tweet"] or len(head) < 3:
@@ -430,26 +355,23 @@ def _semeval_part(path: Path) -> Examples:
         if len(cells) != len(head):
             message = f"{len(cells)} cells, but {len(head)} columns."
             raise DataError(message, path=path, line=number)
-        for name, cell in zip(names, cells[2:], strict=True):
-            if cell.strip() not in {"0", "1"}:
-                message = f'column "{name}" must be 0 or 1. Got {cell.strip()!r}.'
+        marks = {name: cell.strip() for name, cell in zip(names, cells[2:], strict=True)}
+        for name, mark in marks.items():
+            if mark not in {"0", "1"}:
+                message = f'column "{name}" must be 0 or 1. Got {mark!r}.'
                 raise LabelError(message, path=path, line=number)
-        held = tuple(name for name, cell in zip(names, cells[2:], strict=True) if cell.strip() == "1")
-        rows.append(Row(cells[0], number, cells[1], held))
-    origin = Origin(dataset="semeval2018_ec", title="SemEval-2018 E-c", path=path, names=names)
-    return examples_of_rows(rows, origin)
+        rows.append(Row(cells[0], number, cells[1], tuple(name for name, mark in marks.items() if mark == "1")))
+    return SplitRows(path, rows, names=names)
 
 
-def _comment(line: str, number: int, names: tuple[str, ...], path: Path) -> Row:
-    """Read one comment of GoEmotions."""
-    cells = line.split("\t")
-    if len(cells) != 3:
-        message = f"expected a comment, numbers of emotions and a name, between tabs. Got {len(cells)} cells."
-        raise DataError(message, path=path, line=number)
-    held = []
-    for mark in cells[1].split(","):
-        if not mark.strip().isdigit() or int(mark) >= len(names):
+def _comments(path: Path, names: tuple[str, ...]) -> Iterator[Row]:
+    for number, line in numbered_lines(path):
+        cells = line.rstrip("\r\n").split("\t")
+        if len(cells) != 3:
+            message = f"expected a comment, numbers of emotions and a name, between tabs. Got {len(cells)} cells."
+            raise DataError(message, path=path, line=number)
+        marks = [mark.strip() for mark in cells[1].split(",")]
+        if not all(mark.isdigit() and int(mark) < len(names) for mark in marks):
             message = f"column 2 must have numbers from 0 to {len(names) - 1}, separated by commas. Got {cells[1]!r}."
             raise LabelError(message, path=path, line=number)
-        held.append(names[int(mark)])
-    return Row(cells[2], number, cells[0], tuple(dict.fromkeys(held)))
+        yield Row(cells[2], number, cells[0], tuple(dict.fromkeys(names[int(mark)] for mark in marks)))

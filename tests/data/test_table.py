@@ -1,7 +1,4 @@
-"""A mapped column is the same as its list, however it is asked for.
-
-Class labels: numbers become the names that stand in their place, and a number without one is refused.
-"""
+"""Columns in Arrow equal their lists; class numbers become names, and a number without a name is refused."""
 
 from typing import Any
 
@@ -11,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelcontrast.data import arrow as arrow_column
-from labelcontrast.data.arrow import ArrowColumn, arrow_cells, coded, columns_of, flattened, table_cells
+from labelcontrast.data import table as table_module
+from labelcontrast.data.table import ArrowColumn, arrow_cells, arrow_columns, coded, columns_of, flattened, listed
 from labelcontrast.errors import LabelError
 
 CELLS = [f"text {number}" for number in range(37)]
@@ -38,7 +35,7 @@ def test_it_ends_where_a_list_does() -> None:
 
 
 def test_a_long_column_of_texts_goes_into_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrow_column, "CHUNK", 3)
+    monkeypatch.setattr(table_module, "CHUNK", 3)
     rows: list[dict[str, object]] = [{"text": f"text {row}", "id": row} for row in range(8)]
     rows[6]["late"] = "x"
     columns = columns_of(iter(rows))
@@ -48,7 +45,7 @@ def test_a_long_column_of_texts_goes_into_arrow(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_long_column_of_lists_goes_into_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrow_column, "CHUNK", 2)
+    monkeypatch.setattr(table_module, "CHUNK", 2)
     cells: list[list[object]] = [["a"], [], ["b", "a"], ["c"]]
     column = columns_of({"tags": cell} for cell in cells)["tags"]
     assert isinstance(column, ArrowColumn)
@@ -61,7 +58,7 @@ def test_a_long_column_of_lists_goes_into_arrow(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("odd", [[True], [0.5], [None], [2**70], [["a"]], [{"a": 1}], [], ["\ud800"], None, "a"])
 def test_a_column_of_other_lists_stays_as_it_is(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrow_column, "CHUNK", 2)
+    monkeypatch.setattr(table_module, "CHUNK", 2)
     for cells in ([[1], [2], odd, odd], [["a"], ["b"], ["c"], odd], [odd, odd, [1], ["a"]]):
         assert columns_of({"tags": cell} for cell in cells) == {"tags": cells}
 
@@ -78,7 +75,7 @@ def test_a_selection_is_coded_like_its_list(cells: list[str], rows: list[int]) -
 
 @pytest.mark.parametrize("odd", [None, 3, ["a"], "\ud800"])
 def test_a_column_that_is_not_of_texts_stays_as_it_is(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrow_column, "CHUNK", 2)
+    monkeypatch.setattr(table_module, "CHUNK", 2)
     cells = ["a", "b", "c", odd, "d"]
     assert columns_of({"text": cell} for cell in cells) == {"text": cells}
 
@@ -114,7 +111,7 @@ def cells(rows: list[Any], feature: Any, *, size: int = 2) -> list[object]:
     kind = pa.list_(pa.int64()) if feature is not CLASS else pa.int64()
     chunks = [pa.array(rows[start : start + size], kind) for start in range(0, len(rows), size)]
     table = pa.table({"labels": pa.chunked_array(chunks, kind), "other": [1] * len(rows)})
-    found = table_cells(table, {"labels": feature, "other": {"_type": "Value"}}, "a.parquet")
+    found = arrow_columns(table, {"labels": feature, "other": {"_type": "Value"}}, "a.parquet")
     assert found["other"] == [1] * len(rows)
     return list(found["labels"])
 
@@ -141,3 +138,7 @@ def test_a_number_without_a_name_is_refused_with_its_row(rows: list[Any], featur
     assert str(refusal.value) == (
         f'a.parquet, row 3, column "labels": the class label {wrong} has no name; expected 0 to 2.'
     )
+
+
+def test_many_names_are_cut_short() -> None:
+    assert listed([f"c{number}" for number in range(10)]).endswith('"c7" and 2 more')

@@ -1,4 +1,4 @@
-"""Sets of the XMC repository: bags of words and texts."""
+"""Sets of the MULAN, MEKA and XMC repositories: ARFF files, bags of words and texts."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labelcontrast.data.columns import ColumnNames
-from labelcontrast.data.official.extreme import find_extreme, read_extreme
+from labelcontrast.data.official.repositories import read_mulan, read_xmc
 from labelcontrast.errors import DataError
 
 BAG = "3 4 3\n0,2 0:0.5 3:2\n1 1:1\n 2:0.25\n"
@@ -20,14 +20,14 @@ def write_bag(folder: Path, train: str = BAG) -> Path:
 
 
 def test_a_bag_of_words_is_vectors(tmp_path: Path) -> None:
-    parts = read_extreme(write_bag(tmp_path / "Eurlex"), ColumnNames())
-    assert np.array_equal(parts["train"].inputs, [[0.5, 0, 0, 2], [0, 1, 0, 0], [0, 0, 0.25, 0]])  # type: ignore[arg-type]
-    assert parts["train"].label_sets == [("0", "2"), ("1",), ()]
-    assert parts["test"].label_sets == [("2",)]
-    assert parts["train"].label_names == ("0", "1", "2")
-    assert parts["train"].dataset == "eurlex4k"
+    splits = read_xmc(write_bag(tmp_path / "Eurlex"), ColumnNames())
+    assert np.array_equal(splits["train"].inputs, [[0.5, 0, 0, 2], [0, 1, 0, 0], [0, 0, 0.25, 0]])  # type: ignore[arg-type]
+    assert splits["train"].label_sets == [("0", "2"), ("1",), ()]
+    assert splits["test"].label_sets == [("2",)]
+    assert splits["train"].label_names == ("0", "1", "2")
+    assert splits["train"].dataset == "eurlex4k"
     (tmp_path / "Eurlex" / "label_map.txt").write_text("law\nfish\nmilk\n")
-    assert read_extreme(tmp_path / "Eurlex", ColumnNames())["train"].label_sets == [("law", "milk"), ("fish",), ()]
+    assert read_xmc(tmp_path / "Eurlex", ColumnNames())["train"].label_sets == [("law", "milk"), ("fish",), ()]
 
 
 def test_texts_go_before_bags(tmp_path: Path) -> None:
@@ -35,14 +35,14 @@ def test_texts_go_before_bags(tmp_path: Path) -> None:
     for part in ("train", "test"):
         (folder / f"{part}_raw_texts.txt").write_text(f"a {part} text\nmore\n")
         (folder / f"{part}_labels.txt").write_text("wiki art\nart\n")
-    parts = read_extreme(folder, ColumnNames())
-    assert parts["test"].inputs == ["a test text", "more"]
-    assert parts["test"].label_sets == [("wiki", "art"), ("art",)]
+    splits = read_xmc(folder, ColumnNames())
+    assert splits["test"].inputs == ["a test text", "more"]
+    assert splits["test"].label_sets == [("wiki", "art"), ("art",)]
 
 
 def test_a_plain_text_file_is_no_bag(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a text\n")
-    assert find_extreme(tmp_path) is None
+    assert read_xmc(tmp_path, ColumnNames()) is None
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,23 @@ def test_a_plain_text_file_is_no_bag(tmp_path: Path) -> None:
 def test_an_odd_bag_is_refused(train: str, message: str, tmp_path: Path) -> None:
     write_bag(tmp_path, train)
     with pytest.raises(DataError) as refusal:
-        read_extreme(tmp_path, ColumnNames())
+        read_xmc(tmp_path, ColumnNames())
     assert str(refusal.value) == f"{tmp_path / 'eurlex_train.txt'}{message}"
 
 
 def test_a_test_bag_without_a_header_is_refused(tmp_path: Path) -> None:
     (write_bag(tmp_path) / "eurlex_test.txt").write_text("0 1:1\n")
     with pytest.raises(DataError, match="line 1: expected three numbers in the first line"):
-        read_extreme(tmp_path, ColumnNames())
+        read_xmc(tmp_path, ColumnNames())
+
+
+def test_two_arff_files_are_two_splits(tmp_path: Path) -> None:
+    head = "@relation 'music: -C 1'\n@attribute calm {0,1}\n@attribute tempo numeric\n@data\n"
+    (tmp_path / "music-train.arff").write_text(f"{head}1,0.5\n0,2\n")
+    assert read_mulan(tmp_path, ColumnNames()) is None
+    (tmp_path / "music-test.arff").write_text(f"{head}{{1 2}}\n{{0 1}}\n")
+    splits = read_mulan(tmp_path, ColumnNames())
+    assert {split: examples.label_sets for split, examples in splits.items()} == {
+        "train": [("calm",), ()],
+        "test": [(), ("calm",)],
+    }

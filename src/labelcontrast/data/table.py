@@ -1,6 +1,7 @@
-"""Columns of texts or pictures as Arrow holds them, in memory or mapped from a file; class labels by name."""
+"""Tables: named columns of cells, in memory or in Arrow, and the line in which each row stands."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from operator import eq
 from typing import Any, TypeAlias, overload
@@ -10,18 +11,155 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from labelcontrast.errors import LabelError
+from labelcontrast.errors import DataError, LabelError, nearest
 
 CHUNK = 10_000
 """Rows that become Python objects at a time."""
 TEXTS, BYTES = (pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())
 LISTED = (*TEXTS, pa.int8(), pa.int16(), pa.int32(), pa.int64())
-"""What a list holds that stays in Arrow: names, or whole numbers."""
+"""Types of the items of a list column that stays in Arrow."""
+UNLABELLED = -1
+"""The number that `datasets` writes where an example has no class label."""
 Piece: TypeAlias = "pa.Array | list[object]"
 
 
+def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[object]]:
+    """Turn rows into columns, in the order in which their names first occur; a missing cell is None.
+
+    The texts and lists of a long file are moved to Arrow in chunks, so that few Python objects are alive.
+
+    Example:
+        >>> columns_of([{"text": "a"}, {"text": "b", "stars": 3}])
+        {'text': ['a', 'b'], 'stars': [None, 3]}
+    """
+    pieces: dict[str, list[Piece]] = {}
+    sizes: list[int] = []
+    waiting = iter(rows)
+    for chunk in iter(lambda: list(islice(waiting, CHUNK)), []):
+        if not pieces.keys() >= set[str]().union(*chunk):
+            for name in dict.fromkeys(chain.from_iterable(chunk)):
+                pieces.setdefault(name, [[None] * size for size in sizes])
+        for name, held in pieces.items():
+            held.append(_packed(_column(chunk, name)))
+        sizes.append(len(chunk))
+    return {name: _joined(held) for name, held in pieces.items()}
+
+
+def arrow_columns(table: pa.Table, features: Mapping[str, Any], origin: str) -> dict[str, Sequence[object]]:
+    """Return the columns of an Arrow table; numbers of class labels are replaced by their names.
+
+    Args:
+        table: The rows.
+        features: The features of `datasets` for each column.
+        origin: The name of the table in error messages.
+
+    Raises:
+        LabelError: A class label is outside its list of names; with the row.
+
+    Example:
+        >>> table = pa.table({"text": ["a", "b"], "labels": [[1, 0], []]})
+        >>> features = {"labels": {"_type": "List", "feature": {"_type": "ClassLabel", "names": ["joy", "fear"]}}}
+        >>> list(arrow_columns(table, features, "a.parquet")["labels"])
+        [['fear', 'joy'], []]
+    """
+    named = {name: _class_names(features.get(name)) for name in table.column_names}
+    return {
+        name: arrow_cells(table[name] if names is None else _named(table[name], names, f'column "{name}"', origin))
+        for name, names in named.items()
+    }
+
+
+def arrow_cells(column: pa.ChunkedArray) -> Sequence[object]:
+    """Return the cells of an Arrow column; texts, bytes and lists of names or whole numbers without nulls stay there.
+
+    A picture as `datasets` stores it, bytes with a path, becomes its bytes; if one row has none, all become paths.
+
+    Example:
+        >>> arrow_cells(pa.chunked_array([[3, None]])), type(arrow_cells(pa.chunked_array([["a"]]))).__name__
+        ([3, None], 'ArrowColumn')
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_struct(column.type) and {field.name for field in column.type} == {"bytes", "path"}:
+        pictures = pc.struct_field(column, "bytes")
+        return arrow_cells(pc.struct_field(column, "path") if pictures.null_count else pictures)
+    return ArrowColumn(column) if _stays(column) else column.to_pylist()
+
+
+def coded(cells: Sequence[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """Return the distinct cells in the order of their first occurrence, and for each cell its index among them.
+
+    Example:
+        >>> coded(["b", "a", "b"])
+        (['b', 'a'], array([0, 1, 0]))
+    """
+    if isinstance(cells, ArrowColumn):
+        return cells.coded()
+    place = {cell: code for code, cell in enumerate(dict.fromkeys(cells))}
+    return list(place), np.fromiter(map(place.__getitem__, cells), np.int64, count=len(cells))
+
+
+def flattened(cells: Sequence[Any]) -> tuple[Sequence[Any], NDArray[np.int64]]:
+    """Return the items of all lists, one list after the other, and the length of each list."""
+    if isinstance(cells, ArrowColumn):
+        return cells.flattened()
+    return list(chain.from_iterable(cells)), np.fromiter(map(len, cells), np.int64, count=len(cells))
+
+
+def numbered(lines: Sequence[int]) -> Sequence[int]:
+    """Return consecutive line numbers as a range, which takes no memory; others as they are.
+
+    Example:
+        >>> numbered([2, 3, 4]), numbered([2, 4])
+        (range(2, 5), [2, 4])
+    """
+    whole = range(lines[0], lines[0] + len(lines)) if lines else range(0)
+    return whole if len(whole) and lines[-1] == whole[-1] else lines
+
+
+def listed(names: Sequence[str] | Mapping[str, object], most: int = 8) -> str:
+    """Write names in quotes, at most the first few.
+
+    Example:
+        >>> listed(["id", "review", "tags"], most=2)
+        '"id", "review" and 1 more'
+    """
+    shown = ", ".join(f'"{name}"' for name in list(names)[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The rows of a file, by column; a missing cell is None."""
+
+    origin: str
+    columns: Mapping[str, Sequence[object]]
+    lines: Sequence[int]
+    counted: str = "line"
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def where(self, row: int, column: str | None = None) -> str:
+        """Return the place of a row, as ``reviews.jsonl, line 17``; with a column, the place of a cell."""
+        place = f"{self.origin}, {self.counted} {self.lines[row]}"
+        return place if column is None else f'{place}, column "{column}"'
+
+    def named(self, names: Sequence[str]) -> str | None:
+        """Return the first column with one of these names, ignoring case."""
+        known = {column.lower(): column for column in reversed(list(self.columns))}
+        return next((known[name] for name in names if name in known), None)
+
+    def required(self, name: str) -> str:
+        """Return the name of a column if it exists; otherwise raise DataError with the nearest one."""
+        if name in self.columns:
+            return name
+        message = f'there is no column "{name}"{nearest(name, self.columns)}. The columns are {listed(self.columns)}.'
+        raise DataError(message, path=self.origin)
+
+
 class ArrowColumn(Sequence[Any]):
-    """The cells of an Arrow column, or some of them in an order of their own; none is copied before it is read.
+    """The cells of an Arrow column, or a selection of them; a cell is copied only when it is read.
 
     Example:
         >>> column = ArrowColumn(pa.chunked_array([["a", "b"], ["c"]]))
@@ -55,7 +193,7 @@ class ArrowColumn(Sequence[Any]):
         return self.take([index % len(self)])[0]
 
     def __iter__(self) -> Iterator[Any]:
-        """Read all cells, some thousands at a time."""
+        """Read all cells, a chunk at a time."""
         for start in range(0, len(self), CHUNK):
             yield from self[start : start + CHUNK]
 
@@ -67,19 +205,19 @@ class ArrowColumn(Sequence[Any]):
         wanted = np.asarray(indices, dtype=np.int64)
         rows = wanted if self.rows is None else self.rows[wanted]
         owners = np.searchsorted(self._ends, rows, side="right")
-        # Arrow's own ``take`` puts all chunks together first, which costs milliseconds a batch where there are many.
+        # Arrow's own ``take`` concatenates all chunks first, which costs milliseconds a batch where there are many.
         chunks, starts = self.column.chunks, np.concatenate([[0], self._ends])
         places = zip(owners.tolist(), (rows - starts[owners]).tolist(), strict=True)
         return [chunks[owner][place].as_py() for owner, place in places]
 
     def select(self, indices: Sequence[int] | NDArray[np.integer]) -> "ArrowColumn":
-        """Keep the cells at these positions, still unread."""
+        """Return a view of the cells at these positions, still unread."""
         wanted = np.asarray(indices, dtype=np.int64)
         return ArrowColumn(self.column, wanted if self.rows is None else self.rows[wanted])
 
     @classmethod
     def joined(cls, columns: Sequence["ArrowColumn"]) -> "ArrowColumn":
-        """Put columns of texts, or columns of bytes, together, one after the other, still unread.
+        """Concatenate columns of texts, or columns of bytes, without reading them.
 
         Example:
             >>> column = ArrowColumn(pa.chunked_array([["a", "b"], ["c"]]))
@@ -94,24 +232,22 @@ class ArrowColumn(Sequence[Any]):
         return cls(whole, np.concatenate([start + own for start, own in zip(starts, rows, strict=True)]))
 
     def coded(self) -> tuple[list[Any], NDArray[np.int64]]:
-        """Return the distinct cells in the order in which they are met, and which of them each cell is."""
+        """Return the same as the function ``coded``, computed by Arrow."""
         encoded = pc.dictionary_encode(self._chosen()).unify_dictionaries()
         distinct = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
         codes = [chunk.indices.to_numpy() for chunk in encoded.chunks]
         return distinct, np.concatenate([np.empty(0, np.int64), *codes])
 
     def flattened(self) -> tuple["ArrowColumn", NDArray[np.int64]]:
-        """Return what the lists of a column hold, one list after the other, and how many each holds."""
+        """Return the same as the function ``flattened``, the items still unread."""
         column = self._chosen()
         sizes = pc.list_value_length(column).to_numpy().astype(np.int64)
         return ArrowColumn(pc.list_flatten(column)), sizes
 
     def _chosen(self) -> pa.ChunkedArray:
-        """Return the cells as Arrow has them."""
         return self.column if self.rows is None else self.column.take(pa.array(self.rows))
 
     def _between(self, part: slice) -> list[object]:
-        """Read the cells of a slice."""
         start, end, step = part.indices(len(self))
         if self.rows is not None or step != 1:
             return self.take(np.arange(start, end, step))
@@ -119,135 +255,46 @@ class ArrowColumn(Sequence[Any]):
         return cells
 
 
-def arrow_cells(column: pa.ChunkedArray) -> Sequence[object]:
-    """Return the cells of an Arrow column: texts, bytes and lists of names or numbers stay there, where none is null.
-
-    A picture as `datasets` has it, bytes with a path, is its bytes; where a row has none, all are paths.
-
-    Example:
-        >>> arrow_cells(pa.chunked_array([[3, None]])), type(arrow_cells(pa.chunked_array([["a"]]))).__name__
-        ([3, None], 'ArrowColumn')
-    """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_struct(column.type) and {field.name for field in column.type} == {"bytes", "path"}:
-        pictures = pc.struct_field(column, "bytes")
-        return arrow_cells(pc.struct_field(column, "path") if pictures.null_count else pictures)
-    return ArrowColumn(column) if _stays(column) else column.to_pylist()
-
-
-def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[object]]:
-    """Turn rows into columns, in the order in which names are first met; a cell that a row does not have is None.
-
-    The texts and lists of a long file go into Arrow some thousands at a time, so that few Python objects are alive.
-
-    Example:
-        >>> columns_of([{"text": "a"}, {"text": "b", "stars": 3}])
-        {'text': ['a', 'b'], 'stars': [None, 3]}
-    """
-    pieces: dict[str, list[Piece]] = {}
-    sizes: list[int] = []
-    waiting = iter(rows)
-    for chunk in iter(lambda: list(islice(waiting, CHUNK)), []):
-        if not pieces.keys() >= set[str]().union(*chunk):
-            for name in dict.fromkeys(chain.from_iterable(chunk)):
-                pieces.setdefault(name, [[None] * size for size in sizes])
-        for name, held in pieces.items():
-            held.append(_packed(_column(chunk, name)))
-        sizes.append(len(chunk))
-    return {name: _joined(held) for name, held in pieces.items()}
-
-
 def _column(rows: list[Mapping[str, object]], name: str) -> list[object]:
-    """Take one cell of every row."""
     try:
         return [row[name] for row in rows]
     except KeyError:
         return [row.get(name) for row in rows]
 
 
-def coded(cells: Sequence[Any]) -> tuple[list[Any], NDArray[np.int64]]:
-    """Return the distinct cells in the order in which they are met, and which of them each cell is.
-
-    Example:
-        >>> coded(["b", "a", "b"])
-        (['b', 'a'], array([0, 1, 0]))
-    """
-    if isinstance(cells, ArrowColumn):
-        return cells.coded()
-    place = {cell: code for code, cell in enumerate(dict.fromkeys(cells))}
-    return list(place), np.fromiter(map(place.__getitem__, cells), np.int64, count=len(cells))
-
-
-def flattened(cells: Sequence[Any]) -> tuple[Sequence[Any], NDArray[np.int64]]:
-    """Return what lists hold, one list after the other, and how many each holds."""
-    if isinstance(cells, ArrowColumn):
-        return cells.flattened()
-    return list(chain.from_iterable(cells)), np.fromiter(map(len, cells), np.int64, count=len(cells))
-
-
 def _packed(cells: list[object]) -> Piece:
-    """Put cells into Arrow where all of them are texts, or lists of names or of whole numbers."""
+    """Move cells to Arrow if all are texts, or all are lists of names or of whole numbers."""
     kinds = set(map(type, cells))
     lists = kinds == {list}
     held = {type(cell) for row in islice(cells, 1000) for cell in row} if lists else kinds  # type: ignore[attr-defined]
     try:
-        # Of nothing else: a million objects would become a table with a column for every name in one of them.
+        # Nothing else: a million objects would become a table with a column for every name in one of them.
         packed = pa.array(cells) if held == {str} or (lists and held == {int}) else None
-    except (pa.ArrowException, UnicodeError, OverflowError):  # several types, or half of a pair of surrogates
+    except (pa.ArrowException, UnicodeError, OverflowError):  # several types, or half of a surrogate pair
         return cells
     return packed if packed is not None and _stays(packed) else cells
 
 
 def _stays(column: "pa.Array | pa.ChunkedArray") -> bool:
-    """Say whether a column is one that stays in Arrow."""
     if _is_list(column.type):
         return not column.null_count and not pc.list_flatten(column).null_count
     return not column.null_count and column.type in (*TEXTS, *BYTES)
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    """Say whether a type is that of lists of names or of whole numbers."""
     return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and kind.value_type in LISTED
 
 
 def _joined(pieces: list[Piece]) -> Sequence[object]:
-    """Join the pieces of a column: in Arrow where there are several and all are, of one type; else as a list."""
+    """Concatenate the pieces of a column: in Arrow if there are several, all of one Arrow type; else as a list."""
     packed = [piece for piece in pieces if isinstance(piece, pa.Array)]
     if len(packed) == len(pieces) > 1 and len({piece.type for piece in packed}) == 1:
         return ArrowColumn(pa.chunked_array(packed))
     return list(chain.from_iterable(piece.to_pylist() if isinstance(piece, pa.Array) else piece for piece in pieces))
 
 
-UNLABELLED = -1
-
-
-def table_cells(table: pa.Table, features: Mapping[str, Any], origin: str) -> dict[str, Sequence[object]]:
-    """Return the cells of every column; those that the features say are class labels by their names.
-
-    Args:
-        table: the rows.
-        features: of each column, what `datasets` says of it.
-        origin: what refusals call the table.
-
-    Raises:
-        LabelError: when a class label is no place in its list of names; with the row.
-
-    Example:
-        >>> table = pa.table({"text": ["a", "b"], "labels": [[1, 0], []]})
-        >>> features = {"labels": {"_type": "List", "feature": {"_type": "ClassLabel", "names": ["joy", "fear"]}}}
-        >>> list(table_cells(table, features, "a.parquet")["labels"])
-        [['fear', 'joy'], []]
-    """
-    named = {name: _class_names(features.get(name)) for name in table.column_names}
-    return {
-        name: arrow_cells(table[name] if names is None else _named(table[name], names, f'column "{name}"', origin))
-        for name, names in named.items()
-    }
-
-
 def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401
-    """Return the names of class labels, alone or in a list; None for anything else."""
+    """Return the names of a feature of class labels, or of lists of them; None for any other feature."""
     inner = feature.get("feature", feature) if isinstance(feature, Mapping) else feature[0] if feature else {}
     if isinstance(inner, Mapping) and inner.get("_type") == "ClassLabel":
         return list(map(str, inner["names"]))
@@ -255,7 +302,7 @@ def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401
 
 
 def _named(column: pa.ChunkedArray, names: list[str], title: str, origin: str) -> pa.ChunkedArray:
-    """Put names in the place of numbers, alone or in lists; an example without a class label has -1, here nothing."""
+    """Replace class numbers by names, alone or in lists; a single -1 becomes null."""
     lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
     numbers = (pc.list_flatten(column) if lists else column).combine_chunks()
     sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy() if lists else np.ones(len(column), np.int64)

@@ -1,4 +1,4 @@
-"""Pictures: whole ones pass, in every format; a missing, a truncated and a wrong one are named with their line."""
+"""Pictures: complete ones pass, in every format; missing and damaged ones are refused with their line."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from labelcontrast.data.arrow import ArrowColumn
-from labelcontrast.data.columns import Table
-from labelcontrast.data.pictures import opened, picture_problem, pictures_in, pictures_of, read_picture_folder
+from labelcontrast.data.columns import ColumnNames, examples_of
+from labelcontrast.data.examples import Inputs
+from labelcontrast.data.picture_files import opened, picture_problem, pictures_in, read_picture_folder
+from labelcontrast.data.table import ArrowColumn, Table
 from labelcontrast.errors import DataError
 
 
@@ -34,6 +35,10 @@ def named(*names: object) -> Table:
     return Table(origin="train.jsonl", columns={"image": list(names)}, lines=range(1, len(names) + 1))
 
 
+def pictures_of(table: Table, folder: Path, *, check: bool = True) -> Inputs:
+    return examples_of(table, ColumnNames(image="image", check_pictures=check), folder).inputs
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "a.gif", "a.tiff"])
 def test_a_whole_picture_passes(name: str, tmp_path: Path) -> None:
     assert picture_problem(draw(tmp_path / name)) is None
@@ -47,7 +52,7 @@ def test_a_whole_picture_with_something_behind_it_passes(tmp_path: Path) -> None
 
 def test_pictures_are_found_beside_the_file(tmp_path: Path) -> None:
     paths = [draw(tmp_path / "images" / "b.jpg"), draw(tmp_path / "images" / "a.png")]
-    assert pictures_of(named("images/b.jpg", "images/a.png"), "image", tmp_path) == paths
+    assert pictures_of(named("images/b.jpg", "images/a.png"), tmp_path) == paths
 
 
 @pytest.mark.parametrize("name", ["b.jpg", "b.png"])
@@ -55,7 +60,7 @@ def test_a_truncated_picture_is_refused_with_its_line(name: str, tmp_path: Path)
     draw(tmp_path / "a.jpg")
     cut(draw(tmp_path / name))
     with pytest.raises(DataError) as refusal:
-        pictures_of(named("a.jpg", name), "image", tmp_path)
+        pictures_of(named("a.jpg", name), tmp_path)
     assert str(refusal.value) == f'train.jsonl, line 2, column "image": the picture {name} is truncated.'
 
 
@@ -69,18 +74,18 @@ def test_a_truncated_picture_is_refused_with_its_line(name: str, tmp_path: Path)
         ("", "there is nothing; expected the name of a picture."),
     ],
 )
-def test_what_is_no_picture_is_refused_with_its_line(name: str | None, message: str, tmp_path: Path) -> None:
+def test_anything_else_is_refused_with_its_line(name: str | None, message: str, tmp_path: Path) -> None:
     draw(tmp_path / "a.jpg")
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(DataError) as refusal:
-        pictures_of(named("a.jpg", name), "image", tmp_path)
+        pictures_of(named("a.jpg", name), tmp_path)
     assert str(refusal.value) == f'train.jsonl, line 2, column "image": {message}'
 
 
 def test_bytes_are_pictures_too(tmp_path: Path) -> None:
     whole = draw(tmp_path / "a.png").read_bytes()
-    pictures = pictures_of(as_bytes(whole, whole), "image", tmp_path)
+    pictures = pictures_of(as_bytes(whole, whole), tmp_path)
     assert list(pictures) == [whole, whole]
     assert picture_problem(whole) is None
     with opened(whole) as one, opened(tmp_path / "a.png") as other:
@@ -90,9 +95,9 @@ def test_bytes_are_pictures_too(tmp_path: Path) -> None:
 def test_truncated_bytes_are_refused_with_row_and_column(tmp_path: Path) -> None:
     whole = draw(tmp_path / "a.png").read_bytes()
     with pytest.raises(DataError) as refusal:
-        pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path)
+        pictures_of(as_bytes(whole, whole[:-400]), tmp_path)
     assert str(refusal.value) == 'train.parquet, row 2, column "image": the picture is truncated.'
-    assert len(pictures_of(as_bytes(whole, whole[:-400]), "image", tmp_path, check=False)) == 2
+    assert len(pictures_of(as_bytes(whole, whole[:-400]), tmp_path, check=False)) == 2
 
 
 def test_a_folder_of_pictures_is_examples_without_labels(tmp_path: Path) -> None:

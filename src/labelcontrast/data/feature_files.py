@@ -1,0 +1,326 @@
+"""Readers of feature vectors with labels: NumPy archives, and ARFF files as MULAN and MEKA distribute them."""
+
+import csv
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from labelcontrast.data.columns import ColumnNames
+from labelcontrast.data.examples import Examples, SplitName
+from labelcontrast.data.formats import numbered_lines, parsed_xml
+from labelcontrast.data.label_cells import PRESENT, Values
+from labelcontrast.data.table import listed
+from labelcontrast.errors import DataError, LabelError
+from labelcontrast.labels.label_sets import LabelSets
+from labelcontrast.labels.vocabulary import LabelVocabulary
+
+SPLIT_CODES: tuple[SplitName, ...] = ("train", "test", "val")
+"""The split of each number in the array ``split`` of an archive."""
+SPARSE = ("Y_data", "Y_indices", "Y_indptr", "Y_shape")
+KNOWN = ("X", "features", "Y", "labels", *SPARSE, "label_names", "split")
+NUMERIC = {"numeric", "real", "integer"}
+Array = NDArray[Any]
+_ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"[^\"]*\"|\S+)\s+(.*)", re.IGNORECASE)
+
+
+class Attribute(NamedTuple):
+    """A column of an ARFF file: numbers, or one of the values between braces."""
+
+    name: str
+    values: tuple[str, ...] | None
+
+
+def read_npz(path: Path, _wanted: ColumnNames) -> Examples:
+    """Read a NumPy archive of feature vectors.
+
+    It holds ``X`` or ``features`` [examples, features]; optionally ``Y`` or ``labels`` [examples, labels] of 0 and 1
+    with ``label_names`` (else label_0, label_1, ...), and ``split`` (0 train, 1 test, 2 val). A label may be soft, a
+    number between, or unknown, NaN or -1. Y may be sparse: ``Y_data``, ``Y_indices``, ``Y_indptr`` and ``Y_shape``, as
+    in a CSR matrix of SciPy. No pickle is read.
+
+    Raises:
+        DataError: An array is missing, ragged or of another length, or a feature is not finite; with the place.
+    """
+    arrays = _arrays(path)
+    features = _finite_features(arrays, path)
+    label_sets, names, values = _labels(arrays, len(features), path)
+    return vector_examples(
+        path, features, label_sets, names, splits=_splits(arrays, len(features), path), values=values, counted="row"
+    )
+
+
+def read_arff(path: Path, _wanted: ColumnNames) -> Examples:
+    """Read an ARFF file, dense or sparse; a nominal feature becomes one column of 0 and 1 for each value.
+
+    The labels are those that the XML file of the same name lists (MULAN), else the first or last attributes, as many as
+    ``-C`` in the name of the relation says (MEKA).
+
+    Raises:
+        DataError: Nothing says which attributes are labels, or a value does not fit; with line and attribute.
+        LabelError: A label is not 0 or 1; with line and attribute.
+    """
+    relation, attributes, lines = _parsed_arff(path)
+    labels = _label_attributes(path, relation, attributes)
+    table = np.zeros((len(lines), len(attributes)), dtype=np.float64)
+    for row, (number, line) in enumerate(lines):
+        _fill(table[row], line, attributes, path, number)
+    for column in labels:
+        wrong = np.flatnonzero(~np.isin(table[:, column], (0, 1)))
+        if len(wrong):
+            got = table[wrong[0], column]
+            message = f'the label "{attributes[column].name}" must be 0 or 1. Got {got:g}.'
+            raise LabelError(message, path=path, line=lines[wrong[0]][0])
+    features = _one_hot(table, [column for column in range(len(attributes)) if column not in set(labels)], attributes)
+    names = tuple(attributes[column].name for column in labels)
+    sets = LabelVocabulary(names).decode(table[:, labels])
+    numbers = [number for number, _ in lines]
+    return vector_examples(path, features, sets, names, lines=numbers, dataset=_without_split(path).lower())
+
+
+def vector_examples(
+    path: Path,
+    features: NDArray[np.float32],
+    label_sets: LabelSets | list[tuple[str, ...]] | None,
+    names: tuple[str, ...] | None,
+    **more: Any,  # noqa: ANN401
+) -> Examples:
+    """Return feature vectors as examples.
+
+    Args:
+        path: The file that they come from.
+        features: Shape [examples, features].
+        label_sets: The labels of each example, or None.
+        names: The names of the labels in their order, or None.
+        **more: Further fields of ``Examples``, or others in place of those that are made here.
+    """
+    rows, width = features.shape
+    labels = "no labels" if names is None else f"{len(names)} labels"
+    made = {
+        "ids": [str(row) for row in range(1, rows + 1)],
+        "lines": range(1, rows + 1),
+        "understood": f"{path}: {rows:,} rows of {width:,} features; {labels}",
+    }
+    return Examples(
+        inputs=features, label_sets=label_sets, kind="vector", origin=str(path), label_names=names, **(made | more)
+    )
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    """Load the arrays with a known name, without pickle."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = list(archive.files)
+            arrays = {name: _array(archive, name, path) for name in names if name in KNOWN}
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
+        message = "not a NumPy archive that can be read."
+        raise DataError(message, path=path) from None
+    if not {"X", "features"} & set(arrays):
+        message = f'there is no array "X" or "features"; the arrays are {listed(names)}.'
+        raise DataError(message, path=path)
+    return arrays
+
+
+def _array(archive: Mapping[str, Array], name: str, path: Path) -> Array:
+    """Load an array, or refuse an array of objects, which NumPy makes of rows of different lengths."""
+    try:
+        return archive[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        message = f"{name} is ragged or holds objects; expected one rectangle of numbers."
+        raise DataError(message, path=path) from None
+
+
+def _finite_features(arrays: dict[str, Array], path: Path) -> NDArray[np.float32]:
+    name = "X" if "X" in arrays else "features"
+    raw = arrays[name]
+    if raw.ndim != 2 or raw.dtype.kind not in "biuf" or not raw.size:
+        message = f"{name} must be numbers [examples, features]. Got {raw.dtype} {list(raw.shape)}."
+        raise DataError(message, path=path)
+    with np.errstate(over="ignore"):
+        features = raw.astype(np.float32)
+    broken = np.argwhere(~np.isfinite(features))
+    if len(broken):
+        row, column = broken[0].tolist()
+        message = f"{name}[{row}, {column}] is {raw[row, column]}; features are finite numbers in 32 bits."
+        raise DataError(message, path=path)
+    return features
+
+
+def _labels(
+    arrays: dict[str, Array], rows: int, path: Path
+) -> tuple[LabelSets | None, tuple[str, ...] | None, Values | None]:
+    """Return the label sets, the names of the labels, and soft and unknown labels; None for each without labels."""
+    name = next((name for name in ("Y", "labels", SPARSE[0]) if name in arrays), None)
+    if name is None:
+        return None, None, None
+    hot = (
+        _sparse_labels(arrays, path) if name == SPARSE[0] else csr_array(_dense_labels(arrays[name], name, rows, path))
+    )
+    if hot.shape[0] != rows:
+        message = f"Y has {hot.shape[0]} rows, but there are {rows} examples."
+        raise DataError(message, path=path)
+    known = ~np.isnan(hot.data) & (hot.data != -1)
+    wrong = np.flatnonzero(known & ((hot.data < 0) | (hot.data > 1)))
+    if len(wrong):
+        row, column = int(np.searchsorted(hot.indptr, wrong[0], side="right")) - 1, hot.indices[wrong[0]]
+        message = f"{name}[{row}, {column}] must be 0, 1, a number between, or NaN or -1 where it is unknown."
+        raise LabelError(f"{message} Got {hot.data[wrong[0]]:g}.", path=path)
+    given = arrays.get("label_names")
+    names = tuple(f"label_{place}" for place in range(hot.shape[1])) if given is None else tuple(map(str, given))
+    if len(names) != hot.shape[1]:
+        message = f"there are {len(names)} label_names, but {name} has {hot.shape[1]} columns."
+        raise LabelError(message, path=path)
+    present = hot.astype(np.float64)
+    present.data = np.where(known & (hot.data >= PRESENT), 1.0, 0.0)
+    try:
+        label_sets = LabelVocabulary(names).decode(present)
+    except LabelError as error:
+        raise LabelError(str(error), path=path) from None
+    return label_sets, names, _values(hot, known, names)
+
+
+def _dense_labels(hot: Array, name: str, rows: int, path: Path) -> Array:
+    if hot.ndim != 2 or hot.dtype.kind not in "biuf" or len(hot) != rows:
+        message = f"{name} must be 0 and 1 [{rows} examples, labels]. Got {hot.dtype} {list(hot.shape)}."
+        raise DataError(message, path=path)
+    return hot.astype(np.float64)
+
+
+def _sparse_labels(arrays: dict[str, Array], path: Path) -> csr_array:
+    try:
+        data, indices, indptr, shape = (arrays[name] for name in SPARSE)
+        matrix = csr_array((data.astype(np.float64), indices, indptr), shape=tuple(shape.tolist()))
+        matrix.check_format()
+    except (KeyError, ValueError, TypeError) as error:
+        message = f"expected a CSR matrix in {listed(SPARSE)} ({error})."
+        raise DataError(message, path=path) from None
+    return matrix
+
+
+def _values(hot: csr_array, known: Array, names: tuple[str, ...]) -> Values | None:
+    """Return the labels of each example that are neither 0 nor 1."""
+    odd = np.flatnonzero(~known | ((hot.data != 0) & (hot.data != 1)))
+    if not len(odd):
+        return None
+    values: Values = [{} for _ in range(hot.shape[0])]
+    for row, place in zip((np.searchsorted(hot.indptr, odd, side="right") - 1).tolist(), odd.tolist(), strict=True):
+        values[row][names[hot.indices[place]]] = float(hot.data[place]) if known[place] else np.nan
+    return values
+
+
+def _splits(arrays: dict[str, Array], rows: int, path: Path) -> list[SplitName] | None:
+    if "split" not in arrays:
+        return None
+    split = arrays["split"]
+    if split.shape != (rows,) or not np.isin(split, (0, 1, 2)).all():
+        message = f"split must be {rows} numbers, each 0 (train), 1 (test) or 2 (val)."
+        raise DataError(message, path=path)
+    return [SPLIT_CODES[number] for number in split.tolist()]
+
+
+def _without_split(path: Path) -> str:
+    """Return the name of an ARFF file without its suffix and the split at its end."""
+    return re.sub(r"[-_](train|test)$", "", path.stem)
+
+
+def _parsed_arff(path: Path) -> tuple[str, list[Attribute], list[tuple[int, str]]]:
+    """Read the name of the relation, the attributes and the lines of data."""
+    relation, attributes, lines, in_data = "", [], [], False
+    for number, raw in numbered_lines(path):
+        line = raw.strip()
+        if not line or line.startswith("%"):
+            continue
+        if in_data:
+            lines.append((number, line))
+        elif line.lower().startswith("@relation"):
+            relation = line.partition(" ")[2]
+        elif line.lower().startswith("@data"):
+            in_data = True
+        elif found := _ATTRIBUTE.match(line):
+            attributes.append(_attribute(*found.groups(), path=path, number=number))
+        else:
+            message = f"expected @relation, @attribute or @data. Got {line[:60]!r}."
+            raise DataError(message, path=path, line=number)
+    if not attributes or not lines:
+        message = "there is no @attribute or no row behind @data."
+        raise DataError(message, path=path)
+    return relation, attributes, lines
+
+
+def _attribute(name: str, kind: str, *, path: Path, number: int) -> Attribute:
+    name = name.strip("'\"").replace("\\'", "'")
+    if kind.split(maxsplit=1)[0].lower() in NUMERIC:
+        return Attribute(name, None)
+    if kind.startswith("{") and kind.rstrip().endswith("}"):
+        return Attribute(name, tuple(_cells(kind.rstrip()[1:-1])))
+    message = f'the attribute "{name}" is of type {kind[:30]}; expected numeric or values between braces.'
+    raise DataError(message, path=path, line=number)
+
+
+def _cells(line: str) -> list[str]:
+    """Split at commas that are not in quotes."""
+    quote = "'" if "'" in line else '"'
+    return [cell.strip() for cell in next(csv.reader([line], quotechar=quote, skipinitialspace=True), [])]
+
+
+def _fill(row: NDArray[np.float64], line: str, attributes: list[Attribute], path: Path, number: int) -> None:
+    """Read one line into a row: all values between commas, or ``{column value, ...}`` with zeros left out."""
+    if line.startswith("{"):
+        pairs = [cell.split(None, 1) for cell in _cells(line.rstrip("}").lstrip("{")) if cell]
+        fitting = [pair for pair in pairs if pair[0].isdigit() and int(pair[0]) < len(attributes)]
+        cells = {int(pair[0]): pair[-1].strip("'\"") for pair in fitting}
+        complete = len(cells) == len(pairs)
+    else:
+        cells = dict(enumerate(_cells(line)))
+        complete = len(cells) == len(attributes)
+    if not complete:
+        message = f"{len(cells)} values that fit, but {len(attributes)} attributes. Got {line[:60]!r}."
+        raise DataError(message, path=path, line=number)
+    for column, cell in cells.items():
+        values = attributes[column].values
+        try:
+            row[column] = float(cell) if values is None or set(values) == {"0", "1"} else values.index(cell)
+            if not math.isfinite(row[column]):
+                raise ValueError
+        except ValueError:
+            expected = "a finite number" if values is None else f"one of {listed(values, most=4)}"
+            message = f'the attribute "{attributes[column].name}" must be {expected}. Got {cell!r}.'
+            raise DataError(message, path=path, line=number) from None
+
+
+def _label_attributes(path: Path, relation: str, attributes: list[Attribute]) -> list[int]:
+    """Return the columns of the labels."""
+    beside = [path.with_suffix(".xml"), path.with_name(_without_split(path) + ".xml")]
+    place = {attribute.name: column for column, attribute in enumerate(attributes)}
+    for other in beside:
+        if other.exists():
+            names = [item.get("name", "") for item in parsed_xml(other).iter() if item.tag.endswith("label")]
+            if missing := [name for name in names if name not in place]:
+                message = f'there is no attribute "{missing[0]}", which {other.name} has as a label.'
+                raise DataError(message, path=path)
+            return [place[name] for name in names]
+    counted = re.search(r"-[cC]\s+(-?\d+)", relation)
+    if counted is None or not 0 < abs(count := int(counted[1])) < len(attributes):
+        message = f'nothing says which attributes are labels; expected {beside[-1].name} or "-C" in the relation.'
+        raise DataError(message, path=path)
+    return list(range(count)) if count > 0 else list(range(len(attributes) + count, len(attributes)))
+
+
+def _one_hot(table: NDArray[np.float64], columns: list[int], attributes: list[Attribute]) -> NDArray[np.float32]:
+    """Return the features: numbers as they are, and one column of 0 and 1 for each value of a nominal feature."""
+    blocks = []
+    for column in columns:
+        values = attributes[column].values
+        binary = values is None or set(values) == {"0", "1"}
+        choices = np.arange(len(values or ()))
+        blocks.append(table[:, [column]] if binary else table[:, [column]] == choices)
+    return np.hstack(blocks).astype(np.float32)

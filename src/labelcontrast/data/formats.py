@@ -1,0 +1,295 @@
+"""Readers of files of rows: JSON Lines, CSV, TSV, Parquet, plain text, and lines from standard input."""
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from xml.etree import ElementTree as ET
+
+import pyarrow as pa
+import pyarrow.json as pj
+import pyarrow.parquet as pq
+
+from labelcontrast.data.columns import ColumnNames, examples_of
+from labelcontrast.data.examples import Examples
+from labelcontrast.data.table import Table, arrow_cells, arrow_columns, columns_of, numbered
+from labelcontrast.errors import DataError
+
+BLOCK = 2**24
+"""Bytes that Arrow parses at a time."""
+LONGEST_CELL = 2**31 - 1
+DESCRIBED = b"huggingface"
+"""The key of the schema metadata under which `datasets` describes the columns of a Parquet file."""
+
+
+def read_json_lines(path: Path, wanted: ColumnNames) -> Examples:
+    """Read one JSON object a line; a file that begins with ``[`` is read as one list of objects.
+
+    Raises:
+        DataError: A line is not a JSON object, or the file is not UTF-8; with the line.
+    """
+    table = None if path.suffix == ".gz" else _plain_table(path)
+    if table is not None:
+        columns = {name: arrow_cells(table[name]) for name in table.column_names}
+        rows = Table(origin=str(path), columns=columns, lines=range(1, len(table) + 1))
+        return examples_of(rows, wanted, path.parent)
+    lines = numbered_lines(path)
+    first = next(((number, line) for number, line in lines if line.strip()), (1, ""))
+    if first[1].lstrip().startswith("["):
+        whole = "".join(line for _, line in chain([first], lines))
+        return examples_of(_rows_of_list(_parsed(whole, str(path)), str(path)), wanted, path.parent)
+    return examples_of(_rows_of_lines(chain([first], lines), str(path)), wanted, path.parent)
+
+
+def read_separated(path: Path, wanted: ColumnNames) -> Examples:
+    """Read CSV or TSV, plain or gzip; the first line holds the names of the columns.
+
+    The delimiter is a tab in a ``.tsv``, else the one that is most frequent in the first line: comma, semicolon or tab.
+
+    Raises:
+        DataError: A name stands twice, or a row has more or fewer cells than there are names; with the line.
+    """
+    lines = numbered_lines(path)
+    first = next((line for _, line in lines), "")
+    mark = "\t" if ".tsv" in path.suffixes else max(",;\t", key=first.count)
+    names = [name.strip() for name in next(csv.reader([first], delimiter=mark), [])]
+    _refuse_repeated(names, path, line=1)
+    numbers = []
+
+    def rows() -> Iterator[dict[str, object]]:
+        for number, cells in _records(lines, mark, path):
+            if len(cells) != len(names):
+                lacking = f'; there is none for "{names[len(cells)]}"' if len(cells) < len(names) else ""
+                message = f"{len(cells)} cells, but {len(names)} columns{lacking}."
+                raise DataError(message, path=path, line=number)
+            numbers.append(number)
+            yield dict(zip(names, cells, strict=True))
+
+    columns = columns_of(rows())
+    return examples_of(Table(origin=str(path), columns=columns, lines=numbered(numbers)), wanted, path.parent)
+
+
+def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
+    """Read a Parquet file; class labels that `datasets` described in it get their names.
+
+    Raises:
+        DataError: The file is not Parquet, a column name stands twice, or a class label has no name.
+    """
+    try:
+        file = pq.ParquetFile(path)
+        _refuse_repeated(file.schema_arrow.names, path)
+        table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        message = f"not a Parquet file that can be read ({str(error).splitlines()[0]})."
+        raise DataError(message, path=path) from None
+    rows = rows_of_arrow(table, _features(table.schema.metadata or {}, path), str(path))
+    return examples_of(rows, wanted, path.parent)
+
+
+def read_plain_text(path: Path, _wanted: ColumnNames) -> Examples:
+    """Read one text a line, without labels; blank lines are skipped."""
+    return _plain(numbered_lines(path), str(path))
+
+
+def read_lines(
+    stream: Iterable[str], *, origin: str = "<stdin>", text: str | None = None, image: str | None = None
+) -> Examples:
+    r"""Read examples from a stream of lines, as standard input: JSON objects or plain texts, as the first line is.
+
+    Args:
+        stream: The lines.
+        origin: The name of the stream in error messages.
+        text: The column of the texts; detected if it is None.
+        image: The column of the paths of pictures, relative to the working folder.
+
+    Raises:
+        DataError: The stream is empty, or a line is not a JSON object where the first one is.
+
+    Example:
+        >>> read_lines(["a goal\n", "\n", "a vote\n"]).inputs
+        ['a goal', 'a vote']
+    """
+    wanted = ColumnNames(text=text, image=image)
+    lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+    first = next(lines, None)
+    if first is None:
+        message = "there is nothing to read."
+        raise DataError(message, path=origin)
+    if first[1].lstrip().startswith("{"):
+        return examples_of(_rows_of_lines(chain([first], lines), origin), wanted, Path())
+    return _plain(chain([first], lines), origin)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read the lines of a file, plain or gzip, with their numbers from 1.
+
+    Raises:
+        DataError: A line is not UTF-8, or the compressed file is damaged.
+    """
+    number = 0
+    try:
+        with cast("BinaryIO", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
+            for number, line in enumerate(file, 1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 text ({error.reason} at byte {error.start + 1})."
+        raise DataError(message, path=path, line=number) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"the compressed file is damaged ({error})."
+        raise DataError(message, path=path) from None
+
+
+def parsed_xml(path: Path) -> ET.Element:
+    """Return the root of an XML file, or refuse the file with the line."""
+    try:
+        return ET.parse(path).getroot()
+    except ET.ParseError as error:
+        message = f"not XML ({error.msg.partition(':')[0]})."
+        raise DataError(message, path=path, line=error.position[0]) from None
+
+
+def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str) -> Table:
+    """Return an Arrow table with the features of `datasets` as rows that are counted from 1."""
+    columns = arrow_columns(table, features, origin)
+    return Table(origin=origin, columns=columns, lines=range(1, table.num_rows + 1), counted="row")
+
+
+def _plain_table(path: Path) -> pa.Table | None:
+    """Parse a file with Arrow, in half the time; None if something is wrong, or if the line parser might differ.
+
+    That is so unless every line is an object, and its values are texts, whole numbers, true or false, or lists of texts
+    or of whole numbers. The line parser then finds the error with its line.
+    """
+    lines = _lines_of_objects(path)
+    reading = pj.ReadOptions(use_threads=False, block_size=BLOCK)
+    schema: dict[str, pa.DataType] = {}
+    try:
+        table = pj.read_json(path, reading) if lines else None
+        # Arrow turns texts that look like dates into dates, unless the schema says that they are texts.
+        while table and (dates := {field.name: text for field in table.schema if (text := _TEXT_OF.get(field.type))}):
+            schema |= dates
+            names, parsing = table.column_names, pj.ParseOptions(explicit_schema=pa.schema(schema))
+            table = pj.read_json(path, reading, parsing).select(names)
+        if table:
+            table.validate(full=True)
+    except (pa.ArrowException, UnicodeError):
+        return None
+    return table if table and len(table) == lines and set(table.schema.types) <= _PLAIN else None
+
+
+def _lines_of_objects(path: Path) -> int:
+    """Count the lines of a file; 0 if one does not begin with a brace: Arrow's parser crashes on a line of null."""
+    before, lines, braces = b"\n", 0, 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            lines, braces = lines + block.count(b"\n"), braces + (before + block).count(b"\n{")
+            before = block[-1:]
+    lines += before != b"\n"
+    return lines if braces == lines else 0
+
+
+def _plain(lines: Iterable[tuple[int, str]], origin: str) -> Examples:
+    kept = [(number, line.strip()) for number, line in lines if line.strip()]
+    rows = Table(origin=origin, columns={"line": [line for _, line in kept]}, lines=[number for number, _ in kept])
+    return examples_of(rows, ColumnNames(text="line"), Path())
+
+
+def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Table:
+    """Parse one object a line; blank lines are skipped."""
+    numbers = []
+
+    def objects() -> Iterator[dict[str, object]]:
+        for number, line in lines:
+            if line.strip():
+                numbers.append(number)
+                yield _object(_parsed(line, origin, number), f"{origin}, line {number}")
+
+    columns = columns_of(objects())
+    return Table(origin=origin, columns=columns, lines=numbered(numbers))
+
+
+def _rows_of_list(items: object, origin: str) -> Table:
+    assert isinstance(items, list)
+    objects = [_object(item, f"{origin}, row {number}") for number, item in enumerate(items, 1)]
+    return Table(origin=origin, columns=columns_of(objects), lines=range(1, len(objects) + 1), counted="row")
+
+
+def _object(value: object, place: str) -> dict[str, object]:
+    if isinstance(value, dict):
+        return value
+    message = f"expected a JSON object. Got {json.dumps(value)[:60]}"
+    raise DataError(message, path=place)
+
+
+def _parsed(text: str, origin: str, line: int | None = None) -> object:
+    """Parse JSON, or refuse it with its place."""
+    try:
+        # The scanner takes half the time of the decoder around it; the decoder handles all other input.
+        value, end = _SCAN(text, 0)
+        if not text[end:].strip():
+            return value
+    except (StopIteration, json.JSONDecodeError, KeyError):
+        pass
+    try:
+        return _DECODER.decode(text.rstrip())
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
+        raise DataError(message, path=origin, line=line or error.lineno) from None
+    except KeyError as error:
+        message = f"the key {error} stands twice."
+        raise DataError(message, path=origin, line=line) from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Make a dict of key-value pairs; raise KeyError if a key stands twice."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise KeyError(_repeated([name for name, _ in pairs]))
+    return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_SCAN = _DECODER.scan_once  # type: ignore[attr-defined]
+_TEXT_OF = {pa.timestamp("s"): pa.string(), pa.list_(pa.timestamp("s")): pa.list_(pa.string())}
+_PLAIN = {pa.null(), pa.bool_(), pa.int64(), pa.string(), pa.list_(pa.int64()), pa.list_(pa.string())}
+
+
+def _records(lines: Iterator[tuple[int, str]], mark: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Parse the records below the first line, each with the line that it starts on; empty lines are skipped."""
+    reader = csv.reader((line for _, line in lines), delimiter=mark, strict=True)
+    start = 2
+    usual = csv.field_size_limit(LONGEST_CELL)
+    try:
+        for cells in reader:
+            if cells:
+                yield start, cells
+            start = reader.line_num + 2
+    except csv.Error as error:
+        message = f"not a table ({error})."
+        raise DataError(message, path=path, line=start) from None
+    finally:
+        csv.field_size_limit(usual)
+
+
+def _refuse_repeated(names: list[str], path: Path, line: int | None = None) -> None:
+    if (repeated := _repeated(names)) is not None:
+        message = f'the column "{repeated}" stands twice.'
+        raise DataError(message, path=path, line=line)
+
+
+def _repeated(names: list[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def _features(metadata: Mapping[bytes, bytes], path: Path) -> Mapping[str, Any]:
+    """Return the features that `datasets` stored in the metadata of a Parquet file; empty if there are none."""
+    try:
+        features: dict[str, Any] = json.loads(metadata[DESCRIBED])["info"]["features"] if DESCRIBED in metadata else {}
+    except (ValueError, KeyError, TypeError):
+        message = "the description of its columns by `datasets` is damaged."
+        raise DataError(message, path=path) from None
+    return features
