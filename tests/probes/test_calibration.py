@@ -1,4 +1,4 @@
-"""Calibration on data whose true probabilities are known; against a search by hand and scikit-learn; the file."""
+"""Calibration on data with known probabilities, against scikit-learn; reliability by hand; files and refusals."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from labelcontrast.probes.calibration import Calibration, calibration_errors, fi
 
 
 def overconfident(examples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels drawn from true probabilities, and what is said of them: their logits times 3, 0.5 and 1."""
+    """Labels drawn from true probabilities, and predicted ones: their logits times 3, 0.5 and 1."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(examples, 3))
     true = generator.random(logits.shape) < 1 / (1 + np.exp(-logits))
@@ -48,7 +48,7 @@ def test_the_error_on_new_examples_falls(method) -> None:
 
 
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
-def test_a_rare_label_takes_the_map_of_all_and_what_is_not_known_has_no_say(method) -> None:
+def test_a_rare_label_takes_the_map_of_all_and_unknown_labels_are_left_out(method) -> None:
     true, said = overconfident(500)
     true[:, 2] = np.arange(500) < 9
     fitted = fit_calibration(true, said, method=method)
@@ -78,7 +78,7 @@ def test_reliability_by_hand_and_its_error() -> None:
 
 
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
-def test_the_file_keeps_every_digit(method, tmp_path: Path) -> None:
+def test_a_file_preserves_every_digit(method, tmp_path: Path) -> None:
     before = fit_calibration(*overconfident(200), method=method)
     before.save(tmp_path / "calibration.json")
     assert Calibration.load(tmp_path / "calibration.json") == before

@@ -1,18 +1,25 @@
-"""Averaged heads against the mean of sigmoids, and where that mean is 0 or 1 to the last digit.
-
-The probe against scikit-learn's pipeline, at the edges of the data, and what it refuses.
-"""
+"""The linear probe, averaged heads and the ridge score against scikit-learn and loops; the room's entrance."""
 
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from labelcontrast import probes
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.probes.linear import STRENGTHS, AveragedHeads, _choose, fit_linear_probe, standardise
+from labelcontrast.metrics.ranking import mean_average_precision
+from labelcontrast.probes.linear import (
+    STRENGTHS,
+    AveragedHeads,
+    _choose,
+    fit_linear_probe,
+    selection_score,
+    standardise,
+)
 
 
 def test_the_probability_is_the_mean_of_the_heads_probabilities() -> None:
@@ -174,3 +181,69 @@ def test_refusals() -> None:
     holed[1:3, 0] = np.nan
     with pytest.raises(EmbeddingError, match=r"^train features must be finite\. Got 2 rows with NaN or infinity\.$"):
         fit_linear_probe(holed, labels, ones, labels)
+
+
+@pytest.mark.parametrize("ridge", [0.01, 0.1, 3.0])
+def test_the_score_is_that_of_ridge_regression(problem, ridge: float) -> None:
+    features, labels = problem
+    scaler = StandardScaler().fit(features[:200].astype(np.float64))
+    train, val = scaler.transform(features[:200].astype(np.float64)), scaler.transform(features[200:])
+    expected = Ridge(alpha=ridge * 200).fit(train, labels[:200]).predict(val)
+    found = selection_score(features[:200], labels[:200], features[200:], labels[200:], ridge=ridge)
+    assert found == pytest.approx(mean_average_precision(labels[200:], expected), abs=1e-6)
+
+
+def test_an_unknown_label_is_the_mean_in_the_ridge_fit_and_left_out_of_the_score(problem) -> None:
+    features, labels = problem
+    holed = np.where(np.random.default_rng(0).random(labels.shape) < 0.3, np.nan, labels)
+    filled = np.where(np.isnan(holed), np.nanmean(holed[:200], axis=0), holed)
+    standard = StandardScaler().fit(features[:200].astype(np.float64)).transform(features.astype(np.float64))
+    scores = Ridge(alpha=20).fit(standard[:200], filled[:200]).predict(standard[200:])
+    known = ~np.isnan(holed[200:])
+    expected = [
+        average_precision_score(holed[200:][here, label], scores[here, label]) for label, here in enumerate(known.T)
+    ]
+    found = selection_score(features[:200], holed[:200], features[200:], holed[200:])
+    assert found == pytest.approx(np.mean(expected), abs=1e-9)
+
+
+def test_the_noisier_the_embedding_the_lower_the_score(problem) -> None:
+    features, labels = problem
+    noise = np.random.default_rng(5).normal(size=features.shape) * features.std(0)
+
+    def score(share: float) -> float:
+        noisy = features + share * noise
+        return selection_score(noisy[:200], labels[:200], noisy[200:], labels[200:])
+
+    scores = [score(share) for share in (0.0, 0.5, 2.0, 20.0)]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_scale_and_shift_change_no_score(problem) -> None:
+    features, labels = problem
+    other = features.astype(np.float64) * 1e-3 + 2
+    first = selection_score(features[:200], labels[:200], features[200:], labels[200:])
+    assert selection_score(other[:200], labels[:200], other[200:], labels[200:]) == pytest.approx(first, abs=1e-4)
+
+
+def test_a_collapsed_embedding_scores_what_chance_does(problem) -> None:
+    _, labels = problem
+    flat = np.ones((300, 8), dtype=np.float32)
+    chance = labels[200:].mean(axis=0)
+    expected = chance[chance > 0].mean()
+    assert selection_score(flat[:200], labels[:200], flat[200:], labels[200:]) == pytest.approx(expected)
+
+
+def test_refuses_a_ridge_that_is_not_positive() -> None:
+    ones = np.ones((2, 2))
+    with pytest.raises(ConfigError, match=r"^ridge must be a positive number\. Got 0.0\.$"):
+        selection_score(ones, ones, ones, ones, ridge=0.0)
+
+
+def test_the_door_leads_from_features_to_label_sets(problem) -> None:
+    train, train_labels, val, val_labels = halves(*problem)
+    layer = probes.fit_probe("newton", train, train_labels, val, val_labels, generator=torch.Generator())
+    scores = layer(torch.from_numpy(val)).sigmoid().detach().numpy()
+    calibrated = probes.fit_calibration(val_labels, scores, method="temperature").apply(scores)
+    predicted = probes.choose_thresholds("per_label", val_labels, calibrated).predict(calibrated)
+    assert (predicted == val_labels).mean() > 0.8

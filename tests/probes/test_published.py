@@ -1,7 +1,4 @@
-"""The sweep against torch's own layer, autograd and AdamW, one configuration, head and label after the other.
-
-The published protocol: the choice for each label, the average, what untrained heads do, and what is refused.
-"""
+"""The published probe against torch's own layer, autograd and AdamW; its protocols; and probes by their name."""
 
 from dataclasses import replace
 
@@ -13,12 +10,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from labelcontrast.errors import ConfigError, LabelShapeError
+from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.published import (
     PROTOCOLS,
     Heads,
     Protocol,
     choose,
     draw_heads,
+    fit_probe,
     fit_published_probe,
     train_heads,
 )
@@ -106,7 +105,7 @@ def test_rounded_products_are_those_of_rounded_factors_and_nothing_else_is_round
     assert 1e-4 < (low.weight - exact.weight).abs().mean() < 0.02
 
 
-def test_what_is_not_known_is_left_out_of_the_mean_of_a_batch() -> None:
+def test_unknown_labels_are_left_out_of_the_mean_of_a_batch() -> None:
     features, labels, start = world(70)
     holed = labels.double()
     holed[torch.rand(holed.shape, generator=torch.Generator().manual_seed(1)) < 0.4] = torch.nan
@@ -201,7 +200,7 @@ def test_each_label_takes_the_best_of_the_grid(name: str) -> None:
         assert choose(protocol, labels, logits).tolist() == literal_choice(protocol, labels, logits)
 
 
-def test_unknown_labels_have_no_say_in_the_choice() -> None:
+def test_unknown_labels_are_left_out_of_the_choice() -> None:
     generator, protocol = np.random.default_rng(1), PROTOCOLS["paper"]
     labels = (generator.random((40, 5)) < 0.4).astype(np.float32)
     labels[generator.random(labels.shape) < 0.4] = np.nan
@@ -220,7 +219,7 @@ def test_a_label_without_a_hit_takes_the_smallest_rate_or_the_first_of_the_grid(
     assert released.grid[choose(released, labels, logits[:8])[0]] == (1.0, 1.0)
 
 
-def test_the_probe_reads_off_what_is_there(problem) -> None:
+def test_the_probe_learns_the_labels(problem) -> None:
     train, train_labels, val, val_labels = halves(problem)
     probe = fit_published_probe(train, train_labels, val, val_labels, protocol=QUICK, generator=seeded())
     assert probe.weight.shape == (3, 6, 12)
@@ -264,3 +263,33 @@ def test_refusals(problem) -> None:
         fit_published_probe(*parts, protocol=Protocol(rates=()), generator=seeded())
     with pytest.raises(LabelShapeError, match=r"^train features and labels"):
         fit_published_probe(parts[0][:5], *parts[1:], generator=seeded())
+
+
+def test_newton_is_the_convex_optimum_as_a_layer(problem) -> None:
+    features, labels = problem
+    parts = features[:200], labels[:200], features[200:], labels[200:]
+    layer, probe = fit_probe("newton", *parts, generator=torch.Generator()), fit_linear_probe(*parts)
+    logits = layer(torch.from_numpy(features)).detach().numpy()
+    np.testing.assert_allclose(logits, probe.scores(features.astype(np.float64)), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "heads"), [("paper", 3), ("released", 5)])
+def test_the_other_probes_are_the_published_protocols(problem, name, heads: int) -> None:
+    features, labels = problem
+    parts = features[:200], labels[:200], features[200:], labels[200:]
+    chosen = fit_probe(name, *parts, generator=torch.Generator().manual_seed(3))
+    direct = fit_published_probe(*parts, protocol=PROTOCOLS[name], generator=torch.Generator().manual_seed(3))
+    assert torch.equal(chosen.weight, direct.weight)
+    assert len(chosen.weight) == heads
+
+
+def test_the_grid_of_a_published_probe_can_be_another(problem) -> None:
+    features, labels = problem
+    parts = features[:200], labels[:200], features[200:], labels[200:]
+    changes = {"rates": (1.0,), "decays": (0.01,), "batch_size": 64}
+    chosen = fit_probe("paper", *parts, generator=torch.Generator().manual_seed(3), changes=changes)
+    protocol = replace(PROTOCOLS["paper"], **changes)
+    direct = fit_published_probe(*parts, protocol=protocol, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(chosen.weight, direct.weight)
+    usual = fit_probe("paper", *parts, generator=torch.Generator().manual_seed(3))
+    assert not torch.equal(chosen.weight, usual.weight)

@@ -1,13 +1,4 @@
-"""Cuts against trying every threshold there is, one column at a time, with pairs that are not known.
-
-The set with the highest expected F1, against all sets and all truths, one after the other.
-
-Thresholds: the best one by trying them all, what is exactly at it, and the file.
-
-Thresholds per label on simulated long tails: rare labels are not ruined, frequent ones get what is theirs.
-
-The door to the rules: each is what its own function says, with the policy for empty sets on it.
-"""
+"""Thresholds against trying all of them, expected-F1 sets against all sets and truths, rules, files and refusals."""
 
 import math
 from itertools import pairwise, product
@@ -20,8 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
-from labelcontrast.probes import thresholds as cuts
-from labelcontrast.probes import thresholds as expected_f1
+from labelcontrast.probes import thresholds
 from labelcontrast.probes.thresholds import (
     Rule,
     Thresholds,
@@ -74,18 +64,18 @@ def test_no_threshold_is_better_and_the_nearest_to_the_preferred_is_taken(
         assert abs(cut - preferred) == pytest.approx(abs(expected - preferred))
 
 
-def test_neighbouring_floats_are_told_apart() -> None:
+def test_neighbouring_floats_are_separated() -> None:
     low = 0.3
     high = np.nextafter(low, 1)
     found = best_cuts(np.array([[1], [0]]), np.array([[high], [low]]))
     assert low <= found[0] < high
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_labels_change_no_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     labels, scores = generator.integers(0, 2, (20, 7)), generator.random((20, 7))
     whole = best_cuts(labels, scores)
-    monkeypatch.setattr(cuts, "BLOCK", 45)
+    monkeypatch.setattr(thresholds, "BLOCK", 45)
     assert best_cuts(labels, scores).tolist() == whole.tolist()
 
 
@@ -108,10 +98,10 @@ def test_no_set_has_a_higher_expected_f1(chances: list[float]) -> None:
     assert any(found) == any(chances)
 
 
-def test_examples_do_not_depend_on_their_company_nor_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sets_depend_on_no_other_example_and_no_block(monkeypatch: pytest.MonkeyPatch) -> None:
     chances = np.random.default_rng(0).random((9, 12)).astype(np.float32) ** 2
     whole = expected_f1_sets(chances)
-    monkeypatch.setattr(expected_f1, "BLOCK", 300)
+    monkeypatch.setattr(thresholds, "EXAMPLES_AT_ONCE", 300)
     assert expected_f1_sets(chances).tolist() == whole.tolist()
     assert expected_f1_sets(chances[3:4]).tolist() == whole[3:4].tolist()
     assert expected_f1_sets(chances[:0]).shape == (0, 12)
@@ -147,7 +137,7 @@ def test_between_ties_the_nearest_to_one_half_is_taken() -> None:
     assert global_threshold(np.zeros((2, 2)), np.full((2, 2), 0.9)).values[0] == 0.5
 
 
-def test_neighbouring_floats_are_told_apart_or_left_together_as_predicted() -> None:
+def test_the_global_threshold_may_lie_between_neighbouring_floats() -> None:
     low = 0.3
     high = np.nextafter(low, 1)
     labels, probabilities = np.array([[1], [0]]), np.array([[high], [low]])
@@ -156,11 +146,11 @@ def test_neighbouring_floats_are_told_apart_or_left_together_as_predicted() -> N
     assert micro_f1(labels, probabilities, found.values[0]) >= min(best, 2 / 3)
 
 
-def test_exactly_at_the_threshold_is_a_no() -> None:
+def test_a_probability_equal_to_its_threshold_is_not_predicted() -> None:
     assert fixed_threshold(1).predict(np.array([[0.5], [0.5 + 1e-12]])).tolist() == [[False], [True]]
 
 
-def test_the_file_keeps_every_digit(tmp_path: Path) -> None:
+def test_a_file_preserves_every_digit(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random(17)
     before = [
         Thresholds(values, "per_label"),
@@ -181,7 +171,7 @@ def test_a_file_of_an_older_version_is_read(tmp_path: Path) -> None:
     assert found.values.tolist() == [0.25, 0.5]
 
 
-def test_so_many_labels_and_no_more() -> None:
+def test_top_labels_are_limited_in_number() -> None:
     probabilities = np.random.default_rng(0).random((20, 6))
     predicted = top_labels(6, most=2).predict(probabilities)
     for row, chosen in zip(probabilities, predicted, strict=True):
@@ -189,7 +179,7 @@ def test_so_many_labels_and_no_more() -> None:
     assert top_labels(6, most=9).predict(probabilities).all()
 
 
-def test_the_rule_is_said_in_words() -> None:
+def test_the_rule_in_words() -> None:
     assert fixed_threshold(2).rule == "fixed"
     assert Thresholds(np.zeros(2), "top_k", most=3, empty="best").rule == (
         "top_k, at most 3 labels, the best label where none passes"
@@ -204,7 +194,7 @@ def test_an_empty_set_is_allowed_or_gets_its_best_label() -> None:
     assert best.tolist() == [[False, True, False], [True, False, True], [True, False, False]]
 
 
-def test_the_rule_of_expected_f1_is_its_sets() -> None:
+def test_the_expected_f1_rule_predicts_its_sets() -> None:
     probabilities = np.random.default_rng(0).random((30, 5)) ** 2
     assert expected_f1_rule(5).predict(probabilities).tolist() == expected_f1_sets(probabilities).tolist()
 
@@ -270,7 +260,7 @@ def mean_over_seeds(examples: int, labels: int, *, temper: float) -> dict[str, n
     return {name: np.mean(values, axis=0) for name, values in found.items()}
 
 
-def test_a_long_tail_is_not_ruined() -> None:
+def test_rare_labels_do_not_get_worse_on_a_long_tail() -> None:
     found = mean_over_seeds(777, 90, temper=1.0)
     assert found["naive"][0] < found["global"][0] - 0.05  # what naive tuning costs, as on reuters21578
     assert found["per label"][0] > found["global"][0] - 0.02
@@ -278,7 +268,7 @@ def test_a_long_tail_is_not_ruined() -> None:
     assert found["per label"][1] > found["naive"][1]
 
 
-def test_where_labels_differ_and_are_frequent_each_gets_its_own() -> None:
+def test_frequent_labels_that_differ_get_thresholds_of_their_own() -> None:
     found = mean_over_seeds(900, 11, temper=0.6)
     assert found["per label"][1] > found["global"][1] + 0.01
     assert found["per label"][0] > found["naive"][0] - 0.005
@@ -312,7 +302,7 @@ def test_the_rarer_the_label_the_nearer_to_the_global_threshold() -> None:
     assert (rare - start) / (frequent - start) == pytest.approx(weights[1] / weights[0], abs=0.15)
 
 
-def test_what_is_not_known_has_no_say() -> None:
+def test_unknown_labels_are_left_out() -> None:
     true, probabilities = long_tail(0, 200, 5)
     extra = np.full((50, 5), np.nan)
     found = per_label_thresholds(
@@ -338,11 +328,11 @@ SCORES = np.clip(0.5 * LABELS + 0.5 * RANDOM.random((60, 4)), 0, 1)
         ("expected_f1", expected_f1_rule(4)),
     ],
 )
-def test_a_rule_by_its_name(rule: Rule, expected: object) -> None:
+def test_every_rule_by_its_name(rule: Rule, expected: object) -> None:
     found = choose_thresholds(rule, LABELS, SCORES, top_k=2)
     np.testing.assert_array_equal(found.predict(SCORES), expected.predict(SCORES))
     assert found.rule == expected.rule
 
 
-def test_an_empty_set_takes_the_best_label_where_that_is_asked_for() -> None:
+def test_a_rule_can_replace_empty_sets_by_the_best_label() -> None:
     assert choose_thresholds("fixed", LABELS, SCORES, empty="best").predict(np.array([[0.1, 0.2, 0.3, 0.2]])).any()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from labelcontrast.data.batches import Prepared
-from labelcontrast.probes.selection import selection_score
+from labelcontrast.probes.linear import selection_score
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.epochs import Epoch, read_history, score_features, score_logits, write_history
 from labelcontrast.training.features import compute_features

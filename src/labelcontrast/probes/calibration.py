@@ -1,4 +1,4 @@
-"""Probabilities that can be believed: a map from what a model says to how often it is right, for each label."""
+"""Calibration of probabilities for each label, and how reliable they are."""
 
 import json
 from dataclasses import dataclass
@@ -17,61 +17,11 @@ from labelcontrast.metrics.counting import known_pairs, ratio
 
 Method = Literal["temperature", "isotonic"]
 Map = float | list[tuple[float, float]]
+"""A temperature; or pairs (from, to), linear between them and constant beyond."""
 FEWEST = 10
-"""A label with fewer positives, or fewer negatives, takes the map of all labels together."""
+"""A label with fewer positives, or fewer negatives, takes the map fitted on all labels together."""
 REACH = (-3.0, 3.0)
-"""The log of a temperature lies between these."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A map of probabilities for each label; part of the saved model.
-
-    A map is a list of pairs (from, to), straight between them and level beyond; or one temperature.
-    """
-
-    method: Method
-    maps: list[Map]
-
-    def apply(self, probabilities: Float[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples labels"]:
-        """Map the probabilities of each label; their order within a label is kept, but for ties.
-
-        Raises:
-            LabelShapeError: The probabilities have another number of labels.
-
-        Example:
-            >>> Calibration("temperature", [2.0]).apply(np.array([[0.9], [0.5]])).round(3).tolist()
-            [[0.75], [0.5]]
-        """
-        if probabilities.shape[1] != len(self.maps):
-            raise LabelShapeError(
-                f"probabilities must have one column a map, {len(self.maps)}. Got {probabilities.shape[1]}."
-            )
-        if self.method == "temperature":
-            return np.asarray(expit(_logit(probabilities) / np.array(self.maps))).astype(probabilities.dtype)
-        columns = [np.interp(column, *np.array(one).T) for column, one in zip(probabilities.T, self.maps, strict=True)]
-        return np.stack(columns, axis=1).astype(probabilities.dtype)
-
-    def save(self, path: Path) -> None:
-        """Write the maps as JSON."""
-        write_text(path, json.dumps({"method": self.method, "maps": self.maps}) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "Calibration":
-        """Read what ``save`` wrote, to the last digit.
-
-        Raises:
-            DataError: The file is not such JSON.
-        """
-        try:
-            saved = json.loads(path.read_text())
-            if saved["method"] not in get_args(Method):
-                raise ValueError(saved["method"])
-            if saved["method"] == "temperature":
-                return cls("temperature", [float(one) for one in saved["maps"]])
-            return cls("isotonic", [[(float(start), float(end)) for start, end in one] for one in saved["maps"]])
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f'expected {{"method": name, "maps": [...]}}. Got {error!r}.', path=path) from error
+"""Bounds of the logarithm of a temperature."""
 
 
 def fit_calibration(
@@ -79,21 +29,21 @@ def fit_calibration(
     probabilities: Float[np.ndarray, "examples labels"],
     *,
     method: Method,
-) -> Calibration:
-    r"""Fit a map for each label on examples that the model was not trained on.
+) -> "Calibration":
+    r"""Fit a map of probabilities for each label, on examples that the model was not trained on.
 
     .. math:: p' = \sigma\left(\frac{1}{T} \log \frac{p}{1 - p}\right)
 
-    with the temperature T that gives the labels the highest likelihood; or the rising steps that lie nearest to them
+    with the temperature T that maximises the likelihood; or the non-decreasing step function nearest to the labels
     (isotonic). A label with fewer than ten positives or negatives takes the map fitted on all labels together.
 
     Args:
-        labels: What is true of the validation examples, 0 or 1; NaN where it is not known.
-        probabilities: What the model says of them.
-        method: ``temperature`` has one number a label; ``isotonic`` any shape, and asks for more examples.
+        labels: Of validation examples, 0 or 1, shape [examples, labels]; NaN where it is not known.
+        probabilities: Of the same examples.
+        method: ``temperature`` fits one number for each label; ``isotonic`` any shape, and needs more examples.
 
     Raises:
-        ConfigError: The method is none of the two.
+        ConfigError: The method is neither of the two.
 
     Example:
         >>> labels = (np.arange(1000) % 10 < 7).astype(int)[:, None]
@@ -116,27 +66,15 @@ def fit_calibration(
     return Calibration(method, maps)
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """What a model says against how often it is right, by bins of equal width in what it says."""
-
-    count: Integer[np.ndarray, " bins"]
-    said: Float[np.ndarray, " bins"]
-    """Mean probability in each bin; 0 in an empty one."""
-    true: Float[np.ndarray, " bins"]
-    """Share of positives in each bin; 0 in an empty one."""
-
-    @property
-    def error(self) -> float:
-        """The expected calibration error: the mean distance of the two, over pairs; NaN without any."""
-        total = self.count.sum()
-        return float((self.count * np.abs(self.said - self.true)).sum() / total) if total else float("nan")
-
-
 def reliability(
     labels: Shaped[np.ndarray, " pairs"], probabilities: Float[np.ndarray, " pairs"], *, bins: int = 15
-) -> Reliability:
-    """Compare what a model says of pairs of an example and a label with what is true; NaN labels are left out.
+) -> "Reliability":
+    """Compare predicted probabilities of pairs of an example and a label with true labels, by bins.
+
+    Args:
+        labels: 0 or 1; NaN where it is not known, and such a pair is left out.
+        probabilities: Of the same pairs.
+        bins: Number of bins between 0 and 1.
 
     Example:
         >>> found = reliability(np.array([1, 0, 0, 1]), np.array([0.9, 0.9, 0.1, 0.2]), bins=2)
@@ -158,7 +96,7 @@ def calibration_errors(
     *,
     bins: int = 15,
 ) -> Float[np.ndarray, " labels"]:
-    """Expected calibration error of each label.
+    """Compute the expected calibration error of each label; the arguments are those of ``reliability``.
 
     Example:
         >>> calibration_errors(np.array([[1, 0], [0, 0]]), np.array([[0.5, 0.1], [0.5, 0.1]])).tolist()
@@ -168,13 +106,79 @@ def calibration_errors(
     return np.array([reliability(column, said, bins=bins).error for column, said in pairs])
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map of probabilities for each label."""
+
+    method: Method
+    maps: list[Map]
+
+    def apply(self, probabilities: Float[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples labels"]:
+        """Map the probabilities of each label; within a label their order stays, except that ties may arise.
+
+        Raises:
+            LabelShapeError: The probabilities have another number of labels.
+
+        Example:
+            >>> Calibration("temperature", [2.0]).apply(np.array([[0.9], [0.5]])).round(3).tolist()
+            [[0.75], [0.5]]
+        """
+        if probabilities.shape[1] != len(self.maps):
+            raise LabelShapeError(
+                f"probabilities must have one column a map, {len(self.maps)}. Got {probabilities.shape[1]}."
+            )
+        if self.method == "temperature":
+            return np.asarray(expit(_logit(probabilities) / np.array(self.maps))).astype(probabilities.dtype)
+        columns = [np.interp(column, *np.array(one).T) for column, one in zip(probabilities.T, self.maps, strict=True)]
+        return np.stack(columns, axis=1).astype(probabilities.dtype)
+
+    def save(self, path: str | Path) -> None:
+        """Save the maps as JSON."""
+        write_text(Path(path), json.dumps({"method": self.method, "maps": self.maps}) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Calibration":
+        """Load saved maps.
+
+        Raises:
+            DataError: The file is not such JSON.
+        """
+        path = Path(path)
+        try:
+            saved = json.loads(path.read_text())
+            if saved["method"] not in get_args(Method):
+                raise ValueError(saved["method"])
+            if saved["method"] == "temperature":
+                return cls("temperature", [float(one) for one in saved["maps"]])
+            return cls("isotonic", [[(float(start), float(end)) for start, end in one] for one in saved["maps"]])
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f'expected {{"method": name, "maps": [...]}}. Got {error!r}.', path=path) from error
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predicted probabilities against the share of positives, in bins of equal width."""
+
+    count: Integer[np.ndarray, " bins"]
+    said: Float[np.ndarray, " bins"]
+    """Mean predicted probability in each bin; 0 in an empty one."""
+    true: Float[np.ndarray, " bins"]
+    """Share of positives in each bin; 0 in an empty one."""
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean distance of the two over pairs; NaN without pairs."""
+        total = self.count.sum()
+        return float((self.count * np.abs(self.said - self.true)).sum() / total) if total else float("nan")
+
+
 def _logit(probabilities: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Log odds in float64; of 0 and 1 a large finite number, for infinity over a temperature stays what it is."""
+    """Log-odds in float64; finite for 0 and 1, since dividing infinity by a temperature changes nothing."""
     return np.asarray(logit(np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)))
 
 
 def _temperature(labels: Shaped[np.ndarray, " examples"], probabilities: Float[np.ndarray, " examples"]) -> float:
-    """Find the temperature with the highest likelihood; of constant labels nothing is learned, and it stays 1."""
+    """Fit the temperature; it is 1 for constant labels."""
     true, scores = labels == 1, _logit(probabilities)
     if true.all() or not true.any():
         return 1.0
@@ -186,7 +190,7 @@ def _temperature(labels: Shaped[np.ndarray, " examples"], probabilities: Float[n
 def _steps(
     labels: Shaped[np.ndarray, " examples"], probabilities: Float[np.ndarray, " examples"]
 ) -> list[tuple[float, float]]:
-    """Fit rising steps; of constant labels nothing is learned, and probabilities stay as they are."""
+    """Fit an isotonic regression; the identity for constant labels."""
     true = labels == 1
     if true.all() or not true.any():
         return [(0.0, 0.0), (1.0, 1.0)]

@@ -1,4 +1,4 @@
-"""From scores to label sets in which no label is without those above it: all paths that pass, or the best."""
+"""Decoding over a hierarchy: label sets in which every label comes with its ancestors."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
@@ -11,15 +11,15 @@ from labelcontrast.probes.thresholds import Thresholds, global_threshold
 def all_paths(
     scores: Float[np.ndarray, "examples labels"], ancestors: csr_array, thresholds: Thresholds
 ) -> Bool[np.ndarray, "examples labels"]:
-    """Predict the labels that exceed their threshold together with all that are above them.
+    """Predict the labels that exceed their threshold and whose ancestors all do.
 
     Args:
-        scores: of every label.
-        ancestors: [labels, labels], 1 where the column is the row or above it.
-        thresholds: one a label.
+        scores: Shape [examples, labels].
+        ancestors: Shape [labels, labels], 1 where the column is the row or above it.
+        thresholds: Of the labels.
 
     Raises:
-        LabelShapeError: the numbers of labels differ.
+        LabelShapeError: The numbers of labels differ.
 
     Example:
         >>> from labelcontrast.probes.thresholds import fixed_threshold
@@ -35,13 +35,16 @@ def all_paths(
 def best_path(
     scores: Float[np.ndarray, "examples labels"], ancestors: csr_array
 ) -> Bool[np.ndarray, "examples labels"]:
-    """Predict the leaf with the highest score and all that is above it: one path, and in a tree only that.
+    """Predict the leaf with the highest score and its ancestors: in a tree, one path.
 
-    With scores made consistent as a product, it is the most probable path. Of several leaves that are as good, the
-    first is taken.
+    With scores that were made consistent as a product, it is the most probable path.
+
+    Args:
+        scores: Shape [examples, labels]; between equal leaves the first is taken.
+        ancestors: Shape [labels, labels], 1 where the column is the row or above it.
 
     Raises:
-        LabelShapeError: the scores have not a column for each label.
+        LabelShapeError: The numbers of labels differ.
 
     Example:
         >>> best_path(np.array([[0.1, 0.3, 0.6]]), csr_array([[1, 0, 0], [1, 1, 0], [1, 0, 1]])).tolist()
@@ -58,12 +61,12 @@ def level_thresholds(
     scores: Float[np.ndarray, "examples labels"],
     depths: Integer[np.ndarray, " labels"],
 ) -> Thresholds:
-    """Return for all labels of a level the one threshold that maximises micro-F1 on them.
+    """Choose one threshold for each level of a hierarchy, which maximises micro-F1 on its labels.
 
     Args:
-        labels: what is true of the validation examples, 0 or 1; closed upwards.
-        scores: what the model says of them.
-        depths: the level of each label.
+        labels: Of validation examples, 0 or 1, shape [examples, labels], closed upwards.
+        scores: Of the same examples.
+        depths: The level of each label, 0 for the roots.
 
     Example:
         >>> labels, scores = np.array([[1, 1], [1, 0]]), np.array([[0.9, 0.3], [0.8, 0.1]])
@@ -78,6 +81,5 @@ def level_thresholds(
 
 
 def _check_width(width: int, ancestors: csr_array) -> None:
-    """Refuse scores of other labels than those of the hierarchy."""
     if width != ancestors.shape[0]:
         raise LabelShapeError(f"scores must have a column for each of {ancestors.shape[0]} labels. Got {width}.")

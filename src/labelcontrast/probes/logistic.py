@@ -1,12 +1,12 @@
-"""Logistic regression for all labels at once, at its convex optimum: Newton's method with conjugate gradients inside.
+"""Logistic regression of all labels at once, by Newton's method with conjugate gradients.
 
-The labels share nothing but the two matrix products of a step. It equals, label by label,
+It equals, for each label by itself,
 
     minimise  mean_i [softplus(m_i) - y_i m_i] + strength / 2 * |w|^2,   m = design @ [w, bias]
 
-over the examples whose label is known, with the last column of the design all ones and its coefficient, the bias, free.
-On a design whose columns are uncorrelated the curvature is nearly diagonal, so that a diagonal preconditioner makes few
-steps do.
+over the examples whose label is known, where the last column of the design is all ones and the bias is not penalised.
+The labels share only the two matrix products of a step. With uncorrelated columns of the design the Hessian is nearly
+diagonal, so a diagonal preconditioner needs few steps.
 """
 
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ def solve_logistic(
     """Return the coefficients that minimise the regularised logistic loss of each label.
 
     Args:
-        design: The features and, last, a column of ones.
-        labels: What is true, 0 or 1; NaN where it is not known, and the mean of a label leaves such an example out. No
-            label may be the same everywhere, for then its bias has no optimum.
-        start: Where to begin; the solution for a neighbouring strength saves most of the steps.
-        strength: Weight of the penalty beside the mean loss; scikit-learn's C is 1 / (examples * strength).
-        tolerance: The gradient of a label must fall to this share of what it is when only the bias is fitted.
+        design: The features and, last, a column of ones, shape [examples, coefficients].
+        labels: 0 or 1, shape [examples, labels]; NaN where it is not known, and such a pair is left out. A
+            constant label has no optimum.
+        start: Initial coefficients; the solution for a neighbouring strength saves most of the steps.
+        strength: Weight of the penalty; scikit-learn's C is 1 / (examples * strength).
+        tolerance: The gradient of a label must fall to this share of its norm when only the bias is fitted.
 
     Example:
         >>> design = np.array([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
@@ -64,7 +64,7 @@ def solve_logistic(
         active, here = active[unsolved], here.select(unsolved)
         coefficients, margins = coefficients[:, unsolved], margins[:, unsolved]
         chance, gradient = chance[:, unsolved], gradient[:, unsolved]
-        # Where every example is saturated nothing curves, and the bias, which is free, would step to infinity.
+        # Without a floor, where all examples are saturated, the unpenalised bias would step to infinity.
         curvature = here.known * np.maximum(chance * (1 - chance), 1e-6)
         step = _newton_step(design, curvature, gradient, penalty, count=here.count)
         slope = (gradient * step).sum(axis=0)
@@ -75,7 +75,7 @@ def solve_logistic(
 
 @dataclass(frozen=True)
 class _Labels:
-    """What is true, 0 where it is not known; which pairs are known, and of how many examples each label is."""
+    """True labels, 0 where unknown; which pairs are known, and the known examples of each label."""
 
     true: Matrix
     known: np.ndarray
@@ -87,7 +87,6 @@ class _Labels:
         return cls(np.nan_to_num(labels), known, known.sum(axis=0))
 
     def select(self, columns: np.ndarray) -> "_Labels":
-        """Keep some labels."""
         return _Labels(self.true[:, columns], self.known[:, columns], self.count[columns])
 
 
@@ -100,7 +99,7 @@ def _newton_step(design: Matrix, curvature: Matrix, gradient: Matrix, penalty: M
     goal = 0.01 * energy
     for _ in range(_CONJUGATE_STEPS):
         product = design.T @ (curvature * (design @ direction)) / count + penalty * direction
-        # A label that is solved is left where it is: its own steps would divide nothing by nothing.
+        # A solved label stays as it is: its steps would divide 0 by 0.
         going = energy > goal
         along = np.where(going, energy / np.where(going, (direction * product).sum(axis=0), 1.0), 0.0)
         step = step + along * direction
@@ -123,7 +122,7 @@ def _step_length(
     slope: Matrix,
     penalty: Matrix,
 ) -> Matrix:
-    """Halve each label's step until its loss falls enough (Armijo); the full step nearly always does."""
+    """Halve each label's step until its loss falls enough (Armijo's rule); the full step nearly always does."""
 
     def loss(length: Matrix) -> Matrix:
         moved = margins + length * change

@@ -1,4 +1,4 @@
-"""Thresholds: rules that turn probabilities into label sets."""
+"""Thresholds: rules that turn probabilities into label sets, chosen on validation."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,200 +13,51 @@ from labelcontrast.errors import ConfigError, DataError, LabelShapeError
 from labelcontrast.files import write_text
 from labelcontrast.metrics.counting import known_pairs
 
+Rule = Literal["global", "fixed", "per_label", "top_k", "expected_f1"]
+Empty = Literal["allow", "best"]
+SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, np.inf)
+"""Numbers of positives at which a label's own threshold weighs as much as the global one."""
+FOLDS = 5
 BLOCK = 2**22
 """Pairs of an example and a label that are sorted together, so that memory does not grow with the labels."""
+EXAMPLES_AT_ONCE = 2**25
+"""Numbers that are held at a time; an example needs about the square of the number of labels."""
 
 
-def best_cuts(
+def choose_thresholds(
+    rule: Rule,
     labels: Shaped[np.ndarray, "examples labels"],
     probabilities: Float[np.ndarray, "examples labels"],
     *,
-    preferred: float = 0.5,
-) -> Float[np.ndarray, " labels"]:
-    r"""Return for each column the threshold with the best F1 of that column.
-
-    .. math:: \operatorname{argmax}_t \frac{2 \, |\{p > t\} \cap \text{true}|}{|\{p > t\}| + |\text{true}|}
-
-    Between two neighbours among the probabilities, 0 and 1, every threshold predicts the same: the preferred one is
-    taken where it lies there, else the middle. Of several that are as good, the nearest to the preferred is taken; so
-    the preferred itself where nothing is true.
+    top_k: int = 3,
+    empty: Empty = "allow",
+) -> "Thresholds":
+    """Choose thresholds by a rule, on validation examples.
 
     Args:
-        labels: What is true, 0 or 1; NaN where it is not known, and such a pair has no say.
-        probabilities: What the model says.
-        preferred: The threshold to stay near.
+        rule: ``fixed`` is one half; ``global`` and ``per_label`` are chosen; the others need no examples.
+        labels: Of validation examples, 0 or 1, shape [examples, labels]; NaN where it is not known.
+        probabilities: Of the same examples.
+        top_k: Labels of each example under the rule of this name.
+        empty: Whether an example without a predicted label keeps the empty set or gets its most probable label.
 
     Example:
-        >>> best_cuts(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.4, 0.1], [0.2, 0.8], [0.9, 0.2]])).round(6)
-        array([0.3, 0.5])
+        >>> choose_thresholds("fixed", np.zeros((1, 2)), np.zeros((1, 2))).values
+        array([0.5, 0.5])
     """
-    step = max(1, BLOCK // len(labels))
-    blocks = range(0, labels.shape[1], step)
-    return np.concatenate(
-        [_block(labels[:, at : at + step], probabilities[:, at : at + step], preferred) for at in blocks]
-    )
+    count = labels.shape[1]
+    rules: dict[Rule, Callable[[], Thresholds]] = {
+        "fixed": lambda: fixed_threshold(count),
+        "global": lambda: global_threshold(labels, probabilities),
+        "per_label": lambda: per_label_thresholds(labels, probabilities),
+        "top_k": lambda: top_labels(count, most=top_k),
+        "expected_f1": lambda: expected_f1_rule(count),
+    }
+    return replace(rules[rule](), empty=empty)
 
 
-def _block(labels: np.ndarray, probabilities: np.ndarray, preferred: float) -> Float[np.ndarray, " labels"]:
-    """Find the best cuts of a few columns."""
-    true = labels.astype(np.float64)
-    # A pair that is not known comes after all others, as if nothing were said of it, and no cut is below it.
-    scores = np.where(np.isnan(true), -1.0, probabilities.astype(np.float64))
-    order = np.argsort(-scores, axis=0)
-    scores, true = np.take_along_axis(scores, order, axis=0), np.nan_to_num(np.take_along_axis(true, order, axis=0))
-    del order
-    edge = np.ones((1, scores.shape[1]))
-    bounds = np.maximum(np.vstack([edge, scores, 0 * edge]), 0.0)
-    hits = np.vstack([0 * edge, true.cumsum(axis=0)])
-    del scores, true
-    claimed = np.arange(len(hits))[:, None]
-    f1 = 2 * hits / np.maximum(claimed + hits[-1], 1)
-    del hits
-    f1[(bounds[:-1] <= bounds[1:]) & (claimed > 0)] = -1
-    rows, columns = np.nonzero(f1 == f1.max(axis=0))
-    upper, lower = bounds[rows, columns], bounds[rows + 1, columns]
-    middle = (upper + lower) / 2
-    # The middle of two neighbouring floats can be the upper one, which would then no longer be predicted.
-    cuts = np.where((lower <= preferred) & (preferred < upper), preferred, np.where(middle < upper, middle, lower))
-    nearest = np.lexsort((rows, np.abs(cuts - preferred), columns))
-    return np.asarray(cuts[nearest[np.unique(columns[nearest], return_index=True)[1]]])
-
-
-EXAMPLES_AT_ONCE = 2**25
-"""Numbers that are kept at a time: for each example about the square of the number of labels."""
-
-
-def expected_f1_sets(probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
-    r"""Choose for each example the set with the highest expected F1, if its labels are independent of one another.
-
-    .. math:: \operatorname{argmax}_S \; \mathbb{E}_Y \frac{2 \, |S \cap Y|}{|S| + |Y|},
-        \qquad Y_l \sim \text{Bernoulli}(p_l)
-
-    The best set of k labels is that of the k most probable ones, so only k is sought; exactly, in a time that grows
-    with the square of the number of labels. An empty set has an F1 of 0, as in the metrics: so at least one label is
-    chosen, unless all probabilities are 0. It asks for probabilities that can be believed: calibrate them first.
-
-    Example:
-        >>> expected_f1_sets(np.array([[0.9, 0.6, 0.1], [0.2, 0.1, 0.15]])).tolist()
-        [[True, True, False], [True, False, True]]
-
-    Reference: Ye, Chai, Lee and Chieu, Optimizing F-Measures: A Tale of Two Approaches, 2012.
-    """
-    chosen = np.zeros(probabilities.shape, dtype=bool)
-    step = max(1, EXAMPLES_AT_ONCE // probabilities.shape[1] ** 2)
-    for at in range(0, len(chosen), step):
-        chosen[at : at + step] = _choose(probabilities[at : at + step].astype(np.float64))
-    return chosen
-
-
-def _choose(probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
-    """Choose the sets of a few examples."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    expected = _expected_f1(np.take_along_axis(probabilities, order, axis=1).T)
-    size = np.where(expected.max(axis=0) > 0, expected.argmax(axis=0) + 1, 0)
-    chosen = np.zeros(probabilities.shape, dtype=bool)
-    np.put_along_axis(chosen, order, np.arange(len(expected)) < size[:, None], axis=1)
-    return chosen
-
-
-def _expected_f1(ranked: Float[np.ndarray, "labels examples"]) -> Float[np.ndarray, "labels examples"]:
-    """Expected F1 of the k most probable labels, for k = 1 to all.
-
-    ``found[h]`` is the chance that h of the first k labels are true; ``rest[m]`` the mean of 1 / (m + T), where T is
-    how many of the labels after the first k are true. Then the F1 is the sum over h of found[h] * 2 h * rest[k + h].
-    """
-    total, examples = ranked.shape
-    found = [np.ones((1, examples))]
-    for chance in ranked:
-        none, one = np.pad(found[-1], ((0, 1), (0, 0))), np.pad(found[-1], ((1, 0), (0, 0)))
-        found.append((1 - chance) * none + chance * one)
-    rest = np.repeat(1 / np.arange(1, 2 * total + 1.0)[:, None], examples, axis=1)
-    expected = np.empty_like(ranked)
-    for size in range(total, 0, -1):
-        hits = np.arange(1, size + 1)
-        expected[size - 1] = (found[size][1:] * 2 * hits[:, None] * rest[size + hits - 1]).sum(axis=0)
-        chance = ranked[size - 1]
-        rest = (1 - chance) * rest[:-1] + chance * rest[1:]
-    return expected
-
-
-Empty = Literal["allow", "best"]
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """A threshold a label, what else a predicted label must be, and the name of the rule; part of the saved model."""
-
-    values: Float[np.ndarray, " labels"]
-    how: str
-    most: int | None = None
-    """A label must be among so many most probable ones of its example; between equals the first label goes before."""
-    expected_f1: bool = False
-    """A label must be in the set whose expected F1 is highest."""
-    empty: Empty = "allow"
-    """Where nothing is predicted of an example: ``allow`` the empty set, or take the ``best``, most probable label."""
-
-    @property
-    def rule(self) -> str:
-        """The rule in words, as ``top_k, at most 3 labels, the best label where none passes``."""
-        words = [self.how]
-        if self.most is not None:
-            words.append(f"at most {self.most} labels")
-        if self.empty == "best":
-            words.append("the best label where none passes")
-        return ", ".join(words)
-
-    def predict(self, probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
-        """Predict the labels whose probability exceeds the threshold; exactly at it is a no.
-
-        Raises:
-            LabelShapeError: The probabilities have another number of labels.
-
-        Example:
-            >>> fixed_threshold(2).predict(np.array([[0.9, 0.5], [0.2, 0.51]]))
-            array([[ True, False],
-                   [False,  True]])
-        """
-        if probabilities.shape[1] != len(self.values):
-            raise LabelShapeError(
-                f"probabilities must have one column a threshold, {len(self.values)}. Got {probabilities.shape[1]}."
-            )
-        predicted = probabilities > self.values
-        if self.most is not None:
-            predicted &= _most_probable(probabilities, self.most)
-        if self.expected_f1:
-            predicted &= expected_f1_sets(probabilities)
-        if self.empty == "best":
-            predicted |= _most_probable(probabilities, 1) & ~predicted.any(axis=1, keepdims=True)
-        return np.asarray(predicted)
-
-    def save(self, path: Path) -> None:
-        """Write the thresholds as JSON."""
-        saved: dict[str, Any] = {"how": self.how, "most": self.most, "expected_f1": self.expected_f1}
-        saved |= {"empty": self.empty, "values": self.values.tolist()}
-        write_text(path, json.dumps(saved, indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "Thresholds":
-        """Read what ``save`` wrote, to the last digit; an older file has only ``how`` and ``values``.
-
-        Raises:
-            DataError: The file is not such JSON.
-        """
-        try:
-            saved = json.loads(path.read_text())
-            values = np.array(saved["values"], dtype=np.float64).reshape(-1)
-            most, empty = saved.get("most"), saved.get("empty", "allow")
-            if empty not in get_args(Empty):
-                raise ValueError(empty)
-            most = None if most is None else int(most)
-            return cls(values, str(saved["how"]), most, bool(saved.get("expected_f1", False)), empty)
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f'expected {{"how": name, "values": [numbers]}}. Got {error!r}.', path=path) from error
-
-
-def fixed_threshold(num_labels: int, *, threshold: float = 0.5) -> Thresholds:
-    """Return the same threshold for every label, chosen beforehand.
+def fixed_threshold(num_labels: int, *, threshold: float = 0.5) -> "Thresholds":
+    """Return the same given threshold for every label.
 
     Raises:
         ConfigError: The threshold is not a probability.
@@ -222,12 +73,12 @@ def fixed_threshold(num_labels: int, *, threshold: float = 0.5) -> Thresholds:
 
 def global_threshold(
     labels: Shaped[np.ndarray, "examples labels"], probabilities: Float[np.ndarray, "examples labels"]
-) -> Thresholds:
-    """Return for every label the one threshold that maximises micro-F1; of several, the nearest to 0.5.
+) -> "Thresholds":
+    """Return one threshold for all labels, which maximises micro-F1; between equals the nearest to 0.5.
 
     Args:
-        labels: What is true of the validation examples, 0 or 1; NaN where it is not known.
-        probabilities: What the model says of them.
+        labels: Of validation examples, 0 or 1, shape [examples, labels]; NaN where it is not known.
+        probabilities: Of the same examples.
 
     Example:
         >>> global_threshold(np.array([[1, 0], [0, 1]]), np.array([[0.4, 0.1], [0.2, 0.8]])).values.round(6)
@@ -239,8 +90,8 @@ def global_threshold(
     return Thresholds(np.full(labels.shape[1], best), "global")
 
 
-def top_labels(num_labels: int, *, most: int) -> Thresholds:
-    """Predict for every example so many labels, the most probable ones; fewer where the probability is 0.
+def top_labels(num_labels: int, *, most: int) -> "Thresholds":
+    """Return a rule that predicts the ``most`` most probable labels of each example, but none of probability 0.
 
     Raises:
         ConfigError: The number is not positive.
@@ -254,8 +105,8 @@ def top_labels(num_labels: int, *, most: int) -> Thresholds:
     return Thresholds(np.zeros(num_labels), "top_k", most=most)
 
 
-def expected_f1_rule(num_labels: int) -> Thresholds:
-    """Predict for every example the set whose expected F1 is highest, as ``expected_f1_sets`` finds it.
+def expected_f1_rule(num_labels: int) -> "Thresholds":
+    """Return a rule that predicts for each example the set with the highest expected F1 (``expected_f1_sets``).
 
     Example:
         >>> expected_f1_rule(3).predict(np.array([[0.4, 0.35, 0.01]])).tolist()
@@ -264,41 +115,27 @@ def expected_f1_rule(num_labels: int) -> Thresholds:
     return Thresholds(np.zeros(num_labels), "expected_f1", expected_f1=True)
 
 
-def _most_probable(
-    probabilities: Float[np.ndarray, "examples labels"], most: int
-) -> Bool[np.ndarray, "examples labels"]:
-    """Mark the most probable labels of each example."""
-    marked = np.zeros(probabilities.shape, dtype=bool)
-    np.put_along_axis(marked, np.argsort(-probabilities, axis=1, kind="stable")[:, :most], values=True, axis=1)
-    return marked
-
-
-STRENGTHS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, np.inf)
-"""After how many positives a label's own threshold weighs as much as the global one."""
-FOLDS = 5
-
-
 def per_label_thresholds(
     labels: Shaped[np.ndarray, "examples labels"],
     probabilities: Float[np.ndarray, "examples labels"],
     *,
-    strengths: Sequence[float] = STRENGTHS,
+    strengths: Sequence[float] = SHRINKAGES,
     generator: np.random.Generator | None = None,
-) -> Thresholds:
-    r"""Choose a threshold for each label, the nearer to the global one the fewer positives the label has.
+) -> "Thresholds":
+    r"""Choose a threshold for each label, shrunk towards the global one, the more the fewer positives it has.
 
     .. math:: t_l = t + \frac{n_l}{n_l + s} (\bar t_l - t)
 
-    with t the global threshold, n the positives of the label and the mean, over five folds, of the threshold that has
-    the best F1 of the label on the other four. The strength s is the one with the best mean of micro- and macro-F1 when
-    each example is predicted with thresholds that have not seen its label (but for t, one number for all). A label
-    without a positive has the global threshold; and all have it where the strength is infinite.
+    with t the global threshold, n the positives of the label, and :math:`\bar t_l` the mean over five folds of the
+    threshold with the best F1 of the label on the other four. The strength s is the one with the best mean of micro-
+    and macro-F1 on held-out folds. A label without a positive has the global threshold; with an infinite strength all
+    labels have it.
 
     Args:
-        labels: What is true of the validation examples, 0 or 1; NaN where it is not known.
-        probabilities: What the model says of them.
-        strengths: To choose from; of equals the largest is taken.
-        generator: Deals the examples to folds; by default always in the same way.
+        labels: Of validation examples, 0 or 1, shape [examples, labels]; NaN where it is not known.
+        probabilities: Of the same examples.
+        strengths: To choose from; between equals the largest is taken.
+        generator: Assigns the examples to folds; by default always in the same way.
 
     Example:
         >>> labels = np.tile(np.array([[1, 0], [0, 1], [0, 0], [0, 0]]), (50, 1))
@@ -323,10 +160,168 @@ def per_label_thresholds(
     return Thresholds(_shrink(own.mean(axis=0), true.sum(axis=0), start, best), "per_label")
 
 
+def best_cuts(
+    labels: Shaped[np.ndarray, "examples labels"],
+    probabilities: Float[np.ndarray, "examples labels"],
+    *,
+    preferred: float = 0.5,
+) -> Float[np.ndarray, " labels"]:
+    r"""Return for each column the threshold with the best F1 of that column.
+
+    .. math:: \operatorname{argmax}_t \frac{2 \, |\{p > t\} \cap \text{true}|}{|\{p > t\}| + |\text{true}|}
+
+    All thresholds between two neighbouring probabilities predict the same: the preferred one is taken if it is among
+    them, else the middle. Between intervals of equal F1 the nearest to the preferred threshold is taken, which is
+    that threshold itself where no label is true.
+
+    Args:
+        labels: 0 or 1, shape [examples, labels]; NaN where it is not known, and such a pair is left out.
+        probabilities: Shape [examples, labels].
+        preferred: The threshold to stay near.
+
+    Example:
+        >>> best_cuts(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.4, 0.1], [0.2, 0.8], [0.9, 0.2]])).round(6)
+        array([0.3, 0.5])
+    """
+    step = max(1, BLOCK // len(labels))
+    blocks = range(0, labels.shape[1], step)
+    return np.concatenate(
+        [_best_cuts(labels[:, at : at + step], probabilities[:, at : at + step], preferred) for at in blocks]
+    )
+
+
+def expected_f1_sets(probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
+    r"""Choose for each example the set with the highest expected F1, assuming that its labels are independent.
+
+    .. math:: \operatorname{argmax}_S \; \mathbb{E}_Y \frac{2 \, |S \cap Y|}{|S| + |Y|},
+        \qquad Y_l \sim \text{Bernoulli}(p_l)
+
+    The best set of k labels holds the k most probable ones, so only k is searched; exactly, in a time that grows with
+    the square of the number of labels. An empty set has an F1 of 0, as in the metrics: so at least one label is
+    chosen, unless all probabilities are 0. The probabilities should be calibrated.
+
+    Example:
+        >>> expected_f1_sets(np.array([[0.9, 0.6, 0.1], [0.2, 0.1, 0.15]])).tolist()
+        [[True, True, False], [True, False, True]]
+
+    Reference: Ye, Chai, Lee and Chieu, Optimizing F-Measures: A Tale of Two Approaches, 2012.
+    """
+    chosen = np.zeros(probabilities.shape, dtype=bool)
+    step = max(1, EXAMPLES_AT_ONCE // probabilities.shape[1] ** 2)
+    for at in range(0, len(chosen), step):
+        chosen[at : at + step] = _expected_f1_sets(probabilities[at : at + step].astype(np.float64))
+    return chosen
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A threshold for each label, further conditions for a label to be predicted, and the name of the rule."""
+
+    values: Float[np.ndarray, " labels"]
+    how: str
+    most: int | None = None
+    """A label must be among this number of most probable ones of its example; between equals the first is taken."""
+    expected_f1: bool = False
+    """A label must be in the set with the highest expected F1."""
+    empty: Empty = "allow"
+    """Without a predicted label: ``allow`` the empty set, or predict the ``best``, most probable label."""
+
+    @property
+    def rule(self) -> str:
+        """The rule in words, such as ``top_k, at most 3 labels, the best label where none passes``."""
+        words = [self.how]
+        if self.most is not None:
+            words.append(f"at most {self.most} labels")
+        if self.empty == "best":
+            words.append("the best label where none passes")
+        return ", ".join(words)
+
+    def predict(self, probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
+        """Predict the labels whose probability exceeds their threshold; equal is not enough.
+
+        Raises:
+            LabelShapeError: The probabilities have another number of labels.
+
+        Example:
+            >>> fixed_threshold(2).predict(np.array([[0.9, 0.5], [0.2, 0.51]]))
+            array([[ True, False],
+                   [False,  True]])
+        """
+        if probabilities.shape[1] != len(self.values):
+            raise LabelShapeError(
+                f"probabilities must have one column a threshold, {len(self.values)}. Got {probabilities.shape[1]}."
+            )
+        predicted = probabilities > self.values
+        if self.most is not None:
+            predicted &= _most_probable(probabilities, self.most)
+        if self.expected_f1:
+            predicted &= expected_f1_sets(probabilities)
+        if self.empty == "best":
+            predicted |= _most_probable(probabilities, 1) & ~predicted.any(axis=1, keepdims=True)
+        return np.asarray(predicted)
+
+    def save(self, path: str | Path) -> None:
+        """Save the thresholds as JSON."""
+        saved: dict[str, Any] = {"how": self.how, "most": self.most, "expected_f1": self.expected_f1}
+        saved |= {"empty": self.empty, "values": self.values.tolist()}
+        write_text(Path(path), json.dumps(saved, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Thresholds":
+        """Load saved thresholds; an older file has only ``how`` and ``values``.
+
+        Raises:
+            DataError: The file is not such JSON.
+        """
+        path = Path(path)
+        try:
+            saved = json.loads(path.read_text())
+            values = np.array(saved["values"], dtype=np.float64).reshape(-1)
+            most, empty = saved.get("most"), saved.get("empty", "allow")
+            if empty not in get_args(Empty):
+                raise ValueError(empty)
+            most = None if most is None else int(most)
+            return cls(values, str(saved["how"]), most, bool(saved.get("expected_f1", False)), empty)
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f'expected {{"how": name, "values": [numbers]}}. Got {error!r}.', path=path) from error
+
+
+def _best_cuts(labels: np.ndarray, probabilities: np.ndarray, preferred: float) -> Float[np.ndarray, " labels"]:
+    true = labels.astype(np.float64)
+    # Unknown pairs come after all others, and no cut is below them.
+    scores = np.where(np.isnan(true), -1.0, probabilities.astype(np.float64))
+    order = np.argsort(-scores, axis=0)
+    scores, true = np.take_along_axis(scores, order, axis=0), np.nan_to_num(np.take_along_axis(true, order, axis=0))
+    del order
+    edge = np.ones((1, scores.shape[1]))
+    bounds = np.maximum(np.vstack([edge, scores, 0 * edge]), 0.0)
+    hits = np.vstack([0 * edge, true.cumsum(axis=0)])
+    del scores, true
+    claimed = np.arange(len(hits))[:, None]
+    f1 = 2 * hits / np.maximum(claimed + hits[-1], 1)
+    del hits
+    f1[(bounds[:-1] <= bounds[1:]) & (claimed > 0)] = -1
+    rows, columns = np.nonzero(f1 == f1.max(axis=0))
+    upper, lower = bounds[rows, columns], bounds[rows + 1, columns]
+    middle = (upper + lower) / 2
+    # The middle of two neighbouring floats can be the upper one, which would then no longer be predicted.
+    cuts = np.where((lower <= preferred) & (preferred < upper), preferred, np.where(middle < upper, middle, lower))
+    nearest = np.lexsort((rows, np.abs(cuts - preferred), columns))
+    return np.asarray(cuts[nearest[np.unique(columns[nearest], return_index=True)[1]]])
+
+
+def _most_probable(
+    probabilities: Float[np.ndarray, "examples labels"], most: int
+) -> Bool[np.ndarray, "examples labels"]:
+    marked = np.zeros(probabilities.shape, dtype=bool)
+    np.put_along_axis(marked, np.argsort(-probabilities, axis=1, kind="stable")[:, :most], values=True, axis=1)
+    return marked
+
+
 def _folds(
     true: Bool[np.ndarray, "examples labels"], generator: np.random.Generator
 ) -> Integer[np.ndarray, "examples labels"]:
-    """Deal the positives of each label evenly to the folds, and its negatives; each label for itself."""
+    """Assign positives and negatives of each label evenly to folds, each label by itself."""
     order = generator.permutation(len(true))
     shuffled = true[order]
     folds = np.empty(true.shape, dtype=np.int64)
@@ -335,13 +330,12 @@ def _folds(
 
 
 def _shrink(own: np.ndarray, positives: np.ndarray, start: float, strength: float) -> np.ndarray:
-    """Draw thresholds towards the global one."""
     weight = positives / np.maximum(positives + strength, 1e-9) if np.isfinite(strength) else 0.0 * positives
     return np.asarray(start + weight * (own - start))
 
 
 def _mean_f1(true: Bool[np.ndarray, "examples labels"], predicted: Bool[np.ndarray, "examples labels"]) -> float:
-    """Mean of micro-F1 and macro-F1; a label without a positive has no say in the latter."""
+    """Mean of micro-F1 and of macro-F1 over the labels with a positive."""
     hits, sizes = (true & predicted).sum(axis=0), true.sum(axis=0) + predicted.sum(axis=0)
     present = true.any(axis=0)
     if not present.any():
@@ -349,36 +343,31 @@ def _mean_f1(true: Bool[np.ndarray, "examples labels"], predicted: Bool[np.ndarr
     return float(2 * hits.sum() / sizes.sum() + (2 * hits[present] / sizes[present]).mean()) / 2
 
 
-Rule = Literal["global", "fixed", "per_label", "top_k", "expected_f1"]
+def _expected_f1_sets(probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    expected = _expected_f1(np.take_along_axis(probabilities, order, axis=1).T)
+    size = np.where(expected.max(axis=0) > 0, expected.argmax(axis=0) + 1, 0)
+    chosen = np.zeros(probabilities.shape, dtype=bool)
+    np.put_along_axis(chosen, order, np.arange(len(expected)) < size[:, None], axis=1)
+    return chosen
 
 
-def choose_thresholds(
-    rule: Rule,
-    labels: Shaped[np.ndarray, "examples labels"],
-    probabilities: Float[np.ndarray, "examples labels"],
-    *,
-    top_k: int = 3,
-    empty: Empty = "allow",
-) -> Thresholds:
-    """Follow a rule; what it has to choose is chosen on these examples.
+def _expected_f1(ranked: Float[np.ndarray, "labels examples"]) -> Float[np.ndarray, "labels examples"]:
+    """Expected F1 of the k most probable labels, for k = 1 to all.
 
-    Args:
-        rule: ``fixed`` is one half; ``global`` and ``per_label`` are chosen; the others need no examples.
-        labels: What is true of the validation examples, 0 or 1.
-        probabilities: What the model says of them.
-        top_k: Labels of each example under the rule of this name.
-        empty: What is done where no label passes.
-
-    Example:
-        >>> choose_thresholds("fixed", np.zeros((1, 2)), np.zeros((1, 2))).values
-        array([0.5, 0.5])
+    ``found[h]`` is the probability that h of the first k labels are true; ``rest[m]`` the mean of 1 / (m + T), where T
+    of the labels after the first k are true. Then the F1 is the sum over h of found[h] * 2 h * rest[k + h].
     """
-    count = labels.shape[1]
-    rules: dict[Rule, Callable[[], Thresholds]] = {
-        "fixed": lambda: fixed_threshold(count),
-        "global": lambda: global_threshold(labels, probabilities),
-        "per_label": lambda: per_label_thresholds(labels, probabilities),
-        "top_k": lambda: top_labels(count, most=top_k),
-        "expected_f1": lambda: expected_f1_rule(count),
-    }
-    return replace(rules[rule](), empty=empty)
+    total, examples = ranked.shape
+    found = [np.ones((1, examples))]
+    for chance in ranked:
+        none, one = np.pad(found[-1], ((0, 1), (0, 0))), np.pad(found[-1], ((1, 0), (0, 0)))
+        found.append((1 - chance) * none + chance * one)
+    rest = np.repeat(1 / np.arange(1, 2 * total + 1.0)[:, None], examples, axis=1)
+    expected = np.empty_like(ranked)
+    for size in range(total, 0, -1):
+        hits = np.arange(1, size + 1)
+        expected[size - 1] = (found[size][1:] * 2 * hits[:, None] * rest[size + hits - 1]).sum(axis=0)
+        chance = ranked[size - 1]
+        rest = (1 - chance) * rest[:-1] + chance * rest[1:]
+    return expected

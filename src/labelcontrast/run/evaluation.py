@@ -26,9 +26,9 @@ from labelcontrast.metrics.neighbours import (
 )
 from labelcontrast.metrics.representation import describe_representation
 from labelcontrast.probes.calibration import calibration_errors, fit_calibration, reliability
-from labelcontrast.probes.choice import fit_probe
 from labelcontrast.probes.decoding import level_thresholds
 from labelcontrast.probes.linear import Classifier
+from labelcontrast.probes.published import fit_probe
 from labelcontrast.probes.thresholds import Thresholds, choose_thresholds
 from labelcontrast.reports.projection import FEWEST_POINTS, project
 from labelcontrast.run.folder import OUTPUTS, PER_LABEL, PER_NODE, SCATTER

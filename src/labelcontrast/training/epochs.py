@@ -16,7 +16,8 @@ from torch import nn
 
 from labelcontrast.data.batches import Prepared
 from labelcontrast.files import write_text
-from labelcontrast.probes.selection import ranking_score, selection_score
+from labelcontrast.metrics.ranking import mean_average_precision
+from labelcontrast.probes.linear import selection_score
 from labelcontrast.training.features import compute_features
 
 HISTORY = "history.csv"
@@ -52,7 +53,7 @@ def score_logits(validation: Prepared) -> EpochScore:
         features = compute_features(encoder, validation)
         with torch.inference_mode():
             logits = head(features.to(next(head.parameters()).device)).float().cpu()
-        return ranking_score(validation.truth(), logits.numpy())
+        return mean_average_precision(validation.truth(), logits.numpy())
 
     return score
 
