@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 import labelcontrast as lc
-from labelcontrast.losses.axes import LossRow, Parameter
+from labelcontrast.losses import LossRow, Parameter
 
 HERE = Path(__file__).parent
 LABELS = ("cat", "dog", "owl")
@@ -29,25 +29,33 @@ TREE = SimpleNamespace(
     ancestors=torch.tensor([[1, 0, 0, 1, 0], [0, 1, 0, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]),
     depths=torch.tensor([1, 1, 1, 0, 0]),
 )
+REFERENCE = Path(lc.losses.__file__).with_name("reference.py").read_text()
 HEAD = f"""# The losses
 
-Made from the catalogue by `docs/make_losses.py`; `labelcontrast losses` prints the same rows. Every loss is made by
-`lc.make_loss(name, ...)` and called as `loss(projections, labels)`, those on logits as `loss(logits, labels)`.
+Made from the catalogue by `docs/make_losses.py`; `labelcontrast losses` prints the same rows. `lc.make_loss(name, ...)`
+makes any loss, and `lc.losses.reg(...)` is a function for one, with its parameters in the signature. A loss is called
+as `loss(projections, labels)`, those on logits as `loss(logits, labels)`.
 
 In the equations $p_{{ij}}$ is the share of candidate j in the softmax of anchor i over all candidates but itself, of
-$s_{{ij}} = \\cos(z_i, z_j) / \\tau$. The figures show the weights W with which an anchor (row) is pulled to a candidate
-(column), in hundredths, in a batch of six with the label sets {", ".join(f"*{name}*" for name in TOY)}; where there are
-prototypes, they come after the examples. For the losses over a hierarchy cats and dogs are {ABOVE[0]}s, and owls are
-{ABOVE[1]}s; those of `hicone` and `himulcone` are shown before any pair is held above a finer one, which depends on the
-similarities.
+$s_{{ij}} = \\cos(z_i, z_j) / \\tau$. The figures show the weights W with which a candidate (column) attracts an anchor
+(row), in hundredths, in a batch of six with the label sets {", ".join(f"*{name}*" for name in TOY)}. Prototypes come
+after the examples. For the losses over a hierarchy cats and dogs are {ABOVE[0]}s, and owls are {ABOVE[1]}s; those of
+`hicone` and `himulcone` are shown before the constraint, which depends on the similarities.
+
+## Any flat contrastive loss in plain torch
+
+The library computes the losses in blocks, and the tests compare them with this file, `losses/reference.py`: it is the
+equation as code, and the place to start reading.
+
+```python
+{REFERENCE}```
 
 ## Add your own
 
-A new weighting is a function of three counts: the labels two examples share, and how many each has.
+A new weighting is a function of three counts: the labels that two examples share, and how many each has.
 
 ```python
 import labelcontrast as lc
-from labelcontrast.losses.axes import Contrast
 
 
 def dice(overlap, size_i, size_j):
@@ -55,32 +63,35 @@ def dice(overlap, size_i, size_j):
     return 2 * overlap / (size_i + size_j).clamp(min=1)
 
 
-loss = lc.ContrastiveLoss(Contrast(affinity=dice), lc.check_loss("base", {{"temperature": 0.1}}))
+lc.register_loss("dice", lc.losses.Contrast(affinity=dice), summary="Dice similarity of the label sets.")
+loss = lc.make_loss("dice", temperature=0.1)
 ```
 
-It has blocks, views, soft and unknown labels, and the regulariser of `reg` (`stop_repulsion`). To name it, put a row
-into `contrast/catalogue.py`, and its literal formula into `tests/contrast/oracle.py`.
+It has blocks, views, soft and unknown labels, and the regulariser of `reg` (`stop_repulsion`). A function that returns
+a `Contrast` gives the loss its own parameters, with their types and defaults; `help(lc.register_loss)` shows this, and
+how a loss is registered that is not on these axes. A loss for everybody is a row of `losses/catalogue.py`, and its
+literal formula in `tests/losses/oracle.py`.
 
-## What all contrastive losses take
+## Parameters of all contrastive losses
 
-A loss with another default says so in its own table.
+A loss with another default has it in its own table.
 """
 
 
 def table(parameters: Iterable[Parameter]) -> list[str]:
-    """Parameters, a line each."""
+    """Return a table of parameters, a line each."""
     lines = [f"| `{p.name}` | `{p.default}` | {p.meaning} | {p.expected} |" for p in parameters]
     return ["| parameter | default | meaning | accepts |", "|---|---|---|---|", *lines, ""]
 
 
 def common() -> list[Parameter]:
-    """The parameters that all contrastive losses take, with the default of most."""
+    """Return the parameters that all contrastive losses take, with their usual defaults."""
     rows = [row for row in lc.loss_catalogue() if row.kind == "contrastive"]
     return [p for p in rows[0].takes if all(p.name in row.parameters for row in rows)]
 
 
 def section(row: LossRow) -> str:
-    """One loss: sentence, equation, reference, the parameters that are its own, figure."""
+    """Return the section of a loss: summary, equation, reference, its own parameters, figure."""
     lines = [f"## {row.name}", "", row.summary, "", f"$${row.equation}$$", "", f"Reference: {row.reference}.", ""]
     shared = {(p.name, p.default) for p in common()} if row.kind == "contrastive" else set()
     own = [p for p in row.takes if (p.name, p.default) not in shared]
@@ -91,12 +102,12 @@ def section(row: LossRow) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the page."""
     return "\n".join([HEAD, *table(common()), *(section(row) for row in lc.loss_catalogue())])
 
 
 def toy_weights(row: LossRow) -> Tensor:
-    """The pair weights of the toy batch; of two views of it, where the labels are not looked at."""
+    """Compute the pair weights of the toy batch; of two views of it for simclr, which ignores labels."""
     labels = torch.tensor(list(TOY.values()))
     if row.needs_hierarchy:
         return lc.make_loss(row.name, hierarchy=TREE).pair_weights(F.pad(labels, (0, len(ABOVE))))
@@ -104,7 +115,7 @@ def toy_weights(row: LossRow) -> Tensor:
 
 
 def draw(row: LossRow, path: Path) -> None:
-    """The pair weights of the toy batch, in hundredths; white is none."""
+    """Draw the pair weights of the toy batch, in hundredths; white is none."""
     from matplotlib import pyplot as plt
 
     name, weights = row.name, toy_weights(row)

@@ -1,0 +1,87 @@
+"""The losses in blocks against the dense reference: value and gradients of every flat row of the catalogue."""
+
+from typing import Any
+
+import pytest
+import torch
+from batches import Batch, batches
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import labelcontrast as lc
+from labelcontrast.losses.reference import contrastive_loss
+
+FLAT = [row for row in lc.loss_catalogue() if row.contrast is not None and not row.needs_hierarchy]
+PARAMETERS: dict[str, list[dict[str, Any]]] = {
+    "supcon": [{"positives": "exact"}],
+    "msc": [{"alpha": 2.0, "beta": 0.3}],
+    "wo_reg": [{"alpha": 1.5, "prototype_anchors": False}],
+    "reg": [{"alpha": 1.0}, {"alpha": -1.0}],
+    "sincere": [{"positives": "exact"}],
+    "jaccard_sigmoid": [{"bias": -1.0}],
+    "weighted": [
+        {"affinity": "coverage", "sharing": "per_positive"},
+        {"affinity": "jaccard", "sharing": "per_label"},
+        {"affinity": "similarity_dissimilarity", "sharing": "per_label"},
+    ],
+}
+CASES = [(row.name, more) for row in FLAT for more in [{}, *PARAMETERS.get(row.name, [])]]
+
+
+def gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    found = torch.autograd.grad(value, inputs, allow_unused=True)
+    return [torch.zeros_like(x) if grad is None else grad for x, grad in zip(inputs, found, strict=True)]
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+@settings(deadline=None, max_examples=40)
+@given(
+    batch=batches(views=True, least_temperature=0.05),
+    labels=st.sampled_from(["hard", "soft", "unknown"]),
+    stop=st.sampled_from([None, 0.0, 0.4, 1.0]),
+    block_size=st.sampled_from([None, 2]),
+)
+def test_value_and_gradients_equal_the_dense_reference(
+    *, name: str, parameters: dict[str, Any], batch: Batch, labels: str, stop: float | None, block_size: int | None
+) -> None:
+    y, generator = batch.y.clone(), torch.Generator().manual_seed(len(batch.y))
+    if labels == "soft":
+        y *= torch.rand(y.shape, generator=generator, dtype=y.dtype)
+    if labels == "unknown":
+        y[torch.rand(y.shape, generator=generator) < 0.2] = torch.nan
+    if not batch.z.norm(dim=-1).all():  # the two treat a vector of length zero differently
+        return
+    given = {"temperature": batch.temperature, "block_size": block_size, **parameters}
+    given |= {} if stop is None else {"stop_repulsion": stop}
+    loss = lc.make_loss(name, num_labels=y.shape[1], dim=batch.z.shape[-1], **given).double()
+    learned = dict(loss.named_parameters())
+    if "prototypes" in learned:
+        loss.prototypes.data = batch.c.clone()
+    z = batch.z.clone().requires_grad_()
+    value = loss(z, y)
+    expected = contrastive_loss(
+        loss.contrast, z, y, **learned, temperature=loss.temperature, stop_repulsion=loss.stop_repulsion
+    )
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9)
+    # the regulariser holds its factors of the similarities constant, not of the bias: compared where nothing is stopped
+    inputs = [z, *(one for key, one in learned.items() if key != "bias" or not loss.stop_repulsion)]
+    for got, wanted in zip(gradients(value, inputs), gradients(expected, inputs), strict=True):
+        scale = max(1.0, float(wanted.abs().max())) if wanted.numel() else 1.0
+        torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8 * scale)
+
+
+def test_a_batch_without_positives() -> None:
+    """Its loss is 0 without prototypes, and so is its gradient."""
+    z = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    y = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
+    for row in FLAT:
+        loss = lc.make_loss(row.name, num_labels=2, dim=4, generator=torch.Generator().manual_seed(0)).double()
+        value, expected = (
+            loss(z, y),
+            contrastive_loss(loss.contrast, z, y, **dict(loss.named_parameters()), stop_repulsion=loss.stop_repulsion),
+        )
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(gradients(value, [z]), gradients(expected, [z]))
+        if row.name in {"supcon", "base", "mulsupcon", "simclr", "sincere", "jscl"}:
+            assert value == 0
