@@ -161,7 +161,7 @@ def test_a_loss_is_read_with_its_parameters_and_with_what_stands_beside_it(entry
     [
         ("", "the list of losses is empty."),
         (" , ", "the list of losses is empty."),
-        ("bce,reg,bce", '"bce" stands twice in the list of losses.'),
+        ("bce,reg,bce", '"bce" occurs twice in the list of losses.'),
         ("bce+0*reg", "loss.joint.weight must be greater than 0. Got 0.0."),
         ("reg:alpha", '"alpha" in "reg:alpha" is not a parameter; expected name=value, as in reg:alpha=1.'),
     ],
@@ -195,4 +195,4 @@ def test_one_loss_under_two_settings_is_two_contenders_and_twice_the_same_is_ref
     assert len(parse_study_losses(entries)) == 2
     with pytest.raises(ConfigError) as refusal:
         parse_study_losses([*entries, entries[1]])
-    assert str(refusal.value) == '"supcon train_on=lowest" stands twice in the list of losses.'
+    assert str(refusal.value) == '"supcon train_on=lowest" occurs twice in the list of losses.'
