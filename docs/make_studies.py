@@ -5,9 +5,8 @@ python docs/make_studies.py
 
 from pathlib import Path
 
-from labelcontrast.lab.plan import plan_study, short
 from labelcontrast.lab.quantities import QUANTITIES
-from labelcontrast.lab.study import LOSS, QUANTITY, FigureLayout, find_study
+from labelcontrast.lab.study import LOSS, QUANTITY, FigureLayout, dimension_title, find_study, plan_study
 
 PAGE = Path(__file__).parent / "studies.md"
 PARTS = {
@@ -96,9 +95,9 @@ def drawn(figure: FigureLayout) -> str:
     names = ", ".join(f"`{name}`" for name in figure.y)
     if figure.x == LOSS:
         return f"{names}, a dot a run by loss"
-    lines = "together" if figure.lines == QUANTITY else f"a line for each {short(figure.lines)}"
+    lines = "together" if figure.lines == QUANTITY else f"a line for each {dimension_title(figure.lines)}"
     scale = ", logarithmic" if figure.scale == "log" else ""
-    return f"{names} against {short(figure.x)}{scale}, {lines}"
+    return f"{names} against {dimension_title(figure.x)}{scale}, {lines}"
 
 
 def section(name: str) -> str:
@@ -113,7 +112,7 @@ def section(name: str) -> str:
     lines += [f"- varies: {', '.join(study.variants)}"] if study.variants else []
     lines += ["- varies: the data set that every encoder is read off on"] if study.transfer else []
     lines += [f"- protocol: `{setting} = {str(value).lower()}`" for setting, value in study.protocol.items()]
-    rows = " and ".join(short(row) for row in study.table.rows)
+    rows = " and ".join(dimension_title(row) for row in study.table.rows)
     lines += [f"- table: by {rows}: " + ", ".join(f"`{metric}`" for metric in study.table.metrics)]
     lines += [f"- figure: {drawn(figure)}" for figure in study.figures]
     lines += [f"- searches: `{setting}` in {ends}" for setting, ends in study.search.items()]

@@ -1,10 +1,8 @@
-"""A comparison: one table, nothing done twice, failures shown, another protocol refused.
-
-The demo: the main job on the built-in set, as a newcomer sees it.
-"""
+"""Comparisons: one table, nothing run twice, failures shown, another protocol refused; their baseline, and the demo."""
 
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -13,13 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from labelcontrast.data import digits
+from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.lab import comparison
-from labelcontrast.lab import comparison as demo
-from labelcontrast.lab.comparison import Options, plan_comparison, run_comparison
+from labelcontrast.lab import comparison, pipeline
+from labelcontrast.lab.comparison import fit_baseline, plan_comparison, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import summarise_comparison, write_comparison
+from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.workers import run_trials
 from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.metrics.registry import METRICS
@@ -35,8 +38,8 @@ def settings(vectors: Path) -> RunSettings:
 
 def test_every_loss_with_every_seed_seed_by_seed(tmp_path: Path) -> None:
     losses = [LossSettings(name="bce"), LossSettings(name="reg", alpha=1), parse_loss("zlpr+0.5*reg:alpha=1")]
-    prints = {"data": "abc", "encoder": None}
-    trials = plan_comparison(RunSettings(data="a.csv"), losses, 2, tmp_path, prints)
+    fingerprints = {"data": "abc", "encoder": None}
+    trials = plan_comparison(RunSettings(data="a.csv"), losses, 2, tmp_path, fingerprints)
     assert [trial.title for trial in trials[2:4]] == ["zlpr+0.5*reg alpha=1, seed 0", "bce, seed 1"]
     assert [trial.folder.relative_to(tmp_path).as_posix() for trial in trials[:3]] == [
         "runs/bce-seed0",
@@ -45,13 +48,13 @@ def test_every_loss_with_every_seed_seed_by_seed(tmp_path: Path) -> None:
     ]
     assert len({trial.folder for trial in trials}) == len({trial.key for trial in trials}) == 6
     assert trials[1].settings.loss.parameters == {"alpha": 1}
-    other = plan_comparison(RunSettings(data="b.csv"), losses, 2, tmp_path, {**prints, "data": "other"})
+    other = plan_comparison(RunSettings(data="b.csv"), losses, 2, tmp_path, {**fingerprints, "data": "other"})
     assert not {trial.key for trial in other} & {trial.key for trial in trials}
 
 
 def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -> None:
     losses = [LossSettings(name="bce"), LossSettings(name="reg")]
-    table = run_comparison(settings, losses, tmp_path / "out", Options(seeds=1))
+    table = run_comparison(settings, losses, tmp_path / "out", seeds=1)
     assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "reg"]
     assert (tmp_path / "out" / "table.md").read_text().count("\n") == 5
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
@@ -64,9 +67,14 @@ def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -
     ]
     heard: list[str] = []
     more = run_comparison(
-        settings, losses, tmp_path / "out", Options(seeds=2, resume=True), listeners=Callbacks(on_message=heard.append)
+        settings,
+        losses,
+        tmp_path / "out",
+        seeds=2,
+        options=Options(resume=True),
+        callbacks=Callbacks(on_message=heard.append),
     )
-    assert heard.count("done before") == 2
+    assert "comparison: 4 trials, 2 done before" in heard
     assert all(path.stat().st_mtime_ns == before[path] for path in before)
     assert "±" in as_text(more)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -75,7 +83,7 @@ def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -
 
 def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) -> None:
     losses = [LossSettings(name="bce"), LossSettings(name="reg"), LossSettings(name="zlpr")]
-    table = run_comparison(settings, losses, tmp_path / "out", Options(seeds=2))
+    table = run_comparison(settings, losses, tmp_path / "out", seeds=2)
     tested = json.loads((tmp_path / "out" / "results.json").read_text())["significance"]
     assert set(tested) == {"linear SVM", "bce", "reg", "zlpr"}
     for row in table.rows:
@@ -93,8 +101,8 @@ def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) 
 def test_every_fold_is_tested_on_by_every_loss_and_by_the_baseline(settings: RunSettings, tmp_path: Path) -> None:
     heard: list[str] = []
     settings = settings.model_copy(update={"folds": 3, "seed": 5})
-    listeners = Callbacks(on_message=heard.append)
-    table = run_comparison(settings, [LossSettings(name="bce")], tmp_path, Options(seeds=3), listeners=listeners)
+    callbacks = Callbacks(on_message=heard.append)
+    table = run_comparison(settings, [LossSettings(name="bce")], tmp_path, seeds=3, callbacks=callbacks)
     assert any(sentence.startswith("test is fold 0 of 3") for sentence in heard)
     assert "[3/3] bce, seed 2, fold 2" in heard
     results = json.loads((tmp_path / "results.json").read_text())
@@ -115,7 +123,7 @@ def test_every_fold_is_tested_on_by_every_loss_and_by_the_baseline(settings: Run
 
 def test_the_one_fold_that_is_named_is_that_of_the_baseline_too(settings: RunSettings, tmp_path: Path) -> None:
     settings = settings.model_copy(update={"folds": 3, "fold": 2})
-    run_comparison(settings, [LossSettings(name="bce")], tmp_path, Options(seeds=2))
+    run_comparison(settings, [LossSettings(name="bce")], tmp_path, seeds=2)
     results = json.loads((tmp_path / "results.json").read_text())
     assert [run["fold"] for run in results["rows"]["bce"]] == [2, 2]
     labels = [
@@ -129,7 +137,7 @@ def test_what_is_measured_over_a_hierarchy_is_a_table_too(living: Path, tmp_path
     hierarchy = {"closure": True, "consistency": "max"}
     values = {"data": str(living), "training": {"epochs": 1, "batch_size": 64}, "hierarchy": hierarchy}
     losses = [LossSettings(name="bce"), LossSettings(name="himulcon")]
-    run_comparison(RunSettings.build(values), losses, tmp_path, Options(seeds=1))
+    run_comparison(RunSettings.build(values), losses, tmp_path, seeds=1)
     summary = summarise_comparison(tmp_path)
     measures, table = summary.over_hierarchy, summary.hierarchy_table
     assert table is not None
@@ -146,7 +154,7 @@ def test_what_is_measured_over_a_hierarchy_is_a_table_too(living: Path, tmp_path
 
 def test_a_failure_is_shown_and_the_others_go_on(settings: RunSettings, tmp_path: Path) -> None:
     losses = [LossSettings(name="proto", temperature=1e-9), LossSettings(name="bce")]
-    table = run_comparison(settings, losses, tmp_path / "out", Options(seeds=1, baseline=False))
+    table = run_comparison(settings, losses, tmp_path / "out", seeds=1, baseline=False)
     assert [row[-2].text for row in table.rows] == ["0 of 1", "1"]
     run = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]["proto temperature=1e-09"][0]
     assert "temperature must be" in run["error"]
@@ -154,37 +162,36 @@ def test_a_failure_is_shown_and_the_others_go_on(settings: RunSettings, tmp_path
 
 def test_another_protocol_is_refused_and_force_starts_anew(settings: RunSettings, tmp_path: Path) -> None:
     losses, out = [LossSettings(name="bce")], tmp_path / "out"
-    run_comparison(settings, losses, out, Options(seeds=1, baseline=False))
+    run_comparison(settings, losses, out, seeds=1, baseline=False)
     with pytest.raises(RunError, match="holds a comparison; go on with --resume"):
-        run_comparison(settings, losses, out, Options(seeds=1))
+        run_comparison(settings, losses, out, seeds=1)
     other = settings.model_copy(update={"split_seed": 1})
     with pytest.raises(ConfigError, match=r"has other settings than these; a comparison has one protocol\.$"):
-        run_comparison(other, losses, out, Options(seeds=1, resume=True))
-    run_comparison(other, losses, out, Options(seeds=1, baseline=False, force=True))
+        run_comparison(other, losses, out, seeds=1, options=Options(resume=True))
+    run_comparison(other, losses, out, seeds=1, baseline=False, options=Options(force=True))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     with pytest.raises(RunError, match="is not empty and is not a comparison"):
-        run_comparison(settings, losses, tmp_path / "mine", Options(force=True))
+        run_comparison(settings, losses, tmp_path / "mine", options=Options(force=True))
 
 
 def test_what_failed_is_tried_again_and_what_was_removed_too(settings: RunSettings, tmp_path: Path) -> None:
     losses, out = [LossSettings(name="bce")], tmp_path / "out"
-    once = Options(seeds=1, baseline=False)
-    run_comparison(settings, losses, out, once)
+    run_comparison(settings, losses, out, seeds=1, baseline=False)
     record = next((out / "trials").glob("*.json"))
     shutil.rmtree(out / "runs" / "bce-seed0")
-    run_comparison(settings, losses, out, replace(once, resume=True))
+    run_comparison(settings, losses, out, seeds=1, baseline=False, options=Options(resume=True))
     assert (out / "runs" / "bce-seed0" / "metrics.json").exists()
     record.write_text(json.dumps({"title": "bce", "error": "the disk was full.", "seconds": 0}))
-    table = run_comparison(settings, losses, out, replace(once, resume=True))
+    table = run_comparison(settings, losses, out, seeds=1, baseline=False, options=Options(resume=True))
     assert table.rows[0][-2].text == "1"
 
 
 def test_losses_that_are_the_same_run_once(settings: RunSettings, tmp_path: Path) -> None:
     heard: list[str] = []
     losses = [LossSettings(name="reg"), LossSettings(name="reg", temperature=0.1)]
-    options = Options(seeds=1, baseline=False)
-    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Callbacks(on_message=heard.append))
+    callbacks = Callbacks(on_message=heard.append)
+    table = run_comparison(settings, losses, tmp_path / "out", seeds=1, baseline=False, callbacks=callbacks)
     assert [row[0].text for row in table.rows] == ["reg", "reg temperature=0.1"]
     assert [cell.text for cell in table.rows[0][1:]] == [cell.text for cell in table.rows[1][1:]]
     assert "[1/1] reg, seed 0" in heard
@@ -196,13 +203,13 @@ def test_data_that_have_changed_since_are_refused(settings: RunSettings, vectors
     shutil.copy(vectors, data)
     settings = settings.model_copy(update={"data": str(data)})
     losses, out = [LossSettings(name="bce")], tmp_path / "out"
-    run_comparison(settings, losses, out, Options(seeds=1, baseline=False))
+    run_comparison(settings, losses, out, seeds=1, baseline=False)
     with np.load(vectors) as arrays:
         np.savez(data, **{**arrays, "X": arrays["X"] + 1})
     with pytest.raises(
         ConfigError, match=r"^the data have changed since \S+ was begun; a comparison has one protocol\.$"
     ):
-        run_comparison(settings, losses, out, Options(seeds=1, resume=True))
+        run_comparison(settings, losses, out, seeds=1, options=Options(resume=True))
 
 
 def test_several_processes_share_the_runs_and_the_table_is_written_here(
@@ -211,30 +218,34 @@ def test_several_processes_share_the_runs_and_the_table_is_written_here(
     heard: list[str] = []
     asked: list[int] = []
 
-    def in_this_process(trials, store, perform, *, jobs, tell) -> None:
+    def in_this_process(trials, store, perform, *, jobs, on_event) -> None:
         asked.append(jobs)
-        assert perform.listeners is None
-        run_trials(trials, store, pickle.loads(pickle.dumps(perform)), jobs=1, tell=tell)
+        assert perform.callbacks is None
+        run_trials(trials, store, pickle.loads(pickle.dumps(perform)), jobs=1, on_event=on_event)
 
-    monkeypatch.setattr(comparison, "run_at", lambda address: in_this_process)
+    monkeypatch.setattr(pipeline, "run_at", lambda address: in_this_process)
     losses = [LossSettings(name="bce"), LossSettings(name="proto", temperature=1e-9)]
-    options = Options(seeds=1, baseline=False, jobs=2)
-    table = run_comparison(settings, losses, tmp_path / "out", options, listeners=Callbacks(on_message=heard.append))
+    options, callbacks = Options(jobs=2), Callbacks(on_message=heard.append)
+    out = tmp_path / "out"
+    table = run_comparison(settings, losses, out, seeds=1, baseline=False, options=options, callbacks=callbacks)
     assert asked == [2]
     assert [row[-2].text for row in table.rows] == ["1", "0 of 1"]
-    assert heard[-3:-1] == ["[1/2] bce, seed 0", "[2/2] proto temperature=1e-09, seed 0"]
-    assert heard[-1].startswith("proto temperature=1e-09, seed 0 failed: temperature must be")
+    assert heard[-5] == "comparison: 2 trials"
+    assert heard[-4] == "[1/2] bce, seed 0"
+    assert re.fullmatch(r"bce, seed 0: macro-F1 \d+\.\d %, \d+ s", heard[-3])
+    assert heard[-2] == "[2/2] proto temperature=1e-09, seed 0"
+    assert heard[-1].startswith("proto temperature=1e-09, seed 0: failed: temperature must be")
     assert "proto temperature=1e-09" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_it_compares_three_losses_and_keeps_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "SIZES", {"train": 96, "val": 40, "test": 40})
-    monkeypatch.setitem(demo.SETTINGS, "training", {"epochs": 1})
-    table = demo.run_demo(tmp_path, listeners=Callbacks())
-    assert [row[0].text for row in table.rows] == list(demo.LOSSES)
+    monkeypatch.setitem(comparison.DEMO_SETTINGS, "training", {"epochs": 1})
+    table = run_demo(tmp_path, callbacks=Callbacks())
+    assert [row[0].text for row in table.rows] == list(comparison.DEMO_LOSSES)
     assert len(list(tmp_path.rglob("model.safetensors"))) == 3
     with pytest.raises(RunError, match="holds a comparison"):
-        demo.run_demo(tmp_path, listeners=Callbacks())
+        run_demo(tmp_path, callbacks=Callbacks())
 
 
 @pytest.mark.slow
@@ -243,7 +254,65 @@ def test_the_command_learns_and_ends_with_the_page(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "demo/comparison/report.html" in done.stdout
     rows = json.loads((tmp_path / "demo" / "comparison" / "results.json").read_text())["rows"]
-    for loss in demo.LOSSES:
+    for loss in comparison.DEMO_LOSSES:
         metrics = rows[loss][0]["metrics"]["test"]
         assert metrics["micro_f1"] > 0.9, loss
         assert metrics["macro_f1"] > 0.7, loss
+
+
+def test_it_is_one_svm_a_label(vectors: Path, tmp_path: Path) -> None:
+    splits = load_splits(vectors, seed=0)
+    train, test = (splits.vocabulary.encode(part.label_sets).toarray() for part in (splits.train, splits.test))
+    scaler = StandardScaler().fit(splits.train.inputs)
+    rows, unseen = scaler.transform(splits.train.inputs), scaler.transform(splits.test.inputs)
+    predictions = np.stack([LinearSVC(random_state=0).fit(rows, column).predict(unseen) for column in train.T], axis=1)
+    baseline = fit_baseline(splits, outputs=tmp_path / "baseline.safetensors")
+    np.testing.assert_array_equal(Outputs.load(tmp_path / "baseline.safetensors").predictions, predictions)
+    assert baseline["name"] == "linear SVM"
+    assert baseline["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(test, predictions, average="micro"))
+
+
+def test_labels_that_all_or_none_have_do_not_stop_it(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    labels = np.stack([np.ones(60), np.zeros(60), features[:, 0] > 0], axis=1).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", X=features, Y=labels)
+    metrics = fit_baseline(load_splits(tmp_path / "a.npz", seed=0))["metrics"]["test"]
+    assert metrics["micro_f1"] > 0.9
+
+
+@pytest.mark.parametrize("kind", ["text", "vector"])
+def test_a_label_is_fitted_where_it_is_known(kind: str, vectors: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    splits = load_splits(vectors, seed=0)
+    if kind == "text":
+        words = {
+            part: [" ".join(f"w{word}" for word in np.flatnonzero(row > 0)) + " end" for row in examples.inputs]
+            for part, examples in splits.by_name.items()
+        }
+        parts = {part: replace(examples, inputs=words[part], kind="text") for part, examples in splits.by_name.items()}
+        splits = replace(splits, **parts)
+    names = splits.vocabulary.names
+    looked_for = [tuple(name for name in names[:4] if random.random() < 0.7) for _ in splits.train.ids]
+    partly = replace(splits, train=replace(splits.train, annotated=looked_for))
+    train = splits.vocabulary.encode(splits.train.label_sets).toarray()
+    known = np.array([[name in row for name in names] for row in looked_for]) | (train == 1)
+    inputs = StandardScaler() if kind == "vector" else TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    rows, unseen = inputs.fit_transform(splits.train.inputs), inputs.transform(splits.test.inputs)
+    expected = [
+        LinearSVC(random_state=0).fit(rows[seen], own[seen]).predict(unseen)
+        if name != "rare"
+        else np.ones(len(splits.test))
+        for name, own, seen in zip(names, train.T, known.T, strict=True)
+    ]
+    fit_baseline(partly, outputs=tmp_path / "partly.safetensors")
+    fit_baseline(splits, outputs=tmp_path / "whole.safetensors")
+    found, whole = (Outputs.load(tmp_path / f"{name}.safetensors") for name in ("partly", "whole"))
+    np.testing.assert_array_equal(found.predictions, np.stack(expected, axis=1))
+    assert (found.predictions != whole.predictions)[:, :4].any()
+
+
+@pytest.mark.slow
+def test_it_is_near_the_published_baseline_on_tweets(shared: Path) -> None:
+    metrics = fit_baseline(load_splits(shared / "data" / "semeval2018_ec", seed=0))["metrics"]["test"]
+    assert metrics["micro_f1"] == pytest.approx(0.574, abs=0.02)
+    assert metrics["macro_f1"] == pytest.approx(0.417, abs=0.03)

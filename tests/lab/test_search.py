@@ -1,27 +1,89 @@
-"""The sampler: the same answers lead to the same questions, good values are found, failures are borne.
-
-A search on trials that take no time: nothing twice, the same again, the folder kept.
-"""
+"""Searches: a sampler that finds good values, nothing run twice, failures survived, and what the folder holds after."""
 
 import tomllib
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.lab import search as searching
-from labelcontrast.lab.search import Options, Sampler, run_search
-from labelcontrast.lab.search_report import write_search
+from labelcontrast.files import write_json
+from labelcontrast.lab import pipeline, search
+from labelcontrast.lab.pipeline import Options
+from labelcontrast.lab.search import LossHistory, Sampler, SearchTrial, run_search, search_table, write_search
 from labelcontrast.lab.search_space import Range, plan_search
-from labelcontrast.lab.store import Record
-from labelcontrast.lab.trials import Trial
+from labelcontrast.lab.trials import Record, Store, Trial
 from labelcontrast.lab.workers import run_trials
 from labelcontrast.reports.tables import as_markdown
+from labelcontrast.run.machine import describe_origin
 from labelcontrast.settings import RunSettings, parse_loss
 
-pytest.importorskip("optuna", reason="Optuna is an extra")
+
+def history(loss: str, *scores: float | None, importance: Mapping[str, float] | None = None) -> LossHistory:
+    """A loss whose trials came to these scores; the settings of each are kept with it."""
+    trials = []
+    for place, score in enumerate(scores):
+        metrics = {"val": {"map_macro": score}, "test": {"map_macro": 1 - (score or 0)}}
+        came_to = {"error": "the disk is full."} if score is None else {"result": {"metrics": metrics}}
+        settings = {"data": "a.npz", "loss": {"name": loss}, "seed": place}
+        record = {"title": f"{loss} {place}", "seconds": 1.0, "settings": settings, **came_to}
+        trials.append(SearchTrial({"loss.alpha": place / 4} if loss == "reg" else {}, record))
+    return LossHistory(loss, {"loss.alpha": Range(0.0, 2.0)} if loss == "reg" else {}, trials, importance or {})
+
+
+def write_folder(folder: Path, histories: Sequence[LossHistory]) -> None:
+    """What a search keeps of these."""
+    for one in histories:
+        for place, trial in enumerate(one.trials):
+            Store(folder / "trials").write(f"{one.loss}{place}", trial.record)
+    content = {
+        "searched": [
+            {"loss": one.loss, "space": {name: asdict(ends) for name, ends in one.space.items()}} for one in histories
+        ],
+        "asked": [
+            [{"key": f"{one.loss}{place}", "values": trial.values} for place, trial in enumerate(one.trials)]
+            for one in histories
+        ],
+        "importance": [one.importance for one in histories],
+        "store": None,
+        "origin": describe_origin() | {"command": "labelcontrast search a.npz"},
+    }
+    write_json(folder / "search.json", content)
+
+
+def test_the_best_on_validation_is_kept_complete_and_a_failure_is_shown(tmp_path: Path) -> None:
+    histories = [history("reg", 0.5, None, 0.7, 0.6, 0.4, importance={"loss.alpha": 1.0}), history("bce", 0.65)]
+    write_folder(tmp_path, histories)
+    write_search(tmp_path)
+    best = RunSettings.build(tomllib.loads((tmp_path / "best.toml").read_text()))
+    assert best == RunSettings.build(histories[0].trials[2].record["settings"])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 3
+    for said in ("the disk is full.", "6, 1 failed", "loss.alpha", "0 to 2", "best.toml", "importance (%)"):
+        assert said in page
+    assert "labelcontrast search a.npz" in page, "the command of the search, whoever makes the page again"
+
+
+def test_a_search_that_has_not_ended_has_a_page_too(tmp_path: Path) -> None:
+    write_folder(tmp_path, [history("reg", 0.5, 0.6)])
+    Store(tmp_path / "trials").remove("reg1")
+    assert [[cell.text for cell in row] for row in write_search(tmp_path).rows] == [["reg", "50.00", "0", "1"]]
+
+
+def test_the_table_has_the_best_trials_of_each_loss() -> None:
+    reg = history("reg", 0.5, 0.7, 0.6, 0.4)
+    table = search_table([replace(reg, trials=[*reg.trials, reg.trials[1]]), history("bce")])
+    assert table.header == ("loss", "validation mAP (%)", "loss.alpha", "trial")
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["reg", "70.00", "0.25", "2"],
+        ["reg", "60.00", "0.5", "3"],
+        ["reg", "50.00", "0", "1"],
+    ]
+    assert [row[1].best for row in table.rows] == [True, False, False]
+
+
 SPACE = {"rate": Range(1e-5, 1e-1, log=True), "alpha": Range(0.0, 2.0)}
 
 
@@ -65,9 +127,6 @@ def test_what_failed_has_no_say() -> None:
     assert len(sampler.ask(1)) == 1
 
 
-pytest.importorskip("optuna", reason="Optuna is an extra")
-
-
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
     """The trials that are run; the nearer alpha is to 1, the better."""
@@ -80,7 +139,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
         settings = trial.settings.model_dump(mode="json", exclude_none=True)
         return {"title": trial.title, "seconds": 0.0, "settings": settings, "result": {"metrics": metrics}}
 
-    monkeypatch.setattr(searching, "Runner", lambda _: perform)
+    monkeypatch.setattr(search, "Runner", lambda _: perform)
     return trials
 
 
@@ -94,16 +153,16 @@ def test_the_best_settings_are_found_and_nothing_is_run_twice(
     ran: list[Trial], question: dict[str, Any], tmp_path: Path
 ) -> None:
     heard: list[str] = []
-    run_search(**question, folder=tmp_path / "out", options=Options(trials=12), say=heard.append)
+    run_search(**question, folder=tmp_path / "out", trials=12, say=heard.append)
     assert len(ran) == 12
     assert heard[0].startswith("reg, trial 1 of 12: validation mAP (%) ")
     best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
     values = [float(trial.settings.loss.parameters["alpha"]) for trial in ran]
     assert best["loss"]["alpha"] == min(values, key=lambda value: abs(value - 1))
-    again = run_search(**question, folder=tmp_path / "out", options=Options(trials=14, resume=True, jobs=1))
+    again = run_search(**question, folder=tmp_path / "out", trials=14, options=Options(resume=True, jobs=1))
     asked = [trial.key for trial in ran]
     assert 12 < len(asked) == len(set(asked)) <= 14, "a question that comes again is not run again"
-    run_search(**question, folder=tmp_path / "whole", options=Options(trials=14))
+    run_search(**question, folder=tmp_path / "whole", trials=14)
     assert [trial.key for trial in ran[len(asked) :]] == asked
     assert (tmp_path / "whole" / "table.md").read_text() == (tmp_path / "out" / "table.md").read_text()
     assert again.rows[0][1].best
@@ -112,20 +171,22 @@ def test_the_best_settings_are_found_and_nothing_is_run_twice(
 def test_a_killed_search_goes_on_with_as_many_questions_at_a_time_as_before(
     ran: list[Trial], question: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "run_at", lambda _: lambda *given, jobs, tell: run_trials(*given, jobs=1, tell=tell))
-    run_search(**question, folder=tmp_path / "whole", options=Options(trials=8, jobs=4))
+    monkeypatch.setattr(
+        pipeline, "run_at", lambda _: lambda *given, jobs, on_event: run_trials(*given, jobs=1, on_event=on_event)
+    )
+    run_search(**question, folder=tmp_path / "whole", trials=8, options=Options(jobs=4))
     whole = [trial.key for trial in ran]
-    run_search(**question, folder=tmp_path / "killed", options=Options(trials=3, jobs=4))
-    run_search(**question, folder=tmp_path / "killed", options=Options(trials=8, jobs=2, resume=True))
+    run_search(**question, folder=tmp_path / "killed", trials=3, options=Options(jobs=4))
+    run_search(**question, folder=tmp_path / "killed", trials=8, options=Options(jobs=2, resume=True))
     assert [trial.key for trial in ran[8:]] == whole
 
 
 def test_what_failed_is_tried_again(question: dict[str, Any], ran: list[Trial], tmp_path: Path) -> None:
-    out, once = tmp_path / "out", Options(trials=1)
-    run_search(**question, folder=out, options=once)
+    out = tmp_path / "out"
+    run_search(**question, folder=out, trials=1)
     path = next((out / "trials").glob("*.json"))
     path.write_text('{"title": "", "seconds": 0, "error": "the disk was full."}')
-    run_search(**question, folder=out, options=replace(once, resume=True))
+    run_search(**question, folder=out, trials=1, options=Options(resume=True))
     assert len(ran) == 2
     assert "error" not in path.read_text()
 
@@ -133,8 +194,10 @@ def test_what_failed_is_tried_again(question: dict[str, Any], ran: list[Trial], 
 def test_searches_with_a_store_in_common_share_their_trials(
     ran: list[Trial], question: dict[str, Any], tmp_path: Path
 ) -> None:
-    shared = Options(trials=3, store=tmp_path / "store")
-    tables = [as_markdown(run_search(**question, folder=tmp_path / name, options=shared)) for name in ("a", "b")]
+    tables = [
+        as_markdown(run_search(**question, folder=tmp_path / name, trials=3, store=tmp_path / "store"))
+        for name in ("a", "b")
+    ]
     assert len(ran) == 3
     assert tables[0] == tables[1] == as_markdown(write_search(tmp_path / "b"))
     assert not (tmp_path / "b" / "trials").exists()
@@ -142,15 +205,15 @@ def test_searches_with_a_store_in_common_share_their_trials(
 
 @pytest.mark.usefixtures("ran")
 def test_folders_are_kept_unless_asked(question: dict[str, Any], tmp_path: Path) -> None:
-    out, once = tmp_path / "out", Options(trials=1)
-    run_search(**question, folder=out, options=once)
+    out = tmp_path / "out"
+    run_search(**question, folder=out, trials=1)
     with pytest.raises(RunError, match="holds a search; go on with --resume, start anew with --force, or"):
-        run_search(**question, folder=out, options=once)
+        run_search(**question, folder=out, trials=1)
     other = question | {"searched": plan_search(question["settings"], [parse_loss("reg")], ["loss.alpha=0:1"])}
     with pytest.raises(ConfigError, match="holds a search with other losses or ranges; choose another folder"):
-        run_search(**other, folder=out, options=replace(once, resume=True))
-    run_search(**other, folder=out, options=replace(once, force=True))
+        run_search(**other, folder=out, trials=1, options=Options(resume=True))
+    run_search(**other, folder=out, trials=1, options=Options(force=True))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     with pytest.raises(RunError, match="is not empty and is not a search"):
-        run_search(**question, folder=tmp_path / "mine", options=replace(once, force=True))
+        run_search(**question, folder=tmp_path / "mine", trials=1, options=Options(force=True))

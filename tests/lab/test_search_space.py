@@ -35,8 +35,8 @@ def test_ranges_that_are_given_take_the_place_of_the_default_where_the_loss_has_
     losses = [parse_loss("zlpr+0.5*reg"), parse_loss("reg"), parse_loss("bce")]
     planned = plan_search(SETTINGS, losses, ["loss.joint.weight=0.1:2:log", "loss.alpha=0:1"])
     assert [list(one.space) for one in planned] == [["loss.joint.weight"], ["loss.alpha"], ["training.learning_rate"]]
-    assert planned[0].under(SETTINGS, {"loss.joint.weight": 0.3}).loss.title == "zlpr+0.3*reg"
-    assert planned[1].under(SETTINGS, {"loss.alpha": 0.3}).loss.parameters == {"alpha": 0.3}
+    assert planned[0].apply(SETTINGS, {"loss.joint.weight": 0.3}).loss.title == "zlpr+0.3*reg"
+    assert planned[1].apply(SETTINGS, {"loss.alpha": 0.3}).loss.parameters == {"alpha": 0.3}
 
 
 @pytest.mark.parametrize(

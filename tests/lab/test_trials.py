@@ -1,28 +1,26 @@
-"""The name of a trial: the same for what gives the same result, another for everything that can change it.
+"""Trials: keys that are equal when results are, records of good and failed runs, and the store with its claims."""
 
-One place for what a comparison, a study and a search have in common.
-
-One trial: its record, good or bad, and what is left in its folder.
-"""
-
+import json
 import pickle
-from dataclasses import fields
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from labelcontrast.errors import DataError
-from labelcontrast.lab import comparison, running, trials
-from labelcontrast.lab import search as searching
-from labelcontrast.lab import trials as identity
+from labelcontrast.errors import DataError, RunError
+from labelcontrast.lab import trials
 from labelcontrast.lab.trials import (
     Runner,
-    RunOptions,
+    Store,
     Trial,
-    data_print,
-    encoder_print,
     fingerprint,
-    hierarchy_print,
+    fingerprint_data,
+    fingerprint_encoder,
+    fingerprint_hierarchy,
     identify,
 )
 from labelcontrast.settings import RunSettings
@@ -72,7 +70,7 @@ def test_other_data_another_encoder_and_another_version_are_other_trials(monkeyp
     settings = RunSettings(data="a")
     names = {identify(settings, data=data, encoder=encoder) for data in "ab" for encoder in (None, "c")}
     assert len(names) == 4
-    monkeypatch.setattr(identity, "version", lambda _: "9.9")
+    monkeypatch.setattr(trials, "version", lambda _: "9.9")
     assert identify(settings, data="a", encoder=None) not in names
 
 
@@ -96,17 +94,17 @@ def test_data_that_are_not_there_are_refused(tmp_path: Path) -> None:
 
 def test_an_encoder_in_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    before = encoder_print(str(tmp_path))
+    before = fingerprint_encoder(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"others!")
     assert before is not None
-    assert encoder_print(str(tmp_path)) not in {None, before}
-    assert encoder_print("organisation/model") is None
+    assert fingerprint_encoder(str(tmp_path)) not in {None, before}
+    assert fingerprint_encoder("organisation/model") is None
 
 
 def test_a_data_set_of_the_hub_is_known_by_its_name(tmp_path: Path) -> None:
-    assert data_print("hf:go_emotions:simplified") == "hf:go_emotions:simplified"
+    assert fingerprint_data("hf:go_emotions:simplified") == "hf:go_emotions:simplified"
     (tmp_path / "a.csv").write_text("text,label")
-    assert data_print(str(tmp_path / "a.csv")) == fingerprint(tmp_path / "a.csv")
+    assert fingerprint_data(str(tmp_path / "a.csv")) == fingerprint(tmp_path / "a.csv")
 
 
 def test_a_hierarchy_is_known_by_its_contents_wherever_it_lies(tmp_path: Path) -> None:
@@ -117,26 +115,17 @@ def test_a_hierarchy_is_known_by_its_contents_wherever_it_lies(tmp_path: Path) -
     one, two, three = (name(hierarchy={"file": file}) for file in files)
     assert one == two
     assert len({one, three, name(), name(hierarchy={"file": "none"})}) == 4
-    assert hierarchy_print(str(tmp_path / "gone.json")) == str(tmp_path / "gone.json")
+    assert fingerprint_hierarchy(str(tmp_path / "gone.json")) == str(tmp_path / "gone.json")
 
 
 def test_a_hierarchy_beside_a_single_file_belongs_to_the_data(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n")
-    before = data_print(str(tmp_path / "a.csv"))
+    before = fingerprint_data(str(tmp_path / "a.csv"))
     (tmp_path / "hierarchy.json").write_text('{"cat": null}')
-    with_one = data_print(str(tmp_path / "a.csv"))
+    with_one = fingerprint_data(str(tmp_path / "a.csv"))
     (tmp_path / "hierarchy.json").write_text('{"dog": null}')
-    assert len({before, with_one, data_print(str(tmp_path / "a.csv"))}) == 3
+    assert len({before, with_one, fingerprint_data(str(tmp_path / "a.csv"))}) == 3
     assert before == fingerprint(tmp_path / "a.csv")
-
-
-@pytest.mark.parametrize("options", [comparison.Options, running.Options, searching.Options])
-def test_what_is_in_common_is_said_once(options: type[RunOptions]) -> None:
-    own = set(options.__annotations__)
-    common = {field.name for field in fields(RunOptions)}
-    assert not own & common
-    assert {field.name for field in fields(options)} == own | common
-    assert options(jobs=3).jobs == 3
 
 
 def trial(vectors: Path, folder: Path, **loss: object) -> Trial:
@@ -174,5 +163,99 @@ def test_what_nobody_foresaw_is_kept_with_its_trace(
     assert "in burst" in record["trace"]
 
 
-def test_a_runner_without_listeners_can_be_sent_to_another_process() -> None:
+def test_a_runner_without_callbacks_can_be_sent_to_another_process() -> None:
     assert pickle.loads(pickle.dumps(Runner(device="cuda"))) == Runner(device="cuda")
+
+
+HOLDER = """
+import fcntl, json, sys, time
+file = open(sys.argv[1], "a+")
+fcntl.flock(file, fcntl.LOCK_EX)
+file.write(json.dumps({"command": sys.argv[2], "deaths": int(sys.argv[3])})); file.flush()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def another_process(store: Store, key: str, command: str, deaths: int) -> Iterator[subprocess.Popen[str]]:
+    """Hold a claim in a process of its own."""
+    store.folder.mkdir(exist_ok=True)
+    words = [sys.executable, "-c", HOLDER, str(store.folder / f"{key}.claim"), command, str(deaths)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_result_is_read_back_and_forgotten(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert not store.has("a")
+    assert store.read("a") is None
+    store.write("a", {"seconds": 1.5, "result": {"nan": float("nan")}})
+    assert store.has("a")
+    assert store.read("a") == {"seconds": 1.5, "result": {"nan": None}}
+    store.remove("a")
+    assert store.read("a") is None
+
+
+def test_a_damaged_result_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"seconds": ')
+    with pytest.raises(RunError, match=r"a\.json is damaged: .*; remove it, and its trial is run again\."):
+        Store(tmp_path).read("a")
+
+
+def test_a_claim_is_held_by_one_at_a_time_in_this_process_too(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with store.claim("a", command="x") as first, store.claim("a", command="x") as second:
+        assert first is not None
+        assert second is None
+        with store.claim("b", command="x") as other:
+            assert other is not None
+    with store.claim("a", command="x") as again:
+        assert again is not None
+
+
+def test_the_claim_of_a_killed_process_is_taken_over_and_its_deaths_are_counted(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with another_process(store, "a", "mine", deaths=1) as process:
+        with store.claim("a", command="mine") as claim:
+            assert claim is None
+        process.kill()
+        process.wait()
+        with store.claim("a", command="mine") as claim:
+            assert claim is not None
+            assert claim.deaths == 2
+            owner = json.loads((store.folder / "a.claim").read_text())
+            assert owner["command"] == "mine"
+        with store.claim("a", command="another") as claim:
+            assert claim is not None
+            assert claim.deaths == 0
+
+
+def test_a_claim_goes_with_its_block_and_stays_as_a_trace_when_that_is_interrupted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt), store.claim("a", command="x"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "a.claim").exists()
+    with store.claim("a", command="x"):
+        store.write("a", {})
+    assert not (tmp_path / "a.claim").exists()
+
+
+def test_who_waited_for_a_claim_that_is_gone_asks_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Store(tmp_path).claim("a", command="x")
+    held.__enter__()
+
+    def they_end(file: IO[str]) -> bool:
+        held.__exit__(None, None, None)  # between our opening of the file and our lock on it
+        return lock(file)
+
+    lock = trials._lock
+    monkeypatch.setattr(trials, "_lock", they_end)
+    with Store(tmp_path).claim("a", command="y") as claim:
+        assert claim is None, "a third could hold the file that is there by now"
+    monkeypatch.setattr(trials, "_lock", lock)
+    with Store(tmp_path).claim("a", command="y") as claim:
+        assert claim is not None

@@ -1,6 +1,6 @@
-"""What is done while trials run takes less than its share of the time.
+"""Workers: every trial once, whoever claims the others; dead processes are replaced, and trials that kill them fail.
 
-Sharing out: every trial once, whoever holds the others; processes that die are replaced, trials that kill fail.
+The same holds on a Ray cluster.
 """
 
 import json
@@ -15,39 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.errors import RunError
+from labelcontrast.errors import MissingExtraError, RunError
 from labelcontrast.lab import workers
-from labelcontrast.lab import workers as pace
-from labelcontrast.lab.store import Record, Store
-from labelcontrast.lab.trials import Trial
-from labelcontrast.lab.workers import Event, Pace, run_trials, work
+from labelcontrast.lab.trials import Record, Runner, Store, Trial
+from labelcontrast.lab.workers import Event, run_at, run_on_ray, run_trials, work
 from labelcontrast.settings import RunSettings
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-def test_all_calls_together_stay_below_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(pace, "time", clock)
-    called = []
-
-    def draw() -> None:
-        called.append(clock.now)
-        clock.now += 3
-
-    keep = Pace(draw, share=0.1, first=1)
-    for _ in range(300):
-        clock.now += 1
-        keep()
-        assert 3 * len(called) <= max(0.1 * clock.now, 3)
-    assert called[:3] == [10, 60, 90]
 
 
 def made_trials(count: int) -> list[Trial]:
@@ -57,16 +29,16 @@ def made_trials(count: int) -> list[Trial]:
 
 def test_what_the_store_holds_is_not_run_and_the_order_is_kept(tmp_path: Path) -> None:
     store, trials, run, told = Store(tmp_path), made_trials(4), [], []
-    store.keep("key1", {"seconds": 0.0})
+    store.write("key1", {"seconds": 0.0})
 
     def perform(trial: Trial) -> Record:
         run.append(trial.key)
         return {"seconds": 0.0}
 
-    run_trials(trials, store, perform, tell=told.append)
+    run_trials(trials, store, perform, on_event=told.append)
     assert run == ["key0", "key2", "key3"]
     assert told[:2] == [Event("begun", "key0"), Event("ended", "key0")]
-    run_trials(trials, store, perform, tell=told.append)
+    run_trials(trials, store, perform, on_event=told.append)
     assert len(run) == 3
 
 
@@ -80,7 +52,7 @@ def test_two_that_share_a_store_run_every_trial_once(tmp_path: Path, monkeypatch
         return {}
 
     def one() -> None:
-        work(trials, Store(tmp_path), perform, command="x", tell=lambda _: None)
+        work(trials, Store(tmp_path), perform, command="x", on_event=lambda _: None)
 
     both = [threading.Thread(target=one) for _ in range(2)]
     for thread in both:
@@ -96,10 +68,10 @@ def test_a_trial_that_others_hold_is_waited_for_and_not_run(tmp_path: Path, monk
 
         def they_finish(_: float) -> None:
             assert run == ["key1"]
-            store.keep("key0", {})
+            store.write("key0", {})
 
         monkeypatch.setattr(workers.time, "sleep", they_finish)
-        work(made_trials(2), store, lambda trial: run.append(trial.key) or {}, command="x", tell=lambda _: None)
+        work(made_trials(2), store, lambda trial: run.append(trial.key) or {}, command="x", on_event=lambda _: None)
     assert run == ["key1"]
 
 
@@ -110,9 +82,9 @@ def test_an_interrupted_trial_is_run_again(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_trials(trials, store, interrupted, tell=lambda _: None)
-    assert not store.holds("key0")
-    run_trials(trials, store, lambda _: {"seconds": 1.0}, tell=lambda _: None)
+        run_trials(trials, store, interrupted, on_event=lambda _: None)
+    assert not store.has("key0")
+    run_trials(trials, store, lambda _: {"seconds": 1.0}, on_event=lambda _: None)
     assert store.read("key0") == {"seconds": 1.0}
 
 
@@ -133,7 +105,7 @@ def test_several_processes_share_the_trials_and_the_threads(tmp_path: Path, monk
         time.sleep(0.1)
         return {"process": os.getpid(), "threads": os.environ[workers.THREADS]}
 
-    run_trials(made_trials(6), store, perform, jobs=2, tell=told.append)
+    run_trials(made_trials(6), store, perform, jobs=2, on_event=told.append)
     records = [store.read(f"key{place}") for place in range(6)]
     assert {record["threads"] for record in records} == {"3"}
     assert len({record["process"] for record in records} - {os.getpid()}) == 2
@@ -150,7 +122,7 @@ def test_a_trial_that_kills_its_process_has_failed_and_the_others_go_on(tmp_path
         return {"good": trial.key}
 
     store = Store(tmp_path)
-    run_trials(made_trials(3), store, perform, jobs=2, tell=lambda _: None)
+    run_trials(made_trials(3), store, perform, jobs=2, on_event=lambda _: None)
     assert store.read("key0")["error"] == "its process died, 2 times."
     assert [store.read(key)["good"] for key in ("key1", "key2")] == ["key1", "key2"]
 
@@ -162,7 +134,7 @@ def test_processes_that_die_before_a_trial_are_not_started_for_ever(
 ) -> None:
     monkeypatch.setattr(workers, "keep_freed_memory", lambda: os._exit(3))
     with pytest.raises(RunError, match="died before they began one; --jobs 1 shows why"):
-        run_trials(made_trials(2), Store(tmp_path), lambda _: {}, jobs=2, tell=lambda _: None)
+        run_trials(made_trials(2), Store(tmp_path), lambda _: {}, jobs=2, on_event=lambda _: None)
 
 
 @pytest.mark.slow
@@ -194,3 +166,157 @@ def test_sigkill_in_the_middle_and_resume_give_the_same_results_and_repeat_nothi
     ]
     assert len(results[0]) == 6
     assert results[0] == results[1]
+
+
+def trial(key: str, folder: Path, **settings: object) -> Trial:
+    return Trial(key, f"trial {key}", RunSettings.build({"data": "a", **settings}), folder / key)
+
+
+def test_without_an_address_trials_run_here() -> None:
+    assert run_at(None) is run_trials
+
+
+def test_without_ray_the_install_line_is_the_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'labelcontrast\[ray\]'$"):
+        run_at("local")([], Store(tmp_path), Runner(), jobs=1, on_event=lambda _: None)
+
+
+def perform_anywhere(trial: Trial) -> Record:
+    """Return where the trial ran; one kills its process, one raises."""
+    if trial.key == "deadly":
+        os._exit(9)
+    if trial.key == "raises":
+        message = "nobody foresaw this"
+        raise ValueError(message)
+    return {"process": os.getpid(), "place": str(Path.cwd()), "seconds": 0.0}
+
+
+class FakeRay:
+    """Ray's calls that are used, in this process: to see the contract where Ray is not installed."""
+
+    class exceptions:
+        class RayError(Exception):
+            """Any."""
+
+        class WorkerCrashedError(RayError):
+            """A death."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, object] = {}
+        self.shut = 0
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Alive": False, "Resources": {"CPU": 99.0}}]
+
+    def remote(self, **options: object) -> object:
+        self.asked = options
+        return lambda function: type("Task", (), {"remote": staticmethod(lambda *given: _Later(function, given))})
+
+    def wait(self, tasks: list["_Later"], timeout: float) -> tuple[list["_Later"], list["_Later"]]:
+        return tasks[:1], tasks[1:]
+
+    def get(self, task: "_Later") -> Record:
+        if task.given[-1].key == "deadly":
+            raise self.exceptions.WorkerCrashedError
+        try:
+            return task.function(*task.given)
+        except ValueError as error:
+            raise self.exceptions.RayError(f"a task said:\n{error}") from error
+
+    def shutdown(self) -> None:
+        self.shut += 1
+
+
+class _Later:
+    def __init__(self, function, given) -> None:
+        self.function, self.given = function, given
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    ray = FakeRay()
+    monkeypatch.setattr(workers, "_connect", lambda _: ray)
+    return ray
+
+
+def test_every_trial_once_and_whatever_happens_to_it_is_its_result(fake: FakeRay, tmp_path: Path) -> None:
+    store, told = Store(tmp_path), []
+    store.write("held", {"seconds": 1.0})
+    trials = [trial(key, tmp_path) for key in ("one", "held", "deadly", "raises", "two")]
+    run_on_ray(trials, store, perform_anywhere, address="auto", jobs=2, on_event=told.append)
+    assert store.read("held") == {"seconds": 1.0}
+    assert store.read("one")["place"] == str(Path.cwd())
+    assert store.read("deadly")["error"] == "its process died, 2 times."
+    assert store.read("raises")["error"] == "a task said: nobody foresaw this"
+    assert [event.key for event in told if event.kind == "begun"] == ["one", "deadly", "raises", "two"]
+    assert told[:3] == [Event("begun", "one"), Event("begun", "deadly"), Event("ended", "one")]
+    assert not list(tmp_path.glob("*.claim"))
+    assert fake.asked == {"max_retries": 1, "num_cpus": 2, "num_gpus": 0.5}
+    assert fake.shut == 1
+
+
+def test_what_another_command_holds_is_left_to_it(fake: FakeRay, tmp_path: Path, monkeypatch) -> None:
+    store, told = Store(tmp_path), []
+    with store.claim("theirs", command="theirs"):
+        monkeypatch.setattr(workers.time, "sleep", lambda _: store.write("theirs", {"seconds": 2.0}))
+        run_on_ray(
+            [trial("theirs", tmp_path), trial("mine", tmp_path)],
+            store,
+            perform_anywhere,
+            address="a",
+            jobs=4,
+            on_event=told.append,
+        )
+    assert {event.key for event in told} == {"mine"}
+    assert store.read("theirs") == {"seconds": 2.0}
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster of this machine."""
+    pytest.importorskip("ray", reason="Ray is an extra")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("real")
+@pytest.mark.filterwarnings("default")
+def test_a_real_cluster_runs_real_trials(vectors: Path, tmp_path: Path) -> None:
+    store, told = Store(tmp_path / "store"), []
+    (tmp_path / "vectors.npz").write_bytes(vectors.read_bytes())
+    short = {"data": "vectors.npz", "training": {"epochs": 1, "batch_size": 64}}
+    trials = [
+        trial("good", store.folder, **short, loss={"name": "bce"}),
+        trial("refused", store.folder, **short, loss={"name": "proto", "temperature": 1e-9}),
+    ]
+    run_on_ray(trials, store, Runner(), address="local", jobs=2, on_event=told.append)
+    assert store.read("good")["result"]["metrics"]["test"]["micro_f1"] > 0
+    assert "temperature must be" in store.read("refused")["error"]
+    assert sorted(event.key for event in told if event.kind == "ended") == ["good", "refused"]
+    run_on_ray(trials, store, Runner(), address="local", jobs=2, on_event=told.append)
+    assert len(told) == 4, "nothing is run twice"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("real")
+@pytest.mark.filterwarnings("default")
+def test_a_trial_that_kills_its_process_on_a_real_cluster_has_failed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+
+    def deadly(trial: Trial) -> Record:
+        if trial.key == "deadly":
+            os._exit(9)
+        return {"process": os.getpid(), "seconds": 0.0}
+
+    run_on_ray(
+        [trial("deadly", tmp_path), trial("good", tmp_path)],
+        store,
+        deadly,
+        address="local",
+        jobs=2,
+        on_event=lambda _: None,
+    )
+    assert store.read("deadly")["error"] == "its process died, 2 times."
+    assert store.read("good")["process"] != os.getpid()

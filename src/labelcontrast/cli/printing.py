@@ -23,18 +23,14 @@ from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import whole_file
-from labelcontrast.lab.comparison import EPOCHS as DEMO_EPOCHS
-from labelcontrast.lab.comparison import Options, run_comparison, run_demo
+from labelcontrast.lab.comparison import DEMO_EPOCHS, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
+from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.ranks import rank_comparisons
-from labelcontrast.lab.report import STUDY, write_study
-from labelcontrast.lab.running import Options as StudyOptions
-from labelcontrast.lab.running import run_study
-from labelcontrast.lab.search import Options as SearchOptions
-from labelcontrast.lab.search import run_search
-from labelcontrast.lab.search_report import BEST, SEARCH, write_search
-from labelcontrast.lab.search_space import Searched
+from labelcontrast.lab.search import BEST, SEARCH, run_search, write_search
+from labelcontrast.lab.search_space import SearchedLoss
 from labelcontrast.lab.study import Study, catalogue
+from labelcontrast.lab.study_report import STUDY, run_study, write_study
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.losses.catalogue import loss_catalogue
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
@@ -170,32 +166,55 @@ def print_report(folder: Path) -> None:
 
 def print_demo(out: Path, *, force: bool) -> None:
     """Run the demo, and print its table and the command to try next."""
-    table = run_demo(out, force=force, device=pick_device(), listeners=callbacks(DEMO_EPOCHS))
+    table = run_demo(out, force=force, device=pick_device(), callbacks=callbacks(DEMO_EPOCHS))
     show("\n" + as_text(table))
     show(f"\nReport with figures: {out / 'comparison' / REPORT}")
     show("The same on your own data: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
 
 
-def print_comparison(settings: RunSettings, losses: list[LossSettings], out: Path, options: Options) -> None:
+def print_comparison(
+    settings: RunSettings,
+    losses: list[LossSettings],
+    out: Path,
+    options: Options,
+    *,
+    seeds: int,
+    baseline: bool,
+    keep_weights: bool,
+) -> None:
     """Compare losses and print the table."""
-    options = replace(options, device=pick_device())
-    table = run_comparison(settings, losses, out, options, listeners=callbacks(settings.training.epochs))
+    table = run_comparison(
+        settings,
+        losses,
+        out,
+        seeds=seeds,
+        baseline=baseline,
+        keep_weights=keep_weights,
+        options=replace(options, device=pick_device()),
+        callbacks=callbacks(settings.training.epochs),
+    )
     show("\n" + as_text(table))
     if over_hierarchy := summarise_comparison(out).hierarchy_table:
         show("\nover the hierarchy\n" + as_text(over_hierarchy))
     show(f"\nreport in {out / REPORT}")
 
 
-def print_study(study: Study, data: list[str], settings: dict[str, Any], out: Path, options: StudyOptions) -> None:
+def print_study(
+    study: Study, data: list[str], settings: dict[str, Any], out: Path, options: Options, *, store: Path | None
+) -> None:
     """Run a study and print its table."""
-    table = run_study(study, data, settings, out, replace(options, device=pick_device()), say=say)
+    options = replace(options, device=pick_device())
+    table = run_study(study, data, settings, out, store=store, options=options, say=say)
     show("\n" + as_text(table))
     show(f"\nreport in {out / REPORT}")
 
 
-def print_search(settings: RunSettings, searched: list[Searched], out: Path, options: SearchOptions) -> None:
+def print_search(
+    settings: RunSettings, searched: list[SearchedLoss], out: Path, options: Options, *, trials: int, store: Path | None
+) -> None:
     """Run a search and print the table of the best settings."""
-    table = run_search(settings, searched, out, replace(options, device=pick_device()), say=say)
+    options = replace(options, device=pick_device())
+    table = run_search(settings, searched, out, trials=trials, store=store, options=options, say=say)
     show("\n" + as_text(table))
     show(f"\nbest settings in {out / BEST}, report in {out / REPORT}")
 

@@ -237,18 +237,17 @@ def compare(
     for entry in entries:
         validate_settings(settings.model_copy(update={"loss": entry}))
     from labelcontrast.cli.printing import print_comparison
-    from labelcontrast.lab.comparison import Options
+    from labelcontrast.lab.pipeline import Options
 
-    how = Options(
+    print_comparison(
+        settings,
+        entries,
+        out,
+        Options(jobs=jobs, ray=ray, resume=resume, force=force),
         seeds=number_of_runs(seeds, folds) or 3,
         baseline=baseline,
         keep_weights=keep_weights,
-        jobs=jobs,
-        ray=ray,
-        resume=resume,
-        force=force,
     )
-    print_comparison(settings, entries, out, how)
 
 
 @app.command()
@@ -277,16 +276,17 @@ def study(
 
     It writes a table, figures and a report.
     """
-    from labelcontrast.lab.plan import plan_study
-    from labelcontrast.lab.study import find_study
+    from labelcontrast.lab.study import find_study, plan_study
 
-    chosen = find_study(name).narrowed(losses=losses, seeds=number_of_runs(seeds, folds), assignments=assignments or [])
+    chosen = find_study(name).with_changes(
+        losses=losses, seeds=number_of_runs(seeds, folds), assignments=assignments or []
+    )
     settings = read_values(config, [one for one in assignments or [] if not chosen.varies(one)], folds=folds)
     plan_study(chosen, data, settings)
     from labelcontrast.cli.printing import print_study
-    from labelcontrast.lab.running import Options
+    from labelcontrast.lab.pipeline import Options
 
-    print_study(chosen, data, settings, out, Options(jobs=jobs, ray=ray, store=store, resume=resume, force=force))
+    print_study(chosen, data, settings, out, Options(jobs=jobs, ray=ray, resume=resume, force=force), store=store)
 
 
 @app.command()
@@ -339,15 +339,15 @@ def search(
     values = read_values(config, assignments, data=data, encoder=encoder)
     if study:
         declared = find_study(study)
-        values, losses = declared.under_protocol(values), losses or ",".join(declared.losses)
+        values, losses = declared.with_protocol(values), losses or ",".join(declared.losses)
         ranges = ranges or [f"{key}={ends}" for key, ends in declared.search.items()]
     settings = RunSettings.build(values)
     searched = plan_search(settings, parse_losses(losses or "reg"), ranges or [])
     from labelcontrast.cli.printing import print_search
-    from labelcontrast.lab.search import Options
+    from labelcontrast.lab.pipeline import Options
 
-    how = Options(trials=trials, jobs=jobs, ray=ray, store=store, resume=resume, force=force)
-    print_search(settings, searched, out, how)
+    how = Options(jobs=jobs, ray=ray, resume=resume, force=force)
+    print_search(settings, searched, out, how, trials=trials, store=store)
 
 
 @app.command()

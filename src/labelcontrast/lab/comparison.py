@@ -1,31 +1,37 @@
-"""Several losses with several seeds on the same data under the same protocol, and one table.
+"""Compare several losses with several seeds on the same data under the same protocol.
 
-compare.toml   what all runs share
-prints.json    of which data and encoder, and of which version of ours, they are runs
-trials/        the store: what each run came to
-runs/          a folder a run
-baseline.json  what the linear model came to, with what it said of the test examples beside it
+compare.toml   the settings that all runs share
+prints.json    fingerprints of the data and the encoder, and our version
+trials/        the store of records
+runs/          a folder for each run
+baseline.json  results of the linear baseline, with its predictions on the test split beside it
 results.json   every number
 table.md       the table
 report.html    the page
-
-The main job on the built-in set: three losses compared on pictures of digits, with no download.
 """
 
 import re
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+from jaxtyping import Shaped
+from scipy.sparse import csr_matrix
+from scipy.special import expit
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.digits import write_digits
+from labelcontrast.data.splits import Splits
 from labelcontrast.errors import ConfigError
-from labelcontrast.files import is_claimed, read_json, write_json, write_text
-from labelcontrast.lab.baseline import fit_baseline
+from labelcontrast.files import read_json, write_json, write_text
 from labelcontrast.lab.comparison_report import (
     RESULTS,
     baseline_runs,
@@ -35,12 +41,22 @@ from labelcontrast.lab.comparison_report import (
     summarise_comparison,
     write_comparison_report,
 )
-from labelcontrast.lab.ray_cluster import run_at
+from labelcontrast.lab.pipeline import TRIALS, Options, Progress, Throttle, claim_folder, run_missing
 from labelcontrast.lab.significance import FLAT, Measured, Runs, find_best
-from labelcontrast.lab.store import Record, Store
-from labelcontrast.lab.trials import Runner, RunOptions, Trial, data_print, encoder_print, hierarchy_print, identify
-from labelcontrast.lab.workers import Event, Pace, Tell
+from labelcontrast.lab.trials import (
+    Runner,
+    Store,
+    Trial,
+    fingerprint_data,
+    fingerprint_encoder,
+    fingerprint_hierarchy,
+    identify,
+)
+from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.measures import Outputs, compute_metrics
+from labelcontrast.probes.thresholds import fixed_threshold
 from labelcontrast.reports.tables import Table, as_markdown
+from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
 from labelcontrast.run.inputs import RunData, load_data
@@ -48,95 +64,102 @@ from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import HierarchyDecoder
 from labelcontrast.settings import LossSettings, RunSettings, read_settings
 
-SHARED, PRINTS, TABLE, BASELINE = "compare.toml", "prints.json", "table.md", "baseline.json"
-RUNS, TRIALS = "runs", "trials"
-Prints = dict[str, Any]
-Rows = dict[str, list[dict[str, Any]]]
+SHARED, FINGERPRINTS, TABLE, BASELINE, RUNS = "compare.toml", "prints.json", "table.md", "baseline.json", "runs"
 CHANGED = {
     "data": "the data have changed",
     "encoder": "the encoder's files have changed",
     "hierarchy": "the hierarchy has changed",
     "version": "labelcontrast has changed",
 }
-"""What the results depend on beside the settings, and what is said where it is not as it was."""
+"""By fingerprint, the refusal to resume where it differs."""
+BASELINES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}
+"""By kind of input, the name of its baseline; images have none."""
+DEMO_LOSSES = ("bce", "zlpr", "reg")
+DEMO_EPOCHS = 8
+DEMO_SETTINGS = {
+    "training": {"epochs": DEMO_EPOCHS, "batch_size": 32, "learning_rate": 0.004},
+    "encoder": {"name": "convnet", "image_size": 40},
+}
 
-
-@dataclass(frozen=True, kw_only=True)
-class Options(RunOptions):
-    """How a comparison is run; losses and seeds may have been added when it is resumed."""
-
-    seeds: int = 3
-    """Runs a loss."""
-    baseline: bool = True
-    """Add a row for a linear model on what needs no training."""
-    keep_weights: bool = False
-    """Keep every model; by default only results stay."""
+Features: TypeAlias = csr_matrix | np.ndarray
+"""Inputs of the SVM, shape [examples, features]."""
+Rows: TypeAlias = dict[str, list[dict[str, Any]]]
+"""By loss, the result or error of each run that has ended."""
 
 
 def run_comparison(
     settings: RunSettings,
     losses: Sequence[LossSettings],
-    folder: Path,
-    options: Options = Options(),
+    folder: str | Path,
     *,
-    listeners: Callbacks = Callbacks(),  # noqa: B008  frozen
+    seeds: int = 3,
+    baseline: bool = True,
+    keep_weights: bool = False,
+    options: Options = Options(),  # noqa: B008  frozen
+    callbacks: Callbacks = Callbacks(),  # noqa: B008  frozen
 ) -> Table:
-    """Train every loss with every seed; results, table and page are written as the runs end.
+    """Train every loss with every seed, and write results, table and page as the runs end.
 
-    A run that fails is shown in the table's place with its one line; the others go on. What failed in an earlier
-    command is tried again.
+    A run that fails is shown with its error, and the others go on. Runs that failed in an earlier command are repeated.
 
     Args:
-        settings: what all runs share; their ``loss`` and ``seed`` are not looked at.
-        losses: a row each.
-        folder: where everything goes.
-        options: how it is run.
-        listeners: who hears of progress; of epochs, where the runs are in this process.
+        settings: Settings that all runs share; ``loss`` and ``seed`` are ignored.
+        losses: One row each.
+        folder: The output folder.
+        seeds: Runs of each loss.
+        baseline: Add a row for a linear SVM on TF-IDF or on the vectors.
+        keep_weights: Keep the weights of every model; by default only results are kept.
+        options: How the runs are run.
+        callbacks: Receive messages, and epochs where the runs are in this process.
 
     Returns:
-        The table, a row a loss; ``results.json`` holds every number.
+        The table, with a row for each loss; ``results.json`` has every number.
 
     Raises:
-        RunError: when the folder holds something and neither switch allows it.
-        ConfigError: when the comparison to be resumed had other settings, or was made of something else.
+        RunError: The folder holds something, and ``options`` neither resume nor remove it.
+        ConfigError: The comparison to be resumed had other settings, data, encoder files or version.
     """
+    folder = Path(folder)
     data = load_data(settings := settings.model_copy(update={"seed": 0}))
-    prints = take_prints(settings)
-    claim_comparison(folder, settings, prints, resume=options.resume, force=options.force)
+    fingerprints = {
+        "data": fingerprint_data(settings.data),
+        "encoder": fingerprint_encoder(settings.encoder.name),
+        "hierarchy": fingerprint_hierarchy(settings.hierarchy.file),
+        "version": version("labelcontrast"),
+    }
+    _claim(folder, settings, fingerprints, options)
     for sentence in data.summary():
-        listeners.on_message(sentence)
-    baseline = _baseline(settings, data, folder) if options.baseline else None
-    trials = plan_comparison(settings, losses, options.seeds, folder, prints)
+        callbacks.on_message(sentence)
+    fitted = _load_or_fit_baseline(settings, data, folder) if baseline else None
+    trials = plan_comparison(settings, losses, seeds, folder, fingerprints)
     store = Store(folder / TRIALS)
-    write = partial(_write, folder, settings, trials, baseline)
-    unique = list({trial.key: trial for trial in reversed(trials)}.values())[::-1]
-    _forget(unique, store)
-    runner = Runner(options.device, keep_weights=options.keep_weights)
+    for trial in trials:
+        record = store.read(trial.key)
+        if record and "error" not in record and not is_finished(trial.folder.parent / record["folder"]):
+            store.remove(trial.key)  # its run folder has been removed
+    runner = Runner(options.device, keep_weights=keep_weights)
     if options.jobs == 1 and options.ray is None:
-        runner = replace(runner, listeners=replace(listeners, on_message=lambda _: None))
-    tell = _teller(unique, store, listeners.on_message, Pace(write))
-    run_at(options.ray)(unique, store, runner, jobs=options.jobs, tell=tell)
+        runner = replace(runner, callbacks=replace(callbacks, on_message=lambda _: None))
+    write = partial(_write_results, folder, settings, trials, fitted)
+    progress = Progress(callbacks.on_message, name="comparison", announce=True)
+    run_missing(trials, store, runner, options, progress, after_each=Throttle(write))
     return write()
 
 
-def take_prints(settings: RunSettings) -> Prints:
-    """Say what the results depend on beside the settings."""
-    return {
-        "data": data_print(settings.data),
-        "encoder": encoder_print(settings.encoder.name),
-        "hierarchy": hierarchy_print(settings.hierarchy.file),
-        "version": version("labelcontrast"),
-    }
-
-
 def plan_comparison(
-    settings: RunSettings, losses: Sequence[LossSettings], seeds: int, folder: Path, prints: Prints
+    settings: RunSettings,
+    losses: Sequence[LossSettings],
+    seeds: int,
+    folder: Path,
+    fingerprints: Mapping[str, str | None],
 ) -> list[Trial]:
-    """Plan every loss with the first seed, then every loss with the second, so that a table is there early."""
+    """Return the trials of all losses seed by seed, so that there is an early table of all losses."""
+    data, encoder = fingerprints["data"], fingerprints["encoder"]
+    assert data is not None
     varied = [settings.model_copy(update={"loss": loss, "seed": seed}) for seed in range(seeds) for loss in losses]
     return [
         Trial(
-            identify(one, data=prints["data"], encoder=prints["encoder"]),
+            identify(one, data=data, encoder=encoder),
             f"{one.loss.title}, seed {one.seed}" + (f", fold {one.tested_fold}" if one.folds else ""),
             one,
             folder / RUNS / f"{re.sub('[ =+*]', '-', one.loss.title)}-seed{one.seed}",
@@ -145,71 +168,99 @@ def plan_comparison(
     ]
 
 
-def claim_comparison(folder: Path, settings: RunSettings, prints: Prints, *, resume: bool, force: bool) -> None:
-    """Make sure that a comparison may write here, and keep what its runs share and what they are runs of."""
+def fit_baseline(
+    splits: Splits, decoder: HierarchyDecoder | None = None, *, outputs: Path | None = None
+) -> dict[str, Any] | None:
+    """Fit one linear SVM per label and evaluate it on the validation and test splits; images have no baseline.
+
+    Texts become TF-IDF of words and word pairs; vectors are standardised. The decision threshold is the SVM's own, 0,
+    which is 0.5 of the logistic function of its margin. A label is fitted on the examples with a known value of it; a
+    label that all or none of these have is always or never predicted.
+
+    Args:
+        splits: The data.
+        decoder: Makes scores and predictions consistent with a hierarchy.
+        outputs: File for the predictions on the test split.
+
+    Returns:
+        ``name``, ``metrics`` by split and, with a decoder, ``hierarchy`` by split; None for images.
+    """
+    kind = splits.train.kind
+    if kind not in BASELINES:
+        return None
+    vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True) if kind == "text" else StandardScaler()
+    features, vocabulary = vectoriser.fit_transform(splits.train.inputs), splits.vocabulary
+    margins = [_fit_label(features, truth) for truth in dense_truth(*encode_labels(splits.train, vocabulary)).T]
+    metrics, over_hierarchy, thresholds = {}, {}, fixed_threshold(len(vocabulary))
+    for name, examples in {"val": splits.val, "test": splits.test}.items():
+        labels, unseen = dense_truth(*encode_labels(examples, vocabulary)), vectoriser.transform(examples.inputs)
+        scores = expit(np.stack([margin(unseen) for margin in margins], axis=1))
+        scores = decoder.make_consistent(scores) if decoder else scores
+        predictions = decoder.decide(scores, thresholds) if decoder else thresholds.predict(scores)
+        metrics[name] = compute_metrics(labels, scores, predictions)
+        if decoder:
+            counted = StreamedHierarchicalMetrics(decoder.tree)
+            counted.update(labels, predictions)
+            over_hierarchy[name] = counted.measures()
+        if outputs and name == "test":
+            Outputs(labels, scores, predictions).save(outputs)
+    return {"name": BASELINES[kind], "metrics": metrics} | ({"hierarchy": over_hierarchy} if decoder else {})
+
+
+def run_demo(folder: str | Path, *, force: bool = False, device: str = "cpu", callbacks: Callbacks) -> Table:
+    """Compare three losses on pictures of digits, one seed each, without a download.
+
+    Args:
+        folder: Receives the data in ``digits/`` and the comparison in ``comparison/``.
+        force: Remove an earlier demo.
+        device: Device that runs are on.
+        callbacks: Receive messages and epochs.
+
+    Returns:
+        The table of the comparison.
+    """
+    callbacks.on_message("Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare.")
+    data = write_digits(Path(folder) / "digits")
+    return run_comparison(
+        RunSettings.build({"data": str(data), **DEMO_SETTINGS}),
+        [LossSettings(name=name) for name in DEMO_LOSSES],
+        Path(folder) / "comparison",
+        seeds=1,
+        keep_weights=True,
+        options=Options(force=force, device=device),
+        callbacks=callbacks,
+    )
+
+
+def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str | None], options: Options) -> None:
+    """Claim the folder; a comparison that is resumed must have the same settings and fingerprints."""
     shared = settings.model_copy(update={"loss": LossSettings(), "seed": 0})
-    if is_claimed(folder, SHARED, "comparison", resume=resume, force=force):
-        if force:
-            shutil.rmtree(folder)
-        elif RunSettings.build(read_settings(folder / SHARED)) != shared:
+    if claim_folder(folder, SHARED, "comparison", options):
+        if RunSettings.build(read_settings(folder / SHARED)) != shared:
             message = f"{folder / SHARED} has other settings than these; a comparison has one protocol."
             raise ConfigError(message)
-        else:
-            _refuse_other_prints(folder, prints)
+        before = read_json(folder / FINGERPRINTS) if (folder / FINGERPRINTS).exists() else {}
+        for name, value in before.items():
+            if value != fingerprints[name]:
+                message = f"{CHANGED[name]} since {folder} was begun; a comparison has one protocol."
+                raise ConfigError(message)
     shared.write(folder / SHARED)
-    write_json(folder / PRINTS, prints)
+    write_json(folder / FINGERPRINTS, fingerprints)
 
 
-def _refuse_other_prints(folder: Path, prints: Prints) -> None:
-    """Compare what the runs that are there were made of with what is there now."""
-    before = read_json(folder / PRINTS) if (folder / PRINTS).exists() else {}
-    for name, value in before.items():
-        if value != prints[name]:
-            message = f"{CHANGED[name]} since {folder} was begun; a comparison has one protocol."
-            raise ConfigError(message)
-
-
-def _forget(trials: Sequence[Trial], store: Store) -> None:
-    """Let those run again that failed in an earlier command, or whose folder somebody has removed."""
-    for trial in trials:
-        record = store.read(trial.key)
-        if record and ("error" in record or not is_finished(trial.folder.parent / record["folder"])):
-            store.forget(trial.key)
-
-
-def _teller(trials: Sequence[Trial], store: Store, say: Callable[[str], None], write: Pace) -> Tell:
-    """Say what is done already, what begins and what fails; and let the table be written."""
-    lines = {trial.key: f"[{place}/{len(trials)}] {trial.title}" for place, trial in enumerate(trials, start=1)}
-    for trial in trials:
-        if store.holds(trial.key):
-            say(lines[trial.key])
-            say("done before")
-
-    def tell(event: Event) -> None:
-        if event.kind == "begun":
-            say(lines[event.key])
-            return
-        record = store.read(event.key) or {}
-        if "error" in record:
-            say(f"{record['title']} failed: {record['error']}")
-        write()
-
-    return tell
-
-
-def _baseline(settings: RunSettings, first: RunData, folder: Path) -> dict[str, Any] | None:
-    """Fit the baseline, on every fold that the runs are tested on, or read what it came to."""
+def _load_or_fit_baseline(settings: RunSettings, first: RunData, folder: Path) -> dict[str, Any] | None:
+    """Fit the baseline on every fold that the runs are tested on, or read its results."""
     path = folder / BASELINE
     if not path.exists():
         others = range(1, settings.folds) if settings.folds and settings.fold is None else range(0)
-        every = chain([first], (load_data(settings.model_copy(update={"seed": fold})) for fold in others))
+        folds = chain([first], (load_data(settings.model_copy(update={"seed": fold})) for fold in others))
         fitted = [
             fit_baseline(
-                one.splits,
-                HierarchyDecoder(one.tree, settings.hierarchy) if one.tree else None,
-                keep=_baseline_outputs(folder, fold),
+                data.splits,
+                HierarchyDecoder(data.tree, settings.hierarchy) if data.tree else None,
+                outputs=_baseline_outputs(folder, fold),
             )
-            for fold, one in enumerate(every)
+            for fold, data in enumerate(folds)
         ]
         found = fitted[0]
         if found and others:
@@ -220,89 +271,70 @@ def _baseline(settings: RunSettings, first: RunData, folder: Path) -> dict[str, 
 
 
 def _baseline_outputs(folder: Path, fold: int) -> Path:
-    """Where it is kept what the baseline says of the test examples."""
     return folder / BASELINE.replace(".json", f"-fold{fold}.safetensors" if fold else ".safetensors")
 
 
-def _write(folder: Path, settings: RunSettings, trials: Sequence[Trial], baseline: dict[str, Any] | None) -> Table:
+def _fit_label(features: Features, truth: Shaped[np.ndarray, " examples"]) -> Callable[[Features], np.ndarray]:
+    """Fit the SVM of a label on the examples with a known value, and return its margin as a function of features."""
+    known = known_pairs(truth)
+    present = truth[known] == 1
+    if present.any() and not present.all():
+        svm = LinearSVC(random_state=0).fit(features if known.all() else features[known], present)
+        margin: Callable[[Features], np.ndarray] = svm.decision_function
+        return margin
+    constant = 1.0 if present.any() else -1.0
+    return lambda others: np.full(others.shape[0], constant)
+
+
+def _write_results(
+    folder: Path, settings: RunSettings, trials: Sequence[Trial], baseline: dict[str, Any] | None
+) -> Table:
     """Write every number, the table and the page of the runs that have ended."""
-    rows = _rows(trials, Store(folder / TRIALS))
-    results: dict[str, Any] = {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True)}
-    results |= {"baseline": baseline, "rows": rows, "origin": describe_origin()}
-    write_json(folder / RESULTS, results)
+    rows = _read_rows(trials, Store(folder / TRIALS))
     finished = [run for runs in rows.values() for run in runs if "metrics" in run]
     tested = {**FLAT, **{measure.name: measure.better for measure in hierarchy_metrics(count_levels(finished))}}
-    write_json(folder / RESULTS, results | {"significance": find_best(_finished(folder, rows, baseline), tested)})
+    results: dict[str, Any] = {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True)}
+    results |= {"baseline": baseline, "rows": rows, "origin": describe_origin()}
+    results |= {"significance": find_best(_tested_runs(folder, rows, baseline), tested)}
+    write_json(folder / RESULTS, results)
     summary = summarise_comparison(folder)
     write_text(folder / TABLE, as_markdown(summary.table) + "\n")
     write_comparison_report(folder / REPORT, summary)
     return summary.table
 
 
-def _rows(trials: Sequence[Trial], store: Store) -> Rows:
-    """Gather what the runs of each loss came to, a refusal too."""
+def _read_rows(trials: Sequence[Trial], store: Store) -> Rows:
     rows: Rows = {trial.settings.loss.title: [] for trial in trials}
     for trial in trials:
-        record, seed = store.read(trial.key), trial.settings.seed
-        if record is not None:
-            told = {"error": record["error"]} if "error" in record else _result(record)
-            rows[trial.settings.loss.title].append({"seed": seed, **told})
+        if (record := store.read(trial.key)) is not None:
+            failed = "error" in record
+            result = (
+                {"error": record["error"]} if failed else {"folder": f"{RUNS}/{record['folder']}", **record["result"]}
+            )
+            rows[trial.settings.loss.title].append({"seed": trial.settings.seed, **result})
     return rows
 
 
-def _result(record: Record) -> dict[str, Any]:
-    """Take the result of a finished run, with where its folder is."""
-    return {"folder": f"{RUNS}/{record['folder']}", **record["result"]}
-
-
-def _finished(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs:
-    """Gather the runs that can be compared; the baseline draws nothing, so is the same for all runs of a fold."""
-    found: dict[str, dict[int, Measured]] = {}
-    for name, runs in rows.items():
-        done = [run for run in runs if "metrics" in run]
-        found[name] = {
+def _tested_runs(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs:
+    """Return the runs with saved predictions; the baseline has no seed, so it is the same for all runs of a fold."""
+    found = {
+        name: {
             run["seed"]: Measured.beside(folder / run["folder"] / OUTPUTS, metrics_on_test(run), run.get("fold", 0))
-            for run in done
+            for run in runs
+            if "metrics" in run
         }
+        for name, runs in rows.items()
+    }
     if baseline:
         fits = baseline_runs(baseline)
-        tested = {seed: run for runs in found.values() for seed, run in runs.items()}
         found[baseline["name"]] = {
             seed: replace(
                 run,
                 metrics=metrics_on_test(fits[run.fold % len(fits)]),
                 outputs=_baseline_outputs(folder, run.fold % len(fits)),
             )
-            for seed, run in tested.items()
+            for runs in list(found.values())
+            for seed, run in runs.items()
         }
-    kept = {name: {seed: run for seed, run in runs.items() if run.outputs.exists()} for name, runs in found.items()}
-    return {name: runs for name, runs in kept.items() if runs}
-
-
-LOSSES = ("bce", "zlpr", "reg")
-EPOCHS = 8
-SETTINGS = {
-    "training": {"epochs": EPOCHS, "batch_size": 32, "learning_rate": 0.004},
-    "encoder": {"name": "convnet", "image_size": 40},
-}
-
-
-def run_demo(folder: Path, *, force: bool = False, device: str = "cpu", listeners: Callbacks) -> Table:
-    """Compose the pictures and compare the losses on them, one seed each.
-
-    Args:
-        folder: the data go into ``digits/`` and the comparison into ``comparison/``.
-        force: remove a demo that is there.
-        device: where features are computed.
-        listeners: who hears of progress.
-
-    Returns:
-        The table of the comparison.
-    """
-    listeners.on_message("Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare.")
-    data = write_digits(folder / "digits")
-    settings = RunSettings.build({"data": str(data), **SETTINGS})
-    options = Options(seeds=1, keep_weights=True, force=force, device=device)
-    return run_comparison(
-        settings, [LossSettings(name=name) for name in LOSSES], folder / "comparison", options, listeners=listeners
-    )
+    saved = {name: {seed: run for seed, run in runs.items() if run.outputs.exists()} for name, runs in found.items()}
+    return {name: runs for name, runs in saved.items() if runs}

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from labelcontrast.lab.store import Record
 from labelcontrast.metrics.registry import HEAD, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, TAIL
 from labelcontrast.reports.tables import COUNTED
+
+if TYPE_CHECKING:
+    from labelcontrast.lab.trials import Record
 
 LEVELS = 3
 """Levels of a hierarchy, from the roots on, that can be shown."""
@@ -114,8 +116,8 @@ QUANTITIES = {
 }
 
 
-def measure(record: Record, name: str) -> float | None:
-    """Read a quantity off a record, as it is kept; None where the trial failed or did not measure it."""
+def read_quantity(record: "Record", name: str) -> float | None:
+    """Return a quantity of a record; None if the trial failed or did not measure it."""
     result: Mapping[str, Any] | None = record.get("result")
     if result is None:
         return None
@@ -127,8 +129,8 @@ def measure(record: Record, name: str) -> float | None:
         return _follow(result, path)
     if name == "seconds":
         return float(sum(result["seconds"].values()))
-    course = measure_epochs(record, name)
-    return fmean(course) if course else None
+    by_epoch = read_epochs(record, name)
+    return fmean(by_epoch) if by_epoch else None
 
 
 def _follow(result: Mapping[str, Any], path: Sequence[str | int]) -> float | None:
@@ -142,12 +144,12 @@ def _follow(result: Mapping[str, Any], path: Sequence[str | int]) -> float | Non
     return None if found is None else float(found)
 
 
-def measure_epochs(record: Record, name: str) -> list[float]:
-    """Read a quantity off every epoch of a record; empty where the trial failed or did not measure it.
+def read_epochs(record: "Record", name: str) -> list[float]:
+    """Return a quantity of every epoch of a record; empty if the trial failed or did not measure it.
 
     Example:
         >>> history = [{"score": 0.4, "diagnostics": {}}, {"score": 0.5, "diagnostics": {}}]
-        >>> measure_epochs({"history": history}, "score"), measure_epochs({"error": "no"}, "score")
+        >>> read_epochs({"history": history}, "score"), read_epochs({"error": "no"}, "score")
         ([0.4, 0.5], [])
     """
     rows = [{**epoch["diagnostics"], **epoch} for epoch in record.get("history", ())]

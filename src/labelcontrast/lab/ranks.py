@@ -13,9 +13,9 @@ from scipy import stats
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.files import read_json
 from labelcontrast.lab.comparison_report import RESULTS
-from labelcontrast.lab.layout import title
-from labelcontrast.lab.report import RESULTS as STUDY_RESULTS
 from labelcontrast.lab.study import DATA, SEED
+from labelcontrast.lab.study_report import STUDY_RESULTS
+from labelcontrast.lab.study_table import row_title
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.reports.canvas import FAINT, INK, as_svg, canvas
 from labelcontrast.reports.pages import HEADLINES, write_page
@@ -158,7 +158,7 @@ def _read_metrics(folder: Path) -> Mapping[str, TestMetrics]:
     with (folder / STUDY_RESULTS).open(newline="") as file:
         for trial in csv.DictReader(file):
             dimensions = list(trial)[: list(trial).index(SEED)]
-            row = title({name: trial[name] for name in dimensions if name != DATA and trial[name]})
+            row = row_title({name: trial[name] for name in dimensions if name != DATA and trial[name]})
             runs = found.setdefault(trial[DATA], {}).setdefault(row, [])
             if not trial["error"]:
                 runs.append({name: float(trial[name]) if trial[name] else None for name in HEADLINES})

@@ -1,4 +1,4 @@
-"""What is searched: for each loss the settings that vary, each in a range; checked before torch is loaded."""
+"""The search space of each loss: the settings that vary, each in a range; checked before torch is imported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,71 +9,76 @@ from labelcontrast.losses.catalogue import loss_row
 from labelcontrast.run.validation import validate_settings
 from labelcontrast.settings import LossSettings, RunSettings, Scalar, has_setting, put
 
-RATE = "training.learning_rate"
-
 
 @dataclass(frozen=True)
 class Range:
-    """From a lowest to a highest value; even in the logarithm, where ``log``."""
+    """The values between two ends, uniform or, with ``log``, uniform in the logarithm."""
 
     low: float
     high: float
     log: bool = False
 
+    def __str__(self) -> str:
+        """Write the range for a reader."""
+        return f"{self.low:g} to {self.high:g}" + (", logarithmic" if self.log else "")
 
-OF_A_LOSS = {"temperature": Range(0.02, 1.0, log=True), "alpha": Range(0.0, 2.0)}
-"""Where the parameters of a contrastive loss are looked for, unless told otherwise."""
+
+RATE = "training.learning_rate"
+PARAMETERS = {"temperature": Range(0.02, 1.0, log=True), "alpha": Range(0.0, 2.0)}
+"""Default ranges of the parameters of a contrastive loss."""
 WEIGHT = Range(0.01, 10.0, log=True)
-"""Where the weight of a joint loss is looked for."""
+"""Default range of the weight of a joint loss."""
 
 
 @dataclass(frozen=True)
-class Searched:
-    """A loss, and what varies under it."""
+class SearchedLoss:
+    """A loss and its search space: ranges by dotted setting."""
 
     loss: LossSettings
     space: Mapping[str, Range]
 
-    def under(self, settings: RunSettings, values: Mapping[str, Scalar]) -> RunSettings:
-        """Set the loss and the values of a trial."""
+    def apply(self, settings: RunSettings, values: Mapping[str, Scalar]) -> RunSettings:
+        """Return the settings of a trial: with this loss and these values."""
         nested = {**settings.model_dump(), "loss": self.loss.model_dump()}
         for name, value in values.items():
             nested = put(nested, name, value)
         return RunSettings.build(nested)
 
 
-def plan_search(settings: RunSettings, losses: Sequence[LossSettings], given: Sequence[str] = ()) -> list[Searched]:
-    """Say for each loss what varies: the ranges given, or those of rate, temperature, alpha and joint weight.
+def plan_search(
+    settings: RunSettings, losses: Sequence[LossSettings], ranges: Sequence[str] = ()
+) -> list[SearchedLoss]:
+    """Return the search space of each loss: the given ranges, or default ones.
 
     Args:
-        settings: what all trials share.
-        losses: each is searched by itself.
-        given: ``KEY=LOW:HIGH`` or ``KEY=LOW:HIGH:log``; a loss without a parameter is searched without it, and one that
-            has none of them as if none were given.
+        settings: Settings that all trials share.
+        losses: Each is searched separately.
+        ranges: ``KEY=LOW:HIGH`` or ``KEY=LOW:HIGH:log``. Ranges of parameters that a loss lacks are left out; a loss
+            left without any range has the default ones.
 
     Raises:
-        ConfigError: a range is none, or its ends are refused as settings.
+        ConfigError: A range is malformed, or its ends are not valid settings.
         MissingExtraError: Optuna is not installed.
     """
     if find_spec("optuna") is None:
         what = "the search"
         raise MissingExtraError(what, "search")
-    ranges = dict(map(parse_range, given))
+    given = dict(map(parse_range, ranges))
     planned = []
     for loss in losses:
-        space = {key: one for key, one in ranges.items() if has_setting(loss, key)} or default_space(settings, loss)
-        searched = Searched(loss, space)
+        space = {key: one for key, one in given.items() if has_setting(loss, key)} or default_space(settings, loss)
+        searched = SearchedLoss(loss, space)
         for ends in ({key: one.low for key, one in space.items()}, {key: one.high for key, one in space.items()}):
-            validate_settings(searched.under(settings, ends))
+            validate_settings(searched.apply(settings, ends))
         planned.append(searched)
     return planned
 
 
 def parse_range(text: str) -> tuple[str, Range]:
-    """Read a range.
+    """Parse a range.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: It is malformed or empty.
 
     Example:
         >>> parse_range("loss.temperature=0.02:1:log")
@@ -93,7 +98,7 @@ def parse_range(text: str) -> tuple[str, Range]:
 
 
 def default_space(settings: RunSettings, loss: LossSettings) -> dict[str, Range]:
-    """Range the learning rate around its default, and what else the loss has.
+    """Return the default ranges: of the learning rate, a contrastive loss's parameters, and a joint loss's weight.
 
     Example:
         >>> from labelcontrast.settings import parse_loss
@@ -103,5 +108,5 @@ def default_space(settings: RunSettings, loss: LossSettings) -> dict[str, Range]
     space = {RATE: Range(settings.learning_rate / 10, settings.learning_rate * 10, log=True)}
     prefix, contrastive = ("loss.joint.", loss.joint) if loss.joint else ("loss.", loss)
     if loss_row(contrastive.name).kind == "contrastive":
-        space |= {prefix + name: one for name, one in OF_A_LOSS.items() if has_setting(loss, prefix + name)}
+        space |= {prefix + name: one for name, one in PARAMETERS.items() if has_setting(loss, prefix + name)}
     return space | ({"loss.joint.weight": WEIGHT} if loss.joint else {})

@@ -1,84 +1,103 @@
-"""What a study is: a TOML file of a question, losses, a grid, a protocol, a table and figures; ours in catalogue/."""
+"""Studies: a question, losses, a grid, a protocol, a table and figures, declared in TOML; and the trials of the grid.
+
+Our own studies are in ``catalogue/``. A declaration is checked, and its trials are planned, before torch is imported.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError
 
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.lab.quantities import QUANTITIES
 from labelcontrast.lab.search_space import parse_range
-from labelcontrast.settings import Scalar, Settings, flatten, put, read_settings, read_value
+from labelcontrast.run.validation import validate_settings
+from labelcontrast.settings import (
+    RunSettings,
+    Scalar,
+    Settings,
+    StudyLoss,
+    flatten,
+    has_setting,
+    parse_study_losses,
+    put,
+    read_settings,
+    read_value,
+)
 
 CATALOGUE = Path(__file__).parent / "catalogue"
 DATA, LOSS, SEED, EPOCH = "data", "loss", "seed", "epoch"
 VARIANT, TRANSFER, QUANTITY = "variant", "transfer_to", "quantity"
 
+GridPoint: TypeAlias = dict[str, Scalar]
+"""Values by dimension of the grid; an axis that a loss lacks is left out."""
+
 
 class TableLayout(Settings):
-    """What the table shows; what is neither a row nor a seed makes columns, each with every metric."""
+    """The table; dimensions that are neither rows nor seeds make columns, each with every metric."""
 
     rows: tuple[str, ...] = (LOSS,)
-    """Of ``data``, ``loss`` and the grid's settings: a row for each combination."""
+    """Dimensions (``data``, ``loss``, settings of the grid): a row for each combination."""
     metrics: tuple[str, ...] = Field(min_length=1)
     """The quantities of a cell."""
     within: tuple[str, ...] = ()
-    """Of the rows' dimensions: the best is looked for among rows that have the same value of these."""
+    """Dimensions among the rows; the best is marked among rows with the same values of these."""
 
 
 class FigureLayout(Settings):
-    """What a figure shows: a panel for each quantity and for each value of what is neither x, a line nor a seed."""
+    """A figure: a panel for each quantity and each value of the dimensions that are neither x, a line nor a seed."""
 
     x: str
-    """A dimension; ``epoch``, for the course of training; or ``loss``, for a dot a run."""
+    """A dimension; ``epoch``, for learning curves; or ``loss``, for a dot a run."""
     y: tuple[str, ...] = Field(min_length=1)
     """The quantities, a panel each."""
     lines: str = LOSS
-    """What a line is drawn for: ``loss``, ``data``, a setting of the grid; or ``quantity``, all in one panel."""
+    """A line for each value of this: ``loss``, ``data``, a setting of the grid; or ``quantity``, all in one panel."""
     scale: Literal["linear", "log"] = "linear"
     """Of the x axis."""
 
 
 class Study(Settings):
-    """A declaration; trials are every loss under every combination of the grid, on all data, with every seed."""
+    """A declaration; its trials are every loss under every combination of the grid, on all data, with every seed."""
 
     name: str
-    """What it is called by."""
     question: str
     """What it answers, in one sentence."""
     source: str = ""
-    """The published table or figure that it repeats."""
+    """The published table or figure that it reproduces."""
     losses: tuple[str, ...] = Field(min_length=1)
-    """Each as in ``compare``: a name with parameters behind colons; and among them, with a dot, settings of its own."""
+    """Each as in ``compare``: a name, with parameters after colons; a dotted parameter is a setting for this loss."""
     seeds: int = Field(default=3, ge=1)
-    """Runs of each combination; the seeds count from 0."""
+    """Runs of each combination; seeds count from 0."""
     grid: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     """Values by dotted setting; a loss without a parameter runs once for all its values."""
     idle: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
-    """By axis of the grid, values of others under which it changes nothing: one trial stands for all its values."""
+    """By axis, values of other axes under which it changes nothing: one trial stands for all its values."""
     variants: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
-    """Named settings, where all combinations would be too many; each goes before what is set for all trials."""
+    """Named settings, where all combinations would be too many; each overrides the settings of all trials."""
     transfer: bool = False
-    """Read every encoder off on each data set in turn, and not on the one alone that it was trained on."""
+    """Evaluate every encoder on each data set in turn, and not only on the one that it was trained on."""
     search: dict[str, str] = Field(default_factory=dict)
-    """Ranges by dotted setting, as in ``search --range``: where ``search --study`` looks for the best values."""
+    """Ranges by dotted setting, as in ``search --range``, for ``search --study``."""
     protocol: dict[str, Scalar] = Field(default_factory=dict)
-    """Settings of all trials, by dotted name; what the user sets goes before them."""
+    """Settings of all trials, by dotted name; the user's settings override them."""
     table: TableLayout
     figures: tuple[FigureLayout, ...] = ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """What tells one cell from another, in the order of nesting; seeds are what cells are averaged over."""
+        """The dimensions of the grid, in the order of nesting; cells are averages over seeds."""
         return (DATA, LOSS, *self.grid, *([VARIANT] if self.variants else []), *([TRANSFER] if self.transfer else []))
 
     @classmethod
     def build(cls, values: dict[str, Any]) -> Self:
-        """Check a declaration.
+        """Validate a declaration.
 
         Raises:
-            ConfigError: the first thing that is wrong, in one line.
+            ConfigError: The first error, in one line.
         """
         try:
             study = cls.model_validate(values)
@@ -90,8 +109,8 @@ class Study(Settings):
         _check_known(study.table.within, study.table.rows, "table.within")
         _check_known(study.table.metrics, QUANTITIES, "table.metrics")
         _check_known(study.idle, study.grid, "idle")
-        for axis, under in study.idle.items():
-            _check_known(under, study.grid, f"idle.{axis}")
+        for axis, others in study.idle.items():
+            _check_known(others, study.grid, f"idle.{axis}")
         for name, ends in study.search.items():
             parse_range(f"{name}={ends}")
         for figure in study.figures:
@@ -102,54 +121,75 @@ class Study(Settings):
         return study
 
     def is_idle(self, axis: str, values: Mapping[str, Scalar]) -> bool:
-        """Say whether an axis changes nothing under values of the grid."""
+        """Return True if an axis changes nothing under these values of other axes."""
         return axis in self.idle and self.idle[axis].items() <= values.items()
 
-    def under_protocol(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Put settings, nested, over the protocol."""
+    def with_protocol(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return nested settings with the protocol filled in."""
         values: dict[str, Any] = {}
         for name, value in {**self.protocol, **flatten(dict(settings))}.items():
             values = put(values, name, value)
         return values
 
     def varies(self, assignment: str) -> bool:
-        """Say whether ``KEY=VALUE`` is about a setting of the grid."""
+        """Return True if ``KEY=VALUE`` is about a setting of the grid."""
         return assignment.partition("=")[0].strip() in self.grid
 
-    def narrowed(self, *, losses: str | None = None, seeds: int | None = None, assignments: Sequence[str] = ()) -> Self:
-        """Take other losses, seeds, or values of the grid.
+    def with_changes(
+        self, *, losses: str | None = None, seeds: int | None = None, assignments: Sequence[str] = ()
+    ) -> Self:
+        """Return the study with other losses, seeds, or values of the grid.
 
         Args:
-            losses: separated by commas, as in ``compare``.
-            seeds: runs of each combination.
-            assignments: ``KEY=VALUE``, the value one or a list; those that are not about the grid are not looked at.
+            losses: Separated by commas, as in ``compare``.
+            seeds: Runs of each combination.
+            assignments: ``KEY=VALUE``, one value or a list; assignments that are not about the grid are ignored.
         """
         grid = dict(self.grid)
         for assignment in filter(self.varies, assignments):
             key, _, text = assignment.partition("=")
             value = read_value(text.strip())
             grid[key.strip()] = tuple(value) if isinstance(value, list) else (value,)
-        asked = {"losses": losses.split(",") if losses else self.losses, "seeds": seeds or self.seeds, "grid": grid}
-        return self.build({**self.model_dump(), **asked})
+        changes = {"losses": losses.split(",") if losses else self.losses, "seeds": seeds or self.seeds, "grid": grid}
+        return self.build({**self.model_dump(), **changes})
+
+
+@dataclass(frozen=True)
+class GridTrial:
+    """The settings of a trial, and its point of the grid."""
+
+    settings: RunSettings
+    point: GridPoint
+
+    @property
+    def title(self) -> str:
+        """A one-line name.
+
+        Example:
+            >>> GridTrial(RunSettings(data="a"), {"data": "a", "loss": "reg", "loss.alpha": 1, "seed": 0}).title
+            'a, reg, alpha 1, seed 0'
+        """
+        own = (f"{dimension_title(name)} {value}" for name, value in self.point.items() if name not in (DATA, LOSS))
+        return ", ".join([str(self.point[DATA]), str(self.point[LOSS]), *own])
 
 
 def catalogue() -> dict[str, Study]:
-    """Read the studies that come with the package, by name."""
+    """Return the studies that come with the package, by name."""
     return {path.stem: read_study(path) for path in sorted(CATALOGUE.glob("*.toml"))}
 
 
 def find_study(name: str) -> Study:
-    """Find a study by its name, or read one from a TOML file.
+    """Return a study of the catalogue by its name, or read one from a TOML file.
 
     Raises:
-        ConfigError: there is no such study or file, or the file is no declaration.
+        ConfigError: There is no such study or file, or the declaration is wrong.
 
     Example:
         >>> find_study("temperature").grid["loss.temperature"]
         (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
     """
     if name.endswith(".toml"):
-        return read_study(Path(name))
+        return read_study(name)
     known = {path.stem: path for path in sorted(CATALOGUE.glob("*.toml"))}
     if name not in known:
         message = f"there is no study {name!r}{nearest(name, known)}. There are: {', '.join(known)}; or a TOML file."
@@ -157,12 +197,13 @@ def find_study(name: str) -> Study:
     return read_study(known[name])
 
 
-def read_study(path: Path) -> Study:
-    """Read a declaration.
+def read_study(path: str | Path) -> Study:
+    """Read a declaration from a TOML file.
 
     Raises:
-        ConfigError: when the file is missing, is not TOML, or is no declaration; it names the file.
+        ConfigError: The file is missing or wrong; the message names it.
     """
+    path = Path(path)
     try:
         return Study.build({"name": path.stem, **read_settings(path)})
     except ConfigError as error:
@@ -170,8 +211,91 @@ def read_study(path: Path) -> Study:
         raise ConfigError(message) from None
 
 
+def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -> list[GridTrial]:
+    """Return every trial of a study, seed by seed, so that there is an early table of all cells.
+
+    Args:
+        study: The declaration.
+        data: Files or folders.
+        settings: The user's settings, nested; they override the study's protocol.
+
+    Raises:
+        ConfigError: A setting or a parameter of a loss is wrong, or the user sets what the study varies.
+    """
+    for name in {**study.protocol, **flatten(dict(settings))}:
+        if name in (*study.dimensions, SEED) or name.partition(".")[0] == LOSS:
+            message = f"{name} varies within the study {study.name}; it cannot be set for all its trials."
+            raise ConfigError(message)
+    values, paths = study.with_protocol(settings), _name_data(data)
+    losses, axes = _parse_losses(study), _list_axes(study, paths)
+    planned: dict[tuple[object, ...], GridTrial] = {}
+    for seed, name, loss, combination in product(range(study.seeds), paths, losses, list(product(*axes.values()))):
+        chosen = {axis: one for axis, one in zip(axes, combination, strict=True) if has_setting(loss.loss, axis)}
+        own_values = {axis: one.value for axis, one in chosen.items()}
+        chosen = {axis: one for axis, one in chosen.items() if not study.is_idle(axis, own_values)}
+        axis_values: GridPoint = {axis: one.value for axis, one in chosen.items()}
+        point: GridPoint = {DATA: name, LOSS: loss.title, **axis_values, SEED: seed}
+        nested = {**values, "data": paths[name], "seed": seed, "loss": loss.loss.model_dump()}
+        for setting, value in chain(loss.settings.items(), *(one.settings.items() for one in chosen.values())):
+            nested = put(nested, setting, value)
+        planned.setdefault(tuple(point.items()), GridTrial(RunSettings.build(nested), point))
+    for trial in planned.values():
+        validate_settings(trial.settings)
+    return list(planned.values())
+
+
+def dimension_title(dimension: str) -> str:
+    """Return the last part of a setting's name in words.
+
+    Example:
+        >>> dimension_title("loss.temperature"), dimension_title("train_fraction")
+        ('temperature', 'train fraction')
+    """
+    return dimension.rpartition(".")[2].replace("_", " ")
+
+
+@dataclass(frozen=True)
+class _AxisValue:
+    """A value on an axis, and the settings that it stands for."""
+
+    value: Scalar
+    settings: Mapping[str, Scalar]
+
+
+def _parse_losses(study: Study) -> list[StudyLoss]:
+    """Parse the losses of a study; a dimension of the grid cannot be set for one of them."""
+    losses = parse_study_losses(study.losses)
+    for one in losses:
+        for name in one.settings:
+            if name in (*study.dimensions, SEED):
+                message = f"{name} varies within the study {study.name}; it cannot be set for {one.loss.title} alone."
+                raise ConfigError(message)
+    return losses
+
+
+def _list_axes(study: Study, data: Mapping[str, str]) -> dict[str, list[_AxisValue]]:
+    """Return the axes beside data, loss and seed: the grid, variants, and the data set of the evaluation."""
+    axes = {axis: [_AxisValue(value, {axis: value}) for value in values] for axis, values in study.grid.items()}
+    if study.variants:
+        axes[VARIANT] = [_AxisValue(name, settings) for name, settings in study.variants.items()]
+    if study.transfer:
+        axes[TRANSFER] = [_AxisValue(name, {TRANSFER: path}) for name, path in data.items()]
+    return axes
+
+
+def _name_data(data: Sequence[str]) -> dict[str, str]:
+    """Return the paths of the data sets by the name of their file or folder."""
+    named: dict[str, str] = {}
+    for path in data:
+        name = Path(path).name.partition(".")[0] or path
+        if name in named:
+            message = f'two data sets are named "{name}": {named[name]} and {path}; a study needs other names.'
+            raise ConfigError(message)
+        named[name] = path
+    return named
+
+
 def _check_known(names: Iterable[str], known: Iterable[str], place: str) -> None:
-    """Refuse a name that means nothing here."""
     among = list(known)
     for name in names:
         if name not in among:

@@ -1,21 +1,32 @@
-"""A trial: its settings, its name (a hash of all that its result depends on), its run, and its record."""
+"""Trials: one run of a comparison, study or search, its name, its record, and the store of all records.
 
+A trial is named by a hash of everything that its result depends on. A store is a folder with one record per trial. Any
+number of processes, commands and studies may share it:
+
+KEY.json    the record of a trial; written whole or not at all
+KEY.claim   the process that runs the trial; its lock ends with the process, even when that is killed
+training-*  a training shared by several trials, as long as some of them have not ended; and its claim
+"""
+
+import fcntl
 import hashlib
 import json
+import os
+import socket
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from labelcontrast.data.readers import HUB
 from labelcontrast.encoders.pretrained import locate
-from labelcontrast.errors import ConfigError, DataError, LabelContrastError
+from labelcontrast.errors import ConfigError, DataError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.lab.store import Record
+from labelcontrast.files import read_json, write_json
 from labelcontrast.losses.catalogue import check_loss
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import drop_weights
@@ -23,15 +34,102 @@ from labelcontrast.run.hierarchy import BESIDE
 from labelcontrast.settings import EMBEDDED_ENCODERS, RunSettings, flatten
 from labelcontrast.training.epochs import HISTORY, read_history
 
-LENGTH = 16
-"""Hexadecimal digits of a name: 64 bits, so that a million trials meet by chance once in 37 million stores."""
+KEY_LENGTH = 16
+"""Hexadecimal digits of a key: 64 bits, so that a million trials collide once in 37 million stores."""
+
+Record = dict[str, Any]
+"""Of a trial: ``title``, ``seconds``, and either ``error`` or ``settings``, ``folder``, ``result``, ``history``."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a comparison, study or search."""
+
+    key: str
+    """Its name in the store."""
+    title: str
+    """Its name on the page and in messages."""
+    settings: RunSettings
+    folder: Path
+    """The run folder."""
+    training: Path | None = None
+    """The folder of a training shared with trials that differ only in later stages; by default the run folder's own."""
+
+    @property
+    def claim_key(self) -> str:
+        """The name of the claim under which it runs: one claim for all trials that share a training."""
+        return self.training.name if self.training else self.key
+
+
+Perform = Callable[[Trial], Record]
+"""Runs a trial and returns its record; a failure is a record too."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs trials on a device; without callbacks it can be pickled for another process."""
+
+    device: str = "cpu"
+    keep_weights: bool = False
+    """Keep the weights of every model; by default only results are kept."""
+    callbacks: Callbacks | None = None
+    """Receive the epochs of trials that run in this process."""
+
+    def __call__(self, trial: Trial) -> Record:
+        """Run one trial, or resume it after a kill.
+
+        Returns:
+            The record. Errors of this package are recorded as one line, other exceptions with their traceback.
+        """
+        begun = time.monotonic()
+        settings = trial.settings.model_dump(mode="json", exclude_none=True)
+        record: Record = {"title": trial.title, "folder": trial.folder.name, "settings": settings}
+        try:
+            result = run_experiment(
+                trial.settings,
+                trial.folder,
+                training=trial.training,
+                resume=True,
+                device=self.device,
+                callbacks=self.callbacks or Callbacks(),
+            )
+            history = read_history(trial.folder / HISTORY)
+            record |= {"result": dict(result), "history": [asdict(epoch) for epoch in history]}
+        except LabelContrastError as error:
+            record["error"] = str(error)
+        except Exception as error:
+            record |= {"error": " ".join(f"{type(error).__name__}: {error}".split()), "trace": traceback.format_exc()}
+        else:
+            if not self.keep_weights:
+                drop_weights(trial.folder)
+        return record | {"seconds": round(time.monotonic() - begun, 3)}
+
+
+def identify(settings: RunSettings, *, data: str, encoder: str | None, without: tuple[str, ...] = ()) -> str:
+    """Return the key of a run: a hash of its resolved settings, its data, its encoder's files, and our version.
+
+    Args:
+        settings: Settings of the run; the paths of its data and of a hierarchy file do not matter.
+        data: Fingerprint of the data.
+        encoder: Fingerprint of the encoder's files, if it has some.
+        without: Prefixes of dotted settings to leave out, for the key of an earlier stage of the run.
+    """
+    values: dict[str, Any] = settings.model_dump(mode="json") | {"data": data}
+    with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a key all the same
+        values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
+    values["hierarchy"]["file"] = fingerprint_hierarchy(settings.hierarchy.file)
+    values["training"]["learning_rate"] = settings.learning_rate
+    if without:
+        values = {name: value for name, value in flatten(values).items() if not name.startswith(without)}
+    everything = {"settings": values, "encoder": encoder, "version": version("labelcontrast")}
+    return hashlib.blake2b(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def fingerprint(path: Path) -> str:
-    """Hash a file, or every file of a folder with its name; where it lies does not matter.
+    """Hash a file, or all files of a folder with their names; its location does not matter.
 
     Raises:
-        DataError: there is nothing of this name.
+        DataError: There is no such file or folder.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -54,11 +152,8 @@ def fingerprint(path: Path) -> str:
     return whole.hexdigest()
 
 
-def data_print(name: str) -> str:
-    """Hash the files of a data set; one of the hub, which has none here, is known by its name.
-
-    A hierarchy that would be found beside a single file belongs to it.
-    """
+def fingerprint_data(name: str) -> str:
+    """Hash the files of a data set, with a hierarchy file found beside a single file; a hub data set is its name."""
     if name.startswith(HUB):
         return name
     data = Path(name)
@@ -66,122 +161,110 @@ def data_print(name: str) -> str:
     return "+".join(map(fingerprint, [data, *beside]))
 
 
-def hierarchy_print(name: str) -> str:
-    """Hash the file that the settings name for the hierarchy; what names none, or none that is there, is itself.
-
-    Example:
-        >>> hierarchy_print("auto")
-        'auto'
-    """
+def fingerprint_hierarchy(name: str) -> str:
+    """Hash the hierarchy file of the settings; other values, such as ``auto``, are returned as they are."""
     return fingerprint(Path(name)) if Path(name).is_file() else name
 
 
-def encoder_print(name: str) -> str | None:
-    """Hash the files of an encoder that lies in a folder here; nothing for one of ours or of a hub, known by its name.
+def fingerprint_encoder(name: str) -> str | None:
+    """Hash the files of an encoder in a local folder; None for our own and for one of a hub, known by its name.
 
     Example:
-        >>> encoder_print("auto") is None
+        >>> fingerprint_encoder("auto") is None
         True
     """
     place = None if name in EMBEDDED_ENCODERS else Path(locate(name).place)
     return fingerprint(place) if place and place.is_dir() else None
 
 
-def identify(settings: RunSettings, *, data: str, encoder: str | None, without: tuple[str, ...] = ()) -> str:
-    """Name a run by its settings, with every default filled in, its data, its encoder's files, and our version.
+@dataclass(frozen=True)
+class Claim:
+    """The exclusive right to run a trial."""
 
-    Args:
-        settings: of the run; where its data lie, and a file of their hierarchy, is not looked at.
-        data: the fingerprint of the data.
-        encoder: that of the encoder's files, where it has some.
-        without: what the names of settings begin with that are not looked at, to name a part of a run.
-    """
-    values: dict[str, Any] = settings.model_dump(mode="json") | {"data": data}
-    with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a name all the same
-        values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
-    values["hierarchy"]["file"] = hierarchy_print(settings.hierarchy.file)
-    values["training"]["learning_rate"] = settings.learning_rate
-    if without:
-        values = {name: value for name, value in flatten(values).items() if not name.startswith(without)}
-    everything = {"settings": values, "encoder": encoder, "version": version("labelcontrast")}
-    return hashlib.blake2b(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:LENGTH]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What a comparison, a study and a search have in common."""
-
-    jobs: int = 1
-    """Trials at a time, each in a process of its own."""
-    ray: str | None = None
-    """The Ray cluster where they run; by default they run here."""
-    resume: bool = False
-    """Go on with what is there; more may be asked for."""
-    force: bool = False
-    """Remove what is there."""
-    device: str = "cpu"
-    """Where features are computed."""
+    deaths: int
+    """How often processes of this command have died while they ran it."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One run of a study."""
+class Store:
+    """The records of trials in a folder."""
 
-    key: str
-    """Its name in the store."""
-    title: str
-    """Its name for a reader."""
-    settings: RunSettings
     folder: Path
-    """The run's own folder."""
-    training: Path | None = None
-    """Where its training is kept, in common with trials that differ in what comes after it; by default in its own."""
 
-    @property
-    def claimed(self) -> str:
-        """Name what nobody else may be at meanwhile."""
-        return self.training.name if self.training else self.key
+    def read(self, key: str) -> Record | None:
+        """Return the record of a trial; None if it has not ended.
 
-
-Perform = Callable[[Trial], Record]
-"""Runs a trial and never raises for its sake."""
-
-
-@dataclass(frozen=True)
-class Runner:
-    """Runs trials on a device; without listeners it can be sent to another process."""
-
-    device: str = "cpu"
-    keep_weights: bool = False
-    """Keep every model; by default only results stay."""
-    listeners: Callbacks | None = None
-    """Who hears of the epochs of a trial that runs in this process."""
-
-    def __call__(self, trial: Trial) -> Record:
-        """Run one trial, or go on with it where a kill has stopped it.
-
-        Returns:
-            The record. A failure is a result too: a refusal is its one line; what nobody foresaw comes with its trace.
+        Raises:
+            RunError: The file is damaged.
         """
-        begun = time.monotonic()
-        settings = trial.settings.model_dump(mode="json", exclude_none=True)
-        record: Record = {"title": trial.title, "folder": trial.folder.name, "settings": settings}
+        path = self._path(key)
         try:
-            result = run_experiment(
-                trial.settings,
-                trial.folder,
-                training=trial.training,
-                resume=True,
-                device=self.device,
-                callbacks=self.listeners or Callbacks(),
-            )
-            history = read_history(trial.folder / HISTORY)
-            record |= {"result": dict(result), "history": [asdict(epoch) for epoch in history]}
-        except LabelContrastError as error:
-            record["error"] = str(error)
-        except Exception as error:
-            record |= {"error": " ".join(f"{type(error).__name__}: {error}".split()), "trace": traceback.format_exc()}
-        else:
-            if not self.keep_weights:
-                drop_weights(trial.folder)
-        return record | {"seconds": round(time.monotonic() - begun, 3)}
+            record: Record = read_json(path)
+        except FileNotFoundError:
+            return None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            message = f"{path} is damaged: {error}; remove it, and its trial is run again."
+            raise RunError(message) from error
+        return record
+
+    def has(self, key: str) -> bool:
+        """Return True if a trial has ended."""
+        return self._path(key).exists()
+
+    def write(self, key: str, record: Record) -> None:
+        """Write the record of a trial."""
+        write_json(self._path(key), record)
+
+    def remove(self, key: str) -> None:
+        """Remove the record of a trial, so that it is run again."""
+        self._path(key).unlink(missing_ok=True)
+
+    @contextmanager
+    def claim(self, key: str, *, command: str) -> Iterator[Claim | None]:
+        """Claim a trial for the duration of the block; None if another living process has claimed it.
+
+        Args:
+            key: The ``claim_key`` of the trial.
+            command: A name for the command that all its processes share; deaths under other commands do not count.
+        """
+        path = self._path(key).with_suffix(".claim")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as file:
+            if not _lock(file) or not _is_current(file, path):
+                yield None
+                return
+            before = _read_owner(file)
+            deaths = before["deaths"] + 1 if before.get("command") == command else 0
+            owner = {"host": socket.gethostname(), "process": os.getpid(), "command": command, "deaths": deaths}
+            file.truncate(0)
+            file.write(json.dumps(owner))
+            file.flush()
+            yield Claim(deaths)
+            path.unlink(missing_ok=True)  # not after an exception: then it records the interrupted process
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+
+def _lock(file: IO[str]) -> bool:
+    """Lock a file as long as it is open; return False if it is locked already."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_current(file: IO[str], path: Path) -> bool:
+    """Return True if the open file has not been removed by its previous owner since."""
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+
+
+def _read_owner(file: IO[str]) -> dict[str, Any]:
+    """Return the previous owner of a claim; empty if there was none, or it died while it wrote the file."""
+    file.seek(0)
+    try:
+        owner: dict[str, Any] = json.loads(file.read())
+    except json.JSONDecodeError:
+        return {}
+    return owner

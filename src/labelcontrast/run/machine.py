@@ -11,7 +11,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -47,6 +47,16 @@ def describe_origin() -> Origin:
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }
+
+
+def machine_facts(origin: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Return the machine, accelerator and date of an origin as lines of a report."""
+    machine = origin["machine"]
+    return [
+        ("machine", f"{machine['processors']} processors, {machine['memory_gib']} GiB"),
+        ("accelerator", machine["accelerator"] or "none"),
+        ("date", origin["date"]),
+    ]
 
 
 class Clock:

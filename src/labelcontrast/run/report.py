@@ -25,6 +25,7 @@ from labelcontrast.run.folder import (
     is_finished,
     load_settings,
 )
+from labelcontrast.run.machine import machine_facts
 from labelcontrast.settings import flatten
 from labelcontrast.training.epochs import HISTORY, read_history
 
@@ -94,14 +95,12 @@ def summarise_hierarchy(
 
 def run_facts(result: Mapping[str, Any]) -> list[tuple[str, object]]:
     """List the sizes of a run and the machine it ran on, from the content of ``metrics.json``."""
-    machine, examples = result["machine"], result["examples"]
+    examples = result["examples"]
     return [
         ("examples", ", ".join(f"{count:,} {split}" for split, count in examples.items())),
         ("labels", result["labels"]),
         ("encoder parameters", f"{result['encoder_parameters']:,}"),
-        ("machine", f"{machine['processors']} processors, {machine['memory_gib']} GiB"),
-        ("accelerator", machine["accelerator"] or "none"),
-        ("date", result["date"]),
+        *machine_facts(result),
     ]
 
 

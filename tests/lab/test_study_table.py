@@ -1,19 +1,79 @@
-"""Which rows are compared, on which runs, and that the verdict is that of a comparison.
-
-From outcomes to cells and lines: means, deviations, the best of a column, one panel for each of what is apart.
-"""
+"""From outcomes to cells, verdicts and panels of a study."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from labelcontrast.lab.layout import Outcome, draw_panels, held_together, judge_rows, tabulate, title
-from labelcontrast.lab.plan import plan_study
 from labelcontrast.lab.significance import Measured, find_best
-from labelcontrast.lab.study import Study
+from labelcontrast.lab.study import Study, plan_study
+from labelcontrast.lab.study_table import (
+    Outcome,
+    comparable_rows,
+    compare_rows,
+    count_runs,
+    grid_values,
+    row_points,
+    row_title,
+    study_panels,
+    study_table,
+    values_at,
+)
 from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.reports.tables import NOTHING
+
+
+def outcome(value: float | None, **place: object) -> Outcome:
+    record = {"result": {"metrics": {"test": {"macro_f1": value}}}} if value is not None else {"error": "no"}
+    return Outcome({name.replace("__", "."): one for name, one in place.items()}, record)
+
+
+OUTCOMES = [
+    outcome(0.1, loss="bce", seed=0),
+    outcome(0.2, loss="reg", loss__alpha=0, seed=0),
+    outcome(0.3, loss="reg", loss__alpha=1, seed=0),
+    outcome(0.5, loss="reg", loss__alpha=1, seed=1),
+    outcome(None, loss="reg", loss__alpha=0, seed=1),
+    Outcome({"loss": "bce", "seed": 1}, None),
+]
+
+
+def test_values_are_those_of_the_seeds_of_a_place() -> None:
+    assert values_at(OUTCOMES, {"loss": "reg", "loss.alpha": 1}, "macro_f1") == [0.3, 0.5]
+    assert values_at(OUTCOMES, {"loss": "reg", "loss.alpha": 0}, "macro_f1") == [0.2]
+    assert values_at(OUTCOMES, {"loss": "bce", "loss.alpha": 1}, "macro_f1") == [0.1]
+    assert values_at(OUTCOMES, {"loss": "zlpr"}, "macro_f1") == []
+
+
+def test_rows_are_the_combinations_that_occur() -> None:
+    assert row_points(OUTCOMES, ("loss", "loss.alpha")) == [
+        {"loss": "bce"},
+        {"loss": "reg", "loss.alpha": 0},
+        {"loss": "reg", "loss.alpha": 1},
+    ]
+    assert grid_values(OUTCOMES, "loss.alpha") == [0, 1]
+    assert grid_values(OUTCOMES, "seed") == [0, 1]
+
+
+def test_rows_are_sorted_by_the_first_dimension_then_by_the_second() -> None:
+    rows = row_points(OUTCOMES, ("loss.alpha", "loss"))
+    assert rows == [{"loss": "bce"}, {"loss.alpha": 0, "loss": "reg"}, {"loss.alpha": 1, "loss": "reg"}]
+    found = [outcome(0.1, loss=loss, train_fraction=share) for loss in ("reg", "bce") for share in (1.0, 0.1)]
+    places = row_points(found, ("train_fraction", "loss"))
+    assert [(one["train_fraction"], one["loss"]) for one in places] == [
+        (1.0, "reg"),
+        (1.0, "bce"),
+        (0.1, "reg"),
+        (0.1, "bce"),
+    ]
+
+
+def test_what_failed_or_has_not_ended_is_counted_as_such() -> None:
+    assert count_runs(OUTCOMES, {"loss": "bce"}) == "1 of 2"
+    assert count_runs(OUTCOMES, {"loss": "reg", "loss.alpha": 0}) == "1 of 2"
+    assert count_runs(OUTCOMES, {"loss": "reg", "loss.alpha": 1}) == "2"
+    assert [one.error for one in OUTCOMES] == [None, None, None, None, "no", None]
+
 
 NOISE = {"bce": 1.0, "reg": 1.02, "supcon": 4.0}
 """How much noise lies over the truth: the first two are about as good, the third is not."""
@@ -43,15 +103,15 @@ def outcomes(tmp_path: Path) -> list[Outcome]:
 
 
 def test_a_column_is_a_comparison_of_its_own(outcomes: list[Outcome]) -> None:
-    verdicts = judge_rows(study(), outcomes, [{"data": "a"}, {"data": "b"}])
+    verdicts = compare_rows(study(), outcomes, [{"data": "a"}, {"data": "b"}])
     assert {one["metric"] for one in verdicts} == {"macro_f1"}, "seconds are no measure of predictions"
     assert len(verdicts) == 6
     for data in ("a", "b"):
         runs = {
             loss: {
-                int(one.place["seed"]): Measured(one.record["result"]["metrics"]["test"], one.outputs)
+                int(one.point["seed"]): Measured(one.record["result"]["metrics"]["test"], one.outputs)
                 for one in outcomes
-                if one.place["loss"] == loss and one.place["data"] == data
+                if one.point["loss"] == loss and one.point["data"] == data
             }
             for loss in NOISE
         }
@@ -68,32 +128,32 @@ def test_a_column_is_a_comparison_of_its_own(outcomes: list[Outcome]) -> None:
 
 def test_rows_of_other_data_or_of_another_value_are_not_compared(outcomes: list[Outcome]) -> None:
     one = study(table={"rows": ["data", "loss"], "metrics": ["macro_f1"]})
-    verdicts = judge_rows(one, outcomes, [{}])
+    verdicts = compare_rows(one, outcomes, [{}])
     assert {(each["row"]["data"], each["best"].partition(",")[0]) for each in verdicts} == {("a", "a"), ("b", "b")}
     grid = {"loss.alpha": [0.0, 1.0]}
     one = study(losses=["reg", "wo_reg"], grid=grid, table={"rows": ["loss.alpha", "loss"], "metrics": ["macro_f1"]})
     rows = [{"loss.alpha": alpha, "loss": loss} for loss in ("reg", "wo_reg") for alpha in (0.0, 1.0)]
-    assert held_together(one, rows) == [rows]
+    assert comparable_rows(one, rows) == [rows]
     within = one.model_copy(update={"table": one.table.model_copy(update={"within": ("loss.alpha",)})})
-    assert held_together(within, rows) == [[rows[0], rows[2]], [rows[1], rows[3]]]
+    assert comparable_rows(within, rows) == [[rows[0], rows[2]], [rows[1], rows[3]]]
 
 
 def test_encoders_of_other_data_are_compared_where_they_are_read_off_on_the_same() -> None:
     one = study(transfer=True, table={"rows": ["data", "loss"], "metrics": ["macro_f1"]})
     rows = [{"data": data, "loss": "reg"} for data in ("a", "b")]
-    assert held_together(one, rows) == [rows]
+    assert comparable_rows(one, rows) == [rows]
 
 
 def test_without_its_outputs_a_trial_cannot_be_judged_and_a_failed_one_need_not_be(outcomes: list[Outcome]) -> None:
-    failed = [*outcomes[1:], Outcome(outcomes[0].place, {"error": "no room"}, Path("nowhere"))]
-    verdicts = judge_rows(study(), failed, [{"data": "a"}])
+    failed = [*outcomes[1:], Outcome(outcomes[0].point, {"error": "no room"}, Path("nowhere"))]
+    verdicts = compare_rows(study(), failed, [{"data": "a"}])
     assert {one["row"]["loss"] for one in verdicts} == set(NOISE)
     outcomes[3].outputs.unlink()
-    assert judge_rows(study(), outcomes, [{"data": "a"}]) is None
+    assert compare_rows(study(), outcomes, [{"data": "a"}]) is None
 
 
 def test_a_row_is_named_by_its_place() -> None:
-    assert title({"data": "tweets", "loss": "reg", "train_fraction": 0.1}) == "tweets, reg, train fraction 0.1"
+    assert row_title({"data": "tweets", "loss": "reg", "train_fraction": 0.1}) == "tweets, reg, train fraction 0.1"
 
 
 GRID = {"loss.alpha": [1.0, 0.0]}
@@ -104,25 +164,25 @@ def made(metrics: dict[str, float]) -> dict[str, object]:
     return {"result": {"metrics": {"test": metrics}, "seconds": {"training": 4.0}}, "history": history}
 
 
-def study_of_layout(**changes: object) -> Study:
+def made_study(**changes: object) -> Study:
     values = {"name": "s", "question": "?", "losses": ["bce", "reg"], "seeds": 2, "grid": GRID}
     table = {"rows": ["loss", "loss.alpha"], "metrics": ["macro_f1", "hamming_loss", "seconds"]}
     return Study.build(values | {"table": table} | changes)
 
 
-def outcomes_of_layout(one: Study, data: tuple[str, ...] = ("a.npz",)) -> list[Outcome]:
+def made_outcomes(one: Study, data: tuple[str, ...] = ("a.npz",)) -> list[Outcome]:
     """Macro-F1 is 0.2 under bce, 0.3 + 0.1 alpha under reg, and 0.02 more with the second seed; b is 0.5 better."""
     found = []
     for planned in plan_study(one, data, {}):
-        place = planned.place
-        value = 0.2 if place["loss"] == "bce" else 0.3 + 0.1 * float(place.get("loss.alpha", 0))
-        value += 0.02 * int(place["seed"]) + (0.5 if place["data"] == "b" else 0.0)
-        found.append(Outcome(place, made({"macro_f1": value, "hamming_loss": 1 - value})))
+        point = planned.point
+        value = 0.2 if point["loss"] == "bce" else 0.3 + 0.1 * float(point.get("loss.alpha", 0))
+        value += 0.02 * int(point["seed"]) + (0.5 if point["data"] == "b" else 0.0)
+        found.append(Outcome(point, made({"macro_f1": value, "hamming_loss": 1 - value})))
     return found
 
 
 def test_means_deviations_and_the_best_of_each_column() -> None:
-    table = tabulate(study_of_layout(), outcomes_of_layout(study_of_layout()))
+    table = study_table(made_study(), made_outcomes(made_study()))
     assert table.header == ("loss", "alpha", "macro-F1 (%)", "Hamming loss (%)", "time of a run (s)", "runs")
     assert [[cell.text for cell in row[:3]] for row in table.rows] == [
         ["bce", NOTHING, "21.00 ± 1.41"],
@@ -139,8 +199,8 @@ def test_means_deviations_and_the_best_of_each_column() -> None:
 
 
 def test_what_is_no_row_makes_columns_and_a_loss_without_the_axis_stands_in_all_of_them() -> None:
-    one = study_of_layout(table={"rows": ["loss"], "metrics": ["macro_f1"]})
-    table = tabulate(one, outcomes_of_layout(one, ("a.npz", "b.npz")))
+    one = made_study(table={"rows": ["loss"], "metrics": ["macro_f1"]})
+    table = study_table(one, made_outcomes(one, ("a.npz", "b.npz")))
     assert table.header == (
         "loss",
         "a alpha 1.0 macro-F1 (%)",
@@ -155,17 +215,17 @@ def test_what_is_no_row_makes_columns_and_a_loss_without_the_axis_stands_in_all_
 
 
 def test_failures_and_what_has_not_ended_leave_their_seed_out() -> None:
-    found = outcomes_of_layout(study_of_layout())
-    found[0] = Outcome(found[0].place, {"error": "x"})
-    found[4] = Outcome(found[4].place, None)
-    found[1] = Outcome(found[1].place, {"error": "x"})
-    rows = [[row[2].text, row[-1].text] for row in tabulate(study_of_layout(), found).rows]
+    found = made_outcomes(made_study())
+    found[0] = Outcome(found[0].point, {"error": "x"})
+    found[4] = Outcome(found[4].point, None)
+    found[1] = Outcome(found[1].point, {"error": "x"})
+    rows = [[row[2].text, row[-1].text] for row in study_table(made_study(), found).rows]
     assert rows == [["22.00", "1 of 2"], [NOTHING, "0 of 2"], ["31.00 ± 1.41", "2"]]
 
 
 def test_a_panel_for_each_quantity_and_data_set_with_a_line_for_each_loss() -> None:
-    one = study_of_layout(figures=[{"x": "loss.alpha", "y": ["macro_f1", "hamming_loss"]}])
-    panels = draw_panels(one, outcomes_of_layout(one, ("a.npz", "b.npz")))
+    one = made_study(figures=[{"x": "loss.alpha", "y": ["macro_f1", "hamming_loss"]}])
+    panels = study_panels(one, made_outcomes(one, ("a.npz", "b.npz")))
     assert [(panel.title, panel.y_label) for panel in panels] == [
         ("a", "macro-F1 (%)"),
         ("b", "macro-F1 (%)"),
@@ -182,11 +242,11 @@ def test_a_panel_for_each_quantity_and_data_set_with_a_line_for_each_loss() -> N
 
 
 def test_lines_may_be_data_sets_or_values() -> None:
-    one = study_of_layout(losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"], "lines": "data"}])
-    (panel,) = draw_panels(one, outcomes_of_layout(one, ("a.npz", "b.npz")))
+    one = made_study(losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"], "lines": "data"}])
+    (panel,) = study_panels(one, made_outcomes(one, ("a.npz", "b.npz")))
     assert [series.name for series in panel.series] == ["a", "b"]
-    one = study_of_layout(losses=["reg"], figures=[{"x": "epoch", "y": ["score"], "lines": "loss.alpha"}])
-    (panel,) = draw_panels(one, outcomes_of_layout(one))
+    one = made_study(losses=["reg"], figures=[{"x": "epoch", "y": ["score"], "lines": "loss.alpha"}])
+    (panel,) = study_panels(one, made_outcomes(one))
     assert [series.name for series in panel.series] == ["alpha 1.0", "alpha 0.0"]
     assert panel.series[0].x == [1, 2]
     assert np.allclose(panel.series[0].values, [[10.0, 10.0], [20.0, 20.0]])
@@ -194,8 +254,8 @@ def test_lines_may_be_data_sets_or_values() -> None:
 
 def test_dots_are_all_runs_of_a_loss_and_what_was_never_measured_has_no_panel() -> None:
     figures = [{"x": "loss", "y": ["macro_f1"]}, {"x": "epoch", "y": ["positives_pushed_away"]}]
-    one = study_of_layout(grid={}, figures=figures, table={"metrics": ["macro_f1"]})
-    (panel,) = draw_panels(one, outcomes_of_layout(one))
+    one = made_study(grid={}, figures=figures, table={"metrics": ["macro_f1"]})
+    (panel,) = study_panels(one, made_outcomes(one))
     assert panel.kind == "dots"
     assert [series.name for series in panel.series] == ["bce", "reg"]
     assert np.allclose(panel.series[1].values, [[30.0, 32.0]])
@@ -203,18 +263,18 @@ def test_dots_are_all_runs_of_a_loss_and_what_was_never_measured_has_no_panel() 
 
 @pytest.mark.parametrize(("values", "expected"), [([True, False], ["True", "False"]), (["a", "b"], ["a", "b"])])
 def test_names_and_switches_stand_in_the_order_of_the_grid(values: list[object], expected: list[str]) -> None:
-    one = study_of_layout(grid={"loss.alpha": values}, losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"]}])
+    one = made_study(grid={"loss.alpha": values}, losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"]}])
     found = [
         Outcome({"data": "a", "loss": "reg", "loss.alpha": value, "seed": 0}, made({"macro_f1": 0.1}))
         for value in values
     ]
-    assert list(draw_panels(one, found)[0].series[0].x) == expected
+    assert list(study_panels(one, found)[0].series[0].x) == expected
 
 
 def test_the_best_is_looked_for_within_rows_of_the_same_value() -> None:
     table = {"rows": ["loss.alpha", "loss"], "within": ["loss.alpha"], "metrics": ["macro_f1"]}
-    one = study_of_layout(losses=["reg", "wo_reg"], table=table)
-    rows = tabulate(one, outcomes_of_layout(one)).rows
+    one = made_study(losses=["reg", "wo_reg"], table=table)
+    rows = study_table(one, made_outcomes(one)).rows
     assert [(row[0].text, row[1].text, row[2].best) for row in rows] == [
         ("1.0", "reg", True),
         ("1.0", "wo_reg", True),
@@ -223,17 +283,18 @@ def test_the_best_is_looked_for_within_rows_of_the_same_value() -> None:
     ]
     found = [
         Outcome(
-            place.place, place.record if place.place["loss"] == "reg" else made({"macro_f1": 0.1, "hamming_loss": 1})
+            outcome.point,
+            outcome.record if outcome.point["loss"] == "reg" else made({"macro_f1": 0.1, "hamming_loss": 1}),
         )
-        for place in outcomes_of_layout(one)
+        for outcome in made_outcomes(one)
     ]
-    assert [row[2].best for row in tabulate(one, found).rows] == [True, False, True, False]
+    assert [row[2].best for row in study_table(one, found).rows] == [True, False, True, False]
 
 
 def test_what_is_not_significantly_worse_is_marked_beside_the_best() -> None:
     verdict = {"column": {"data": "a"}, "row": {"loss": "bce"}, "metric": "macro_f1", "as_good": True}
     other = {"column": {"data": "a"}, "row": {"loss": "reg", "loss.alpha": 0.0}, "metric": "macro_f1", "as_good": False}
-    rows = tabulate(study_of_layout(), outcomes_of_layout(study_of_layout()), [verdict, other]).rows
+    rows = study_table(made_study(), made_outcomes(made_study()), [verdict, other]).rows
     assert [row[2].best for row in rows] == [True, True, False]
     assert [row[3].best for row in rows] == [False, True, False], "a verdict is about one metric"
 
@@ -241,7 +302,7 @@ def test_what_is_not_significantly_worse_is_marked_beside_the_best() -> None:
 def test_quantities_of_one_axis_are_lines_of_one_panel_and_panels_have_one_scale() -> None:
     names = [f"{what}_{bucket}" for bucket in ("head", "tail") for what in ("pushed_away", "push")]
     figures = [{"x": "epoch", "y": names, "lines": "quantity"}]
-    one = study_of_layout(losses=["reg", "wo_reg"], grid={}, figures=figures, table={"metrics": ["macro_f1"]}, seeds=1)
+    one = made_study(losses=["reg", "wo_reg"], grid={}, figures=figures, table={"metrics": ["macro_f1"]}, seeds=1)
     found = []
     for place, scale in (
         ({"data": "a", "loss": "reg", "seed": 0}, 0.1),
@@ -250,7 +311,7 @@ def test_quantities_of_one_axis_are_lines_of_one_panel_and_panels_have_one_scale
         measured = [dict(zip(names, (scale, 0.01, 2 * scale, 0.03), strict=True)) for _ in range(2)]
         history = [{"epoch": epoch, "score": 0.1, "diagnostics": each} for epoch, each in enumerate(measured, 1)]
         found.append(Outcome(place, {**made({"macro_f1": 0.1}), "history": history}))
-    panels = draw_panels(one, found)
+    panels = study_panels(one, found)
     assert [(panel.title, panel.y_label) for panel in panels] == [
         ("reg", "positives pushed away (%)"),
         ("wo_reg", "positives pushed away (%)"),

@@ -1,14 +1,16 @@
-"""The figures of a study: what they say in words, means and deviations where they belong, files that stand alone."""
+"""The page of a study or a search: figures with a description, means and deviations; text, never markup."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from labelcontrast.lab import figures
-from labelcontrast.lab.figures import Panel, Series, draw
+from labelcontrast.lab import trial_pages
+from labelcontrast.lab.trial_pages import Panel, Series, TrialsSummary, draw, write_trials_page
 from labelcontrast.reports.canvas import canvas
+from labelcontrast.reports.tables import Cell, Table
 
 LINES = [
     Series(name="bce", values=[[40.0, 42.0]]),
@@ -24,7 +26,7 @@ def panel(kind: str = "lines", series: list[Series] = LINES, scale: str = "log")
 
 def test_a_line_has_its_deviation_as_a_band_and_what_has_no_x_is_a_level() -> None:
     with canvas() as (_, axes):
-        figures._draw_lines(axes, panel())
+        trial_pages._draw_lines(axes, panel())
         level, line = axes.get_lines()
         assert list(level.get_ydata()) == [41.0, 41.0]
         assert level.get_linestyle() == "--"
@@ -40,7 +42,7 @@ def test_a_line_has_its_deviation_as_a_band_and_what_has_no_x_is_a_level() -> No
 def test_a_long_label_is_wrapped_and_panels_can_have_one_scale() -> None:
     one = replace(panel(), y_label="a quantity with a name that is far too long (%)", y_limits=(0.0, 80.0))
     with canvas() as (_, axes):
-        figures._draw_lines(axes, one)
+        trial_pages._draw_lines(axes, one)
         assert axes.get_ylabel() == "a quantity with a name that is\nfar too long (%)"
         assert axes.get_ylim() == (0.0, 80.0)
 
@@ -50,7 +52,7 @@ def test_values_with_names_stand_in_the_order_of_the_grid() -> None:
         Series(name=name, x=["fixed", "an_untrained_head"], values=[[1.0, 3.0], [3.0]]) for name in ("bce", "reg")
     ]
     with canvas() as (_, axes):
-        figures._draw_lines(axes, panel(series=series, scale="linear"))
+        trial_pages._draw_lines(axes, panel(series=series, scale="linear"))
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["fixed", "an\nuntrained\nhead"]
         first, second = (container.lines[0] for container in axes.containers)
         assert first.get_xydata().tolist() == [[-0.15, 2.0], [0.85, 3.0]]
@@ -62,7 +64,7 @@ def test_values_with_names_stand_in_the_order_of_the_grid() -> None:
 
 def test_a_dot_a_run_and_a_bar_at_the_mean() -> None:
     with canvas() as (_, axes):
-        figures._draw_dots(axes, panel("dots", [Series(name="reg", values=[[1.0, 3.0]])]))
+        trial_pages._draw_dots(axes, panel("dots", [Series(name="reg", values=[[1.0, 3.0]])]))
         assert axes.collections[0].get_offsets().tolist() == [[1.0, 0.0], [3.0, 0.0]]
         assert list(axes.get_lines()[0].get_xdata()) == [2.0, 2.0]
         assert [tick.get_text() for tick in axes.get_yticklabels()] == ["reg"]
@@ -75,3 +77,49 @@ def test_a_figure_says_its_numbers_and_its_files_stand_alone() -> None:
     root = ET.fromstring(drawn.svg)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert drawn.png.startswith(b"\x89PNG")
+
+
+PANEL = Panel(
+    name="a",
+    kind="lines",
+    title="",
+    x_label="temperature",
+    y_label="macro-F1 (%)",
+    series=[Series(name="reg", x=[0.1, 0.2], values=[[50.0], [51.0]])],
+)
+
+
+def test_the_page_says_everything_and_nothing_breaks_out(tmp_path: Path) -> None:
+    summary = TrialsSummary(
+        title="temperature: <tweets>",
+        question="Does it help?",
+        source="Somebody 2024, Table 7",
+        command="labelcontrast study temperature tweets --out x",
+        table=Table(("loss", "macro-F1 (%)", "runs"), ((Cell("reg"), Cell("50.00 ± 1.00", best=True), Cell("2")),)),
+        panels=[PANEL],
+        glossary=[("macro-F1 (%)", "Rare labels count.")],
+        failures=[("tweets, reg, seed 1", "loss became NaN & stopped")],
+        facts=[("trials", "2, 1 failed")],
+        settings={"training.epochs": 3},
+        warnings=["1 of 3 trials have not ended."],
+        versions={"torch": "2.15.0"},
+        duration=75,
+    )
+    write_trials_page(tmp_path / "report.html", "study.html", summary, [draw(PANEL)])
+    page = (tmp_path / "report.html").read_text()
+    assert "<tweets>" not in page
+    for said in ("Does it help?", "Table 7", "--out x", 'class="best">50.00 <small>± 1.00', "Rare labels count."):
+        assert said in page
+    for said in ("NaN &amp; stopped", "2, 1 failed", "training.epochs", "have not ended", "2.15.0", "1 min 15 s"):
+        assert said in page
+    assert 'aria-label="macro-F1 (%) by temperature. reg 50 to 51."' in page
+
+
+def test_a_study_without_failures_or_figures_has_no_heading_for_them(tmp_path: Path) -> None:
+    table = Table(("loss", "runs"), ((Cell("reg"), Cell("0 of 1")),))
+    summary = TrialsSummary(title="t", question="q", source="", command="c", table=table, panels=[], glossary=[])
+    write_trials_page(tmp_path / "report.html", "study.html", summary, [])
+    page = (tmp_path / "report.html").read_text()
+    assert "Trials that failed" not in page
+    assert "Figures" not in page
+    assert "After" not in page

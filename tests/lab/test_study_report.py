@@ -1,4 +1,4 @@
-"""A study from its declaration to its page on real, tiny trials: nothing twice, failures shown, folders kept."""
+"""Running a study, and its report: nothing run twice, failures shown, and written again from its folder at any time."""
 
 import csv
 import json
@@ -10,19 +10,18 @@ import pytest
 
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.lab import running
-from labelcontrast.lab.plan import plan_study
-from labelcontrast.lab.report import write_study
-from labelcontrast.lab.running import Options, name_trials, run_study
-from labelcontrast.lab.store import Store
-from labelcontrast.lab.study import Study
-from labelcontrast.lab.trials import Runner
+from labelcontrast.lab import study_report
+from labelcontrast.lab.pipeline import Options, remove_trainings
+from labelcontrast.lab.study import Study, find_study, plan_study
+from labelcontrast.lab.study_report import _glossary, name_trials, read_outcomes, run_study, write_study
+from labelcontrast.lab.trials import Runner, Store
 from labelcontrast.reports.tables import as_markdown
 from labelcontrast.run.fitting import Callbacks
+from labelcontrast.run.machine import describe_origin
 from labelcontrast.training.epochs import Epoch
 
-FIGURES = ("micro_f1-by-temperature", "score-by-epoch-temperature-0.1", "score-by-epoch-temperature-0.5")
 METRICS = ("micro_f1", "macro_f1", "sample_f1", "hamming_loss", "map_macro", "map_micro", "lrap")
+FIGURES = ("micro_f1-by-temperature", "score-by-epoch-temperature-0.1", "score-by-epoch-temperature-0.5")
 QUICK = {"training": {"epochs": 1, "batch_size": 64}}
 
 
@@ -60,7 +59,9 @@ def finished(tiny: Study, vectors: Path, tmp_path_factory: pytest.TempPathFactor
 def instant(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Trials that take no time and come to what the test says."""
     came_to = {"result": {"metrics": {"test": dict.fromkeys(METRICS, 0.5)}, "seconds": {}, "warnings": []}}
-    monkeypatch.setattr(running, "Runner", lambda _: lambda trial: {"title": trial.title, "seconds": 1.0} | came_to)
+    monkeypatch.setattr(
+        study_report, "Runner", lambda _: lambda trial: {"title": trial.title, "seconds": 1.0} | came_to
+    )
     return came_to
 
 
@@ -110,8 +111,8 @@ def test_it_leaves_a_page_tables_figures_and_every_number(finished: Path) -> Non
 def test_what_is_done_is_not_done_again_and_more_may_be_asked(tiny: Study, vectors: Path, finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "trials").glob("*.json")}
     heard: list[str] = []
-    more = tiny.narrowed(losses="bce,reg,zlpr")
-    table = run_study(more, [str(vectors)], QUICK, finished, Options(resume=True), say=heard.append)
+    more = tiny.with_changes(losses="bce,reg,zlpr")
+    table = run_study(more, [str(vectors)], QUICK, finished, options=Options(resume=True), say=heard.append)
     assert [row[0].text for row in table.rows] == ["bce", "reg", "reg", "zlpr"]
     assert heard[0] == "tiny: 4 trials, 3 done before"
     assert len(heard) == 2
@@ -124,8 +125,7 @@ def test_studies_with_a_store_in_common_share_their_trials(
 ) -> None:
     heard: list[str] = []
     other = tiny.model_copy(update={"name": "other"})
-    options = Options(store=finished / "trials")
-    table = run_study(other, [str(vectors)], QUICK, tmp_path / "other", options, say=heard.append)
+    table = run_study(other, [str(vectors)], QUICK, tmp_path / "other", store=finished / "trials", say=heard.append)
     assert heard == ["other: 3 trials, 3 done before"]
     assert not (tmp_path / "other" / "trials").exists()
     assert as_markdown(table) == as_markdown(write_study(tmp_path / "other"))
@@ -145,7 +145,9 @@ def test_a_failure_is_shown_and_is_tried_again_by_the_next_command(
     assert page.count("the disk is full.") == 3
     instant["result"] = good
     del instant["error"]
-    table = run_study(tiny.narrowed(losses="bce"), [str(vectors)], QUICK, tmp_path / "out", Options(resume=True))
+    table = run_study(
+        tiny.with_changes(losses="bce"), [str(vectors)], QUICK, tmp_path / "out", options=Options(resume=True)
+    )
     assert [row[-1].text for row in table.rows] == ["1"]
 
 
@@ -155,10 +157,10 @@ def test_folders_are_kept_unless_asked(tiny: Study, vectors: Path, finished: Pat
         run_study(tiny, data, QUICK, finished)
     other = tiny.model_copy(update={"name": "other"})
     with pytest.raises(RunError, match="holds the study tiny, not other; choose another folder"):
-        run_study(other, data, QUICK, finished, Options(resume=True))
+        run_study(other, data, QUICK, finished, options=Options(resume=True))
     (tmp_path / "thesis.tex").write_text("years")
     with pytest.raises(RunError, match="is not empty and is not a study; choose another folder"):
-        run_study(tiny, data, QUICK, tmp_path, Options(force=True))
+        run_study(tiny, data, QUICK, tmp_path, options=Options(force=True))
     with pytest.raises(DataError, match="there is no such file or folder"):
         run_study(tiny, ["nowhere.npz"], QUICK, tmp_path / "new")
     with pytest.raises(ConfigError, match="unknown setting"):
@@ -167,15 +169,15 @@ def test_folders_are_kept_unless_asked(tiny: Study, vectors: Path, finished: Pat
     claimed = tmp_path / "claimed"
     claimed.mkdir()
     (claimed / "study.json").write_text(json.dumps({"study": {"name": "tiny"}}))
-    running.claim_study(claimed, tiny, resume=False, force=True)
-    assert not claimed.exists()
+    run_study(tiny, data, QUICK, claimed, options=Options(force=True))
+    assert (claimed / "results.csv").exists()
 
 
 @pytest.mark.usefixtures("instant")
 def test_two_data_sets_stand_side_by_side(tiny: Study, vectors: Path, tmp_path: Path) -> None:
     with np.load(vectors) as arrays:
         np.savez(tmp_path / "again.npz", **{name: arrays[name] for name in arrays})
-    one = tiny.narrowed(losses="bce")
+    one = tiny.with_changes(losses="bce")
     table = run_study(one, [str(vectors), str(tmp_path / "again.npz")], QUICK, tmp_path / "out")
     assert table.header[1:3] == ("temperature", "vectors micro-F1 (%)")
     assert table.rows[0][2] == table.rows[0][4]
@@ -220,8 +222,8 @@ def test_what_differs_in_its_evaluation_alone_is_trained_once(
     readings: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epochs: list[int] = []
-    listeners = Callbacks(on_epoch=lambda epoch: epochs.append(epoch.epoch))
-    monkeypatch.setattr(running, "Runner", lambda device: Runner(device, listeners=listeners))
+    callbacks = Callbacks(on_epoch=lambda epoch: epochs.append(epoch.epoch))
+    monkeypatch.setattr(study_report, "Runner", lambda device: Runner(device, callbacks=callbacks))
     run_study(readings, [str(vectors)], QUICK, tmp_path / "out")
     assert epochs == [1] * 4, "a loss trains once for three evaluations, and once more for another epoch"
     assert not list((tmp_path / "out").rglob("training-*")), "nothing is left of what was in common"
@@ -246,8 +248,8 @@ def test_a_training_in_common_that_was_interrupted_goes_on(
         if epochs == [1, 2]:
             raise Killed
 
-    listeners = Callbacks(on_epoch=interrupt_once)
-    monkeypatch.setattr(running, "Runner", lambda device: Runner(device, listeners=listeners))
+    callbacks = Callbacks(on_epoch=interrupt_once)
+    monkeypatch.setattr(study_report, "Runner", lambda device: Runner(device, callbacks=callbacks))
     two = Study.build(
         {**readings.model_dump(), "losses": ["reg"], "variants": {"a": {}, "b": {"evaluation.threshold": "fixed"}}}
     )
@@ -255,7 +257,7 @@ def test_a_training_in_common_that_was_interrupted_goes_on(
     with pytest.raises(Killed):
         run_study(two, [str(vectors)], longer, tmp_path / "out")
     assert len(list((tmp_path / "out" / "trials").glob("training-*/checkpoints"))) == 1
-    run_study(two, [str(vectors)], longer, tmp_path / "out", Options(resume=True))
+    run_study(two, [str(vectors)], longer, tmp_path / "out", options=Options(resume=True))
     assert epochs == [1, 2, 2], "the first epoch is there, and the second trial needs none"
     for trial in name_trials(plan_study(two, [str(vectors)], longer), Store(tmp_path / "out" / "trials")):
         alone = run_experiment(trial.settings, tmp_path / "alone" / trial.key)
@@ -282,17 +284,79 @@ def test_a_training_stays_as_long_as_a_trial_needs_it_or_a_command_is_at_it(
     readings: Study, vectors: Path, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    trials = name_trials(plan_study(readings.narrowed(losses="bce"), [str(vectors)], QUICK), store)
+    trials = name_trials(plan_study(readings.with_changes(losses="bce"), [str(vectors)], QUICK), store)
     training = trials[0].training
     assert [trial.training for trial in trials] == [training] * 3 + [None]
     training.mkdir()
     for trial in trials[1:]:
-        store.keep(trial.key, {})
-    running.drop_trainings(trials, store)
+        store.write(trial.key, {})
+    remove_trainings(trials, store)
     assert training.exists()
-    store.keep(trials[0].key, {})
+    store.write(trials[0].key, {})
     with store.claim(training.name, command="theirs"):
-        running.drop_trainings(trials, store)
+        remove_trainings(trials, store)
         assert training.exists()
-    running.drop_trainings(trials, store)
+    remove_trainings(trials, store)
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"] * 4
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A study of three trials: one good, one failed, one still running."""
+    study = find_study("multiclass")
+    places = [{"data": "news", "loss": loss, "seed": 0} for loss in ("bce", "supcon", "zlpr")]
+    trials = [{"key": f"key{number}", "place": place} for number, place in enumerate(places)]
+    content = {"study": study.model_dump(mode="json"), "data": ["news"], "settings": {}, "store": None}
+    content |= {"trials": trials, "origin": describe_origin()}
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    store = Store(tmp_path / "trials")
+    result = {"metrics": {"test": dict.fromkeys(METRICS, 0.5)}, "seconds": {"training": 3.0}}
+    result["warnings"] = ["one label is never seen"]
+    settings = {"data": "news", "seed": 0, "training": {"epochs": 3}}
+    store.write("key0", {"title": "news, bce", "settings": settings, "result": result, "history": [], "seconds": 61.0})
+    store.write("key1", {"title": "news, supcon", "settings": settings, "error": "no room", "seconds": 14.0})
+    return tmp_path
+
+
+def test_what_has_failed_and_what_has_not_ended_is_said(folder: Path) -> None:
+    table = write_study(folder)
+    assert [row[-1].text for row in table.rows] == ["1", "0 of 1", "0 of 1"]
+    page = (folder / "report.html").read_text()
+    for said in ("1 of 3 trials have not ended.", "news: one label is never seen", "no room", "2, 1 failed"):
+        assert said in page
+    assert "1 min 15 s" in page
+    assert "<td>3</td>" in page
+    assert (folder / "table.csv").read_text().splitlines()[1] == "bce,50.00,50.00,50.00,1"
+    assert (folder / "results.csv").read_text().splitlines()[2].endswith(",no room")
+
+
+def test_verdicts_that_were_kept_hold_where_the_outputs_are_gone(folder: Path) -> None:
+    """The folder of a finished study can be kept without the outputs of its trials."""
+    write_study(folder)
+    assert "does not say that the difference is more than chance" in (folder / "report.html").read_text()
+    verdict = {"column": {"data": "news"}, "row": {"loss": "bce"}, "metric": "macro_f1", "as_good": True}
+    (folder / "significance.json").write_text(json.dumps([verdict]))
+    assert write_study(folder).rows[0][2].best
+    for page in ("report.html", "report.md"):
+        assert "every other that is not significantly worse" in (folder / page).read_text()
+
+
+def test_the_page_is_the_same_when_it_is_made_again(folder: Path) -> None:
+    write_study(folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    write_study(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_store_elsewhere_is_found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("store")
+    content = json.loads((folder / "study.json").read_text()) | {"store": str(elsewhere)}
+    assert [one.record for one in read_outcomes(folder, content)] == [None, None, None]
+    Store(elsewhere).write("key2", {"seconds": 0.0})
+    assert read_outcomes(folder, content)[2].record == {"seconds": 0.0}
+
+
+def test_quantities_of_which_the_same_is_said_have_one_line() -> None:
+    told = dict(_glossary(["level_0_macro_f1", "macro_f1", "level_1_macro_f1"]))
+    assert list(told) == ["level 0 macro-F1 (%), level 1 macro-F1 (%)", "macro-F1 (%)"]
+    assert told["macro-F1 (%)"].endswith("Higher is better.")
