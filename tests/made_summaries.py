@@ -1,4 +1,4 @@
-"""A run and a comparison as they come out of a long-tailed data set, made up."""
+"""Synthetic results of a run and of a comparison on a long-tailed data set."""
 
 from dataclasses import replace
 
@@ -68,7 +68,7 @@ def made_curves(*, seed: int = 0, epochs: int = 30) -> dict[str, tuple[list[floa
 
 
 def made_hierarchy() -> HierarchySummary:
-    """Three levels, 40 articles below ten kinds below two roots, one of them below two kinds; maps of the levels."""
+    """Three levels: 40 articles, one of them below two of ten kinds, and two roots; a scatter plot per level."""
     generator = np.random.default_rng(3)
     kinds = [f"Apparel and footwear/A kind with a long name {kind}" for kind in range(10)]
     rows = [("Apparel and footwear", []), ("colour", []), *((kind, ["Apparel and footwear"]) for kind in kinds)]
@@ -89,7 +89,7 @@ def made_hierarchy() -> HierarchySummary:
         level_measures=list(LEVEL_METRICS.values()),
         levels=[level, level, {**level, "accuracy": None}],
         nodes=nodes,
-        maps=[
+        scatters=[
             EmbeddingScatter(
                 coordinates=generator.normal(size=(300, 2)),
                 labels=[rows[place % 12][0] for place in range(300)],
@@ -105,7 +105,7 @@ def made_hierarchy() -> HierarchySummary:
 
 @pytest.fixture
 def run() -> RunSummary:
-    """135 labels, 30 epochs, a map of 1,600 points in clusters; and names that would break out of HTML."""
+    """135 labels, 30 epochs, a scatter plot of 1,600 points in clusters, and names that must be escaped in HTML."""
     generator = np.random.default_rng(1)
     centres = generator.normal(size=(24, 2)) * 4
     cluster = np.minimum(generator.geometric(0.16, size=1600) - 1, 23)

@@ -231,7 +231,7 @@ def test_its_page_shows_levels_tree_and_maps(over_a_hierarchy: Path) -> None:
     assert all(f"{100 * node['f1']:.1f}</span>" in tree for node in nodes)
     assert 'id="by-level"' in page
     assert "unseen leaves alone" in page
-    assert page.count("embeddings (PCA") == 3  # the map, and one a level
+    assert page.count("embeddings (PCA") == 3  # the scatter plot, and one per level
 
 
 def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, living: Path, tmp_path: Path) -> None:
@@ -280,4 +280,4 @@ def test_two_test_examples_are_measured_without_a_map(vectors: Path, tmp_path: P
     result = run_experiment(RunSettings.build(values), tmp_path / "run")
     assert 0 <= result["metrics"]["test"]["micro_f1"] <= 1
     assert not (tmp_path / "run" / "map.json").exists()
-    assert "Map of the embeddings" not in (tmp_path / "run" / "report.html").read_text()
+    assert "Projection of the embeddings" not in (tmp_path / "run" / "report.html").read_text()

@@ -9,7 +9,7 @@ import pytest
 
 from labelcontrast.lab import trial_pages
 from labelcontrast.lab.trial_pages import Panel, Series, TrialsSummary, draw, write_trials_page
-from labelcontrast.reports.canvas import canvas
+from labelcontrast.reports.figures import canvas
 from labelcontrast.reports.tables import Cell, Table
 
 LINES = [
@@ -120,6 +120,6 @@ def test_a_study_without_failures_or_figures_has_no_heading_for_them(tmp_path: P
     summary = TrialsSummary(title="t", question="q", source="", command="c", table=table, panels=[], glossary=[])
     write_trials_page(tmp_path / "report.html", "study.html", summary, [])
     page = (tmp_path / "report.html").read_text()
-    assert "Trials that failed" not in page
+    assert "Failed trials" not in page
     assert "Figures" not in page
     assert "After" not in page

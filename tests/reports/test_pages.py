@@ -1,17 +1,21 @@
-"""The pages in a real browser: no error, nothing fetched, figures with words, a table that sorts, room on a phone."""
+"""Pages in a real browser: no error, nothing loaded, figures with a text, a table that sorts, room on a phone."""
 
+import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from labelcontrast.lab.comparison_report import write_comparison_report
+from labelcontrast.metrics.measures import compute_metrics, per_label_table
+from labelcontrast.metrics.registry import METRICS
 from labelcontrast.reports.pages import write_run_report
 from labelcontrast.reports.summary import RunSummary
 from labelcontrast.reports.tables import NOTHING
@@ -60,7 +64,7 @@ def comparison_page(comparison, tmp_path: Path) -> Path:
 
 
 def fetched(browser: webdriver.Chrome) -> set[str]:
-    """What was asked for since the last call."""
+    """The addresses requested since the last call."""
     entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     return {
         entry["params"]["request"]["url"].split(",")[0]
@@ -75,7 +79,7 @@ def column(browser: webdriver.Chrome, place: int) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["run_page", "comparison_page"])
-def test_opens_without_an_error_and_fetches_nothing(browser, request, page: str) -> None:
+def test_a_page_opens_without_an_error_and_loads_nothing(browser, request, page: str) -> None:
     path = request.getfixturevalue(page)
     fetched(browser)
     browser.get(path.as_uri())
@@ -89,7 +93,7 @@ def test_opens_without_an_error_and_fetches_nothing(browser, request, page: str)
         assert drawing.size["height"] > 100
 
 
-def test_the_run_says_its_results_and_how_to_do_it_again(browser, run_page, run) -> None:
+def test_the_page_of_a_run_shows_its_results_and_command(browser, run_page, run) -> None:
     browser.get(run_page.as_uri())
     assert browser.title == browser.find_element(By.TAG_NAME, "h1").text == run.title
     headlines = [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".headline b")]
@@ -101,7 +105,7 @@ def test_the_run_says_its_results_and_how_to_do_it_again(browser, run_page, run)
     assert "labels_scored" not in text
 
 
-def test_the_table_of_labels_sorts_both_ways_with_the_unknown_last(browser, run_page, run) -> None:
+def test_the_table_of_labels_sorts_both_ways_with_unknown_values_last(browser, run_page, run) -> None:
     browser.get(run_page.as_uri())
     assert column(browser, 1) == [row["label"] for row in run.per_label]
     name, count, *_, precision, _ = browser.find_elements(By.CSS_SELECTOR, "#per-label thead button")
@@ -124,7 +128,7 @@ def test_the_table_of_labels_sorts_both_ways_with_the_unknown_last(browser, run_
 
 
 @pytest.mark.parametrize("page", ["run_page", "comparison_page"])
-def test_a_phone_scrolls_only_down(browser, request, page: str) -> None:
+def test_a_page_fits_the_width_of_a_phone(browser, request, page: str) -> None:
     browser.get(request.getfixturevalue(page).as_uri())
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -135,10 +139,10 @@ def test_a_phone_scrolls_only_down(browser, request, page: str) -> None:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_the_tree_opens_and_each_bar_is_as_long_as_its_f1(browser, run_page, run) -> None:
+def test_the_tree_opens_and_the_length_of_each_bar_is_f1(browser, run_page, run) -> None:
     browser.get(run_page.as_uri())
     rows = browser.find_elements(By.CSS_SELECTOR, ".tree summary, .tree .leaf")
-    assert len(rows) == 1 + len(run.hierarchy.nodes)  # one stands below two
+    assert len(rows) == 1 + len(run.hierarchy.nodes)  # one has two parents
     assert all(row.is_displayed() for row in rows)
     f1 = {row["node"].rpartition("/")[2]: row["f1"] for row in run.hierarchy.nodes if row["support"]}
     measured = 0
@@ -157,7 +161,7 @@ def test_the_tree_opens_and_each_bar_is_as_long_as_its_f1(browser, run_page, run
     assert not rows[1].is_displayed()
 
 
-def test_the_comparison_shows_the_best_the_failed_and_the_way_to_each_run(browser, comparison_page) -> None:
+def test_the_page_of_a_comparison_shows_best_losses_failures_and_links(browser, comparison_page) -> None:
     browser.get(comparison_page.as_uri())
     best = browser.find_elements(By.CSS_SELECTOR, "#results tbody tr:nth-child(4) td.best")
     assert len(best) == 7
@@ -169,10 +173,29 @@ def test_the_comparison_shows_the_best_the_failed_and_the_way_to_each_run(browse
     assert links[0] == (comparison_page.parent / "bce-0" / "report.html").as_uri()
 
 
-def test_a_run_with_nothing_but_a_title_is_still_a_page(browser, tmp_path: Path) -> None:
+def test_a_run_with_only_a_title_has_a_page(browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_run_report(path, RunSummary(title="empty & <b>", command="labelcontrast train x", measures=[], metrics={}))
     browser.get(path.as_uri())
     assert browser.get_log("browser") == []
     assert browser.find_element(By.TAG_NAME, "h1").text == "empty & <b>"
     assert browser.find_elements(By.TAG_NAME, "figure") == []
+
+
+def test_the_page_shows_what_evaluation_computes(tmp_path: Path) -> None:
+    labels = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    scores = np.array([[0.9, 0.2, 0.1], [0.6, 0.7, 0.3], [0.2, 0.4, 0.6]])
+    table = per_label_table(
+        ["a", "b", "c"], labels, scores, scores > 0.5, train_counts=np.array([9, 3, 0]), thresholds=np.full(3, 0.5)
+    )
+    summary = RunSummary(
+        title="t",
+        command="c",
+        measures=list(METRICS.values()),
+        metrics={"test": compute_metrics(labels, scores, scores > 0.5)},
+        per_label=[dataclasses.asdict(row) for row in table],
+    )
+    write_run_report(tmp_path / "report.html", summary)
+    page = (tmp_path / "report.html").read_text()
+    assert all(metric.meaning.replace("'", "&#39;") in page for metric in METRICS.values())
+    assert ">66.67</td>" in page

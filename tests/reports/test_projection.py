@@ -1,4 +1,4 @@
-"""Maps of the embeddings: scikit-learn's PCA, a seeded part of many, and UMAP where it is installed."""
+"""Projections of embeddings: scikit-learn's PCA, a seeded sample of many, and UMAP if it is installed."""
 
 import sys
 
@@ -20,7 +20,7 @@ def test_pca_is_the_plane_of_most_variance() -> None:
     assert found.chosen.tolist() == list(range(200))
 
 
-def test_of_many_examples_a_seeded_part_in_their_order() -> None:
+def test_many_examples_are_sampled_by_seed_in_their_order() -> None:
     features = np.random.default_rng(0).normal(size=(MOST_POINTS + 500, 3))
     first, again, other = (project(features, generator=np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert len(first.chosen) == len(set(first.chosen)) == len(first.coordinates) == MOST_POINTS
@@ -37,7 +37,7 @@ def test_a_collapsed_embedding_is_one_point() -> None:
 
 
 @pytest.mark.slow
-def test_umap_keeps_clusters_apart() -> None:
+def test_umap_separates_clusters() -> None:
     pytest.importorskip("umap", reason="needs the extra umap")
     generator = np.random.default_rng(0)
     cluster = np.repeat(np.arange(3), 30)
@@ -48,10 +48,12 @@ def test_umap_keeps_clusters_apart() -> None:
     assert (cluster[nearest] == cluster).all()
 
 
-def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_examples_and_a_missing_umap_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
-    with pytest.raises(EmbeddingError, match=r"^a map needs at least 3 examples of 2 features\. Got \(2, 8\)\.$"):
+    with pytest.raises(
+        EmbeddingError, match=r"^a projection needs at least 3 examples of 2 features\. Got \(2, 8\)\.$"
+    ):
         project(np.ones((2, 8)), generator=generator)
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingExtraError, match=r"^a map by UMAP needs .* pip install 'labelcontrast\[umap\]'$"):
+    with pytest.raises(MissingExtraError, match=r"^a projection by UMAP needs .* pip install 'labelcontrast\[umap\]'$"):
         project(np.ones((5, 8)), generator=generator, method="umap")

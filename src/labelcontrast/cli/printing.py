@@ -35,8 +35,7 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.losses.catalogue import loss_catalogue
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
-from labelcontrast.reports.hierarchy import level_table, measures_table, retrieval_table
-from labelcontrast.reports.tables import Cell, Table, as_text, percent
+from labelcontrast.reports.tables import Cell, Table, as_text, level_table, measures_table, percent, retrieval_table
 from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import METRICS as RUN

@@ -18,8 +18,16 @@ from matplotlib.ticker import MaxNLocator
 
 from labelcontrast.files import read_json
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, Metric
-from labelcontrast.reports.canvas import INK, as_svg, canvas, look_of
-from labelcontrast.reports.figures import PANEL, binned_means, frequency_and_f1, frequency_axes
+from labelcontrast.reports.figures import (
+    INK,
+    PANEL,
+    as_svg,
+    binned_means,
+    canvas,
+    frequency_and_f1,
+    frequency_axes,
+    style_of,
+)
 from labelcontrast.reports.pages import HEADLINES, write_page
 from labelcontrast.reports.summary import Measure, PageSummary
 from labelcontrast.reports.tables import NOTHING, Cell, Table, percent
@@ -208,7 +216,7 @@ def dot_figures(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> 
                 values = 100 * np.array(loss.metrics.get(measure.name, ()), dtype=float)
                 values = values[np.isfinite(values)]
                 if values.size:
-                    color, marker = look_of(place)
+                    color, marker = style_of(place)
                     axes.scatter(
                         values, [place] * len(values), s=24, color=color, marker=marker, alpha=0.6, linewidths=0
                     )
@@ -227,7 +235,7 @@ def tail_figure(losses: Sequence[ComparedLoss]) -> str:
         for place, loss in enumerate(losses):
             if loss.per_label:
                 middle, mean = binned_means(*frequency_and_f1(loss.per_label))
-                color, marker = look_of(place)
+                color, marker = style_of(place)
                 axes.plot(middle, mean, color=color, marker=marker, markersize=5, linewidth=1.8, label=loss.name)
                 described.append(
                     f"{loss.name} from {mean[0]:.0f} % for the rarest to {mean[-1]:.0f} % for the most frequent"
@@ -247,7 +255,7 @@ def learning_figures(losses: Sequence[ComparedLoss]) -> list[str]:
         with canvas(width=PANEL[0], height=PANEL[1] + 0.3) as (figure, axes):
             for place, loss in enumerate(losses):
                 if name in loss.curves:
-                    color, marker = look_of(place)
+                    color, marker = style_of(place)
                     epochs, values = loss.curves[name]
                     every = max(len(epochs) // 8, 1)
                     axes.plot(

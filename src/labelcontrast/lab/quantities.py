@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from labelcontrast.metrics.registry import HEAD, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, TAIL
-from labelcontrast.reports.tables import COUNTED
+from labelcontrast.reports.tables import PAIR_STATISTICS
 
 if TYPE_CHECKING:
     from labelcontrast.lab.trials import Record
@@ -62,7 +62,7 @@ class Quantity:
 
 def _counted(name: str, unit: str, meaning: str) -> Quantity:
     """What a contrastive loss counts of its pairs."""
-    return Quantity(name, COUNTED[name], unit, None, meaning, by_epoch=True)
+    return Quantity(name, PAIR_STATISTICS[name], unit, None, meaning, by_epoch=True)
 
 
 def _over_hierarchy() -> Iterator[Quantity]:

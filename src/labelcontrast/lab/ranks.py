@@ -17,7 +17,7 @@ from labelcontrast.lab.study import DATA, SEED
 from labelcontrast.lab.study_report import STUDY_RESULTS
 from labelcontrast.lab.study_table import row_title
 from labelcontrast.metrics.registry import METRICS
-from labelcontrast.reports.canvas import FAINT, INK, as_svg, canvas
+from labelcontrast.reports.figures import FAINT, INK, as_svg, canvas
 from labelcontrast.reports.pages import HEADLINES, write_page
 from labelcontrast.reports.summary import PageSummary
 from labelcontrast.run.machine import describe_origin

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from labelcontrast.files import write_text
-from labelcontrast.reports.canvas import INK, as_png, as_svg, as_svg_file, canvas, look_of
+from labelcontrast.reports.figures import INK, as_png, as_svg, as_svg_file, canvas, style_of
 from labelcontrast.reports.pages import render, write_page
 from labelcontrast.reports.summary import PageSummary
 from labelcontrast.reports.tables import Table, as_markdown
@@ -169,7 +169,7 @@ def _draw_lines(axes: "Axes", panel: Panel) -> None:
     named = any(isinstance(x, str) for x in every)
     at = {x: place if named else float(x) for place, x in enumerate(every)}
     for place, series in enumerate(panel.series):
-        color, marker = look_of(place)
+        color, marker = style_of(place)
         mean, spread = _mean_and_deviation(series)
         x = np.array([at[one] for one in series.x])
         if not series.x:
@@ -207,7 +207,7 @@ def _set_ticks(axes: "Axes", panel: Panel, every: Sequence[float | str], at: Map
 def _draw_dots(axes: "Axes", panel: Panel) -> None:
     """Draw a row for each series: a dot for each run, and a bar at the mean."""
     for place, series in enumerate(panel.series):
-        color, marker = look_of(place)
+        color, marker = style_of(place)
         values = np.array(series.values[0])
         axes.scatter(values, np.full(len(values), place), s=24, color=color, marker=marker, alpha=0.6, linewidths=0)
         axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.8)

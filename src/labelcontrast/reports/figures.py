@@ -1,75 +1,134 @@
-"""Figures of one run: F1 against frequency, learning curves, embeddings in the plane, label histogram, reliability."""
+"""Figures in one style, as inline SVG or PNG with a text alternative, and the figures of a run."""
 
 from __future__ import annotations
 
+import base64
+import html
+import re
 from collections import Counter
+from contextlib import contextmanager
+from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from labelcontrast.reports.canvas import FAINT, INK, OTHERS, PALETTE, as_image, as_png, as_svg, canvas, look_of
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jaxtyping import Float
     from matplotlib.axes import Axes
 
     from labelcontrast.reports.summary import Curve, Diagram, EmbeddingScatter
 
-
-def reliability_figure(diagrams: Mapping[str, Diagram]) -> str:
-    """Draw each diagram as a line, an empty bin left out; the larger a dot, the more pairs are in its bin.
-
-    Args:
-        diagrams: By name, as ``before`` and ``after`` calibration.
-    """
-    errors = {}
-    with canvas(width=7.2, height=4.6) as (figure, axes):
-        axes.plot([0, 100], [0, 100], color=FAINT, linestyle="--", linewidth=1, label="as often as said")
-        for place, (name, diagram) in enumerate(diagrams.items()):
-            count, said, true = (np.asarray(one, dtype=float) for one in diagram)
-            errors[name] = 100 * float((count * np.abs(said - true)).sum() / max(count.sum(), 1))
-            used, (color, marker) = count > 0, look_of(place)
-            axes.plot(100 * said[used], 100 * true[used], color=color, linewidth=1.5)
-            size = 12 + 60 * np.log1p(count[used]) / np.log1p(max(count.max(), 1))
-            named = f"{name}, error {errors[name]:.2f} %"
-            axes.scatter(
-                100 * said[used],
-                100 * true[used],
-                s=size,
-                color=color,
-                marker=marker,
-                label=named,
-                zorder=3,
-                clip_on=False,
-            )
-        axes.set(xlim=(-2, 102), ylim=(-2, 102), xlabel="probability, as said (%)", ylabel="true of so many (%)")
-        axes.set_aspect("equal")
-        axes.legend(loc="upper left")
-        listed = "; ".join(f"{name} {error:.2f} %" for name, error in errors.items())
-        return as_svg(figure, alternative=f"Reliability diagram. Expected calibration error: {listed}.")
-
-
+INK, FAINT, GRID, OTHERS = "#22303c", "#9aa5b1", "#e4e9ee", "#cdd4db"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+"""Okabe and Ito (2008), safe under every kind of colour blindness; ink instead of their black, and no yellow, which is
+too weak on white."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+PANEL = (3.3, 2.3)
+"""Width and height of one of several panels, in inches."""
+LEVEL = (3.4, 4.3)
+"""Width and height of the scatter plot of one level, in inches."""
 MOST_SHAPES = 1000
+"""A figure of more points is a PNG, not shapes in the page."""
 MOST_NAMED = 10
+"""Labels that are named beside their points."""
 MOST_BARS = 40
+"""A histogram of more labels is one area."""
 LONGEST = 36
 """Letters of a name in a legend."""
 LETTER = 0.013
-"""Width of a letter beside a point, as a share of the figure's."""
-PANEL = (3.3, 2.3)
+"""Width of a letter beside a point, as a fraction of the figure's width."""
+_STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": FAINT,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "grid.color": GRID,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "labelcontrast",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.major.size": 0,
+}
+
+
+@contextmanager
+def canvas(*, width: float = 6.4, height: float = 3.9) -> Iterator[tuple[Figure, Axes]]:
+    """Open a figure with one panel in the style of this package, without pyplot's global state; sizes in inches."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        yield figure, figure.subplots()
+
+
+def style_of(place: int) -> tuple[str, str]:
+    """Return colour and marker of the n-th series; beyond the number of colours, markers still differ."""
+    lap, color = divmod(place, len(PALETTE))
+    return PALETTE[color], MARKERS[(color + lap) % len(MARKERS)]
+
+
+def as_svg(figure: Figure, *, alternative: str) -> str:
+    """Return the figure as an inline SVG element with a text alternative for screen readers."""
+    text = as_svg_file(figure)
+    # Matplotlib numbers its groups from 1 in each figure, so their ids would clash on a page; nothing refers to them.
+    drawing = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text[text.index("<svg") :])
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    box = re.search(r'viewBox="[^"]*"', drawing)
+    assert box is not None
+    root = (
+        f'<svg role="img" aria-label="{html.escape(alternative)}" {box[0]} xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    return root + drawing[drawing.index(">") + 1 :]
+
+
+def as_svg_file(figure: Figure) -> str:
+    """Return the figure as a complete SVG document."""
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return buffer.getvalue()
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return the figure as PNG, at a resolution for screens of double density."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def as_image(figure: Figure, *, alternative: str) -> str:
+    """Return the figure as an inline PNG, for more points than a page should hold as shapes."""
+    data = base64.b64encode(as_png(figure)).decode("ascii")
+    return f'<img alt="{html.escape(alternative)}" src="data:image/png;base64,{data}">'
 
 
 def frequency_figure(rows: Sequence[Mapping[str, Any]]) -> str:
-    """F1 of each label against how often it stands in the training examples; the most telling labels by name."""
+    """Draw F1 of each label against its frequency in training; the labels farthest from the trend are named.
+
+    Args:
+        rows: Rows of the per-label table, with ``label``, ``train_count`` and ``f1``.
+    """
     count, f1 = frequency_and_f1(rows)
     middle, mean = binned_means(count, f1)
     with canvas() as (figure, axes):
         axes.scatter(count, f1, s=22, color=PALETTE[0], alpha=0.55, linewidths=0, label="one label")
-        axes.plot(middle, mean, color=PALETTE[1], linewidth=2, label="mean of labels about as frequent")
+        axes.plot(middle, mean, color=PALETTE[1], linewidth=2, label="mean of labels of similar frequency")
         frequency_axes(axes, count)
         _name_points(axes, [row["label"] for row in rows], count, f1)
         figure.legend(loc="outside upper left", ncols=2)
@@ -80,52 +139,73 @@ def frequency_figure(rows: Sequence[Mapping[str, Any]]) -> str:
         return (as_image if len(f1) > MOST_SHAPES else as_svg)(figure, alternative=alternative)
 
 
+def reliability_figure(diagrams: Mapping[str, Diagram]) -> str:
+    """Draw reliability diagrams: observed frequency against predicted probability, with the calibration error.
+
+    The size of a point grows with the number of pairs in its bin; empty bins are left out.
+
+    Args:
+        diagrams: By name, such as ``before`` and ``after`` calibration.
+    """
+    errors = {}
+    with canvas(width=7.2, height=4.6) as (figure, axes):
+        axes.plot([0, 100], [0, 100], color=FAINT, linestyle="--", linewidth=1, label="perfect calibration")
+        for place, (name, diagram) in enumerate(diagrams.items()):
+            count, predicted, observed = (np.asarray(one, dtype=float) for one in diagram)
+            errors[name] = 100 * float((count * np.abs(predicted - observed)).sum() / max(count.sum(), 1))
+            used, (color, marker) = count > 0, style_of(place)
+            across, up = 100 * predicted[used], 100 * observed[used]
+            axes.plot(across, up, color=color, linewidth=1.5)
+            size = 12 + 60 * np.log1p(count[used]) / np.log1p(max(count.max(), 1))
+            label = f"{name}, error {errors[name]:.2f} %"
+            axes.scatter(across, up, s=size, color=color, marker=marker, label=label, zorder=3, clip_on=False)
+        axes.set(xlim=(-2, 102), ylim=(-2, 102), xlabel="predicted probability (%)", ylabel="observed frequency (%)")
+        axes.set_aspect("equal")
+        axes.legend(loc="upper left")
+        listed = "; ".join(f"{name} {error:.2f} %" for name, error in errors.items())
+        return as_svg(figure, alternative=f"Reliability diagram. Expected calibration error: {listed}.")
+
+
 def curve_figures(curves: Mapping[str, Curve]) -> list[str]:
-    """Draw each curve in a figure of its own, for they have no unit in common."""
+    """Draw each learning curve in a figure of its own, as their units differ."""
     drawn = []
     for place, (name, (epochs, values)) in enumerate(curves.items()):
         with canvas(width=PANEL[0], height=PANEL[1]) as (figure, axes):
-            axes.plot(epochs, values, color=look_of(place)[0], marker="o" if len(epochs) < 4 else None)
+            axes.plot(epochs, values, color=style_of(place)[0], marker="o" if len(epochs) < 4 else None)
             axes.set(title=name, xlabel="epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            said = f"{name} by epoch, from {values[0]:.4g} to {values[-1]:.4g}."
-            drawn.append(as_svg(figure, alternative=said))
+            alternative = f"{name} by epoch, from {values[0]:.4g} to {values[-1]:.4g}."
+            drawn.append(as_svg(figure, alternative=alternative))
     return drawn
 
 
 def embedding_figure(embedding: EmbeddingScatter) -> str:
-    """Draw the embeddings in the plane; the most frequent labels have a colour and a marker, the others are grey."""
+    """Draw a scatter plot of embeddings; the most frequent labels have a colour and a marker, the others are grey."""
     with canvas(height=4.4) as (figure, axes):
-        named, count = scatter_labels(axes, embedding), len(embedding.labels)
+        named, count = _draw_scatter(axes, embedding, size=15), len(embedding.labels)
         axes.set(xlabel=f"first direction ({embedding.method})", ylabel="second direction")
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=1.6, title="label", alignment="left")
-        alternative = f"Map of {count} embeddings ({embedding.method}), coloured by label: {', '.join(named)}."
+        labels = ", ".join(named)
+        alternative = f"Scatter plot of {count} embeddings ({embedding.method}), coloured by label: {labels}."
         return (as_image if count > MOST_SHAPES else as_svg)(figure, alternative=alternative)
 
 
-def scatter_labels(axes: Axes, embedding: EmbeddingScatter, *, size: float = 15) -> list[str]:
-    """Draw the dots of a map, and say which labels have a colour and a marker: the most frequent."""
-    found = Counter(label for label in embedding.labels if label is not None)
-    named = [label for label, _ in found.most_common(len(PALETTE))]
-    ranks = np.array([named.index(label) if label in named else -1 for label in embedding.labels])
-    axes.grid(visible=False)
-    axes.set(xticks=[], yticks=[])
-    # One sweep a label: many dots over few would hide the few.
-    for rank in [-1, *range(len(named))]:
-        color, marker = look_of(rank) if rank >= 0 else (OTHERS, "o")
-        area, name = (size, _shortened(named[rank])) if rank >= 0 else (0.55 * size, "other labels")
-        across, up = embedding.coordinates[ranks == rank].T
-        axes.scatter(across, up, s=area, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
-    return named
-
-
-def _shortened(name: str, letters: int = LONGEST) -> str:
-    """Cut a long name; its end says most, for names can be paths."""
-    return name if len(name) <= letters else f"…{name[1 - letters :]}"
+def level_figures(scatters: Sequence[EmbeddingScatter]) -> list[str]:
+    """Draw the scatter plot of each level, from the roots down; its most frequent nodes have a colour and a marker."""
+    drawn = []
+    for level, embedding in enumerate(scatters):
+        with canvas(width=LEVEL[0], height=LEVEL[1]) as (figure, axes):
+            named, count = _draw_scatter(axes, embedding, size=9), len(embedding.labels)
+            axes.set(title=f"level {level}", xlabel="first direction", ylabel="second direction")
+            figure.legend(loc="outside lower left", fontsize=8, markerscale=1.6, borderpad=0)
+            labels = ", ".join(named)
+            alternative = f"Scatter plot of {count} embeddings ({embedding.method}), level {level}: {labels}."
+            drawn.append(as_image(figure, alternative=alternative))
+    return drawn
 
 
 def label_histogram(counts: Mapping[str, int]) -> bytes:
-    """Draw how often each label stands in the data, from frequent to rare, as PNG; with names where there is room."""
+    """Draw the number of examples of each label, from frequent to rare, as PNG; few labels are named."""
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     names, heights = [name for name, _ in ranked], np.array([count for _, count in ranked])
     few = len(ranked) <= MOST_BARS
@@ -148,7 +228,7 @@ def label_histogram(counts: Mapping[str, int]) -> bytes:
 def frequency_and_f1(
     rows: Sequence[Mapping[str, Any]],
 ) -> tuple[Float[np.ndarray, " labels"], Float[np.ndarray, " labels"]]:
-    """Training examples and F1 in percent of each label; none in training is drawn at one half, for the log scale."""
+    """Return training examples and F1 in percent of each label; for the log scale, zero examples count as one half."""
     count = np.array([max(float(row["train_count"]), 0.5) for row in rows])
     return count, np.array([100 * row["f1"] for row in rows])
 
@@ -156,7 +236,7 @@ def frequency_and_f1(
 def binned_means(
     count: Float[np.ndarray, " labels"], f1: Float[np.ndarray, " labels"], *, bins: int = 8
 ) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
-    """Mean F1 of groups of labels that are about as frequent, each with as many labels, and their mean log count.
+    """Return the geometric mean count and the mean F1 of groups of labels of similar frequency, equal in size.
 
     Example:
         >>> middle, mean = binned_means(np.array([1.0, 4.0, 100.0, 100.0]), np.array([0.0, 10.0, 60.0, 80.0]), bins=2)
@@ -169,7 +249,7 @@ def binned_means(
 
 
 def frequency_axes(axes: Axes, count: Float[np.ndarray, " labels"]) -> None:
-    """Label the axes of F1 against frequency; what is not in training has a tick of its own."""
+    """Label the axes of F1 against frequency; labels without a training example have a tick of their own."""
     axes.set_xscale("log")
     axes.set(ylim=(-4, 104), xlabel="training examples with the label (log scale)", ylabel="F1 (%)")
     ticks = [10.0**power for power in range(9) if count.min() <= 2 * 10**power <= 4 * count.max()]
@@ -178,10 +258,31 @@ def frequency_axes(axes: Axes, count: Float[np.ndarray, " labels"]) -> None:
     axes.minorticks_off()
 
 
+def _draw_scatter(axes: Axes, embedding: EmbeddingScatter, *, size: float) -> list[str]:
+    # Returns the labels that have a colour and a marker: the most frequent.
+    found = Counter(label for label in embedding.labels if label is not None)
+    named = [label for label, _ in found.most_common(len(PALETTE))]
+    ranks = np.array([named.index(label) if label in named else -1 for label in embedding.labels])
+    axes.grid(visible=False)
+    axes.set(xticks=[], yticks=[])
+    # Frequent labels are drawn first: their many points would hide those of rarer labels.
+    for rank in [-1, *range(len(named))]:
+        color, marker = style_of(rank) if rank >= 0 else (OTHERS, "o")
+        area, name = (size, _shortened(named[rank])) if rank >= 0 else (0.55 * size, "other labels")
+        across, up = embedding.coordinates[ranks == rank].T
+        axes.scatter(across, up, s=area, color=color, marker=marker, alpha=0.75, linewidths=0, label=name)
+    return named
+
+
+def _shortened(name: str, letters: int = LONGEST) -> str:
+    # The end is kept, as a name can be a path.
+    return name if len(name) <= letters else f"…{name[1 - letters :]}"
+
+
 def _name_points(
     axes: Axes, names: Sequence[str], count: Float[np.ndarray, " labels"], f1: Float[np.ndarray, " labels"]
 ) -> None:
-    """Name the labels farthest from what their frequency promises, as long as there is room beside them."""
+    # Labels are named by their distance from the trend, where no earlier name is in the way.
     place, middle_and_mean = np.log10(count), binned_means(count, f1)
     width = max(float(np.ptp(place)), 1e-9)
     trend = np.interp(place, np.log10(middle_and_mean[0]), middle_and_mean[1])
@@ -207,19 +308,3 @@ def _name_points(
             color=INK,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
-
-
-WIDTH, HEIGHT = 3.4, 4.3
-
-
-def level_figures(maps: Sequence[EmbeddingScatter]) -> list[str]:
-    """Draw the map of each level, from the roots on; its most frequent nodes have a colour and a marker."""
-    drawn = []
-    for level, embedding in enumerate(maps):
-        with canvas(width=WIDTH, height=HEIGHT) as (figure, axes):
-            named = scatter_labels(axes, embedding, size=9)
-            axes.set(title=f"level {level}", xlabel="first direction", ylabel="second direction")
-            figure.legend(loc="outside lower left", fontsize=8, markerscale=1.6, borderpad=0)
-            said = f"Map of {len(embedding.labels)} embeddings ({embedding.method}), level {level}: {', '.join(named)}."
-            drawn.append(as_image(figure, alternative=said))
-    return drawn

@@ -1,4 +1,4 @@
-"""The pages: one HTML file each, with style, figures and script inside; nothing is fetched when it is opened."""
+"""Pages as single HTML files, with style, figures and script inline, and the model card; opening one loads nothing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from labelcontrast.reports.figures import (
     level_figures,
     reliability_figure,
 )
-from labelcontrast.reports.hierarchy import (
-    MOST_OPEN,
+from labelcontrast.reports.tables import (
+    NOTHING,
     branches,
+    duration,
     level_table,
     measures_table,
+    percent,
     retrieval_table,
 )
-from labelcontrast.reports.tables import NOTHING, duration, percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,21 +31,24 @@ if TYPE_CHECKING:
     from labelcontrast.reports.summary import HierarchySummary, RunSummary
 
 HEADLINES = ("micro_f1", "macro_f1", "map_macro")
+"""The metrics at the top of a page."""
+MOST_OPEN = 60
+"""A tree of more nodes is closed below its roots when the page opens."""
 
 
-def write_run_report(path: Path, summary: RunSummary) -> None:
+def write_run_report(path: str | Path, summary: RunSummary) -> None:
     """Write the page of one run.
 
     Args:
         path: The HTML file.
-        summary: What the page says; a part that is empty is left out.
+        summary: The content of the page; empty parts are omitted.
     """
     figures = {
         "frequency": [frequency_figure(summary.per_label)] if summary.per_label else [],
         "curves": curve_figures(summary.curves),
         "reliability": [reliability_figure(summary.reliability)] if summary.reliability else [],
         "embedding": [embedding_figure(summary.embedding)] if summary.embedding else [],
-        "levels": level_figures(summary.hierarchy.maps) if summary.hierarchy else [],
+        "levels": level_figures(summary.hierarchy.scatters) if summary.hierarchy else [],
     }
     over = {} if summary.hierarchy is None else _over_hierarchy(summary.hierarchy)
     split = "test" if "test" in summary.metrics else next(reversed(list(summary.metrics)), None)
@@ -53,27 +57,25 @@ def write_run_report(path: Path, summary: RunSummary) -> None:
 
 
 def _over_hierarchy(hierarchy: HierarchySummary) -> dict[str, object]:
-    """Gather what the page of a run shows of its hierarchy."""
+    retrieval = hierarchy.retrieval
     return {
         "measures": measures_table(hierarchy.metrics, hierarchy.measures),
         "levels": level_table(hierarchy.levels, hierarchy.level_measures),
-        "retrieval": retrieval_table(hierarchy.retrieval, hierarchy.retrieval_measures)
-        if hierarchy.retrieval
-        else None,
+        "retrieval": retrieval_table(retrieval, hierarchy.retrieval_measures) if retrieval else None,
         "tree": branches(hierarchy.nodes),
         "open": len(hierarchy.nodes) <= MOST_OPEN,
     }
 
 
-def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:
-    """Write the Markdown that goes with a model: what it is, how well it does, what not to trust it with.
+def write_model_card(path: str | Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:
+    """Write the model card: the results of a model, its use, and the labels that it predicts badly.
 
     Args:
         path: The Markdown file.
-        summary: That of its run.
-        kind: What the model reads: text, image or vector.
-        threshold: What a probability must exceed.
-        rule: How the threshold was found.
+        summary: The results of its run.
+        kind: The kind of inputs: text, image or vector.
+        threshold: A label is predicted if its probability exceeds this.
+        rule: How the threshold was chosen.
     """
     rows = summary.per_label
     present = sorted((row for row in rows if row["support"]), key=lambda row: float(str(row["f1"])))
@@ -88,14 +90,14 @@ def write_model_card(path: Path, summary: RunSummary, *, kind: str, threshold: f
     write_text(path, render("model_card.md", autoescape=False, summary=summary, **content))
 
 
-def write_page(path: Path, template: str, figures: dict[str, list[str]], **content: object) -> None:
-    """Write a page with its drawings."""
+def write_page(path: str | Path, template: str, figures: dict[str, list[str]], **content: object) -> None:
+    """Render a page from its template and figures, and write it."""
     drawn = {name: [Markup(drawing) for drawing in drawings] for name, drawings in figures.items()}
     write_text(path, render(template, autoescape=True, figures=drawn, **content))
 
 
 def render(template: str, *, autoescape: bool, **content: object) -> str:
-    """Fill a template in; what it does not know is an error."""
+    """Render a template; an undefined name is an error."""
     environment = Environment(
         loader=PackageLoader("labelcontrast.reports"),
         autoescape=autoescape,

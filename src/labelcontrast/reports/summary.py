@@ -1,4 +1,4 @@
-"""What a page is made of: plain data, filled in by the caller."""
+"""The content of a page as plain data, which the caller fills in."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    Curve = tuple[Sequence[float], Sequence[float]]
     from collections.abc import Mapping, Sequence
 
     import numpy as np
     from jaxtyping import Float
 
+    Curve = tuple[Sequence[float], Sequence[float]]
 
 Diagram = tuple["Sequence[float]", "Sequence[float]", "Sequence[float]"]
-"""By bin: how many pairs, the mean probability, the share that is true."""
+"""A reliability diagram by bin: number of pairs, mean predicted probability, observed frequency."""
 
 
 class Measure(Protocol):
-    """A metric as a table shows it: its name and title, which way is better, one sentence, and its unit."""
+    """A metric as tables and pages show it."""
 
     @property
     def name(self) -> str:
-        """The key under which its value is found."""
+        """The key of its value."""
 
     @property
     def title(self) -> str:
-        """Its name for a reader."""
+        """Its title in tables."""
 
     @property
     def better(self) -> Literal["higher", "lower"]:
-        """Which way is better."""
+        """The direction of improvement."""
 
     @property
     def meaning(self) -> str:
-        """One sentence that says what it measures."""
+        """One sentence that explains the metric."""
 
     @property
     def unit(self) -> str:
@@ -43,7 +43,7 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingScatter:
-    """Embeddings in the plane, the label that each point is coloured by (none: grey), and how the plane was found."""
+    """A scatter plot of embeddings, with a label per point (None: grey) and the method of the projection."""
 
     coordinates: Float[np.ndarray, "points 2"]
     labels: Sequence[str | None]
@@ -52,11 +52,7 @@ class EmbeddingScatter:
 
 @dataclass(frozen=True, kw_only=True)
 class HierarchySummary:
-    """A run over a hierarchy: what it is, and its measures as fractions by split, level by level from the roots on.
-
-    ``nodes`` are rows with ``node``, ``parents``, ``f1`` and ``support``; ``retrieval`` holds the levels of seen and of
-    unseen leaves where some are held out; ``maps`` is the map of embeddings, coloured by the nodes of each level.
-    """
+    """The results of a run over a hierarchy. Metrics are fractions by split; levels count from the roots."""
 
     source: str
     measures: Sequence[Measure]
@@ -64,15 +60,18 @@ class HierarchySummary:
     level_measures: Sequence[Measure]
     levels: Sequence[Mapping[str, float | None]]
     nodes: Sequence[Mapping[str, Any]] = ()
-    maps: Sequence[EmbeddingScatter] = ()
+    """Rows with ``node``, ``parents``, ``f1`` and ``support``."""
+    scatters: Sequence[EmbeddingScatter] = ()
+    """The scatter plot of embeddings, coloured by the nodes of each level."""
     held_out: Sequence[str] = ()
     retrieval_measures: Sequence[Measure] = ()
     retrieval: Mapping[str, Sequence[Mapping[str, float | None]]] = field(default_factory=dict)
+    """The measures of retrieval by level, for groups of seen and unseen leaves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageSummary:
-    """What every page shows: the title, facts, settings, warnings, and how the results are reproduced."""
+    """The content of every page: the title, facts, settings, warnings, and how the results are reproduced."""
 
     title: str
     command: str
@@ -86,7 +85,7 @@ class PageSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary(PageSummary):
-    """One run. Metrics are fractions by split; per-label rows are the fields of ``LabelRow``; curves are by epoch."""
+    """The results of a run. Metrics are fractions by split; per-label rows have the fields of ``LabelRow``."""
 
     measures: Sequence[Measure]
     metrics: Mapping[str, Mapping[str, float | None]]

@@ -13,7 +13,7 @@ from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, 
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.reports.pages import write_model_card, write_run_report
 from labelcontrast.reports.summary import EmbeddingScatter, HierarchySummary, RunSummary
-from labelcontrast.reports.tables import COUNTED, percent
+from labelcontrast.reports.tables import PAIR_STATISTICS, percent
 from labelcontrast.run.folder import (
     CARD,
     PER_LABEL,
@@ -86,7 +86,7 @@ def summarise_hierarchy(
         level_measures=list(LEVEL_METRICS.values()),
         levels=measured["test"]["levels"],
         nodes=nodes,
-        maps=[_scatter(scatter, label_sets) for label_sets in scatter.get("levels", ())] if scatter else (),
+        scatters=[_scatter(scatter, label_sets) for label_sets in scatter.get("levels", ())] if scatter else (),
         held_out=measured.get("held_out", ()),
         retrieval_measures=list(RETRIEVAL_METRICS.values()),
         retrieval=retrieval_groups(measured),
@@ -111,7 +111,7 @@ def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
     names = {"loss": "training loss", "score": "validation mAP", "learning_rate": "learning rate"}
     curves = {title: (epochs, [float(getattr(epoch, name)) for epoch in history]) for name, title in names.items()}
     for name in history[0].diagnostics if history else ():
-        curves[COUNTED.get(name, name)] = (epochs, [epoch.diagnostics[name] for epoch in history])
+        curves[PAIR_STATISTICS.get(name, name)] = (epochs, [epoch.diagnostics[name] for epoch in history])
     return curves
 
 
