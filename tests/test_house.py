@@ -20,7 +20,7 @@ FLOORS = [
     ["training"],
     ["data"],
     ["losses", "encoders", "labels", "metrics", "probes", "reports", "settings"],
-    ["files"],
+    ["files", "dag"],
     ["errors", "doors"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -17,9 +17,8 @@ from scipy import stats
 from labelcontrast.lab import significance
 from labelcontrast.lab.comparison_report import flat_measures, hierarchy_metrics
 from labelcontrast.lab.significance import Measured, compare, find_best, holm, permute_examples, permute_seeds
-from labelcontrast.labels.hierarchy import Hierarchy
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.labels.hierarchy_files import write_hierarchy
-from labelcontrast.labels.tree import LabelTree
 from labelcontrast.metrics.measures import Outputs, draw_resamples, example_terms, resampled_metrics
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics

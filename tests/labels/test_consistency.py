@@ -1,9 +1,4 @@
-"""Orders and forests against walks over drawn graphs.
-
-Projections against a general solver, isotonic regression, the method link by link, and the sum of a large family.
-
-Consistent scores against walks.
-"""
+"""Consistent scores against walks, a general solver, isotonic regression, and projecting link by link."""
 
 import numpy as np
 import pytest
@@ -15,26 +10,15 @@ from sklearn.isotonic import isotonic_regression
 
 from graphs import Graph, graphs
 from labelcontrast.errors import ConfigError, LabelShapeError
-from labelcontrast.labels.consistency import consistent, nearest_consistent, part_off_forest, top_down
+from labelcontrast.labels.consistency import consistent, nearest_consistent, split_off_forest
 
 quick = settings(deadline=None, max_examples=40)
 
 
 @quick
-@given(graphs(), st.randoms(use_true_random=False))
-def test_parents_come_first(graph: Graph, random: object) -> None:
-    order = list(range(len(graph.above)))
-    random.shuffle(order)
-    shuffled = csr_array(graph.parents.toarray()[order][:, order])
-    found = [order[node] for node in top_down(shuffled)]
-    assert sorted(found) == list(range(len(order)))
-    assert all(found.index(parent) < found.index(node) for node in found for parent in graph.above[node])
-
-
-@quick
 @given(graphs(most_parents=3))
 def test_every_link_is_in_the_forest_or_beside_it_and_subtrees_lie_together(graph: Graph) -> None:
-    forest, children, others = part_off_forest(graph.parents)
+    forest, children, others = split_off_forest(graph.parents)
     subtrees = {
         int(label): {int(below) for below in forest.order[place : place + size]}
         for place, (label, size) in enumerate(zip(forest.order, forest.sizes, strict=True))
@@ -82,7 +66,7 @@ def link_by_link(scores: np.ndarray, links: list[tuple[int, int]]) -> np.ndarray
 
 
 @pytest.mark.parametrize("most_parents", [1, 3])
-def test_a_hierarchy_of_fifty_is_what_it_is_link_by_link(most_parents: int) -> None:
+def test_a_hierarchy_of_fifty_equals_projecting_link_by_link(most_parents: int) -> None:
     random = np.random.default_rng(most_parents)
     links = sorted({(node, int(random.integers(node))) for node in range(1, 50) for _ in range(most_parents)})
     parents = csr_array((np.ones(len(links)), tuple(zip(*links, strict=True))), shape=(50, 50))
@@ -143,7 +127,7 @@ def test_refusals() -> None:
 
 @pytest.mark.parametrize("how", ["max", "product", "projection"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_what_is_given_stays_as_it_was(how: str, order: str) -> None:
+def test_the_input_is_not_changed(how: str, order: str) -> None:
     for rows in (1, 3):
         scores = np.array([[0.4, 0.8, 0.9]] * rows, order=order)
         consistent(scores, csr_array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]), how)

@@ -1,14 +1,19 @@
-"""The hierarchy against walks from node to node, on drawn trees and graphs; what is no hierarchy is refused."""
+"""Hierarchies and trees over labels against walks from node to node; held-out leaves; refusals."""
 
+from itertools import product
 from time import perf_counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from labelcontrast.errors import LabelError
-from labelcontrast.labels.hierarchy import Hierarchy
+from graphs import Graph, label_matrices
+from graphs import graphs as index_graphs
+from labelcontrast import labels as door
+from labelcontrast.errors import ConfigError, LabelError
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree, hold_out_leaves
 
 quick = settings(deadline=None, max_examples=60)
 
@@ -137,3 +142,95 @@ def test_a_hundred_thousand_nodes_in_seconds() -> None:
     assert perf_counter() - start < 10
     assert (closure.sum(1) == hierarchy.depths + 1).all()
     assert (pairs.sum(1) == 1).all()
+
+
+PARENTS = {
+    "life": None, "animal": "life", "plant": "life", "cat": "animal", "dog": "animal", "puppy": "dog", "oak": "plant",
+    "bug": None, "moth": ["bug", "animal"], "stone": None, "gem": "stone",
+}  # fmt: skip
+LABELS = ["puppy", "oak", "life", "moth", "dog", "red"]
+
+
+@pytest.fixture
+def tree() -> LabelTree:
+    return LabelTree.over(LABELS, Hierarchy.from_parents(PARENTS))
+
+
+def above(name: str) -> set[str]:
+    parents = PARENTS.get(name) or []
+    parents = [parents] if isinstance(parents, str) else parents
+    return set(parents).union(*(above(parent) for parent in parents))
+
+
+def test_labels_come_first_and_nodes_above_none_are_left_out(tree: LabelTree) -> None:
+    assert list(tree.nodes.names[:6]) == LABELS
+    assert set(tree.nodes.names[6:]) == {"animal", "plant", "bug"}
+    assert tree.depths.tolist() == [3, 2, 0, 2, 2, 0]
+
+
+def test_a_parent_among_labels_is_the_next_label_above(tree: LabelTree) -> None:
+    for (row, one), (column, other) in product(enumerate(LABELS), repeat=2):
+        assert tree.ancestors[row, column] == (one == other or other in above(one))
+        between = {label for label in LABELS if label in above(one) and other in above(label)}
+        assert tree.parents[row, column] == (other in above(one) and not between), (one, other)
+
+
+def test_closed_and_lowest_label_sets(tree: LabelTree) -> None:
+    labels = np.random.default_rng(0).integers(0, 2, (40, 6)).astype(np.uint8)
+    closed, lowest, implied = tree.close(labels).toarray(), tree.lowest(labels).toarray(), tree.imply(labels)
+    for row in range(40):
+        own = {name for name, one in zip(LABELS, labels[row], strict=True) if one}
+        whole = own.union(*(above(name) for name in own))
+        assert {name for name, one in zip(tree.nodes.names, closed[row], strict=True) if one} == whole
+        kept = {name for name in own if not any(name in above(other) for other in own)}
+        assert {name for name, one in zip(LABELS, lowest[row], strict=True) if one} == kept
+        unlabelled = {name for name, one in zip(tree.nodes.names, implied[row], strict=True) if one}
+        assert unlabelled == own | {name for name in whole if name not in LABELS}
+
+
+def test_a_soft_label_adds_to_all_above_it(tree: LabelTree) -> None:
+    targets = csr_array(np.array([[0.5, 0.25, 0.0, 0.0, 0.5, 0.0], [np.nan, 0.0, 0.0, 0.5, 0.0, 0.0]], np.float32))
+    closed = dict(zip(tree.nodes.names, tree.close_soft(targets).T.tolist(), strict=True))
+    assert closed["dog"][0] == 1.0
+    assert closed["plant"][0] == 0.25
+    assert closed["life"][0] == 1.0
+    np.testing.assert_equal(
+        [closed[name][1] for name in ("puppy", "dog", "animal", "bug", "red")], [np.nan] * 3 + [0.5, 0]
+    )
+
+
+TREE = csr_array(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(index_graphs(), st.data(), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 9))
+def test_no_example_for_training_has_a_leaf_that_is_held_out(
+    graph: Graph, data: st.DataObject, share: float, seed: int
+) -> None:
+    labels = data.draw(label_matrices(labels=len(graph.above), examples=5))
+    leaves = {node for node in range(len(graph.above)) if not any(node in above for above in graph.above)}
+    used = {leaf for leaf in leaves if labels[:, leaf].any()}
+    assume(len(used) > 1)
+    held, unseen = hold_out_leaves(labels, graph.parents, share=share, generator=np.random.default_rng(seed))
+    again, _ = hold_out_leaves(labels, graph.parents, share=share, generator=np.random.default_rng(seed))
+    assert held.tolist() == again.tolist()
+    assert set(held) <= used
+    assert len(held) == min(max(round(share * len(used)), 1), len(used) - 1)
+    assert [any(row[leaf] for leaf in held) for row in labels] == unseen.tolist()
+
+
+def test_refusals_of_held_out_leaves() -> None:
+    with pytest.raises(ConfigError) as caught:
+        hold_out_leaves(np.eye(4), TREE, share=1.0, generator=np.random.default_rng(0))
+    assert str(caught.value) == "share must be between 0 and 1. Got 1.0."
+    with pytest.raises(ConfigError) as caught:
+        hold_out_leaves(np.eye(4)[:2], TREE, share=0.5, generator=np.random.default_rng(0))
+    assert str(caught.value) == "to hold out leaves, two of them must have an example. Got 1."
+
+
+def test_the_door_leads_from_a_file_to_consistent_label_sets(tmp_path) -> None:
+    (tmp_path / "animals.txt").write_text("animal\n  cat\n  dog\n")
+    tree = door.LabelTree.over(["cat", "animal"], door.read_hierarchy(str(tmp_path / "animals.txt")))
+    labels = door.LabelVocabulary(("cat", "animal")).encode([("cat",), ()])
+    assert tree.close(labels).toarray().tolist() == [[1, 1], [0, 0]]
+    assert door.consistent(np.array([[0.8, 0.4]]), tree.parents, "max").tolist() == [[0.8, 0.8]]

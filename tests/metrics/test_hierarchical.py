@@ -1,9 +1,4 @@
-"""Distances against walks over drawn graphs.
-
-Levels against scikit-learn on what is known of each, in one batch and in several.
-
-The measures against their definitions, on drawn graphs and label sets.
-"""
+"""Distances and metrics over a hierarchy against their definitions on drawn graphs; levels against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -13,31 +8,19 @@ from scipy.sparse import csr_array
 from sklearn.metrics import f1_score
 
 from graphs import Graph, distance, graphs, label_matrices, sets
+from labelcontrast.dag import steps_up
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.metrics.hierarchical import (
     HierarchicalMetrics,
     LevelMetrics,
     hierarchical_metrics,
     links_up,
-    lowest,
     nearest,
-    steps_up,
     violations,
 )
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS
 
 quick = settings(deadline=None, max_examples=60)
-
-
-@quick
-@given(graphs())
-def test_steps_up_are_what_walking_takes(graph: Graph) -> None:
-    found = steps_up(graph.parents).toarray()
-    size = len(graph.above)
-    for node in range(size):
-        walk = graph.walk(node)
-        assert {above: found[node, above] - 1 for above in np.flatnonzero(found[node, :-1])} == walk
-        assert found[node, size] == 2 + min(steps for above, steps in walk.items() if not graph.above[above])
 
 
 @quick
@@ -62,14 +45,6 @@ def test_the_links_of_every_label(graph: Graph, data: st.DataObject) -> None:
     example, label, parent, _ = links_up(csr_array(labels), graph.parents)
     expected = {(row, one, above) for row, own in enumerate(sets(labels)) for one in own for above in graph.above[one]}
     assert {*zip(example.tolist(), label.tolist(), parent.tolist(), strict=True)} == expected
-
-
-@quick
-@given(graphs(), st.data())
-def test_the_lowest_labels(graph: Graph, data: st.DataObject) -> None:
-    labels = data.draw(label_matrices(labels=len(graph.above)))
-    closed = (labels @ graph.ancestors.toarray() > 0).astype(np.uint8)
-    assert sets(lowest(csr_array(closed), graph.ancestors).toarray()) == [graph.lowest(row) for row in sets(labels)]
 
 
 @pytest.mark.parametrize("share", [0, 1], ids=["all known", "some unknown"])

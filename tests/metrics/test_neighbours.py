@@ -1,22 +1,14 @@
-"""Neighbours, scores and purity against scikit-learn and against loops; blocks of any size change nothing.
-
-Held-out leaves, and retrieval and clusters against scikit-learn and loops.
-"""
+"""Neighbours, scores, purity, retrieval and clusters against scikit-learn and loops; blocks change nothing."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from scipy.sparse import csr_array
 from sklearn.metrics import average_precision_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from graphs import Graph, graphs, label_matrices
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
 from labelcontrast.metrics import neighbours
 from labelcontrast.metrics.neighbours import (
     cluster_nmi,
-    hold_out_leaves,
     level_retrieval,
     nearest_neighbours,
     neighbour_scores,
@@ -125,28 +117,8 @@ def test_refusals() -> None:
         nearest_neighbours(np.full((1, 3), np.nan), ones, neighbours=1)
 
 
-TREE = csr_array(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]))
-
-
-@settings(deadline=None, max_examples=40)
-@given(graphs(), st.data(), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 9))
-def test_no_example_that_is_seen_has_a_leaf_that_is_held_out(
-    graph: Graph, data: st.DataObject, share: float, seed: int
-) -> None:
-    labels = data.draw(label_matrices(labels=len(graph.above), examples=5))
-    leaves = {node for node in range(len(graph.above)) if not any(node in above for above in graph.above)}
-    used = {leaf for leaf in leaves if labels[:, leaf].any()}
-    assume(len(used) > 1)
-    held, unseen = hold_out_leaves(labels, graph.parents, share=share, generator=np.random.default_rng(seed))
-    again, _ = hold_out_leaves(labels, graph.parents, share=share, generator=np.random.default_rng(seed))
-    assert held.tolist() == again.tolist()
-    assert set(held) <= used
-    assert len(held) == min(max(round(share * len(used)), 1), len(used) - 1)
-    assert [any(row[leaf] for leaf in held) for row in labels] == unseen.tolist()
-
-
 @pytest.mark.parametrize("unknown", [0.0, 0.1])
-def test_retrieval_is_what_scikit_learn_finds_a_query_at_a_time(unknown: float) -> None:
+def test_retrieval_equals_scikit_learn_one_query_at_a_time(unknown: float) -> None:
     generator = np.random.default_rng(0)
     features, labels = generator.normal(size=(40, 5)), 1.0 * (generator.random((40, 6)) < 0.2)
     labels[generator.random(labels.shape) < unknown] = np.nan
@@ -185,14 +157,14 @@ def test_every_level_is_measured_on_the_examples_that_have_a_label_of_it() -> No
     assert leaves == pytest.approx({"map": 1, "precision_at_1": 1, "precision_at_3": 1 / 3, "nmi": 1})
 
 
-def test_clusters_that_know_nothing_of_the_labels() -> None:
+def test_clusters_of_noise_and_of_the_labels() -> None:
     generator = np.random.default_rng(0)
     labels = np.eye(2)[generator.integers(0, 2, 400)]
     assert cluster_nmi(generator.normal(size=(400, 3)), labels) < 0.02
     assert cluster_nmi(labels + 0.1 * generator.normal(size=(400, 2)), labels) == pytest.approx(1)
 
 
-def test_an_example_whose_set_is_not_known_is_in_no_cluster() -> None:
+def test_an_example_with_an_unknown_label_is_in_no_cluster() -> None:
     features, labels = (
         np.array([[1, 0.0], [1, 0.1], [0, 1], [0.1, 1], [0, 1]]),
         np.array([0.0, 0, 1, 1, np.nan])[:, None],
@@ -201,17 +173,8 @@ def test_an_example_whose_set_is_not_known_is_in_no_cluster() -> None:
     assert cluster_nmi(features, np.nan_to_num(labels)) < 1
 
 
-def test_nobody_to_find() -> None:
+def test_without_related_examples_there_is_no_value() -> None:
     alone = retrieval(np.ones((1, 2)), np.ones((1, 1)))
     strangers = retrieval(np.eye(2), np.eye(2))
     assert all(np.isnan(value) for found in (alone, strangers) for value in found.values())
     assert np.isnan(cluster_nmi(np.ones((0, 2)), np.ones((0, 1))))
-
-
-def test_refusals_of_unseen() -> None:
-    with pytest.raises(ConfigError) as caught:
-        hold_out_leaves(np.eye(4), TREE, share=1.0, generator=np.random.default_rng(0))
-    assert str(caught.value) == "share must be between 0 and 1. Got 1.0."
-    with pytest.raises(ConfigError) as caught:
-        hold_out_leaves(np.eye(4)[:2], TREE, share=0.5, generator=np.random.default_rng(0))
-    assert str(caught.value) == "to hold out leaves, two of them must have an example. Got 1."

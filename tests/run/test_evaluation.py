@@ -16,8 +16,7 @@ from labelcontrast.errors import LabelError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json
 from labelcontrast.lab.comparison_report import flat_measures
-from labelcontrast.labels.hierarchy import Hierarchy
-from labelcontrast.labels.tree import LabelTree
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.probes.calibration import calibration_errors, reliability
 from labelcontrast.probes.linear import fit_linear_probe

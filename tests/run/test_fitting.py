@@ -18,8 +18,7 @@ from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.data.splits import load_splits
 from labelcontrast.encoders.base import Projector
 from labelcontrast.experiment import run_experiment
-from labelcontrast.labels.hierarchy import Hierarchy
-from labelcontrast.labels.tree import LabelTree
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.losses.factory import make_loss
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.measures import compute_metrics

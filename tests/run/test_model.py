@@ -15,8 +15,7 @@ from labelcontrast.data.formats import read_lines
 from labelcontrast.data.readers import read
 from labelcontrast.errors import DataError, EncoderError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.labels.hierarchy import Hierarchy
-from labelcontrast.labels.tree import LabelTree
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.probes.thresholds import fixed_threshold
 from labelcontrast.run.model import HierarchyDecoder, TrainedModel, embed, embeddings_table, load, predict
 from labelcontrast.settings import HierarchySettings, RunSettings

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.labels.hierarchy_files import read_hierarchy
-from labelcontrast.labels.tree import LabelTree
 from labelcontrast.metrics.measures import Outputs, draw_resamples, example_terms, resampled_metrics
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics

@@ -17,28 +17,28 @@ _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?')  # of JSON; before a colon it
 
 
 class Edge(NamedTuple):
-    """A child, its parent or None, and the line that says so."""
+    """A child, its parent or None, and the line it comes from."""
 
     child: str
     parent: str | None
     line: int
 
 
-def read_hierarchy(path: Path, *, same_name: SameName = "refuse") -> Hierarchy:
-    r"""Read a hierarchy; the name of the file tells its format.
+def read_hierarchy(path: str | Path, *, same_name: SameName = "refuse") -> Hierarchy:
+    r"""Load a hierarchy from a file, whose ending gives the format.
 
-    ``.json`` maps each node to its parent, a list of parents, or null. ``.csv`` has a header with the columns ``child``
-    and ``parent``, which is empty for a root. ``.txt`` has one node a line, indented below its parent. ``.paths`` has
-    one path a line, ``a > b > c`` or ``a/b/c``: see :func:`from_label_paths`.
+    ``.json`` maps each node to its parent, a list of parents, or null. ``.csv`` has the columns ``child`` and
+    ``parent``, which is empty for a root. ``.txt`` has one node in each line, indented below its parent. ``.paths`` has
+    one path in each line, ``a > b > c`` or ``a/b/c``: see :func:`from_label_paths`.
 
     Args:
-        path: the file.
-        same_name: what becomes of a name that stands under two parents in indented text: ``"refuse"``, or ``"path"`` to
-            call every such node by its path, ``a > b > c``. In a parent map and an edge list it is one node.
+        path: The file.
+        same_name: How to treat a name under two parents in indented text: ``"refuse"`` it, or name every such node by
+            its ``"path"``, ``a > b > c``. In a parent map and an edge list it is one node.
 
     Raises:
-        LabelError: the file is missing, is not what its name says, or is no hierarchy: it names the line.
-        ConfigError: no format has such a name.
+        LabelError: The file is missing, malformed, or no hierarchy; the message names the line.
+        ConfigError: The ending is unknown.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -47,6 +47,7 @@ def read_hierarchy(path: Path, *, same_name: SameName = "refuse") -> Hierarchy:
         ...     read_hierarchy(Path(folder) / "animals.txt").to_parents()
         {'animal': None, 'cat': 'animal', 'dog': 'animal', 'puppy': 'dog'}
     """
+    path = Path(path)
     readers: dict[str, Callable[[str], list[Edge]]] = {
         ".json": lambda text: _parent_map(text, path),
         ".csv": lambda text: _edge_list(text, path),
@@ -69,16 +70,16 @@ def read_hierarchy(path: Path, *, same_name: SameName = "refuse") -> Hierarchy:
 
 
 def from_label_paths(labels: Iterable[str], *, separator: str | None = None) -> Hierarchy:
-    """Make the hierarchy of labels that are paths; every beginning of a path is a node, and called by its whole path.
+    """Build the hierarchy of labels that are paths; every prefix of a path is a node with the whole prefix as its name.
 
-    So the same name under two parents is two nodes, and the labels of the examples are names of nodes as they are.
+    So the same name under two parents is two nodes, and the labels of the examples are names of nodes.
 
     Args:
-        labels: of the examples; each may come often.
-        separator: between the steps; by default ``" > "`` where any label has it, else ``"/"``.
+        labels: Of the examples, with repetitions.
+        separator: Between the steps; by default ``" > "`` if any label contains it, else ``"/"``.
 
     Raises:
-        LabelError: a step is empty.
+        LabelError: A step is empty.
 
     Example:
         >>> from_label_paths(["Shoes/Men", "Bags", "Shoes/Women"]).to_parents()
@@ -88,13 +89,12 @@ def from_label_paths(labels: Iterable[str], *, separator: str | None = None) -> 
     return Hierarchy((edge.child, edge.parent) for edge in _path_edges(distinct, separator, None))
 
 
-def write_hierarchy(hierarchy: Hierarchy, path: Path) -> None:
-    """Write a parent map, whole or not at all; :func:`read_hierarchy` reads the same nodes in the same order."""
-    write_text(path, json.dumps(hierarchy.to_parents(), ensure_ascii=False, indent=0) + "\n")
+def write_hierarchy(hierarchy: Hierarchy, path: str | Path) -> None:
+    """Save a hierarchy as JSON, whole or not at all; :func:`read_hierarchy` loads the same nodes in the same order."""
+    write_text(Path(path), json.dumps(hierarchy.to_parents(), ensure_ascii=False, indent=0) + "\n")
 
 
 def _parent_map(text: str, path: Path) -> list[Edge]:
-    """Edges of a JSON object; each key once."""
     try:
         given = json.loads(text, object_pairs_hook=_Pairs)
     except ValueError as error:
@@ -117,17 +117,15 @@ def _parent_map(text: str, path: Path) -> list[Edge]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """The keys and values of a JSON object, in order; a key can stand twice."""
+    """The keys and values of a JSON object, in order, with duplicate keys."""
 
 
 def _are_parents(value: object) -> bool:
-    """Whether it is a name, a list of names, or None."""
     names = value if isinstance(value, list) else [value]
     return value is None or all(isinstance(name, str) for name in names)
 
 
 def _edge_list(text: str, path: Path) -> list[Edge]:
-    """Edges of a table with the columns child and parent."""
     reader = csv.DictReader(text.splitlines())
     columns = [name.strip() for name in reader.fieldnames or []]
     if not {"child", "parent"} <= {*columns}:
@@ -144,7 +142,7 @@ def _edge_list(text: str, path: Path) -> list[Edge]:
 
 
 def _indented(text: str, path: Path, same_name: SameName) -> list[Edge]:
-    """Edges of lines that stand below their parents, each with its whole path where names are to be told apart."""
+    """Read lines that are indented below their parents; nodes are named by their paths where names repeat."""
     above: list[tuple[int, str]] = []
     places: list[tuple[tuple[str, ...], int]] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -166,11 +164,11 @@ def _indented(text: str, path: Path, same_name: SameName) -> list[Edge]:
             above.pop()
         above.append((indent, name))
         places.append((tuple(step for _, step in above), number))
-    return _told_apart(places, path, same_name)
+    return _with_distinct_names(places, path, same_name)
 
 
-def _told_apart(places: Sequence[tuple[tuple[str, ...], int]], path: Path, same_name: SameName) -> list[Edge]:
-    """Name every path by its last step; where several have the same, refuse it, or name each by the whole path."""
+def _with_distinct_names(places: Sequence[tuple[tuple[str, ...], int]], path: Path, same_name: SameName) -> list[Edge]:
+    """Name every path by its last step; where several share it, refuse it, or name each by the whole path."""
     lines: dict[str, dict[tuple[str, ...], int]] = {}
     for steps, number in places:
         first = lines.setdefault(steps[-1], {}).setdefault(steps, number)
@@ -186,13 +184,11 @@ def _told_apart(places: Sequence[tuple[tuple[str, ...], int]], path: Path, same_
 
 
 def _paths(text: str, path: Path) -> list[Edge]:
-    """Edges of lines that are paths."""
     lines = [(line.strip(), number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     return _path_edges(lines, None, path)
 
 
 def _path_edges(labels: Sequence[tuple[str, int]], separator: str | None, path: Path | None) -> list[Edge]:
-    """Edges of paths, each with the line that it stands in."""
     parting = separator or (" > " if any(" > " in label for label, _ in labels) else "/")
     edges: dict[str, Edge] = {}
     for label, line in labels:

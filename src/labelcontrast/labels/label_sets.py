@@ -1,4 +1,4 @@
-"""The label sets of many examples: every name once, and for each example which of the names it has."""
+"""The label sets of many examples, as integer codes of their names."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, pairwise
@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 AT_A_TIME = 10_000
-"""Label sets that become Python objects together."""
+"""Label sets that are turned into Python objects at a time."""
 
 
 class LabelSets(Sequence[tuple[str, ...]]):
     """A sequence of label sets that takes four bytes a label, and is encoded and selected without a loop over rows.
 
-    It equals the list of tuples that it stands for; a tuple is made when it is asked for.
+    It equals the list of tuples with the same labels; tuples are created on access.
 
     Args:
-        names: each once; not every one has to occur.
-        codes: the labels of all examples, one example after the other, as places in ``names``; in an example each once.
-        starts: where each example begins in ``codes``, and last where the last one ends.
+        names: Distinct names, of which some may not occur.
+        codes: The labels of all examples, one example after the other, as positions in ``names``; distinct within an
+            example.
+        starts: Where each example begins in ``codes``, and the end of the last one.
 
     Example:
         >>> sets = LabelSets.of([("sports", "news"), (), ("news",)])
@@ -39,7 +40,7 @@ class LabelSets(Sequence[tuple[str, ...]]):
 
     @classmethod
     def of(cls, label_sets: Iterable[Iterable[str]]) -> "LabelSets":
-        """Code label sets, if they are not; a label that an example has twice is taken once."""
+        """Convert label sets, unless they are ``LabelSets``; duplicates within an example count once."""
         if isinstance(label_sets, LabelSets):
             return label_sets
         sets = [tuple(dict.fromkeys(labels)) for labels in label_sets]
@@ -50,7 +51,7 @@ class LabelSets(Sequence[tuple[str, ...]]):
 
     @classmethod
     def of_each_once(cls, names: Sequence[str], codes: NDArray[np.integer], sizes: NDArray[np.integer]) -> Self:
-        """Take codes with how many of them each example has; of a label that an example has twice the first stays."""
+        """Build label sets from codes and the number of each example's codes; of duplicates the first stays."""
         rows = np.repeat(np.arange(len(sizes)), sizes)
         labels = rows * max(len(names), 1) + codes
         ordered = np.sort(labels)
@@ -67,14 +68,12 @@ class LabelSets(Sequence[tuple[str, ...]]):
     @overload
     def __getitem__(self, index: slice) -> list[tuple[str, ...]]: ...
     def __getitem__(self, index: int | slice) -> tuple[str, ...] | list[tuple[str, ...]]:
-        """Return the labels of an example, or of several."""
         if isinstance(index, slice):
             return list(self.select(np.arange(*index.indices(len(self)))))
         row = range(len(self))[index]
         return tuple(self.names[code] for code in self.codes[self.starts[row] : self.starts[row + 1]].tolist())
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:
-        """Go through all label sets, some thousands at a time."""
         names = np.array([*self.names, None], dtype=object)
         for start in range(0, len(self), AT_A_TIME):
             ends = self.starts[start : start + AT_A_TIME + 1]
@@ -89,25 +88,25 @@ class LabelSets(Sequence[tuple[str, ...]]):
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """How many labels each example has."""
+        """Number of labels of each example."""
         return np.diff(self.starts)
 
     @property
     def held(self) -> list[str]:
-        """The names that some example has."""
+        """The names that occur."""
         present = np.flatnonzero(np.bincount(self.codes, minlength=len(self.names)))
         return [self.names[code] for code in present.tolist()]
 
     def select(self, rows: NDArray[np.integer]) -> "LabelSets":
-        """Take the label sets at these positions, in this order."""
+        """Return the label sets at these positions, in this order."""
         sizes = self.sizes[rows]
         ends = offsets(sizes)
-        # Of each label kept: where its example began, and how far it stood from there.
+        # Of each selected label: where its example began, and its distance from there.
         places = np.repeat(self.starts[rows] - ends[:-1], sizes) + np.arange(ends[-1])
         return LabelSets(self.names, self.codes[places], ends)
 
     def mapped(self, become: Callable[[str], Sequence[str]]) -> "LabelSets":
-        """Put other labels in the place of each: none, one or several; what an example then has twice is taken once.
+        """Replace each label by none, one or several others; duplicates within an example then count once.
 
         Example:
             >>> LabelSets.of([("a", "b"), ("b",)]).mapped(lambda name: {"a": "xy", "b": "y"}[name])
@@ -122,5 +121,5 @@ class LabelSets(Sequence[tuple[str, ...]]):
 
 
 def offsets(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Say where things of these sizes begin when they stand one after the other, and where the last one ends."""
+    """Return the starts of consecutive items of these sizes, and the end of the last."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

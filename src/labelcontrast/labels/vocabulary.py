@@ -1,4 +1,4 @@
-"""The labels in a fixed order: from label sets to a sparse multi-hot matrix, and back."""
+"""Label names in a fixed order: from label sets to a sparse multi-hot matrix, and back."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,13 +19,13 @@ from labelcontrast.labels.label_sets import LabelSets
 
 @dataclass(frozen=True)
 class LabelVocabulary:
-    """The label names, whose order is the order of the columns of every multi-hot matrix.
+    """Label names, in the order of the columns of every multi-hot matrix.
 
     Args:
-        names: the labels; each once, none empty.
+        names: Distinct names, none empty.
 
     Raises:
-        LabelError: when a name is not text, is empty, or stands twice.
+        LabelError: A name is not text, is empty, or occurs twice.
 
     Example:
         >>> vocabulary = LabelVocabulary.from_label_sets([("sports", "health"), (), ("politics",)])
@@ -40,7 +40,6 @@ class LabelVocabulary:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse what cannot name a column."""
         seen: set[str] = set()
         for name in self.names:
             if not isinstance(name, str) or not name:
@@ -53,7 +52,7 @@ class LabelVocabulary:
 
     @classmethod
     def from_label_sets(cls, label_sets: Iterable[Iterable[str]]) -> Self:
-        """Collect every label that occurs, in sorted order."""
+        """Build a vocabulary of all labels that occur, in sorted order."""
         return cls(tuple(sorted(set(chain.from_iterable(label_sets)))))
 
     def __len__(self) -> int:
@@ -61,23 +60,22 @@ class LabelVocabulary:
 
     @cached_property
     def column(self) -> dict[str, int]:
-        """The column of each label."""
+        """Column of each label."""
         return {name: position for position, name in enumerate(self.names)}
 
     def encode(
         self, label_sets: Sequence[Sequence[str]], *, where: Callable[[int], str] | None = None
     ) -> csr_array[Any, tuple[int, int]]:
-        """Write label sets as a multi-hot matrix, a row an example.
+        """Encode label sets as a multi-hot matrix, a row for each example.
 
         Args:
-            label_sets: the labels of each example, in any order.
-            where: says where the example at a position comes from, as ``reviews.jsonl, line 17``, for the refusal.
+            label_sets: The labels of each example, in any order.
+            where: Returns the source of the example at a position, such as ``reviews.jsonl, line 17``, for messages.
 
-        Returns:
-            A matrix [examples, labels] of 0 and 1 in 8 bits, sparse, the columns of each row sorted.
+        Returns: A sparse matrix [examples, labels] of 0 and 1 in 8 bits, with sorted indices.
 
         Raises:
-            LabelError: when a label is not in the vocabulary; the message has the nearest label that is.
+            LabelError: A label is not in the vocabulary; the message suggests the nearest one.
         """
         sets = LabelSets.of(label_sets)
         own = np.fromiter((self.column.get(name, -1) for name in sets.names), np.int32, count=len(sets.names))
@@ -98,21 +96,21 @@ class LabelVocabulary:
         *,
         where: Callable[[int], str] | None = None,
     ) -> csr_array[Any, tuple[int, int]]:
-        """Write label sets with soft and unknown labels as a matrix, a row an example.
+        """Encode label sets with soft and unknown labels, a row for each example.
 
         Args:
-            label_sets: the labels of each example.
-            values: of each example, labels whose value is another than the set says: a number from 0 to 1, or NaN.
-            annotated: of each example, the labels that somebody looked for; another one that is neither in its set nor
-                among its values is unknown.
-            where: says where the example at a position comes from.
+            label_sets: The labels of each example.
+            values: For each example, values of single labels that override its set: between 0 and 1, or NaN.
+            annotated: For each example, the labels that were annotated; others are unknown unless they are in its set
+                or its values.
+            where: Returns the source of the example at a position, for messages.
 
         Returns:
-            A matrix [examples, labels] in 32 bits, sparse: a number from 0 to 1, or NaN where a label is unknown. With
+            A sparse matrix [examples, labels] in 32 bits: between 0 and 1, or NaN where a label is unknown. With
             ``annotated`` it has an entry for every unknown label.
 
         Raises:
-            LabelError: when a label is not in the vocabulary.
+            LabelError: A label is not in the vocabulary.
 
         Example:
             >>> vocabulary = LabelVocabulary(("a", "b", "c"))
@@ -134,23 +132,24 @@ class LabelVocabulary:
         return _overridden(matrix, rows)
 
     def decode(self, matrix: object) -> LabelSets:
-        """Read a multi-hot matrix, dense or sparse, as label sets; each in the order of the vocabulary."""
+        """Decode a multi-hot matrix, dense or sparse, into label sets in the order of the vocabulary."""
         sparse = csr_array(matrix, copy=True)
         sparse.sort_indices()
         sparse.eliminate_zeros()
         return LabelSets(self.names, sparse.indices, sparse.indptr)
 
-    def save(self, path: Path) -> None:
-        """Write the names as a JSON list, whole or not at all."""
-        write_text(path, json.dumps(self.names, ensure_ascii=False, indent=0) + "\n")
+    def save(self, path: str | Path) -> None:
+        """Save the names as a JSON list, whole or not at all."""
+        write_text(Path(path), json.dumps(self.names, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a JSON list of names.
+    def load(cls, path: str | Path) -> Self:
+        """Load a JSON list of names.
 
         Raises:
-            LabelError: when the file is missing, is not a JSON list, or has a name that cannot be one.
+            LabelError: The file is missing, is not a JSON list, or has an invalid name.
         """
+        path = Path(path)
         try:
             names = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -168,18 +167,16 @@ class LabelVocabulary:
             raise LabelError(str(error), path=path) from None
 
     def _refuse(self, label: object, place: str | None) -> None:
-        """Refuse a label that is not known, with the nearest that is."""
         message = f'label "{label}" is not in the vocabulary{nearest(str(label), self.names)}.'
         raise LabelError(message, path=place)
 
 
 def _at(where: Callable[[int], str], row: int, _: int) -> str:
-    """Say where a row comes from, to what asks for the first of one."""
     return where(row)
 
 
 def _overridden(matrix: csr_array, rows: Sequence[Mapping[int, float]]) -> csr_array[Any, tuple[int, int]]:
-    """Put values in the place of what a matrix has there."""
+    """Replace the entries of each row that are given."""
     at = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     columns = np.fromiter(chain.from_iterable(rows), np.int64, count=len(at))
     values = np.fromiter(chain.from_iterable(row.values() for row in rows), np.float32, count=len(at))

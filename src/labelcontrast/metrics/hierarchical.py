@@ -8,8 +8,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
-from scipy.sparse import csr_array, diags_array, eye_array, hstack
+from scipy.sparse import csr_array, diags_array
 
+from labelcontrast.dag import lowest, steps_up
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.metrics.counting import Confusion, Labels, Weights, average_labels, known_pairs, ratio
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, RATIOS
@@ -29,34 +30,6 @@ class Nearest(NamedTuple):
     """Up from one and down to the other."""
     over: Integers
     """The label above both on the shortest way, of several the first; where it leads over the roots, one past all."""
-
-
-def steps_up(parents: csr_array) -> csr_array:
-    """Count the fewest steps up from each label to each above it.
-
-    Args:
-        parents: [labels, labels], 1 where the column is a parent of the row; without circles.
-
-    Returns:
-        [labels, labels + 1]: one more than the steps, and 0 where the column is not above; the last is above all roots.
-
-    Example:
-        >>> steps_up(csr_array([[0, 0], [1, 0]])).toarray().tolist()
-        [[1, 0, 2], [2, 1, 3]]
-    """
-    size = parents.shape[0]
-    roots = csr_array((np.diff(parents.indptr) == 0).astype(np.int64)[:, None])
-    links = hstack([csr_array(parents, dtype=np.int64), roots], format="csr")
-    found = csr_array(eye_array(size, size + 1, dtype=np.int64))
-    front, number = csr_array(eye_array(size, dtype=np.int64)), 1
-    while front.nnz:
-        number += 1
-        reached = (front @ links).astype(bool)
-        fresh = csr_array(reached > found.astype(bool)).astype(np.int64)
-        found = csr_array(found + number * fresh)
-        front = csr_array(fresh[:, :size])
-    found.sort_indices()
-    return found
 
 
 def nearest(first: csr_array, second: csr_array, steps: csr_array) -> Nearest:
@@ -99,18 +72,6 @@ def links_up(sets: csr_array, above: csr_array) -> tuple[Integers, Integers, Int
     offsets = np.arange(times.sum()) - np.repeat(times.cumsum() - times, times)
     places = np.repeat(above.indptr[sets.indices], times) + offsets
     return np.repeat(example, times), np.repeat(sets.indices, times), above.indices[places], above.data[places]
-
-
-def lowest(labels: csr_array, ancestors: csr_array) -> csr_array:
-    """Keep of each label set the labels that have no other of the set below them.
-
-    Example:
-        >>> lowest(csr_array([[1, 1], [1, 0]]), csr_array([[1, 0], [1, 1]])).toarray().tolist()
-        [[0, 1], [1, 0]]
-    """
-    own = csr_array(labels).astype(bool)
-    above = own.astype(np.int64) @ (csr_array(ancestors).astype(np.int64) - eye_array(own.shape[1], dtype=np.int64))
-    return csr_array(own > (own.multiply(csr_array(above).astype(bool)))).astype(np.uint8)
 
 
 def _fresh(ordered: Integers) -> Bool[np.ndarray, " entries"]:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Bool, Float, Integer, Shaped
-from scipy.sparse import csr_array
+from jaxtyping import Float, Integer, Shaped
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
@@ -179,41 +178,6 @@ def _check(features: np.ndarray, labels: np.ndarray) -> None:
 
 Features = Float[np.ndarray, "examples dim"]
 Labels = Shaped[np.ndarray, "examples labels"]
-
-
-def hold_out_leaves(
-    labels: Labels, parents: csr_array, *, share: float, generator: np.random.Generator
-) -> tuple[Integer[np.ndarray, " held"], Bool[np.ndarray, " examples"]]:
-    """Choose leaves that training shall not see, at random among those that have an example.
-
-    Args:
-        labels: of all examples, 0 or 1.
-        parents: [labels, labels], 1 where the column is a parent of the row.
-        share: of the leaves to hold out, rounded; at least one is held out, and one is left.
-        generator: chooses.
-
-    Returns:
-        The leaves that are held out; and which examples have one of them, and so are not to be trained on.
-
-    Raises:
-        ConfigError: the share is not between 0 and 1, or fewer than two leaves have an example.
-
-    Example:
-        >>> labels = np.array([[1, 1, 0], [1, 0, 1], [1, 0, 0]])
-        >>> tree = csr_array([[0, 0, 0], [1, 0, 0], [1, 0, 0]])
-        >>> held, unseen = hold_out_leaves(labels, tree, share=0.5, generator=np.random.default_rng(0))
-        >>> held.tolist(), unseen.tolist()
-        ([2], [False, True, False])
-    """
-    if not 0 < share < 1:
-        raise ConfigError(f"share must be between 0 and 1. Got {share}.")
-    is_leaf = np.bincount(parents.indices, minlength=parents.shape[0]) == 0
-    leaves = np.flatnonzero(is_leaf & labels.any(0))
-    if len(leaves) < 2:
-        raise ConfigError(f"to hold out leaves, two of them must have an example. Got {len(leaves)}.")
-    count = min(max(round(share * len(leaves)), 1), len(leaves) - 1)
-    held = np.sort(generator.choice(leaves, count, replace=False))
-    return held, np.asarray(labels[:, held].any(1))
 
 
 def level_retrieval(

@@ -13,7 +13,7 @@ from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.examples import Examples
 from labelcontrast.errors import DataError
 from labelcontrast.files import write_json
-from labelcontrast.labels.tree import LabelTree
+from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.hierarchical import HierarchicalMetrics, LevelMetrics
 from labelcontrast.metrics.measures import LabelRow, Outputs, StreamedMetrics, compute_metrics, per_label_table

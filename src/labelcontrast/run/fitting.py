@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.encoders.base import Projector
-from labelcontrast.labels.tree import LabelTree
+from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.losses.catalogue import check_loss, loss_row
 from labelcontrast.losses.factory import make_loss
 from labelcontrast.losses.loss import ContrastiveLoss

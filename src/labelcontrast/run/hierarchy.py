@@ -16,11 +16,9 @@ from labelcontrast.data.label_cells import PRESENT
 from labelcontrast.data.splits import Splits, data_warnings
 from labelcontrast.data.table import listed
 from labelcontrast.errors import ConfigError, LabelError, nearest
-from labelcontrast.labels.hierarchy import Hierarchy
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree, hold_out_leaves
 from labelcontrast.labels.hierarchy_files import read_hierarchy
-from labelcontrast.labels.tree import LabelTree
 from labelcontrast.labels.vocabulary import LabelVocabulary
-from labelcontrast.metrics.neighbours import hold_out_leaves
 from labelcontrast.run.validation import needs_hierarchy
 from labelcontrast.settings import HierarchySettings, RunSettings
 

@@ -15,7 +15,7 @@ from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.errors import DataError
 from labelcontrast.files import cache_folder
-from labelcontrast.labels.tree import LabelTree
+from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.run.hierarchy import UnseenLeaves, close_splits, find_hierarchy, hold_out
 from labelcontrast.settings import ColumnSettings, EncoderSettings, RunSettings
 

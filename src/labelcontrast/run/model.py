@@ -20,8 +20,8 @@ from labelcontrast.encoders.registry import load_encoder
 from labelcontrast.errors import DataError, LabelError, RunError
 from labelcontrast.files import read_json, whole_file, write_json
 from labelcontrast.labels.consistency import consistent
+from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
-from labelcontrast.labels.tree import LabelTree
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.probes.calibration import Calibration
 from labelcontrast.probes.decoding import all_paths, best_path
