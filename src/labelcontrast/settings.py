@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -248,6 +249,8 @@ class RunSettings(Settings):
     """The fold to test on, counted from 0; by default ``seed`` modulo ``folds``."""
     transfer_to: str | None = None
     """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
+    plugins: tuple[str, ...] = Field(default=(), exclude_if=not_)
+    """Python files that register losses of your own; the trained model does not need them."""
     columns: ColumnSettings = ColumnSettings()
     hierarchy: HierarchySettings = HierarchySettings()
     encoder: EncoderSettings = EncoderSettings()
@@ -390,8 +393,11 @@ def _known_settings() -> list[str]:
     return known
 
 
-def settings_template() -> str:
+def settings_template(plugins: Sequence[str] = ()) -> str:
     r"""Write every setting with its description and its default as TOML; one without a default is commented out.
+
+    Args:
+        plugins: The value of ``plugins``, in place of its default.
 
     Example:
         >>> print(settings_template().partition("\n\n")[0])
@@ -400,16 +406,16 @@ def settings_template() -> str:
     """
     fields = {name: field for name, field in RunSettings.model_fields.items() if not is_section(field)}
     sections = {name: field.annotation for name, field in RunSettings.model_fields.items() if is_section(field)}
-    parts = [_template(fields)]
+    parts = [_template(fields, plugins=tuple(plugins))]
     parts += [f"[{name}]\n{_template(section.model_fields)}" for name, section in sections.items() if section]
     return "\n".join(parts)
 
 
-def _template(fields: dict[str, FieldInfo]) -> str:
+def _template(fields: dict[str, FieldInfo], **given: object) -> str:
     lines = []
     for name, field in fields.items():
         optional = field.is_required() or field.default is None
-        value = f"# {name} =" if optional else tomli_w.dumps({name: field.default}).strip()
+        value = f"# {name} =" if optional else tomli_w.dumps({name: given.get(name, field.default)}).strip()
         lines.append(f"# {(field.description or '').replace('``', '')}\n{value}\n")
     return "\n".join(lines)
 

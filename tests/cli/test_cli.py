@@ -1,7 +1,6 @@
 """The command as a user types it: output, refusals, exit codes, and the files it writes."""
 
 import gzip
-import io
 import json
 import signal
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -17,61 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelcontrast.cli import main
 from labelcontrast.cli.verbs import app, search
 from labelcontrast.reports.tables import NOTHING
 from labelcontrast.settings import RunSettings
 
-
-class Result(NamedTuple):
-    """Exit code and output of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Result]
+Run = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "labelcontrast"]
 defaults = RunSettings(data="")
-
-
-@pytest.fixture
-def real(tmp_path: Path) -> Run:
-    """Run the command in its own process."""
-
-    def run(*arguments: object, **options: object) -> Result:
-        words = [*COMMAND, *map(str, arguments)]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, **options)
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    return run
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Run the same entry point in this process, which saves the seconds that importing torch takes."""
-
-    def run(*arguments: object, stdin: str = "") -> Result:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["labelcontrast", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capfdbinary.readouterr()
-        return Result(int(str(end.value.code)), out.decode(), err.decode())
-
-    return run
-
-
-def refused(result: Result) -> str:
-    """Return the one line of a refusal."""
-    assert result.returncode == 1, result
-    assert result.stdout == ""
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("labelcontrast: ")
-    assert "Traceback" not in result.stderr
-    return last.removeprefix("labelcontrast: ")
 
 
 def test_help_and_refusals_import_no_torch(tmp_path: Path) -> None:
@@ -138,14 +89,10 @@ def test_help_and_refusals_import_no_torch(tmp_path: Path) -> None:
         (["trian"], "No such command 'trian'. Did you mean 'train'"),
     ],
 )
-def test_a_wrong_argument_is_one_line_without_torch(tmp_path: Path, arguments: list[str], message: str) -> None:
-    code = (
-        "import sys, importlib.util as u; u.find_spec = lambda name: name  # as if every extra were installed\n"
-        "sys.modules |= {'torch': None, 'numpy': None}; from labelcontrast.cli import main; main()"
-    )
-    words = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert message in refused(Result(done.returncode, done.stdout, done.stderr))
+def test_a_wrong_argument_is_one_line_without_torch(
+    light: Run, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    assert message in light(*arguments).refusal()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -239,7 +186,7 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(command: Run, tmp_path: 
     (tmp_path / "in").mkdir()
     write(tmp_path / "in")
     before = sorted(path.name for path in tmp_path.rglob("*"))
-    line = refused(command("train", "in/data.jsonl", "--out", "run"))
+    line = command("train", "in/data.jsonl", "--out", "run").refusal()
     assert message in line, line
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
@@ -248,7 +195,7 @@ def test_features_that_are_not_numbers_are_refused_with_their_place(command: Run
     features = np.zeros((30, 4), np.float32)
     features[16, 2] = np.nan
     np.savez(tmp_path / "data.npz", X=features, Y=np.eye(30, 3, dtype=np.uint8))
-    line = refused(command("train", "data.npz", "--out", "run"))
+    line = command("train", "data.npz", "--out", "run").refusal()
     assert line == "data.npz: X[16, 2] is nan; features are finite numbers in 32 bits."
     assert not (tmp_path / "run").exists()
 
@@ -266,7 +213,7 @@ def test_a_folder_that_is_not_a_run_is_never_removed(command: Run, tmp_path: Pat
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years")
-    assert "is not empty and is not a run" in refused(command("train", "data.jsonl", "--out", "run", "--force"))
+    assert "is not empty and is not a run" in command("train", "data.jsonl", "--out", "run", "--force").refusal()
     assert (tmp_path / "run" / "thesis.tex").read_text() == "years"
 
 
@@ -281,7 +228,7 @@ def test_a_full_disk_is_one_line_and_the_run_can_be_resumed(command: Run, real: 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    line = refused(real(*words, preexec_fn=small_files))
+    line = real(*words, preexec_fn=small_files).refusal()
     assert line.endswith("run/checkpoints/best.ckpt could not be written: File too large.")
     assert not list((tmp_path / "run").rglob("*.tmp"))
     assert command(*words, "--resume").returncode == 0
@@ -301,7 +248,7 @@ def test_a_killed_and_resumed_run_has_the_same_metrics(command: Run, tmp_path: P
     assert process.wait() == -signal.SIGKILL
     process.stderr.close()
     assert not (tmp_path / "killed" / "metrics.json").exists()
-    assert "holds a run already" in refused(command(*words, "--out", "killed"))
+    assert "holds a run already" in command(*words, "--out", "killed").refusal()
     assert command(*words, "--out", "killed", "--resume").returncode == 0
     whole, killed = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("whole", "killed"))
     assert killed["metrics"] == whole["metrics"]
@@ -343,16 +290,16 @@ def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run:
 
 def test_an_unknown_label_is_refused_with_its_line(command: Run, tmp_path: Path, text_run: Path) -> None:
     (tmp_path / "new.jsonl").write_text(jsonl([GOOD[0], {"text": "x", "labels": ["lable1"]}]))
-    line = refused(command("evaluate", text_run, "new.jsonl"))
+    line = command("evaluate", text_run, "new.jsonl").refusal()
     assert (
         line == 'new.jsonl, line 2, column "labels": label "lable1" is not in the vocabulary (did you mean "label1"?).'
     )
 
 
 def test_a_folder_of_another_kind_is_refused(command: Run, tmp_path: Path) -> None:
-    assert refused(command("predict", "nowhere", "-", stdin="x")) == "nowhere is not a run."
+    assert command("predict", "nowhere", "-", stdin="x").refusal() == "nowhere is not a run."
     assert (
-        refused(command("report", "nowhere"))
+        command("report", "nowhere").refusal()
         == "nowhere is neither a finished run, a comparison, a study nor a search."
     )
 
@@ -434,10 +381,10 @@ def test_training_with_a_hierarchy_gives_consistent_predictions(command: Run, li
 
 
 def test_a_hierarchical_loss_without_a_hierarchy_is_refused(command: Run, vectors: Path, tmp_path: Path) -> None:
-    line = refused(command("train", vectors, "--loss", "hicone", "--out", tmp_path / "run"))
+    line = command("train", vectors, "--loss", "hicone", "--out", tmp_path / "run").refusal()
     assert line.startswith("hicone needs a hierarchy of the labels: name its file as hierarchy.file, ")
     other = ["--set", "hierarchy.file=nowhere.json"]
-    line = refused(command("train", vectors, "--loss", "hicone", *other, "--out", tmp_path / "run"))
+    line = command("train", vectors, "--loss", "hicone", *other, "--out", tmp_path / "run").refusal()
     assert "nowhere.json: could not be read" in line
 
 
@@ -448,7 +395,7 @@ def test_a_study_is_run_printed_and_reported_again(command: Run, tmp_path: Path,
     )
     words = ["study", "mine.toml", vectors, "--set", "training.epochs=1", "--set", "loss.alpha=2.0", "--set", "seed=1"]
     assert (
-        refused(command(*words, "--out", "out"))
+        command(*words, "--out", "out").refusal()
         == "seed varies within the study mine; it cannot be set for all its trials."
     )
     result = command(*words[:-2], "--out", "out")
@@ -459,7 +406,7 @@ def test_a_study_is_run_printed_and_reported_again(command: Run, tmp_path: Path,
     (tmp_path / "out" / "report.html").unlink()
     assert command("report", "out").stdout == "out/report.html\n"
     assert "Does alpha help?" in (tmp_path / "out" / "report.html").read_text()
-    assert "go on with --resume" in refused(command(*words[:-2], "--out", "out"))
+    assert "go on with --resume" in command(*words[:-2], "--out", "out").refusal()
 
 
 def test_comparisons_and_studies_test_on_every_fold(command: Run, tmp_path: Path, vectors: Path) -> None:
@@ -476,7 +423,7 @@ def test_comparisons_and_studies_test_on_every_fold(command: Run, tmp_path: Path
         command("train", vectors, "--out", "one", "--set", "folds=2", "--set", "fold=2"),
         "counted from 0. Got 2.",
     )
-    assert refused(one) == f"fold must be one of 2 folds, {fold}"
+    assert one.refusal() == f"fold must be one of 2 folds, {fold}"
     words[words.index("bce,zlpr")] = "bce"
     done = command("study", "losses", *words, "--out", "studied")
     assert done.returncode == 0, done
@@ -491,8 +438,9 @@ def test_the_studies_are_listed_and_a_wrong_name_is_refused(command: Run) -> Non
     for name in ("losses", "temperature-prr", "few-labels"):
         assert f"\n{name}\n    " in f"\n{printed}"
     assert "source  Audibert et al. 2024, Table 7" in printed
-    assert "there is no study 'lossess' (did you mean \"losses\"?)" in refused(
-        command("study", "lossess", "a", "--out", "x")
+    assert (
+        "there is no study 'lossess' (did you mean \"losses\"?)"
+        in command("study", "lossess", "a", "--out", "x").refusal()
     )
 
 

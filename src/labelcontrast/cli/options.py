@@ -28,6 +28,10 @@ Loss = Annotated[
         help="A loss, with parameters after colons (reg:alpha=1), or a joint loss (zlpr+0.5*reg).", show_default="reg"
     ),
 ]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE", help="Python file that registers losses of your own; repeatable."),
+]
 Encoder = Annotated[
     str | None,
     typer.Option(
@@ -76,6 +80,7 @@ KEYS = {
     "data": "data",
     "seed": "seed",
     "folds": "folds",
+    "plugins": "plugins",
     "encoder": "encoder.name",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
@@ -102,7 +107,8 @@ def read_values(config: Path | None, assignments: list[str] | None, **options: o
     if loss := options.pop("loss", None):
         values["loss"] = parse_loss(str(loss)).model_dump(exclude_none=True)
     for name, value in options.items():
-        values = values if value is None else put(values, KEYS[name], value)
+        if value is not None and value != []:
+            values = put(values, KEYS[name], value)
     return override(values, assignments or [])
 
 

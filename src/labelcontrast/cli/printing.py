@@ -239,13 +239,14 @@ def print_ranks(folders: Sequence[Path], out: Path) -> None:
 def print_catalogue() -> None:
     """Print a paragraph per loss."""
     for row in loss_catalogue():
-        lines = [
-            row.summary,
-            f"equation    {row.equation}",
-            f"parameters  {', '.join(f'{name}={value}' for name, value in row.parameters.items())}",
-            f"source      {row.reference}",
-        ]
-        show("\n    ".join([f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", *lines]) + "\n")
+        facts = {
+            "equation": row.equation,
+            "parameters": ", ".join(f"{name}={value}" for name, value in row.parameters.items()),
+            "source": row.reference,
+        }
+        lines = [f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", row.summary]
+        lines += [f"{name:<12}{text}" for name, text in facts.items() if text]  # a registered loss may lack some
+        show("\n    ".join(lines) + "\n")
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:

@@ -91,6 +91,7 @@ def train(
     *,
     out: options.Out,
     loss: options.Loss = None,
+    plugins: options.Plugins = None,
     encoder: options.Encoder = None,
     config: options.Config = None,
     epochs: options.Epochs = None,
@@ -115,6 +116,7 @@ def train(
         assignments,
         data=data,
         loss=loss,
+        plugins=plugins,
         encoder=encoder,
         epochs=epochs,
         batch_size=batch_size,
@@ -195,6 +197,7 @@ def compare(
     losses: Annotated[
         str, typer.Option(help="Losses, separated by commas, as in bce,reg:alpha=1:temperature=0.2,zlpr+0.5*reg.")
     ] = "bce,zlpr,reg",
+    plugins: options.Plugins = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of each loss, or of each fold.", show_default="3, with folds 1")
     ] = None,
@@ -226,6 +229,7 @@ def compare(
         config,
         assignments,
         data=data,
+        plugins=plugins,
         folds=folds,
         encoder=encoder,
         epochs=epochs,
@@ -259,6 +263,7 @@ def study(
     losses: Annotated[
         str | None, typer.Option(help="Losses, written as in compare.", show_default="those of the study")
     ] = None,
+    plugins: options.Plugins = None,
     seeds: Annotated[
         int | None,
         typer.Option(min=1, help="Runs of each combination, or of each fold.", show_default="as in the study"),
@@ -281,7 +286,8 @@ def study(
     chosen = find_study(name).with_changes(
         losses=losses, seeds=number_of_runs(seeds, folds), assignments=assignments or []
     )
-    settings = read_values(config, [one for one in assignments or [] if not chosen.varies(one)], folds=folds)
+    shared = [one for one in assignments or [] if not chosen.varies(one)]
+    settings = read_values(config, shared, folds=folds, plugins=plugins)
     plan_study(chosen, data, settings)
     from labelcontrast.cli.printing import print_study
     from labelcontrast.lab.pipeline import Options
@@ -306,6 +312,7 @@ def search(
         str | None,
         typer.Option(help="Losses, written as in compare; each is searched separately.", show_default="reg"),
     ] = None,
+    plugins: options.Plugins = None,
     study: Annotated[
         str | None, typer.Option(help="Use the losses, ranges and settings of this study: a name or a TOML file.")
     ] = None,
@@ -336,7 +343,7 @@ def search(
     from labelcontrast.lab.study import find_study
     from labelcontrast.settings import RunSettings, parse_losses
 
-    values = read_values(config, assignments, data=data, encoder=encoder)
+    values = read_values(config, assignments, data=data, encoder=encoder, plugins=plugins)
     if study:
         declared = find_study(study)
         values, losses = declared.with_protocol(values), losses or ",".join(declared.losses)
@@ -363,19 +370,24 @@ def rank(
 
 
 @app.command()
-def losses() -> None:
+def losses(*, plugins: options.Plugins = None) -> None:
     """List the losses with equations, parameters and sources."""
+    from labelcontrast.run.validation import load_plugins
+
+    load_plugins(plugins or [])
     from labelcontrast.cli.printing import print_catalogue
 
     print_catalogue()
 
 
 @app.command()
-def settings() -> None:
+def settings(*, plugins: options.Plugins = None) -> None:
     """Print every setting with its default, as TOML.
 
     The output is a file for --config.
     """
+    from labelcontrast.run.validation import load_plugins
     from labelcontrast.settings import settings_template
 
-    typer.echo(settings_template())
+    load_plugins(plugins or [])
+    typer.echo(settings_template(plugins or []))

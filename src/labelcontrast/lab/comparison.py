@@ -50,6 +50,7 @@ from labelcontrast.lab.trials import (
     fingerprint_data,
     fingerprint_encoder,
     fingerprint_hierarchy,
+    fingerprint_plugins,
     identify,
 )
 from labelcontrast.metrics.counting import known_pairs
@@ -62,6 +63,7 @@ from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
 from labelcontrast.run.inputs import RunData, load_data
 from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import HierarchyDecoder
+from labelcontrast.run.validation import load_plugins
 from labelcontrast.settings import LossSettings, RunSettings, read_settings
 
 SHARED, FINGERPRINTS, TABLE, BASELINE, RUNS = "compare.toml", "prints.json", "table.md", "baseline.json", "runs"
@@ -70,6 +72,7 @@ CHANGED = {
     "encoder": "the encoder's files have changed",
     "hierarchy": "the hierarchy has changed",
     "version": "labelcontrast has changed",
+    "plugins": "a plugin has changed",
 }
 """By fingerprint, the refusal to resume where it differs."""
 BASELINES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}
@@ -117,9 +120,10 @@ def run_comparison(
 
     Raises:
         RunError: The folder holds something, and ``options`` neither resume nor remove it.
-        ConfigError: The comparison to be resumed had other settings, data, encoder files or version.
+        ConfigError: The comparison to be resumed had other settings, data, encoder files, plugins or version.
     """
     folder = Path(folder)
+    load_plugins(settings.plugins)
     data = load_data(settings := settings.model_copy(update={"seed": 0}))
     fingerprints = {
         "data": fingerprint_data(settings.data),
@@ -127,6 +131,8 @@ def run_comparison(
         "hierarchy": fingerprint_hierarchy(settings.hierarchy.file),
         "version": version("labelcontrast"),
     }
+    if settings.plugins:
+        fingerprints["plugins"] = fingerprint_plugins(settings.plugins)
     _claim(folder, settings, fingerprints, options)
     for sentence in data.summary():
         callbacks.on_message(sentence)

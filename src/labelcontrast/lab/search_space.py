@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from labelcontrast.errors import ConfigError, MissingExtraError
 from labelcontrast.losses.catalogue import loss_row
-from labelcontrast.run.validation import validate_settings
+from labelcontrast.run.validation import load_plugins, validate_settings
 from labelcontrast.settings import LossSettings, RunSettings, Scalar, has_setting, put
 
 
@@ -63,6 +63,7 @@ def plan_search(
     if find_spec("optuna") is None:
         what = "the search"
         raise MissingExtraError(what, "search")
+    load_plugins(settings.plugins)
     given = dict(map(parse_range, ranges))
     planned = []
     for loss in losses:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.lab.quantities import QUANTITIES
 from labelcontrast.lab.search_space import parse_range
-from labelcontrast.run.validation import validate_settings
+from labelcontrast.run.validation import load_plugins, validate_settings
 from labelcontrast.settings import (
     RunSettings,
     Scalar,
@@ -227,6 +227,7 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
             message = f"{name} varies within the study {study.name}; it cannot be set for all its trials."
             raise ConfigError(message)
     values, paths = study.with_protocol(settings), _name_data(data)
+    load_plugins(RunSettings.build({**values, "data": ""}).plugins)
     losses, axes = _parse_losses(study), _list_axes(study, paths)
     planned: dict[tuple[object, ...], GridTrial] = {}
     for seed, name, loss, combination in product(range(study.seeds), paths, losses, list(product(*axes.values()))):

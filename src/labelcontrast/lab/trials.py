@@ -15,7 +15,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -109,7 +109,7 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     """Return the key of a run: a hash of its resolved settings, its data, its encoder's files, and our version.
 
     Args:
-        settings: Settings of the run; the paths of its data and of a hierarchy file do not matter.
+        settings: Settings of the run; the paths of its data, its plugins and a hierarchy file do not matter.
         data: Fingerprint of the data.
         encoder: Fingerprint of the encoder's files, if it has some.
         without: Prefixes of dotted settings to leave out, for the key of an earlier stage of the run.
@@ -118,6 +118,8 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a key all the same
         values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
     values["hierarchy"]["file"] = fingerprint_hierarchy(settings.hierarchy.file)
+    if settings.plugins:
+        values["plugins"] = fingerprint_plugins(settings.plugins)
     values["training"]["learning_rate"] = settings.learning_rate
     if without:
         values = {name: value for name, value in flatten(values).items() if not name.startswith(without)}
@@ -159,6 +161,11 @@ def fingerprint_data(name: str) -> str:
     data = Path(name)
     beside = [data.parent / file for file in BESIDE if data.is_file() and (data.parent / file).is_file()]
     return "+".join(map(fingerprint, [data, *beside]))
+
+
+def fingerprint_plugins(paths: Sequence[str]) -> str:
+    """Hash the files that register losses."""
+    return "+".join(fingerprint(Path(path)) for path in paths)
 
 
 def fingerprint_hierarchy(name: str) -> str:

@@ -1,10 +1,11 @@
 """Validation of a run's settings against the catalogue of losses, before torch is imported or a file is read."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Literal
 
 from labelcontrast.errors import ConfigError, MissingExtraError
-from labelcontrast.losses.catalogue import check_loss, loss_row
+from labelcontrast.losses.catalogue import check_loss, load_plugin, loss_catalogue, loss_row
 from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings
 
 LossKind = Literal["logit", "contrastive"]
@@ -21,6 +22,7 @@ def validate_settings(settings: RunSettings) -> LossKind:
             ignored, or that other data do not have; there is no such fold; or a frozen encoder cannot be trained so.
         MissingExtraError: A logger, UMAP or the augmentation is asked for and not installed.
     """
+    load_plugins(settings.plugins)
     if settings.encoder.frozen:
         _check_frozen(settings)
     _check_folds(settings)
@@ -49,6 +51,16 @@ def validate_settings(settings: RunSettings) -> LossKind:
     return kinds[0]
 
 
+def load_plugins(paths: Iterable[str]) -> None:
+    """Run Python files that register losses; one that has been run before is not run again.
+
+    Raises:
+        ConfigError: A file is missing or cannot be run.
+    """
+    for path in paths:
+        load_plugin(path)
+
+
 def needs_hierarchy(settings: RunSettings) -> str | None:
     """Return the first loss or setting that needs a hierarchy; None if there is none.
 
@@ -56,8 +68,10 @@ def needs_hierarchy(settings: RunSettings) -> str | None:
         >>> needs_hierarchy(RunSettings.build({"data": "a", "hierarchy": {"closure": True}}))
         'hierarchy.closure=true'
     """
+    hierarchical = {row.name for row in loss_catalogue() if row.needs_hierarchy}
     losses = [settings.loss, settings.loss.joint]
-    asked = [loss.name for loss in losses if loss and loss_row(loss.name).needs_hierarchy]
+    # The loss of a plugin may be missing here: a trained model is used without it.
+    asked = [loss.name for loss in losses if loss and loss.name in hierarchical]
     asked += ["hierarchy.closure=true"] if settings.hierarchy.closure else []
     asked += _changed(settings.hierarchy, "train_on")
     asked += ["training.sampler=hierarchical"] if settings.training.sampler == "hierarchical" else []

@@ -1,0 +1,132 @@
+"""Losses of one's own: ``--plugin`` in every verb that trains, the setting that records it, and its refusals."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelcontrast.lab.trials import identify
+from labelcontrast.losses.catalogue import loss_catalogue, unregister_loss
+from labelcontrast.settings import RunSettings
+
+Run = Callable[..., Any]
+README = (Path(__file__).parents[2] / "README.md").read_text()
+PLUGIN = README.partition("```python\n# my_losses.py\n")[2].partition("```")[0]
+BRIEF = ["--set", "training.epochs=1", "--set", "training.batch_size=32"]
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[str]:
+    """The plugin of the README in the working folder; the losses it registers here are removed again."""
+    (tmp_path / "my_losses.py").write_text(PLUGIN)
+    before = {row.name for row in loss_catalogue()}
+    yield "my_losses.py"
+    for row in loss_catalogue():
+        if row.name not in before:
+            unregister_loss(row.name)
+
+
+def test_a_model_is_trained_with_it_and_used_without_it(
+    real: Run, command: Run, tmp_path: Path, vectors: Path, plugin: str
+) -> None:
+    trained = command("train", vectors, "--plugin", plugin, "--loss", "dice:temperature=0.2", *BRIEF, "--out", "run")
+    assert trained.returncode == 0, trained
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert config["plugins"] == [plugin]
+    assert config["loss"] == {"name": "dice", "temperature": 0.2}
+    again = command("train", vectors, "--config", "run/config.toml", "--out", "run", "--resume")
+    assert again.stdout == trained.stdout
+    (tmp_path / plugin).unlink()
+    line = real("train", vectors, "--config", "run/config.toml", "--out", "other").refusal()
+    assert line == "plugin my_losses.py: there is no such file."
+    measures = [line.split() for line in trained.stdout.splitlines()]
+    assert real("evaluate", "run", vectors).stdout.splitlines()[-1].split() in measures
+    assert len(real("predict", "run", vectors).stdout.splitlines()) == 240
+    (tmp_path / "run" / "report.html").unlink()
+    assert real("report", "run").returncode == 0
+
+
+def test_worker_processes_have_it(command: Run, tmp_path: Path, vectors: Path, plugin: str) -> None:
+    words = [vectors, "--losses", "bce,dice", "--plugin", plugin, *BRIEF, "--seeds", 1, "--jobs", 2]
+    done = command("compare", *words, "--no-baseline", "--out", "compared")
+    assert done.returncode == 0, done
+    rows = json.loads((tmp_path / "compared" / "results.json").read_text())["rows"]
+    assert [name for name, runs in rows.items() if "metrics" in runs[0]] == ["bce", "dice"]
+    done = command("study", "losses", *words, "--out", "studied")
+    assert done.returncode == 0, done
+    assert "failed" not in done.stderr
+
+
+def test_a_cluster_has_it(command: Run, vectors: Path, plugin: str) -> None:
+    pytest.importorskip("ray", reason="Ray is an extra")
+    words = [vectors, "--losses", "dice", "--plugin", plugin, *BRIEF, "--seeds", 1, "--ray", "local"]
+    done = command("compare", *words, "--no-baseline", "--out", "out")
+    assert done.returncode == 0, done
+    assert "failed" not in done.stderr
+
+
+def test_a_search_varies_its_parameters(command: Run, tmp_path: Path, vectors: Path, plugin: str) -> None:
+    pytest.importorskip("optuna", reason="Optuna is an extra")
+    words = [vectors, "--losses", "dice", "--plugin", plugin, *BRIEF, "--trials", 2]
+    assert command("search", *words, "--out", "out").returncode == 0
+    best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
+    assert best["plugins"] == [plugin]
+    assert 0.02 <= best["loss"]["temperature"] <= 1
+
+
+def test_a_changed_plugin_does_not_resume_a_comparison(
+    command: Run, tmp_path: Path, vectors: Path, plugin: str
+) -> None:
+    words = ["compare", vectors, "--losses", "dice", "--plugin", plugin, *BRIEF, "--seeds", 1, "--out", "out"]
+    assert command(*words).returncode == 0
+    (tmp_path / plugin).write_text(PLUGIN + "\n# another one\n")
+    line = command(*words, "--resume").refusal()
+    assert line == "a plugin has changed since out was begun; a comparison has one protocol."
+
+
+def test_the_losses_and_the_settings_show_it(command: Run, plugin: str) -> None:
+    assert "\ndice  (on projections)" in command("losses", "--plugin", plugin).stdout
+    assert 'plugins = [\n    "my_losses.py",\n]' in command("settings", "--plugin", plugin).stdout
+    assert "plugins = []" in command("settings").stdout
+
+
+@pytest.mark.parametrize("verb", ["train a", "compare a", "study losses a", "search a", "losses", "settings"])
+def test_a_missing_plugin_is_one_line_without_torch(light: Run, verb: str) -> None:
+    out = [] if verb in {"losses", "settings"} else ["--out", "x"]
+    assert light(*verb.split(), *out, "--plugin", "no.py").refusal() == "plugin no.py: there is no such file."
+
+
+def test_a_broken_plugin_is_one_line_without_torch(light: Run, tmp_path: Path) -> None:
+    for text, message in {
+        "import nothing_of_this_name": "ModuleNotFoundError: No module named 'nothing_of_this_name'",
+        "1 +": "SyntaxError: invalid syntax (my.py, line 1)",
+        "import labelcontrast as lc; lc.register_loss('reg', lc.losses.Contrast(affinity=max))": (
+            "there is already a loss 'reg'."
+        ),
+    }.items():
+        (tmp_path / "my.py").write_text(text)
+        line = light("train", "a", "--out", "x", "--plugin", "my.py").refusal()
+        assert line == f"plugin my.py cannot be loaded: {message}"
+
+
+def test_a_trial_is_named_by_the_content_of_its_plugin_and_as_before_without_one(tmp_path: Path, plugin: str) -> None:
+    settings = RunSettings.build({"data": "a.csv"})
+    assert "plugins" not in settings.model_dump()
+    plain, *named = (
+        identify(settings.model_copy(update={"plugins": paths}), data="d", encoder=None)
+        for paths in [(), (str(tmp_path / plugin),), (_copy(tmp_path / plugin, ""),), (_copy(tmp_path / plugin, "#"),)]
+    )
+    assert named[0] == named[1] != named[2]
+    assert plain not in named
+
+
+def _copy(path: Path, more: str) -> str:
+    """Copy a plugin without what it registers here, and change it."""
+    copy = path.with_name(f"copy{more}.py")
+    shutil.copy(path, copy)
+    copy.write_text(path.read_text() + more)
+    return str(copy)
