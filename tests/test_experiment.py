@@ -1,4 +1,4 @@
-"""An experiment: every file of the run folder is there and agrees with the others; the same again from its seed."""
+"""An experiment: the files of the run folder agree with one another, and a seed fixes them all."""
 
 import csv
 import json
@@ -34,17 +34,17 @@ def build(vectors: Path, **values: object) -> RunSettings:
 
 
 @pytest.mark.parametrize("loss", ["bce", "reg"])
-def test_the_metrics_are_those_of_the_kept_model(finished_runs: Runs, vectors: Path, loss: str) -> None:
+def test_the_metrics_are_those_of_the_saved_model(finished_runs: Runs, vectors: Path, loss: str) -> None:
     folder = finished_runs[loss]
     assert {path.name for path in folder.iterdir()} >= FILES | {"history.csv", "map.json", "encoder", "checkpoints"}
     model, splits = load(folder), load_splits(vectors, seed=0)
     labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
     scores = model.predict_proba(splits.test)
-    said = json.loads((folder / "metrics.json").read_text())["metrics"]["test"]
-    assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-12)
+    measured = json.loads((folder / "metrics.json").read_text())["metrics"]["test"]
+    assert measured["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-12)
     predictions = scores > model.thresholds.values
-    assert said["micro_f1"] == pytest.approx(f1_score(labels, predictions, average="micro"), abs=1e-12)
-    assert said["map_macro"] > 0.8
+    assert measured["micro_f1"] == pytest.approx(f1_score(labels, predictions, average="micro"), abs=1e-12)
+    assert measured["map_macro"] > 0.8
 
 
 def test_the_kept_epoch_is_the_best_one(finished_runs: Runs) -> None:
@@ -79,17 +79,17 @@ def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) ->
 
 
 def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None:
-    heard: list[str] = []
+    messages: list[str] = []
     folder = finished_runs["bce"]
     settings = RunSettings.build(
         {"data": str(vectors), "loss": {"name": "bce"}, "training": {"epochs": 4, "batch_size": 32}}
     )
-    result = run_experiment(settings, folder, resume=True, callbacks=Callbacks(on_message=heard.append))
-    assert heard == []
+    result = run_experiment(settings, folder, resume=True, callbacks=Callbacks(on_message=messages.append))
+    assert messages == []
     assert result == json.loads((folder / "metrics.json").read_text())
 
 
-def test_the_evaluation_is_repeated_alone_on_the_features_there_are(vectors: Path, tmp_path: Path) -> None:
+def test_the_evaluation_is_repeated_alone_on_the_cached_features(vectors: Path, tmp_path: Path) -> None:
     first = run_experiment(build(vectors), tmp_path / "run")
     files = [tmp_path / "run" / name for name in ("features.safetensors", "checkpoints/last.ckpt", "history.csv")]
     written = [path.stat().st_mtime_ns for path in files]
@@ -102,7 +102,7 @@ def test_the_evaluation_is_repeated_alone_on_the_features_there_are(vectors: Pat
     assert (tmp_path / "run" / "report.html").stat().st_mtime_ns > max(written)
 
 
-def test_force_starts_anew_but_not_for_data_that_are_refused(vectors: Path, tmp_path: Path) -> None:
+def test_force_removes_the_run_only_after_the_data_are_accepted(vectors: Path, tmp_path: Path) -> None:
     first = run_experiment(build(vectors), tmp_path / "run")
     with pytest.raises(DataError):
         run_experiment(build(vectors, data="nowhere.csv"), tmp_path / "run", force=True)
@@ -124,7 +124,7 @@ def test_force_starts_anew_but_not_for_data_that_are_refused(vectors: Path, tmp_
         ({"data": "nowhere.csv"}, DataError, r"nowhere\.csv: there is no such file or folder\."),
     ],
 )
-def test_what_cannot_work_is_refused_and_leaves_nothing(
+def test_invalid_settings_are_refused_and_leave_no_files(
     vectors: Path, tmp_path: Path, values: dict, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -162,7 +162,7 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
         ("pictures", {"name": "{shared}/encoders/mobilenetv2_100", "image_size": 32}),
     ],
 )
-def test_every_family_of_encoders_is_trained_kept_and_read_back(
+def test_every_family_of_encoders_is_trained_saved_and_loaded(
     data: str, encoder: dict, shared: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     path = request.getfixturevalue(data)
@@ -170,8 +170,8 @@ def test_every_family_of_encoders_is_trained_kept_and_read_back(
     result = run_experiment(build(path, encoder=encoder, training={"epochs": 1, "batch_size": 16}), tmp_path / "run")
     model, test = load(tmp_path / "run"), load_splits(path, seed=0).test
     labels = model.vocabulary.encode(test.label_sets or []).toarray()
-    said = result["metrics"]["test"]["map_macro"]
-    assert said == pytest.approx(average_precision_score(labels, model.predict_proba(test), average="macro"))
+    measured = result["metrics"]["test"]["map_macro"]
+    assert measured == pytest.approx(average_precision_score(labels, model.predict_proba(test), average="macro"))
 
 
 HIERARCHY = {"closure": True, "consistency": "product", "hold_out": 0.2}
@@ -185,15 +185,17 @@ def over_a_hierarchy(living: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def test_a_run_over_a_hierarchy_keeps_it_and_predicts_no_child_without_its_parent(
+def test_a_run_over_a_hierarchy_saves_it_and_predicts_no_child_without_its_parent(
     over_a_hierarchy: Path, living: Path
 ) -> None:
     model = load(over_a_hierarchy)
-    said = json.loads((over_a_hierarchy / "metrics.json").read_text())["hierarchy"]
-    assert said["source"].startswith("hierarchy in hierarchy.json: 7 nodes on 2 levels")
-    assert len(said["held_out"]) == 1
-    assert said["held_out"][0] not in model.vocabulary.names
-    assert set(model.vocabulary.names) == {"animal", "plant", "cat", "dog", "owl", "oak", "fir"} - {*said["held_out"]}
+    measured = json.loads((over_a_hierarchy / "metrics.json").read_text())["hierarchy"]
+    assert measured["source"].startswith("hierarchy in hierarchy.json: 7 nodes on 2 levels")
+    assert len(measured["held_out"]) == 1
+    assert measured["held_out"][0] not in model.vocabulary.names
+    assert set(model.vocabulary.names) == {"animal", "plant", "cat", "dog", "owl", "oak", "fir"} - {
+        *measured["held_out"]
+    }
     rows = list(predict(model, read(living)))
     parents = model.decoder.tree.nodes.to_parents()
     assert all(parents[label] in {None, *row["labels"]} for row in rows for label in row["labels"])
@@ -204,25 +206,27 @@ def test_a_run_over_a_hierarchy_keeps_it_and_predicts_no_child_without_its_paren
         assert (scores[:, column[child]] <= scores[:, column[parent]]).all()
 
 
-def test_its_metrics_are_those_of_its_levels(over_a_hierarchy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_over_the_hierarchy_agree_with_its_nodes(
+    over_a_hierarchy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = json.loads((over_a_hierarchy / "metrics.json").read_text())
-    said, nodes = result["hierarchy"]["test"], json.loads((over_a_hierarchy / "per_node.json").read_text())
+    measured, nodes = result["hierarchy"]["test"], json.loads((over_a_hierarchy / "per_node.json").read_text())
     labels = {row["label"]: row["f1"] for row in json.loads((over_a_hierarchy / "per_label.json").read_text())}
-    assert said["violations"] == 0
-    assert said["hierarchical_f1"] == pytest.approx(result["metrics"]["test"]["micro_f1"])  # all is closed already
+    assert measured["violations"] == 0
+    assert measured["hierarchical_f1"] == pytest.approx(result["metrics"]["test"]["micro_f1"])  # all is closed already
     assert {row["node"]: row["f1"] for row in nodes} == pytest.approx(labels)
-    for level, row in enumerate(said["levels"]):
+    for level, row in enumerate(measured["levels"]):
         assert row["macro_f1"] == pytest.approx(np.mean([node["f1"] for node in nodes if node["level"] == level]))
-    assert said["levels"][0]["accuracy"] > 0.8
+    assert measured["levels"][0]["accuracy"] > 0.8
     measures = {"map", "precision_at_1", "precision_at_10", "nmi"}
     assert [set(level) for level in result["hierarchy"]["unseen"]] == [measures, measures]
     monkeypatch.setattr(trained_model, "CHUNK", 7)
     again = evaluate(load(over_a_hierarchy), load_data(load_settings(over_a_hierarchy)).splits.test)["hierarchy"]
-    assert again.pop("levels") == said.pop("levels")
-    assert again == pytest.approx(said, abs=1e-12)
+    assert again.pop("levels") == measured.pop("levels")
+    assert again == pytest.approx(measured, abs=1e-12)
 
 
-def test_its_page_shows_levels_tree_and_maps(over_a_hierarchy: Path) -> None:
+def test_the_page_shows_levels_tree_and_scatter_plots(over_a_hierarchy: Path) -> None:
     page = (over_a_hierarchy / "report.html").read_text()
     nodes = json.loads((over_a_hierarchy / "per_node.json").read_text())
     tree = page.partition('<div class="tree">')[2].partition("Each node with its F1")[0]
@@ -249,7 +253,7 @@ def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, liv
         run_experiment(build(living, **{**other, "hierarchy": {}}), tmp_path / "run", resume=True)
 
 
-def test_a_run_without_settings_of_it_is_measured_over_the_hierarchy_all_the_same(living: Path, tmp_path: Path) -> None:
+def test_a_run_is_measured_over_the_hierarchy_without_any_setting_of_it(living: Path, tmp_path: Path) -> None:
     result = run_experiment(build(living, loss={"name": "bce"}), tmp_path / "run")
     model = load(tmp_path / "run")
     assert "plant" not in model.vocabulary.names
@@ -275,7 +279,7 @@ def test_soft_and_unknown_labels_train(name: str, tmp_path: Path) -> None:
     assert result["metrics"]["test"]["map_macro"] > 0.8
 
 
-def test_two_test_examples_are_measured_without_a_map(vectors: Path, tmp_path: Path) -> None:
+def test_two_test_examples_are_measured_without_a_scatter_plot(vectors: Path, tmp_path: Path) -> None:
     values = {"data": str(vectors), "folds": 120, "loss": {"name": "bce"}, "training": {"epochs": 1}}
     result = run_experiment(RunSettings.build(values), tmp_path / "run")
     assert 0 <= result["metrics"]["test"]["micro_f1"] <= 1

@@ -1,13 +1,4 @@
-"""A file of settings: what is no TOML is refused, and single fields are overridden.
-
-A loss in the settings: named by all that was set on it, alone or beside another.
-
-Settings: what is refused and how, and TOML there and back.
-
-The template: it is TOML, it is the defaults, and no setting is missing.
-
-Losses as a line names them: read, written again, refused.
-"""
+"""Settings: validation, TOML files, single fields, the template, and losses written in one line."""
 
 import re
 import tomllib
@@ -29,7 +20,7 @@ from labelcontrast.settings import (
 )
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("data = \n")
     with pytest.raises(ConfigError, match=r"a\.toml: not a TOML file: Invalid value \(at line 1"):
         read_settings(tmp_path / "a.toml")
@@ -37,7 +28,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         read_settings(tmp_path / "b.toml")
 
 
-def test_single_fields_are_overridden_and_the_base_stays() -> None:
+def test_single_fields_are_overridden_in_a_copy() -> None:
     base = {"loss": {"name": "reg"}}
     values = override(base, ["seed=3", "loss.alpha=-1", "encoder.name=org/model-1.0", "training.loggers=['wandb']"])
     expected = {"seed": 3, "loss": {"name": "reg", "alpha": -1}, "encoder": {"name": "org/model-1.0"}}
@@ -46,7 +37,7 @@ def test_single_fields_are_overridden_and_the_base_stays() -> None:
 
 
 @pytest.mark.parametrize("assignment", ["seed", "=3", "seed.x=1"])
-def test_what_is_no_assignment_is_refused(assignment: str) -> None:
+def test_an_invalid_assignment_is_refused(assignment: str) -> None:
     with pytest.raises(ConfigError):
         override({"seed": 1}, [assignment])
 
@@ -60,7 +51,7 @@ def test_what_is_no_assignment_is_refused(assignment: str) -> None:
         ({"name": "asl", "margin": 0.1, "joint": {"name": "reg"}}, "asl margin=0.1+1*reg"),
     ],
 )
-def test_a_loss_is_named_by_all_that_was_set_on_it(loss: dict, title: str, tmp_path: Path) -> None:
+def test_the_title_of_a_loss_names_its_parameters(loss: dict, title: str, tmp_path: Path) -> None:
     settings = RunSettings.build({"data": "a", "loss": loss})
     assert settings.loss.title == title
     settings.write(tmp_path / "config.toml")
@@ -72,7 +63,7 @@ def test_a_joint_loss_needs_a_weight_above_zero() -> None:
         RunSettings.build({"data": "a", "loss": {"name": "bce", "joint": {"name": "reg", "weight": 0}}})
 
 
-def test_the_page_on_hierarchies_names_every_setting_of_theirs_and_no_other() -> None:
+def test_the_page_on_hierarchies_documents_exactly_the_settings() -> None:
     page = (Path(__file__).parents[1] / "docs" / "hierarchy.md").read_text()
     table = page.partition("## Settings")[2].partition("## Losses")[0]
     named = {one: section for section, one in re.findall(r"^\| `(hierarchy)\.(\w+)` \|", table, re.MULTILINE)}
@@ -83,7 +74,7 @@ def test_the_page_on_hierarchies_names_every_setting_of_theirs_and_no_other() ->
     assert "`hierarchy.same_name=path`" in page
 
 
-def test_toml_there_and_back(tmp_path: Path) -> None:
+def test_settings_are_read_back_from_toml(tmp_path: Path) -> None:
     settings = RunSettings.build(
         {"data": "a.csv", "loss": {"name": "reg", "temperature": 0.2}, "training": {"learning_rate": 1e-4}}
     )
@@ -110,27 +101,27 @@ def test_toml_there_and_back(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(values: dict, message: str) -> None:
+def test_an_invalid_value_is_refused_in_one_line(values: dict, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         RunSettings.build(values)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-def test_the_learning_rate_suits_the_encoder() -> None:
+def test_the_default_learning_rate_depends_on_the_encoder() -> None:
     assert RunSettings.build({"data": "a"}).learning_rate == 1e-3
     assert RunSettings.build({"data": "a", "encoder": {"name": "roberta-base"}}).learning_rate == 5e-5
     assert RunSettings.build({"data": "a", "training": {"learning_rate": 0.1}}).learning_rate == 0.1
 
 
-def test_every_seed_tests_on_a_fold_of_its_own_unless_one_is_named() -> None:
+def test_the_default_fold_follows_the_seed() -> None:
     runs = [RunSettings(data="a", folds=3, seed=seed) for seed in range(5)]
     assert [run.tested_fold for run in runs] == [0, 1, 2, 0, 1]
     assert RunSettings(data="a", folds=3, seed=2, fold=1).tested_fold == 1
     assert RunSettings(data="a", seed=2).tested_fold == 0
 
 
-def test_the_template_has_every_setting_and_is_the_defaults() -> None:
+def test_the_template_has_every_setting_with_its_default() -> None:
     text = settings_template()
     values = tomllib.loads(text) | {"data": "a.csv"}
     assert RunSettings.build(values) == RunSettings(data="a.csv")
@@ -151,7 +142,7 @@ def test_the_template_has_every_setting_and_is_the_defaults() -> None:
         ("bce+1e-2*msc:beta=0.1:alpha=2", "bce+0.01*msc beta=0.1 alpha=2"),
     ],
 )
-def test_a_loss_is_read_with_its_parameters_and_with_what_stands_beside_it(entry: str, title: str) -> None:
+def test_a_loss_is_parsed_with_its_parameters_and_its_joint_loss(entry: str, title: str) -> None:
     assert parse_loss(entry).title == title
     assert parse_loss(title.replace(" ", ":")) == parse_loss(entry)
 
@@ -166,7 +157,7 @@ def test_a_loss_is_read_with_its_parameters_and_with_what_stands_beside_it(entry
         ("reg:alpha", '"alpha" in "reg:alpha" is not a parameter; expected name=value, as in reg:alpha=1.'),
     ],
 )
-def test_what_is_no_list_of_losses_is_refused(text: str, message: str) -> None:
+def test_an_invalid_list_of_losses_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         parse_losses(text)
     assert str(refusal.value) == message
@@ -184,13 +175,13 @@ def test_what_is_no_list_of_losses_is_refused(text: str, message: str) -> None:
         ),
     ],
 )
-def test_a_loss_may_have_settings_of_its_own(entry: str, title: str, settings: dict[str, object]) -> None:
+def test_a_study_loss_may_have_settings_of_its_own(entry: str, title: str, settings: dict[str, object]) -> None:
     (contender,) = parse_study_losses([entry])
     assert (contender.title, contender.settings) == (title, settings)
     assert contender.loss == parse_loss(contender.loss.title.replace(" ", ":"))
 
 
-def test_one_loss_under_two_settings_is_two_contenders_and_twice_the_same_is_refused() -> None:
+def test_one_loss_under_two_settings_is_two_study_losses_and_a_repeat_is_refused() -> None:
     entries = ["supcon", "supcon:hierarchy.train_on=lowest"]
     assert len(parse_study_losses(entries)) == 2
     with pytest.raises(ConfigError) as refusal:

@@ -44,14 +44,14 @@ def build(vectors: Path, **values: object) -> RunSettings:
 
 
 def column(name: str, labels: np.ndarray, *, closed: bool) -> np.ndarray:
-    """Whether each example has a node: the true ones closed, the predicted ones only where a node is no label."""
+    """Whether each example has a node: true labels closed, predicted ones only for a node that is not a label."""
     cat, dog, oak, plant = labels.T > 0
     known = {"cat": cat, "dog": dog, "oak": oak, "animal": cat | dog}
     return known.get(name, plant | oak if closed else plant)
 
 
 def measured(labels: np.ndarray, predictions: np.ndarray, *, batch: int = 30) -> tuple[dict, list[dict]]:
-    """All measures, and all nodes, of batches of so many examples."""
+    """All measures and all nodes, counted in batches."""
     counted = StreamedHierarchicalMetrics(TREE)
     for at in range(0, len(labels), batch):
         counted.update(labels[at : at + batch], predictions[at : at + batch])
@@ -59,7 +59,7 @@ def measured(labels: np.ndarray, predictions: np.ndarray, *, batch: int = 30) ->
 
 
 def write_holed(path: Path, *, absent: bool = False) -> np.ndarray:
-    """Write vectors in a fixed order of which a fifth of the labels is not known, or absent; return what is true."""
+    """Write vectors with a fifth of the labels unknown, or absent, and return the labels with the unknown ones."""
     random = np.random.default_rng(3)
     rows = random.normal(size=(200, 5)).astype(np.float32)
     labels = (rows[:, :3] + random.normal(size=(200, 3)) / 2 > [0.0, 0.4, 0.8]).astype(np.float32)
@@ -71,22 +71,24 @@ def write_holed(path: Path, *, absent: bool = False) -> np.ndarray:
 @pytest.mark.parametrize(
     ("rule", "calibration"), [("per_label", "none"), ("top_k", "temperature"), ("global", "isotonic")]
 )
-def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_model(
+def test_thresholds_and_calibration_follow_the_settings_and_are_saved(
     vectors: Path, tmp_path: Path, rule: str, calibration: str
 ) -> None:
     evaluation = {"threshold": rule, "top_k": 2, "empty": "best", "calibration": calibration}
     settings = build(vectors, train_fraction=0.5, evaluation=evaluation)
-    said = run_experiment(settings, tmp_path / "run")
+    result = run_experiment(settings, tmp_path / "run")
     model, splits = load(tmp_path / "run"), load_splits(vectors, seed=0, train_fraction=0.5)
-    assert said["examples"]["train"] == len(splits.train) == 84
+    assert result["examples"]["train"] == len(splits.train) == 84
     predicted = model.thresholds.predict(model.predict_proba(splits.test))
     labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
-    assert said["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(labels, predicted, average="micro"), abs=1e-12)
+    assert result["metrics"]["test"]["micro_f1"] == pytest.approx(
+        f1_score(labels, predicted, average="micro"), abs=1e-12
+    )
     assert model.thresholds.how == rule
     assert (model.calibration.method if model.calibration else "none") == calibration
-    assert set(said["reliability"]) == {"as said"} | ({"calibrated"} if calibration != "none" else set())
-    assert all(sum(diagram["count"]) == labels.size for diagram in said["reliability"].values())
-    last = list(said["reliability"].values())[-1]
+    assert set(result["reliability"]) == {"as said"} | ({"calibrated"} if calibration != "none" else set())
+    assert all(sum(diagram["count"]) == labels.size for diagram in result["reliability"].values())
+    last = list(result["reliability"].values())[-1]
     kept = model.predict_proba(splits.test)
     assert last["error"] == pytest.approx(reliability(labels.ravel(), kept.ravel()).error, abs=1e-9)
     assert last["error_by_label"] == pytest.approx(calibration_errors(labels, kept).tolist(), abs=1e-9)
@@ -96,20 +98,20 @@ def test_thresholds_and_calibration_are_those_of_the_settings_and_of_the_kept_mo
 
 
 @pytest.mark.parametrize(("probe", "heads"), [("paper", 3), ("released", 5)])
-def test_a_published_probe_is_kept_as_it_was_measured(vectors: Path, tmp_path: Path, probe: str, heads: int) -> None:
-    said = run_experiment(build(vectors, evaluation={"probe": probe}), tmp_path / "run")["metrics"]["test"]
+def test_a_published_probe_is_saved_as_it_was_measured(vectors: Path, tmp_path: Path, probe: str, heads: int) -> None:
+    metrics = run_experiment(build(vectors, evaluation={"probe": probe}), tmp_path / "run")["metrics"]["test"]
     model, test = load(tmp_path / "run"), load_splits(vectors, seed=0).test
     assert len(model.classifier.weight) == heads
     scores = model.predict_proba(test)
     labels = model.vocabulary.encode(test.label_sets or []).toarray()
-    assert said["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-9)
-    assert said["micro_f1"] == pytest.approx(
+    assert metrics["map_macro"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-9)
+    assert metrics["micro_f1"] == pytest.approx(
         f1_score(labels, scores > model.thresholds.values, average="micro"), abs=1e-12
     )
-    assert said["map_macro"] > 0.75
+    assert metrics["map_macro"] > 0.75
 
 
-def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path) -> None:
+def test_embeddings_are_evaluated_without_a_probe(vectors: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_experiment(build(vectors), folder)
     plain = run_experiment(build(vectors), folder, resume=True)["representation"]
@@ -128,7 +130,7 @@ def test_embeddings_are_judged_without_a_probe_too(vectors: Path, tmp_path: Path
     assert "mAP of nearest neighbours" in (folder / "report.html").read_text()
 
 
-def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: Path) -> None:
+def test_unknown_labels_are_left_out_of_all_metrics_and_the_probe(tmp_path: Path) -> None:
     labels, folder = write_holed(tmp_path / "a.npz"), tmp_path / "run"
     write_holed(tmp_path / "b.npz", absent=True)
     evaluation = {"threshold": "fixed", "neighbours": 5}
@@ -136,7 +138,7 @@ def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: P
     absent = run_experiment(build(tmp_path / "b.npz", evaluation=evaluation), tmp_path / "absent")
     splits = load_splits(tmp_path / "a.npz", seed=0)
     rows = {name: [int(one) - 1 for one in part.ids] for name, part in splits.by_name.items()}
-    said = found["metrics"]["test"]
+    metrics = found["metrics"]["test"]
     outputs = Outputs.load(folder / "test.safetensors")
     np.testing.assert_array_equal(outputs.labels, labels[rows["test"]])
     known = ~np.isnan(outputs.labels)
@@ -147,9 +149,9 @@ def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: P
         )
         for label, here in enumerate(known.T)
     ]
-    assert said["macro_f1"] == pytest.approx(np.mean([one for one, _ in expected]), abs=1e-9)
-    assert said["map_macro"] == pytest.approx(np.mean([one for _, one in expected]), abs=2e-3)
-    assert said["hamming_loss"] == pytest.approx((outputs.labels != outputs.predictions)[known].mean(), abs=1e-9)
+    assert metrics["macro_f1"] == pytest.approx(np.mean([one for one, _ in expected]), abs=1e-9)
+    assert metrics["map_macro"] == pytest.approx(np.mean([one for _, one in expected]), abs=2e-3)
+    assert metrics["hamming_loss"] == pytest.approx((outputs.labels != outputs.predictions)[known].mean(), abs=1e-9)
     assert sum(found["reliability"]["as said"]["count"]) == known.sum()
     assert read_json(folder / "per_label.json")[0]["train_count"] == (labels[rows["train"], 0] == 1).sum()
     # The probe is that of the known examples of each label, as scikit-learn finds it.
@@ -158,10 +160,10 @@ def test_unknown_labels_are_left_out_as_if_they_were_dropped_by_hand(tmp_path: P
     np.testing.assert_allclose(
         model.classifier.weight.detach().numpy(), probe.weight.astype(np.float32), rtol=1e-4, atol=1e-5
     )
-    assert absent["metrics"]["test"]["map_macro"] < said["map_macro"] - 0.03
+    assert absent["metrics"]["test"]["map_macro"] < metrics["map_macro"] - 0.03
 
 
-def test_nothing_unknown_measures_as_before(vectors: Path, tmp_path: Path) -> None:
+def test_float_labels_without_unknown_ones_give_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
     with np.load(vectors) as file:
         rows, labels, names = file["X"], file["Y"], file["label_names"]
     np.savez(tmp_path / "float.npz", X=rows, Y=labels.astype(np.float32), label_names=names)
@@ -170,7 +172,7 @@ def test_nothing_unknown_measures_as_before(vectors: Path, tmp_path: Path) -> No
     assert whole["metrics"] == other["metrics"]
 
 
-def test_a_zero_embedding_does_not_stop_a_run_after_its_training(vectors: Path, tmp_path: Path) -> None:
+def test_an_embedding_of_zeros_does_not_stop_the_evaluation(vectors: Path, tmp_path: Path) -> None:
     settings = build(vectors, evaluation={"neighbours": 5})
     inputs = load_inputs(settings)
     random = np.random.default_rng(0)
@@ -182,7 +184,7 @@ def test_a_zero_embedding_does_not_stop_a_run_after_its_training(vectors: Path, 
     assert np.isfinite(found["alignment"])
 
 
-def test_a_published_probe_has_the_grid_and_the_arithmetic_of_the_settings(vectors: Path, tmp_path: Path) -> None:
+def test_a_published_probe_uses_the_grid_and_precision_of_the_settings(vectors: Path, tmp_path: Path) -> None:
     weights = []
     changes = ({"probe_rates": [1.0]}, {"probe_decays": [0.01]}, {"probe_batch_size": 64}, {"probe_precision": "bf16"})
     for values in ({}, *changes):
@@ -199,20 +201,20 @@ def model(finished_runs: dict[str, Path]) -> TrainedModel:
     return load(finished_runs["reg"])
 
 
-def test_an_evaluation_in_chunks_is_that_of_the_run(
+def test_evaluation_in_chunks_equals_that_of_the_run(
     finished_runs: dict[str, Path], vectors: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trained_model, "CHUNK", 7)
     folder, test = finished_runs["reg"], load_splits(vectors, seed=0).test
-    said = read_json(folder / "metrics.json")["metrics"]["test"]
+    metrics = read_json(folder / "metrics.json")["metrics"]["test"]
     found = evaluate(load(folder), test, train=load_training_labels(folder))
-    assert set(found) == set(said)
+    assert set(found) == set(metrics)
     for name, value in found.items():
-        assert value == pytest.approx(np.nan if said[name] is None else said[name], abs=1e-4, nan_ok=True), name
+        assert value == pytest.approx(np.nan if metrics[name] is None else metrics[name], abs=1e-4, nan_ok=True), name
     assert {"psp@3", "medium_f1"} & evaluate(load(folder), test).keys() == set()
 
 
-def test_an_evaluation_leaves_unknown_labels_out(model: TrainedModel, vectors: Path) -> None:
+def test_evaluation_leaves_unknown_labels_out(model: TrainedModel, vectors: Path) -> None:
     examples = read(vectors)
     annotated = [("one", "three") if row % 2 else model.vocabulary.names for row in range(len(examples))]
     found = evaluate(model, replace(examples, annotated=annotated))
@@ -234,7 +236,7 @@ def test_an_unknown_label_is_refused_with_its_place(model: TrainedModel, tmp_pat
         evaluate(model, read(path))
 
 
-def test_levels_and_nodes_are_those_of_loops() -> None:
+def test_metrics_of_levels_and_nodes_equal_loops() -> None:
     found, nodes = measured(LABELS, PREDICTIONS)
     f1 = {}
     for row in nodes:
@@ -251,7 +253,7 @@ def test_levels_and_nodes_are_those_of_loops() -> None:
     assert found["violations"] == pytest.approx(violated.sum() / PREDICTIONS[:, :3].sum())
 
 
-def test_what_is_unknown_is_left_out_and_what_is_known_above_it_is_not() -> None:
+def test_unknown_labels_are_left_out_but_their_known_ancestors_are_not() -> None:
     nan = np.nan
     # The first is a cat, and may be a dog and an oak: an animal for certain, perhaps a plant.
     labels = np.array([[1, nan, nan, 0], [0, 0, 1, 1]])
@@ -280,7 +282,7 @@ def test_batches_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_resample_is_measured_as_its_examples_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resample_is_measured_as_its_repeated_examples(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = np.random.default_rng(seed).multinomial(6, np.full(30, 1 / 30), size=2)
     labels = np.where(RANDOM.random(LABELS.shape) < 0.2, np.nan, LABELS)
     monkeypatch.setattr(evaluation, "BLOCK", 35)
@@ -293,7 +295,7 @@ def test_a_resample_is_measured_as_its_examples_are(seed: int, monkeypatch: pyte
         assert {name: values[place] for name, values in found.items()} == pytest.approx(expected, nan_ok=True)
 
 
-def test_unseen_leaves_are_measured_with_all_that_is_above_them() -> None:
+def test_unseen_leaves_are_measured_with_their_ancestors() -> None:
     tree = LabelTree.over(["cat", "dog"], TREE.nodes)
     held = LabelTree.over(["cat", "dog", "oak", "plant"], TREE.nodes)
     # Two clusters below "plant": where oaks meet, the others are plants without a name.

@@ -65,7 +65,7 @@ def objective_of(settings: RunSettings, kind: LossKind, **sizes: Any) -> Objecti
 
 
 def measured_again(model: TrainedModel, vectors: Path) -> dict[str, float]:
-    """The metrics of a kept model on the test part, with what is known of train."""
+    """The metrics of a saved model on the test split, with the label frequencies of train."""
     splits = load_splits(vectors, seed=0)
     train, test = (model.vocabulary.encode(part.label_sets or []).toarray() for part in (splits.train, splits.test))
     scores = model.predict_proba(splits.test)
@@ -74,7 +74,7 @@ def measured_again(model: TrainedModel, vectors: Path) -> dict[str, float]:
 
 
 def known(metrics: dict[str, float | None]) -> dict[str, float]:
-    """What JSON has as null, as the NaN that it was."""
+    """Metrics with NaN in place of the null of JSON."""
     return {name: math.nan if value is None else value for name, value in metrics.items()}
 
 
@@ -135,7 +135,7 @@ def test_sigkill_within_an_epoch_and_resume_give_the_same_metrics(vectors: Path,
     assert resumed["validation_score"] == whole["validation_score"]
 
 
-def test_the_second_stage_is_a_training_of_its_own() -> None:
+def test_finetuning_has_settings_of_its_own() -> None:
     values = {"data": "a", "loss": {"name": "reg", "alpha": 1}, "training": {"epochs": 9, "learning_rate": 0.1}}
     settings = finetuning_settings(RunSettings.build({**values, "finetuning": {"epochs": 3, "loss": "zlpr"}}))
     assert (settings.loss.title, settings.training.epochs, settings.learning_rate) == ("zlpr", 3, 0.1)
@@ -143,7 +143,7 @@ def test_the_second_stage_is_a_training_of_its_own() -> None:
     assert (slower.loss.title, slower.learning_rate) == ("bce", 0.01)
 
 
-def test_the_best_length_is_kept(vectors: Path, tmp_path: Path) -> None:
+def test_the_best_number_of_epochs_is_kept(vectors: Path, tmp_path: Path) -> None:
     settings = build(vectors, loss={"name": "bce"}, training={"epoch_grid": [1, 4, 2]})
     result = run_experiment(settings, tmp_path / "run")
     histories = {epochs: read_history(tmp_path / "run" / f"epochs-{epochs}" / "history.csv") for epochs in (1, 4, 2)}
@@ -157,14 +157,7 @@ def test_the_best_length_is_kept(vectors: Path, tmp_path: Path) -> None:
     assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
 
 
-def test_the_last_epoch_is_the_run_s_where_it_shall_be(vectors: Path, tmp_path: Path) -> None:
-    settings = build(vectors, training={"epochs": 3, "keep": "last", "learning_rate": 0.05, "optimiser": "sgd"})
-    result = run_experiment(settings, tmp_path / "run")
-    last = read_history(tmp_path / "run" / "history.csv")[-1]
-    assert (result["best_epoch"], result["validation_score"]) == (3, last.score)
-
-
-def test_each_length_starts_from_the_same_weights(vectors: Path, tmp_path: Path) -> None:
+def test_each_number_of_epochs_starts_from_the_same_weights(vectors: Path, tmp_path: Path) -> None:
     scores = []
     for name, grid in (("one", [2, 3]), ("other", [3, 2])):
         settings = build(vectors, loss={"name": "bce"}, training={"epoch_grid": grid})
@@ -172,8 +165,8 @@ def test_each_length_starts_from_the_same_weights(vectors: Path, tmp_path: Path)
     assert scores[0] == scores[1]
 
 
-def test_what_a_loss_has_no_use_for_is_left_aside(vectors: Path, tmp_path: Path) -> None:
-    """A comparison has one protocol: stage two is for contrastive losses, the lengths are for logit losses."""
+def test_settings_that_do_not_apply_to_a_loss_are_ignored(vectors: Path, tmp_path: Path) -> None:
+    """A comparison has one protocol: fine-tuning is for contrastive losses, the grid of epochs for logit losses."""
     settings = build(vectors, loss={"name": "bce"}, finetuning={"epochs": 2})
     run_experiment(settings, tmp_path / "logit")
     assert not (tmp_path / "logit" / "finetuning").exists()
@@ -184,7 +177,7 @@ def test_what_a_loss_has_no_use_for_is_left_aside(vectors: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("sampler", "over"), [("multilabel", False), ("hierarchical", True)])
-def test_batches_are_laid_out_over_the_hierarchy_where_that_is_asked_for(
+def test_batches_are_drawn_over_the_hierarchy_if_the_sampler_asks_for_it(
     living: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, over: bool
 ) -> None:
     laid = []
@@ -202,20 +195,22 @@ def test_batches_are_laid_out_over_the_hierarchy_where_that_is_asked_for(
     assert ("plant" in how["hierarchy"].names) if over else how["hierarchy"] is None
 
 
-def test_the_last_epoch_is_that_of_the_result_where_it_is_kept(vectors: Path, tmp_path: Path) -> None:
-    training = {"epochs": 3, "keep": "last", "learning_rate": 0.3}
-    result = run_experiment(build(vectors, loss={"name": "bce"}, training=training), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("loss", "training"), [("bce", {"learning_rate": 0.3}), ("reg", {"learning_rate": 0.05, "optimiser": "sgd"})]
+)
+def test_the_last_epoch_is_that_of_the_result_if_it_is_kept(
+    loss: str, training: dict[str, object], vectors: Path, tmp_path: Path
+) -> None:
+    settings = build(vectors, loss={"name": loss}, training={"epochs": 3, "keep": "last", **training})
+    result = run_experiment(settings, tmp_path / "run")
     history = read_history(tmp_path / "run" / "history.csv")
-    assert result["best_epoch"] == 3
-    assert result["validation_score"] == history[-1].score
+    assert (result.best_epoch, result.validation_score) == (3, history[-1].score)
     assert measured_again(load(tmp_path / "run"), vectors) == pytest.approx(
         known(result["metrics"]["test"]), nan_ok=True
     )
 
 
-def test_a_transferred_run_is_the_encoder_of_one_data_set_with_a_probe_on_another(
-    vectors: Path, tmp_path: Path
-) -> None:
+def test_transfer_evaluates_an_encoder_with_a_probe_on_other_data(vectors: Path, tmp_path: Path) -> None:
     with np.load(vectors) as arrays:
         np.savez(tmp_path / "b.npz", X=arrays["X"][:150], Y=arrays["Y"][:150, 1:3], label_names=np.array(["x", "y"]))
     loss, other = {"name": "bce"}, str(tmp_path / "b.npz")
@@ -261,7 +256,7 @@ def test_a_contrastive_loss_goes_with_a_projector_and_prototypes(prepared: Prepa
     assert objective.classifier is None
 
 
-def test_a_joint_loss_is_the_sum_of_both_on_a_head_that_is_both(prepared: Prepared) -> None:
+def test_a_joint_loss_is_the_weighted_sum_on_a_joint_head(prepared: Prepared) -> None:
     joint = {"name": "reg", "weight": 0.25, "temperature": 0.3}
     values = {"data": "a", "loss": {"name": "zlpr", "joint": joint}, "training": {"projection_dim": 5}}
     settings = RunSettings.build(values)
@@ -280,7 +275,7 @@ def test_a_joint_loss_is_the_sum_of_both_on_a_head_that_is_both(prepared: Prepar
     assert objective.classifier is objective.head.linear
 
 
-def test_a_joint_head_is_judged_by_its_logits(prepared: Prepared) -> None:
+def test_a_joint_head_is_scored_by_its_logits(prepared: Prepared) -> None:
     class Pass(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -298,7 +293,7 @@ def test_a_joint_head_is_judged_by_its_logits(prepared: Prepared) -> None:
     assert score({"name": "bce", "joint": {"name": "reg"}}) == score({"name": "bce"})
 
 
-def test_a_loss_of_levels_takes_the_hierarchy_and_closes_the_labels(prepared: Prepared) -> None:
+def test_a_hierarchical_loss_takes_the_hierarchy_and_closes_the_labels(prepared: Prepared) -> None:
     tree = LabelTree.over(["a", "b", "c"], Hierarchy.from_parents({"top": None, "a": "top", "b": "top", "c": None}))
     projections = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
     labels = torch.eye(3).repeat(2, 1)
@@ -317,14 +312,14 @@ def test_a_loss_of_levels_takes_the_hierarchy_and_closes_the_labels(prepared: Pr
     torch.testing.assert_close(objective.loss(both, labels), expected + np.log(2))
 
 
-def test_a_head_starts_without_bias_and_within_xaviers_bound() -> None:
+def test_a_head_starts_with_zero_bias_and_within_xaviers_bound() -> None:
     head = linear_head(30, 12)
     assert not head.bias.any()
     bound = (6 / 42) ** 0.5
     assert 0.9 * bound < head.weight.abs().max() <= bound
 
 
-def test_a_subset_is_in_order_without_repetition_and_fixed_by_its_seed(prepared: Prepared) -> None:
+def test_a_sample_is_ordered_without_repetition_and_fixed_by_its_seed(prepared: Prepared) -> None:
     firsts = [item[0] for item in draw_sample(prepared, 8, seed=3).items]
     assert firsts == sorted(set(firsts))
     assert len(firsts) == 8
@@ -333,7 +328,7 @@ def test_a_subset_is_in_order_without_repetition_and_fixed_by_its_seed(prepared:
 
 
 class Flat(nn.Module):
-    """An encoder that passes its rows on."""
+    """An encoder that returns its rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -343,7 +338,7 @@ class Flat(nn.Module):
         return self.scale * inputs["rows"]
 
 
-def test_repulsion_is_measured_by_frequency_where_it_is_asked_for() -> None:
+def test_repulsion_is_measured_by_label_frequency_if_asked_for() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(300, 4)).astype(np.float32)
     labels = random.random((300, 4)) < [0.5, 0.2, 0.03, 0.0]  # head, medium, tail, and one that nobody has
@@ -374,7 +369,7 @@ def test_repulsion_is_measured_by_frequency_where_it_is_asked_for() -> None:
     assert examined({"name": "zlpr"}, repulsion=True) == {}
 
 
-def test_a_bucket_is_the_sum_over_its_labels_of_what_its_batches_show() -> None:
+def test_the_repulsion_of_a_bucket_is_the_sum_over_its_labels_and_batches() -> None:
     random = np.random.default_rng(0)
     rows, labels = random.normal(size=(24, 3)).astype(np.float32), (random.random((24, 4)) < 0.4).astype(np.uint8)
     sample = Prepared(

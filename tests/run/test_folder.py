@@ -1,4 +1,4 @@
-"""The run folder: claimed before anything is done, written whole, read back to the bit, with no pickle."""
+"""The run folder: who may write to it, its result, and its model read back to the bit without a pickle."""
 
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def test_a_new_or_empty_folder_is_free(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_run_that_is_there_is_kept(copied: Path) -> None:
+def test_an_existing_run_is_kept_without_force(copied: Path) -> None:
     settings = load_settings(copied)
     with pytest.raises(RunError, match="holds a run already; go on with --resume, start anew with --force, or choose"):
         claim(copied, settings, resume=False, force=False)
@@ -92,7 +92,7 @@ def test_a_run_that_is_there_is_kept(copied: Path) -> None:
     assert [path.name for path in copied.iterdir()] == ["config.toml"]
 
 
-def test_force_never_removes_what_is_no_run(tmp_path: Path) -> None:
+def test_force_never_removes_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(RunError, match=r"is not empty and is not a run; choose another folder\.$"):
         claim(tmp_path, RunSettings(data="a.csv"), resume=False, force=True)
@@ -108,7 +108,7 @@ def test_a_run_is_not_resumed_with_other_settings(copied: Path) -> None:
         claim(copied, other, resume=True, force=False)
 
 
-def test_the_label_counts_of_training_are_those_of_the_results(copied: Path, vectors: Path) -> None:
+def test_the_label_frequencies_of_training_are_read_from_the_results(copied: Path, vectors: Path) -> None:
     splits = load_splits(vectors, seed=0)
     train = load_training_labels(copied)
     assert train is not None
@@ -119,7 +119,7 @@ def test_the_label_counts_of_training_are_those_of_the_results(copied: Path, vec
     assert load_training_labels(copied) is None
 
 
-def test_what_is_no_model_is_said(copied: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_with_the_reason(copied: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nowhere is not a run\.$"):
         load(tmp_path / "nowhere")
     (copied / "model.safetensors").write_bytes(b"half a file")
@@ -133,14 +133,14 @@ def test_what_is_no_model_is_said(copied: Path, tmp_path: Path) -> None:
         load(copied)
 
 
-def test_weights_that_fit_other_labels_are_damage(copied: Path) -> None:
+def test_weights_of_other_labels_are_refused_as_damaged(copied: Path) -> None:
     labels = read_json(copied / "labels.json")
     write_json(copied / "labels.json", labels[:-1])
     with pytest.raises(RunError, match="is damaged: 4 labels, 5 thresholds and 5 rows of weights"):
         load(copied)
 
 
-def test_assets_that_cannot_be_written_are_one_line(finished_runs: Runs, tmp_path: Path, monkeypatch) -> None:
+def test_assets_that_cannot_be_written_are_refused(finished_runs: Runs, tmp_path: Path, monkeypatch) -> None:
     model = load(finished_runs["reg"])
 
     def full(folder: Path) -> None:

@@ -1,7 +1,4 @@
-"""The hierarchy of the data is found, said, and refused where it does not fit.
-
-Examples under a hierarchy: closed, and with leaves held out.
-"""
+"""The hierarchy of the data: found, described and refused; label sets closed, and leaves held out."""
 
 import json
 from pathlib import Path
@@ -38,7 +35,7 @@ def test_label_paths_are_a_hierarchy(paths: Path) -> None:
     )
 
 
-def test_a_file_beside_the_data_is_found_and_one_that_is_named_goes_before(living: Path, tmp_path: Path) -> None:
+def test_a_file_beside_the_data_is_found_and_a_named_file_takes_precedence(living: Path, tmp_path: Path) -> None:
     found = find(living)
     assert found.source == "hierarchy.json"
     assert found.summary.endswith("7 nodes on 2 levels (2, 5), 5 of them leaves; 1 label on inner nodes")
@@ -47,28 +44,28 @@ def test_a_file_beside_the_data_is_found_and_one_that_is_named_goes_before(livin
     assert find(living, file=str(other)).tree.nodes.to_parents()["animal"] == "thing"
 
 
-def test_a_hierarchy_can_be_left_alone(living: Path, paths: Path) -> None:
+def test_a_hierarchy_can_be_ignored(living: Path, paths: Path) -> None:
     assert find(living, file="none") is None
     assert find(paths, file="none") is None
 
 
-def test_a_label_that_is_no_node_is_refused_with_its_place(paths: Path, tmp_path: Path) -> None:
+def test_a_label_that_is_not_a_node_is_refused_with_its_place(paths: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text(
         "child,parent\nanimal > cat,animal\nanimal > dog,animal\nplant > oak,plant\nbrwn,\nanimal,\nplant,\n"
     )
     with pytest.raises(LabelError) as refusal:
         find(paths, file=str(other))
-    said = str(refusal.value)
-    assert said.startswith(f"{paths}, line ")
-    assert said.endswith(
+    message = str(refusal.value)
+    assert message.startswith(f"{paths}, line ")
+    assert message.endswith(
         f'label "brown" is not a node of {other} (did you mean "brwn"?); hierarchy.file=none ignores the file.'
     )
-    line = int(said.removeprefix(f"{paths}, line ").partition(":")[0])
+    line = int(message.removeprefix(f"{paths}, line ").partition(":")[0])
     assert "brown" in ROWS[line - 1][1]
 
 
-def test_none_at_all_is_refused_only_where_one_is_needed(vectors: Path) -> None:
+def test_a_missing_hierarchy_is_refused_only_if_one_is_needed(vectors: Path) -> None:
     assert find(vectors) is None
     with pytest.raises(
         ConfigError, match=r"^hierarchy\.closure=true needs a hierarchy of the labels: name its file as"
@@ -83,7 +80,7 @@ def read(path: Path, **hierarchy: object) -> RunData:
     return load_data(RunSettings.build({"data": str(path), "hierarchy": hierarchy}))
 
 
-def test_closed_examples_have_all_that_is_above(living: Path) -> None:
+def test_closed_examples_have_all_ancestors(living: Path) -> None:
     given, closed = read(living), read(living, closure=True)
     assert set(closed.splits.vocabulary.names) == {*given.splits.vocabulary.names, "plant"}
     assert closed.tree.num_labels == len(closed.tree.nodes) == 7
@@ -111,7 +108,7 @@ def test_soft_and_unknown_labels_are_closed_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closure", [False, True])
-def test_training_sees_no_leaf_that_is_held_out(living: Path, closure: bool) -> None:
+def test_no_split_contains_a_leaf_that_is_held_out(living: Path, closure: bool) -> None:
     whole, data = read(living), read(living, closure=closure, hold_out=0.4)
     unseen = data.unseen
     assert isinstance(unseen, UnseenLeaves)
@@ -126,7 +123,7 @@ def test_training_sees_no_leaf_that_is_held_out(living: Path, closure: bool) -> 
         assert set(names[row > 0]) == set(own) | {ABOVE[label] for label in own if label in ABOVE}
 
 
-def test_leaves_are_drawn_from_the_level_that_is_asked_for_and_by_the_seed(living: Path) -> None:
+def test_leaves_are_drawn_from_the_given_level_by_the_seed(living: Path) -> None:
     assert read(living, hold_out=0.2, hold_out_level=1).unseen.leaves == read(living, hold_out=0.2).unseen.leaves
     with pytest.raises(ConfigError, match=r"^to hold out leaves, two of them must have an example\. Got 0\.$"):
         read(living, hold_out=0.2, hold_out_level=0)
@@ -141,22 +138,22 @@ def test_leaves_are_held_out_by_name_or_by_path(living: Path, named: object) -> 
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("named", "message"),
     [
         ("cats", 'names "cats", which is not a node (did you mean "cat"?).'),
         ("plant > cat", 'names "plant > cat", which is not a node (did you mean "plant"?).'),
         ("animal", 'names "animal", which is not a leaf.'),
     ],
 )
-def test_what_is_no_leaf_is_refused(living: Path, named: str, said: str) -> None:
+def test_a_name_that_is_not_a_leaf_is_refused(living: Path, named: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(living, hold_out=named)
-    assert str(caught.value) == f"hierarchy.hold_out {said}"
+    assert str(caught.value) == f"hierarchy.hold_out {message}"
     with pytest.raises(ConfigError, match="has no example, or is on another level"):
         read(living, hold_out="cat", hold_out_level=0)
 
 
-def test_a_label_whose_examples_are_all_held_out_goes_too(tmp_path: Path) -> None:
+def test_a_label_whose_examples_are_all_held_out_is_dropped(tmp_path: Path) -> None:
     labels = np.tile(np.array([[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]], np.uint8), (20, 1))
     names = np.array(["cat", "oak", "animal", "plant", "rain"])
     np.savez(tmp_path / "a.npz", X=np.eye(60, dtype=np.float32), Y=labels, label_names=names)

@@ -1,4 +1,4 @@
-"""What an experiment is made of: splits, labels and an encoder that agree with one another."""
+"""Inputs of a run: splits, labels and encoder fit one another."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
 
 
 @pytest.mark.parametrize(("frozen", "folder"), [(False, "tokens"), (True, "features")])
-def test_what_is_dear_to_make_is_kept_of_each_part_and_of_no_prediction(
+def test_tokens_or_features_of_each_split_are_cached_but_not_those_of_predictions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, frozen: bool, folder: str
 ) -> None:
     monkeypatch.setenv("LABELCONTRAST_CACHE", str(tmp_path / "cache"))
@@ -41,7 +41,7 @@ def test_what_is_dear_to_make_is_kept_of_each_part_and_of_no_prediction(
             np.testing.assert_array_equal(one, other, strict=True)
 
 
-def test_an_encoder_is_read_off_on_other_data_of_its_kind(vectors: Path, tmp_path: Path) -> None:
+def test_transfer_loads_other_data_of_the_same_kind(vectors: Path, tmp_path: Path) -> None:
     with np.load(vectors) as arrays:
         np.savez(tmp_path / "b.npz", X=arrays["X"][:100], Y=arrays["Y"][:100, 1:3], label_names=np.array(["x", "y"]))
         np.savez(tmp_path / "narrow.npz", X=arrays["X"][:, :5], Y=arrays["Y"], label_names=arrays["label_names"])

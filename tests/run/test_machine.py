@@ -1,7 +1,4 @@
-"""Where a result came from.
-
-The allocator: the page faults of large tensors that come and go are gone.
-"""
+"""The origin of a result, seconds by stage, seeds, and the memory that is kept."""
 
 import platform
 import subprocess
@@ -23,12 +20,12 @@ def test_the_origin_names_command_versions_and_machine(monkeypatch: pytest.Monke
     assert origin["machine"]["memory_gib"] >= 1
 
 
-def test_a_package_that_is_called_by_its_name_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_run_as_a_module_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/labelcontrast/__main__.py", "demo"])
     assert describe_origin()["command"] == "python -m labelcontrast demo"
 
 
-def test_laps_are_in_order_and_add_up() -> None:
+def test_laps_are_in_order() -> None:
     clock = Clock()
     clock.lap("a")
     clock.lap("b")
@@ -36,7 +33,7 @@ def test_laps_are_in_order_and_add_up() -> None:
     assert all(seconds >= 0 for seconds in clock.laps.values())
 
 
-def test_a_seeded_block_is_the_same_again_and_leaves_the_stream_alone() -> None:
+def test_a_seeded_block_repeats_and_restores_the_random_stream() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -65,7 +62,7 @@ print(faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
-def test_large_tensors_are_not_faulted_in_again() -> None:
+def test_large_tensors_cause_no_new_page_faults() -> None:
     counts = {}
     for word in ("keep", "leave"):
         done = subprocess.run([sys.executable, "-c", CODE, word], capture_output=True, text=True, check=True)

@@ -59,7 +59,7 @@ def trained(finished_runs: Runs, living: Path, tmp_path_factory: pytest.TempPath
 
 
 def inputs_of(kind: str, run: Path, vectors: Path, living: Path) -> tuple[Any, Path]:
-    """What a caller has in memory, and the same as a file for the command."""
+    """Inputs in memory, and the same inputs as a file for the command."""
     if kind in ("vector", "hierarchy"):
         path = vectors if kind == "vector" else living
         with np.load(path) as arrays:

@@ -23,7 +23,7 @@ def test_every_measure_that_a_comparison_shows_is_measured() -> None:
     assert flat["level_1_macro_f1"] == 0.25
 
 
-def test_leaves_that_are_held_out_are_shown_where_there_are_some() -> None:
+def test_held_out_leaves_are_shown_if_there_are_some() -> None:
     assert retrieval_groups(FOUND) == {}
     held = {"held_out": ["cat"], "seen": [LEVEL], "unseen": [LEVEL, LEVEL], "unseen_leaves": LEVEL}
     assert [len(levels) for levels in retrieval_groups({**FOUND, **held}).values()] == [1, 2, 1]
@@ -49,14 +49,14 @@ def test_a_run_is_summarised_from_its_files(finished_runs: Runs) -> None:
     assert max(scores) == result["validation_score"]
 
 
-def test_a_run_without_its_map_still_has_a_page(finished_runs: Runs, tmp_path: Path) -> None:
+def test_a_run_without_a_scatter_plot_still_has_a_page(finished_runs: Runs, tmp_path: Path) -> None:
     folder = shutil.copytree(finished_runs["bce"], tmp_path / "run")
     (folder / "map.json").unlink()
     assert summarise_run(folder, RunResult.load(folder)).embedding is None
     assert write_report(folder).read_text().startswith("<!doctype html>")
 
 
-def test_the_model_card_says_what_the_model_is_and_where_it_is_weak(finished_runs: Runs) -> None:
+def test_the_model_card_describes_the_model_and_its_weakest_labels(finished_runs: Runs) -> None:
     card = (finished_runs["bce"] / "README.md").read_text()
     result = json.loads((finished_runs["bce"] / "metrics.json").read_text())
     rows = json.loads((finished_runs["bce"] / "per_label.json").read_text())
@@ -90,6 +90,6 @@ def test_a_comparison_has_the_baseline_first_and_failures_in_their_place(finishe
     assert "the loss became nan." in page
 
 
-def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is neither a finished run nor a comparison\.$"):
         write_report(tmp_path)

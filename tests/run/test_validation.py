@@ -1,7 +1,4 @@
-"""What cannot be had without a hierarchy is named as it is set.
-
-The door: of which kind a loss is, and what cannot work.
-"""
+"""Validation of settings: the kind of a loss, and combinations that are refused."""
 
 import pytest
 
@@ -25,7 +22,7 @@ from labelcontrast.settings import RunSettings
         ({"training": {"sampler": "hierarchical"}}, "training.sampler=hierarchical"),
     ],
 )
-def test_the_first_thing_that_needs_one_is_named(values: dict, what: str | None) -> None:
+def test_the_first_setting_that_needs_a_hierarchy_is_named(values: dict, what: str | None) -> None:
     assert needs_hierarchy(RunSettings.build({"data": "a", **values})) == what
 
 
@@ -44,7 +41,7 @@ def test_every_loss_passes_with_its_kind(row) -> None:
         ({"evaluation": {"threshold": "per_level"}}, "evaluation.threshold=per_level"),
     ],
 )
-def test_what_needs_a_hierarchy_is_refused_where_there_is_to_be_none(values: dict, what: str) -> None:
+def test_a_setting_that_needs_a_hierarchy_is_refused_without_one(values: dict, what: str) -> None:
     values = {"data": "a", **values}
     validate_settings(RunSettings.build(values))
     with pytest.raises(ConfigError) as refusal:
@@ -52,7 +49,7 @@ def test_what_needs_a_hierarchy_is_refused_where_there_is_to_be_none(values: dic
     assert str(refusal.value) == f"{what} needs a hierarchy of the labels, but hierarchy.file=none ignores it."
 
 
-def test_what_is_read_off_other_data_is_not_judged_by_a_hierarchy() -> None:
+def test_transfer_is_not_evaluated_over_the_hierarchy_of_the_training_data() -> None:
     values = {"data": "a", "transfer_to": "b", "loss": {"name": "himulcon"}, "hierarchy": {"closure": True}}
     assert validate_settings(RunSettings.build(values)) == "contrastive"
     with pytest.raises(ConfigError, match=r"^hierarchy\.consistency=max needs the hierarchy of the training data"):
@@ -70,14 +67,14 @@ def test_what_is_read_off_other_data_is_not_judged_by_a_hierarchy() -> None:
         ),
     ],
 )
-def test_a_fold_that_is_none_is_refused(values: dict, refusal: str) -> None:
+def test_a_fold_that_does_not_exist_is_refused(values: dict, refusal: str) -> None:
     assert validate_settings(RunSettings.build({"data": "a", "folds": 3, "fold": 2})) == "contrastive"
     with pytest.raises(ConfigError) as refused:
         validate_settings(RunSettings.build({"data": "a", **values}))
     assert str(refused.value) == refusal
 
 
-def test_one_example_at_a_time_is_enough_for_a_logit_loss_only() -> None:
+def test_a_batch_of_one_example_is_refused_for_a_contrastive_loss() -> None:
     values = {"data": "a", "training": {"batch_size": 1}}
     assert validate_settings(RunSettings.build({**values, "loss": {"name": "zlpr"}})) == "logit"
     with pytest.raises(ConfigError) as refusal:
@@ -105,7 +102,7 @@ def test_a_joint_loss_is_a_logit_loss_and_a_contrastive_one() -> None:
         ({"name": "zlpr", "joint": {"name": "reg", "beta": 1}}, "reg has no parameter 'beta'"),
     ],
 )
-def test_what_is_no_joint_loss_is_refused(loss: dict, message: str) -> None:
+def test_an_invalid_joint_loss_is_refused(loss: dict, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         validate_settings(RunSettings.build({"data": "a", "loss": loss}))
     assert str(refusal.value).startswith(message)
@@ -134,7 +131,7 @@ def test_a_logit_loss_sees_an_example_once() -> None:
         ({"training": {"augment": "randaugment"}}, "kornia"),
     ],
 )
-def test_what_would_be_missed_only_after_training_is_refused_with_the_install_line(
+def test_a_missing_extra_is_refused_before_training_with_the_install_line(
     values: dict, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validation, "find_spec", lambda name: None)
@@ -144,12 +141,12 @@ def test_what_would_be_missed_only_after_training_is_refused_with_the_install_li
 
 
 @pytest.mark.parametrize("name", ["auto", "hashed"])
-def test_nothing_that_learns_from_scratch_is_frozen(name: str) -> None:
+def test_an_encoder_that_learns_from_scratch_cannot_be_frozen(name: str) -> None:
     with pytest.raises(ConfigError, match=rf'^encoder.frozen needs a pretrained encoder. Got "{name}", which learns'):
         validate_settings(RunSettings.build({"data": "a", "encoder": {"name": name, "frozen": True}}))
 
 
-def test_pictures_that_a_frozen_encoder_sees_once_are_not_augmented() -> None:
+def test_augmentation_is_refused_for_a_frozen_encoder() -> None:
     values = {"data": "a", "encoder": {"name": "org/model", "frozen": True}, "training": {"augment": "randaugment"}}
     with pytest.raises(ConfigError) as refusal:
         validate_settings(RunSettings.build(values))

@@ -1,4 +1,4 @@
-"""A tiny world to train in: vectors, a linear encoder with dropout, a linear head."""
+"""A tiny training problem: vectors, a linear encoder with dropout, a linear head."""
 
 from collections.abc import Callable, Mapping
 

@@ -30,7 +30,7 @@ def test_logits_are_scored_by_macro_average_precision(
     assert score_logits(prepared)(learner.encoder, learner.head) == pytest.approx(expected)
 
 
-def test_features_are_scored_by_a_probe_and_the_head_has_no_part_in_it(
+def test_features_are_scored_by_a_probe_without_the_head(
     prepared: Prepared, build_learner: Callable[..., Learner]
 ) -> None:
     learner = build_learner(TrainingSettings())
@@ -47,7 +47,7 @@ def test_features_are_scored_by_a_probe_and_the_head_has_no_part_in_it(
     ),
     st.lists(st.sampled_from(["positives_pushed_away", "similarity_of_positives"]), unique=True),
 )
-def test_there_and_back(tmp_path_factory, history: list[Epoch], counted: list[str]) -> None:
+def test_the_history_is_read_back_to_the_bit(tmp_path_factory, history: list[Epoch], counted: list[str]) -> None:
     history = [replace(epoch, diagnostics=dict.fromkeys(counted, epoch.score)) for epoch in history]
     path: Path = tmp_path_factory.mktemp("run") / "history.csv"
     write_history(path, history)

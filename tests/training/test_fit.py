@@ -1,7 +1,4 @@
-"""Loggers: written where they should be, and refused with the install line where they are missing.
-
-Training: it learns, keeps the best epoch, stops when patience ends, and goes on after a kill as if nothing was.
-"""
+"""Training with Lightning: it learns, keeps the best epoch, stops, logs, and resumes after a kill."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +26,7 @@ def test_tensorboard_gets_the_epochs(prepared: Prepared, build_learner: Callable
     assert logged == pytest.approx([epoch.score for epoch in learner.history])
 
 
-def test_mlflow_writes_into_the_run_folder_unless_it_was_told_of_a_server(
+def test_mlflow_writes_into_the_run_folder_unless_a_server_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -42,11 +39,11 @@ Build = Callable[..., Learner]
 
 
 class Killed(Exception):
-    """Stands for SIGKILL between two epochs."""
+    """Simulates SIGKILL between two epochs."""
 
 
 class Counting(nn.BCEWithLogitsLoss):
-    """A loss that counts something that differs from step to step, and is killed after so many."""
+    """A loss whose diagnostics differ from step to step, and that is killed after a number of steps."""
 
     diagnostics: ClassVar[dict[str, Tensor]] = {}
 
@@ -81,26 +78,27 @@ def test_it_learns_and_keeps_the_best_epoch(prepared: Prepared, build_learner: B
     assert learner.history[-1].learning_rate == pytest.approx(0, abs=1e-12)
 
 
-def test_the_last_epoch_is_kept_where_it_is_asked_for(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
-    scores, kept = [0.9, 0.5, 0.4], {}
+def test_the_last_epoch_is_kept_if_asked_for(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    scores, kept, last = [0.9, 0.5, 0.4], {}, []
     for keep in ("best", "last"):
         learner = build_learner(settings := TrainingSettings(epochs=3, keep=keep))
         learner._score = lambda *_, learner=learner: scores[learner.current_epoch]
         ends: list[torch.Tensor] = []
-        listen = lambda _, learner=learner, ends=ends: ends.append(learner.head.weight.detach().clone())  # noqa: E731
-        fit(
-            learner,
-            training_batches(prepared, batch_size=8, seed=0),
-            folder=tmp_path / keep,
-            settings=settings,
-            on_epoch=listen,
-        )
+
+        def record(_: Epoch, learner: Learner = learner, ends: list[torch.Tensor] = ends) -> None:
+            ends.append(learner.head.weight.detach().clone())
+
+        batches = training_batches(prepared, batch_size=8, seed=0)
+        fit(learner, batches, folder=str(tmp_path / keep), settings=settings, on_epoch=record)
         kept[keep] = [torch.equal(learner.head.weight, end) for end in ends]
+        last.append(torch.load(tmp_path / keep / LAST, weights_only=True)["state_dict"]["head.weight"])
+        assert torch.equal(last[-1], ends[-1])
     assert kept == {"best": [True, False, False], "last": [False, False, True]}
+    assert torch.equal(*last)
 
 
 @pytest.mark.parametrize("killed_at", [1, 3, 5])
-def test_a_killed_run_goes_on_as_if_nothing_had_been(
+def test_a_killed_run_resumes_with_the_same_result(
     prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int
 ) -> None:
     settings = TrainingSettings(epochs=5)
@@ -122,7 +120,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 
 
 @pytest.mark.parametrize(("killed_at", "per_label"), [(1, None), (5, None), (8, 2)])
-def test_a_run_killed_within_an_epoch_goes_on_there(
+def test_a_run_killed_within_an_epoch_resumes_there(
     prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int, per_label: int | None
 ) -> None:
     settings = TrainingSettings(epochs=3, checkpoint_minutes=0)
@@ -149,7 +147,7 @@ def test_a_run_killed_within_an_epoch_goes_on_there(
         assert torch.equal(resumed.state_dict()[name], value), name
 
 
-def test_a_checkpoint_within_an_epoch_waits_for_its_time(
+def test_checkpoints_within_an_epoch_have_their_interval(
     prepared: Prepared, build_learner: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
@@ -166,7 +164,7 @@ def test_a_checkpoint_within_an_epoch_waits_for_its_time(
         written.clear()
 
 
-def test_what_is_resumed_is_the_last_epoch_and_not_the_best(
+def test_training_resumes_from_the_last_epoch_and_not_the_best(
     prepared: Prepared, build_learner: Build, tmp_path: Path
 ) -> None:
     scores = [0.9, 0.5, 0.4, 0.3, 0.2]
@@ -198,18 +196,7 @@ def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: 
     assert torch.equal(again.head.weight, first.head.weight)
 
 
-def test_the_last_epoch_is_kept_where_it_shall_be(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
-    kept = []
-    for keep in ("best", "last"):
-        learner = build_learner(settings := TrainingSettings(epochs=3, keep=keep))
-        learner._score = lambda encoder, head, learner=learner: -float(learner.current_epoch)
-        fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path / keep, settings=settings)
-        kept.append(torch.load(tmp_path / keep / LAST, weights_only=True)["state_dict"]["head.weight"])
-        assert torch.equal(learner.head.weight, kept[-1]) == (keep == "last")
-    assert torch.equal(*kept)
-
-
-def test_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+def test_training_stops_when_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
     learner = build_learner(settings := TrainingSettings(epochs=50, patience=2))
     scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
     learner._score = lambda encoder, head: next(scores)

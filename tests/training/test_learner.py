@@ -92,13 +92,13 @@ def test_sgd_is_the_formula() -> None:
 
 
 class Nan(nn.Module):
-    """A loss that is no number."""
+    """A loss that is NaN."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         return logits.sum() * torch.nan
 
 
-def test_a_loss_that_is_no_number_is_refused(
+def test_a_loss_that_is_not_finite_ends_the_run(
     prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path
 ) -> None:
     settings = TrainingSettings(epochs=2)
@@ -108,7 +108,7 @@ def test_a_loss_that_is_no_number_is_refused(
         fit(learner, batches, folder=tmp_path, settings=settings)
 
 
-def test_the_random_streams_go_on_where_they_were() -> None:
+def test_the_random_streams_are_restored() -> None:
     streams = random_streams()
     expected = torch.rand(3)
     torch.manual_seed(99)
@@ -126,7 +126,7 @@ class Counting(nn.BCEWithLogitsLoss):
         return super().forward(input, target)
 
 
-def test_what_the_loss_counts_is_averaged_over_the_steps_of_an_epoch(
+def test_pair_statistics_are_averaged_over_the_steps_of_an_epoch(
     prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path
 ) -> None:
     settings = TrainingSettings(epochs=2)
@@ -136,7 +136,7 @@ def test_what_the_loss_counts_is_averaged_over_the_steps_of_an_epoch(
 
 
 class Views(nn.BCEWithLogitsLoss):
-    """A loss that keeps what it saw."""
+    """A loss that records its input."""
 
     seen: Tensor
 
@@ -174,7 +174,7 @@ def test_the_augmentation_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(refusal.value).endswith("pip install 'labelcontrast[kornia]'")
 
 
-def test_pictures_go_to_kornia_as_it_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_passed_to_kornia_as_floats_and_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, int]] = []
 
     class RandAugment:

@@ -63,8 +63,9 @@ class RunEvaluation:
     """By split the metrics over the hierarchy, and its ``source``."""
     per_node: list[dict[str, Any]] | None = None
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write the model, the test outputs, and the tables by label and by node into a run folder."""
+        folder = Path(folder)
         save_model(folder, self.model)
         self.outputs.save(folder / OUTPUTS)
         write_json(folder / PER_LABEL, [asdict(row) for row in self.per_label])
@@ -101,7 +102,7 @@ class ModelEvaluation(Mapping[str, Any]):
 
 
 def compute_split_features(
-    path: Path, inputs: RunInputs, *, with_train: bool, device: str = "cpu"
+    path: str | Path, inputs: RunInputs, *, with_train: bool, device: str = "cpu"
 ) -> dict[str, Float[np.ndarray, "examples dim"]]:
     """Compute the embeddings of every split, or read them from a file that has them.
 
@@ -113,7 +114,7 @@ def compute_split_features(
     """
     wanted = {name: split for name, split in inputs.prepared.items() if with_train or name != "train"}
     inputs.encoder.to(device)
-    features = stored_features(path, inputs.encoder, wanted)
+    features = stored_features(Path(path), inputs.encoder, wanted)
     inputs.encoder.cpu()
     return features
 
@@ -236,7 +237,7 @@ def describe_embeddings(
 
 
 def save_scatter(
-    folder: Path, settings: EvaluationSettings, inputs: RunInputs, embeddings: np.ndarray, *, seed: int
+    folder: str | Path, settings: EvaluationSettings, inputs: RunInputs, embeddings: np.ndarray, *, seed: int
 ) -> None:
     """Project the test embeddings to the plane and write them with their labels; nothing for very few examples."""
     if len(embeddings) < FEWEST_POINTS:
@@ -249,7 +250,7 @@ def save_scatter(
         "labels": [list(label_sets[index]) for index in drawn.chosen],
         "levels": [] if inputs.data.tree is None else _nodes_by_level(inputs, inputs.data.tree, drawn.chosen),
     }
-    write_json(folder / SCATTER, scatter)
+    write_json(Path(folder) / SCATTER, scatter)
 
 
 def evaluate_unseen(inputs: RunInputs, features: Features, *, seed: int) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def train_encoder(
     settings: RunSettings,
     kind: LossKind,
     inputs: RunInputs,
-    folder: Path,
+    folder: str | Path,
     callbacks: Callbacks = Callbacks(),
 ) -> TrainResult:
     """Train the encoder as the settings say, from the start or from the last checkpoints.
@@ -101,6 +101,7 @@ def train_encoder(
         folder: Where histories and checkpoints are written.
         callbacks: Called as the training progresses.
     """
+    folder = Path(folder)
     if kind == "logit" and settings.training.epoch_grid:
         return _train_best_length(settings, inputs, folder, callbacks)
     trained = train_once(settings, kind, inputs, folder, callbacks)

@@ -127,7 +127,7 @@ class RunResult(Mapping[str, Any]):
             raise RunError(f"{folder} is damaged: {METRICS} is not the result of a run ({error}).") from error
 
 
-def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
+def claim(folder: str | Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
     """Check that a run may write to a folder, before anything is read or computed.
 
     Args:
@@ -140,15 +140,17 @@ def claim(folder: Path, settings: RunSettings, *, resume: bool, force: bool) -> 
         RunError: The folder is not empty, and neither argument allows its content.
         ConfigError: The run to be resumed has other settings of training; the message names the first that differs.
     """
+    folder = Path(folder)
     if is_claimed(folder, CONFIG, "run", named="a run already", resume=resume, force=force) and not force:
         _refuse_other_settings(folder, settings)
 
 
-def open_run(folder: Path, settings: RunSettings, *, force: bool) -> None:
+def open_run(folder: str | Path, settings: RunSettings, *, force: bool) -> None:
     """Create a run folder, or prepare one to be resumed: results are removed, checkpoints and features stay.
 
     Called once the data are read and found valid. With ``force`` a run that is there is removed first.
     """
+    folder = Path(folder)
     if force and (folder / CONFIG).exists():
         shutil.rmtree(folder)
     for name in (METRICS, REPORT, CALIBRATION, HIERARCHY, PER_NODE):
@@ -182,13 +184,14 @@ def load_training_labels(folder: str | Path) -> TrainingLabels | None:
     return TrainingLabels(np.array(counts), RunResult.load(folder).examples["train"])
 
 
-def copy_histories(training: Path, folder: Path) -> None:
+def copy_histories(training: str | Path, folder: str | Path) -> None:
     """Copy the histories of a training in another folder; its checkpoints and features stay there."""
     shutil.copytree(training, folder, ignore=shutil.ignore_patterns(CHECKPOINTS, FEATURES), dirs_exist_ok=True)
 
 
-def drop_weights(folder: Path) -> None:
+def drop_weights(folder: str | Path) -> None:
     """Remove weights, checkpoints and features of a finished run, which are large; the results stay."""
+    folder = Path(folder)
     for name in (MODEL, FEATURES):
         (folder / name).unlink(missing_ok=True)
     for path in (folder / ENCODER, *folder.rglob(CHECKPOINTS)):

@@ -50,8 +50,9 @@ def write_report(folder: str | Path) -> Path:
     return folder / REPORT
 
 
-def summarise_run(folder: Path, result: RunResult) -> RunSummary:
+def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
     """Collect the content of the page of a run."""
+    folder = Path(folder)
     settings, representation = load_settings(folder), result.representation or {}
     scatter = read_json(folder / SCATTER) if (folder / SCATTER).exists() else None
     nodes = read_json(folder / PER_NODE) if result.hierarchy else []
@@ -104,9 +105,9 @@ def run_facts(result: Mapping[str, Any]) -> list[tuple[str, object]]:
     ]
 
 
-def read_curves(folder: Path) -> dict[str, tuple[list[float], list[float]]]:
+def read_curves(folder: str | Path) -> dict[str, tuple[list[float], list[float]]]:
     """Read the learning curves of a run: title -> epochs and values."""
-    history = read_history(folder / HISTORY)
+    history = read_history(Path(folder) / HISTORY)
     epochs = [float(epoch.epoch) for epoch in history]
     names = {"loss": "training loss", "score": "validation mAP", "learning_rate": "learning rate"}
     curves = {title: (epochs, [float(getattr(epoch, name)) for epoch in history]) for name, title in names.items()}

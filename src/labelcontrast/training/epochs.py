@@ -68,14 +68,14 @@ def score_features(train: Prepared, validation: Prepared) -> EpochScore:
     return score
 
 
-def write_history(path: Path, history: list[Epoch]) -> None:
+def write_history(path: str | Path, history: list[Epoch]) -> None:
     """Write the history as CSV, a row an epoch; the columns of ``diagnostics`` come last."""
     rows = [{name: getattr(epoch, name) for name in NUMBERS} | epoch.diagnostics for epoch in history]
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]) if rows else NUMBERS)
     table.writeheader()
     table.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(Path(path), text.getvalue())
 
 
 def read_history(path: str | Path) -> list[Epoch]:
