@@ -1,7 +1,4 @@
-"""Values of labels: every way to write one, and paths through a hierarchy.
-
-Label cells: each form becomes the same label sets, and what is not of one form is refused with its line.
-"""
+"""Label cells: each form gives the same label sets and values, and anything else is refused with its place."""
 
 import json
 import math
@@ -12,21 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelcontrast.data.label_cells import divided, labels_of, parents_of, value_of, with_ancestors
+from labelcontrast.data.label_cells import labels_of, parents_of, value_of
 from labelcontrast.data.table import ArrowColumn, Table
 from labelcontrast.errors import DataError, LabelError
-from labelcontrast.labels.label_sets import LabelSets
+
+
+def column(*cells: object) -> Table:
+    return Table(origin="reviews.jsonl", columns={"tags": list(cells)}, lines=range(1, len(cells) + 1))
 
 
 @pytest.mark.parametrize("cell", [None, "", " ", -1, -1.0, "-1", "nan", "NaN", float("nan"), "null"])
-def test_unknown_is_written_in_many_ways(cell: object) -> None:
+def test_unknown_can_be_written_in_many_ways(cell: object) -> None:
     value = value_of(cell)
     assert value is not None
     assert math.isnan(value)
 
 
 @pytest.mark.parametrize("cell", ["yes", 2, -0.5, "1.01", [1], {}, "-2", float("inf")])
-def test_what_is_no_value_is_none(cell: object) -> None:
+def test_anything_but_a_value_is_none(cell: object) -> None:
     assert value_of(cell) is None
 
 
@@ -37,17 +37,17 @@ def test_a_number_between_is_itself(value: float) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1) | st.just(math.nan)), max_size=5))
-def test_sets_and_values_say_together_what_was_said(rows: list[dict[str, float]]) -> None:
-    sets, values = divided(rows)
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.floats(0, 1) | st.just(math.nan)), min_size=1, max_size=5))
+def test_sets_and_values_together_hold_all_values(rows: list[dict[str, float]]) -> None:
+    sets, _, values, _ = labels_of(column(*rows), "tags")
     for row, labels, odd in zip(rows, sets, values or [{} for _ in rows], strict=True):
         for name, value in row.items():
             assert (name in labels) == (value >= 0.5)
             assert repr(odd.get(name, float(name in labels))) == repr(float(value))
 
 
-def test_a_path_has_every_beginning_once() -> None:
-    assert with_ancestors(LabelSets.of([("a>b", "a > b > c", "a > d")])) == [
+def test_a_path_has_every_prefix_once() -> None:
+    assert labels_of(column(["a>b", "a > b > c", "a > d"]), "tags").sets == [
         ("a>b", "a", "a > b", "a > b > c", "a > d")
     ]
     assert parents_of(["a", "a > b > c", "d"]) == {"a > b > c": ("a > b",)}
@@ -56,10 +56,6 @@ def test_a_path_has_every_beginning_once() -> None:
 
 NAMES = st.text("abcdé 0", min_size=1, max_size=4).map(str.strip).filter(bool)
 LABEL_SETS = st.lists(st.lists(NAMES, max_size=4, unique=True).map(tuple), min_size=1, max_size=8)
-
-
-def column(*cells: object) -> Table:
-    return Table(origin="reviews.jsonl", columns={"tags": list(cells)}, lines=range(1, len(cells) + 1))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +89,7 @@ def test_columns_of_0_and_1_are_read_back(label_sets: list[tuple[str, ...]]) -> 
         ([["b", "a", "b"]], [("b", "a")], 'labels in "tags", a list a row'),
     ],
 )
-def test_what_was_understood_is_said(cells: list[object], label_sets: list[tuple[str, ...]], sentence: str) -> None:
+def test_the_interpretation_is_reported(cells: list[object], label_sets: list[tuple[str, ...]], sentence: str) -> None:
     assert labels_of(column(*cells), "tags") == (label_sets, sentence, None, None)
 
 
@@ -105,7 +101,7 @@ def test_what_was_understood_is_said(cells: list[object], label_sets: list[tuple
         (["[a] [b]"], " ", [("[a]", "[b]")]),
     ],
 )
-def test_the_separator_can_be_said(cells: list[str], separator: str, label_sets: list[tuple[str, ...]]) -> None:
+def test_the_separator_can_be_named(cells: list[str], separator: str, label_sets: list[tuple[str, ...]]) -> None:
     assert labels_of(column(*cells), "tags", separator)[0] == label_sets
 
 
@@ -139,7 +135,7 @@ def test_the_separator_can_be_said(cells: list[str], separator: str, label_sets:
         (['["a"]', "[a]"], 'line 2, column "tags": expected a list of labels. Got [a]'),
     ],
 )
-def test_what_is_not_of_one_form_is_refused(cells: list[object], message: str | None) -> None:
+def test_mixed_or_invalid_cells_are_refused(cells: list[object], message: str | None) -> None:
     if message is None:
         assert labels_of(column(*cells), "tags")[0] == [('["a"]',), ("[a",)]
         return
@@ -181,7 +177,7 @@ def test_an_object_gives_labels_their_values() -> None:
         ([[3, 3, 1], [0, 0, 0]], [("3", "1"), ("0",)]),
     ],
 )
-def test_a_list_of_values_is_told_from_a_list_of_numbers(cells: list[object], sets: list[tuple[str, ...]]) -> None:
+def test_lists_of_values_differ_from_lists_of_numbers(cells: list[object], sets: list[tuple[str, ...]]) -> None:
     assert labels_of(column(*cells), "tags").sets == sets
 
 
@@ -206,7 +202,7 @@ def test_an_empty_label_in_arrow_is_refused_with_its_row() -> None:
     assert str(refusal.value) == 'a.parquet, row 4, column "tags": a label is empty text; expected a name.'
 
 
-def test_paths_bring_what_stands_above_them() -> None:
+def test_paths_add_the_labels_above_them() -> None:
     read = labels_of(column("food > drinks > tea; toys", "food >  fruit", ""), "tags")
     assert read.sets == [("food", "food > drinks", "food > drinks > tea", "toys"), ("food", "food > fruit"), ()]
     assert read.parents == {

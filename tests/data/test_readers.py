@@ -1,7 +1,4 @@
-"""Data sets of the hub: a saved folder as ``datasets`` writes it, names in place of numbers, and what is refused.
-
-One door to all formats: the same examples by every format, real data as their notes count them, clear refusals.
-"""
+"""Files of every format, folders and data sets of the hub give the same examples; errors say what is wrong."""
 
 import csv
 import gzip
@@ -11,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from labelcontrast import data
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.readers import data_files, format_of, is_hub, read, read_hub
 from labelcontrast.data.splits import load_splits
@@ -322,3 +321,18 @@ def test_numbers_are_places_in_the_list_of_labels(tmp_path: Path) -> None:
     assert str(refusal.value) == (
         f'{path}, line 1, column "labels": the label 2 is no place in labels.json; expected 0 to 1.'
     )
+
+
+def test_the_door_takes_strings_and_gives_what_a_training_loop_needs(tmp_path: Path) -> None:
+    (tmp_path / "reviews.csv").write_text("text,tag\n" + 20 * "good,food\nbad,price\n")
+    path = f"{tmp_path}/reviews.csv"
+    assert len(data.read(path)) == 40
+    splits = data.load_splits(path, seed=0)
+    assert data.describe(path).splits["train"].examples == len(splits.train) == 28
+    labels = splits.vocabulary.encode(splits.train.label_sets or [])
+    for train, held_out in data.stratified_folds(labels, 2, generator=np.random.default_rng(0)):
+        assert len(train) == len(held_out) == 14
+        batches = data.MultiLabelBatches(labels[train], np.ones(14), batch_size=4, per_label=2, seed=0)
+        assert sorted(row for batch in batches for row in batch) == list(range(14))
+    checkup = data.examine(splits)
+    assert "examples of train stand before in it" in str(checkup)

@@ -49,8 +49,7 @@ class ColumnNames:
         """Refuse two inputs for one example."""
         if self.text is not None and self.image is not None:
             both = f'the text column "{self.text}" and the image column "{self.image}"'
-            message = f"an example is a text or a picture. Got {both}."
-            raise ConfigError(message)
+            raise ConfigError(f"an example is a text or a picture. Got {both}.")
 
 
 def examples_of(rows: Table, wanted: ColumnNames, folder: Path) -> Examples:
@@ -66,8 +65,7 @@ def examples_of(rows: Table, wanted: ColumnNames, folder: Path) -> Examples:
         LabelError: A label cell cannot be read.
     """
     if not len(rows):
-        message = "there are no rows in the file."
-        raise DataError(message, path=rows.origin)
+        raise DataError("there are no rows in the file.", path=rows.origin)
     labels = label_columns(rows, wanted)
     kind, column = input_column(rows, wanted, labels)
     read = LabelColumn(LabelSets.of([]), "no labels") if labels is None else labels_of(rows, labels, wanted.separator)
@@ -186,18 +184,15 @@ def _pictures(rows: Table, column: str, folder: Path, *, check: bool) -> list[Pa
     if isinstance(cells, ArrowColumn) and cells.holds_bytes:
         for row, picture in enumerate(cells if check else ()):
             if problem := picture_problem(picture):
-                message = f"the picture {problem}."
-                raise DataError(message, path=rows.where(row, column))
+                raise DataError(f"the picture {problem}.", path=rows.where(row, column))
         return cells
     paths = []
     for row, name in enumerate(cells):
         if not isinstance(name, str) or not name:
-            message = "there is nothing; expected the name of a picture."
-            raise DataError(message, path=rows.where(row, column))
+            raise DataError("there is nothing; expected the name of a picture.", path=rows.where(row, column))
         path = folder / name
         if check and (problem := picture_problem(path)):
-            message = f"the picture {name} {problem}."
-            raise DataError(message, path=rows.where(row, column))
+            raise DataError(f"the picture {name} {problem}.", path=rows.where(row, column))
         paths.append(path)
     return paths
 

@@ -240,7 +240,6 @@ def _label_counts(names: Sequence[str], counts: Mapping[SplitName, NDArray[np.in
 
 
 def _pairs(hot: csr_array, names: Sequence[str]) -> tuple[Pair, ...]:
-    """Return the pairs of labels that most examples have together."""
     single = hot.sum(0)
     together = triu(hot.T @ hot, k=1).tocoo()
     top = np.argsort(-together.data, kind="stable")[:MOST_PAIRS]
@@ -380,7 +379,6 @@ def _table(rows: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[
 
 
 def _cut(name: str) -> str:
-    """Shorten a long name in its middle."""
     return name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-(NAME // 2 - 1) :]}"
 
 

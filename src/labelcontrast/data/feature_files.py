@@ -120,11 +120,9 @@ def _arrays(path: Path) -> dict[str, Array]:
             names = list(archive.files)
             arrays = {name: _array(archive, name, path) for name in names if name in KNOWN}
     except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
-        message = "not a NumPy archive that can be read."
-        raise DataError(message, path=path) from None
+        raise DataError("not a NumPy archive that can be read.", path=path) from None
     if not {"X", "features"} & set(arrays):
-        message = f'there is no array "X" or "features"; the arrays are {listed(names)}.'
-        raise DataError(message, path=path)
+        raise DataError(f'there is no array "X" or "features"; the arrays are {listed(names)}.', path=path)
     return arrays
 
 
@@ -135,16 +133,14 @@ def _array(archive: Mapping[str, Array], name: str, path: Path) -> Array:
     except ValueError as error:
         if "Object arrays" not in str(error):
             raise
-        message = f"{name} is ragged or holds objects; expected one rectangle of numbers."
-        raise DataError(message, path=path) from None
+        raise DataError(f"{name} is ragged or holds objects; expected one rectangle of numbers.", path=path) from None
 
 
 def _finite_features(arrays: dict[str, Array], path: Path) -> NDArray[np.float32]:
     name = "X" if "X" in arrays else "features"
     raw = arrays[name]
     if raw.ndim != 2 or raw.dtype.kind not in "biuf" or not raw.size:
-        message = f"{name} must be numbers [examples, features]. Got {raw.dtype} {list(raw.shape)}."
-        raise DataError(message, path=path)
+        raise DataError(f"{name} must be numbers [examples, features]. Got {raw.dtype} {list(raw.shape)}.", path=path)
     with np.errstate(over="ignore"):
         features = raw.astype(np.float32)
     broken = np.argwhere(~np.isfinite(features))
@@ -166,8 +162,7 @@ def _labels(
         _sparse_labels(arrays, path) if name == SPARSE[0] else csr_array(_dense_labels(arrays[name], name, rows, path))
     )
     if hot.shape[0] != rows:
-        message = f"Y has {hot.shape[0]} rows, but there are {rows} examples."
-        raise DataError(message, path=path)
+        raise DataError(f"Y has {hot.shape[0]} rows, but there are {rows} examples.", path=path)
     known = ~np.isnan(hot.data) & (hot.data != -1)
     wrong = np.flatnonzero(known & ((hot.data < 0) | (hot.data > 1)))
     if len(wrong):
@@ -177,8 +172,7 @@ def _labels(
     given = arrays.get("label_names")
     names = tuple(f"label_{place}" for place in range(hot.shape[1])) if given is None else tuple(map(str, given))
     if len(names) != hot.shape[1]:
-        message = f"there are {len(names)} label_names, but {name} has {hot.shape[1]} columns."
-        raise LabelError(message, path=path)
+        raise LabelError(f"there are {len(names)} label_names, but {name} has {hot.shape[1]} columns.", path=path)
     present = hot.astype(np.float64)
     present.data = np.where(known & (hot.data >= PRESENT), 1.0, 0.0)
     try:
@@ -201,8 +195,7 @@ def _sparse_labels(arrays: dict[str, Array], path: Path) -> csr_array:
         matrix = csr_array((data.astype(np.float64), indices, indptr), shape=tuple(shape.tolist()))
         matrix.check_format()
     except (KeyError, ValueError, TypeError) as error:
-        message = f"expected a CSR matrix in {listed(SPARSE)} ({error})."
-        raise DataError(message, path=path) from None
+        raise DataError(f"expected a CSR matrix in {listed(SPARSE)} ({error}).", path=path) from None
     return matrix
 
 
@@ -222,8 +215,7 @@ def _splits(arrays: dict[str, Array], rows: int, path: Path) -> list[SplitName] 
         return None
     split = arrays["split"]
     if split.shape != (rows,) or not np.isin(split, (0, 1, 2)).all():
-        message = f"split must be {rows} numbers, each 0 (train), 1 (test) or 2 (val)."
-        raise DataError(message, path=path)
+        raise DataError(f"split must be {rows} numbers, each 0 (train), 1 (test) or 2 (val).", path=path)
     return [SPLIT_CODES[number] for number in split.tolist()]
 
 
@@ -248,11 +240,9 @@ def _parsed_arff(path: Path) -> tuple[str, list[Attribute], list[tuple[int, str]
         elif found := _ATTRIBUTE.match(line):
             attributes.append(_attribute(*found.groups(), path=path, number=number))
         else:
-            message = f"expected @relation, @attribute or @data. Got {line[:60]!r}."
-            raise DataError(message, path=path, line=number)
+            raise DataError(f"expected @relation, @attribute or @data. Got {line[:60]!r}.", path=path, line=number)
     if not attributes or not lines:
-        message = "there is no @attribute or no row behind @data."
-        raise DataError(message, path=path)
+        raise DataError("there is no @attribute or no row behind @data.", path=path)
     return relation, attributes, lines
 
 
@@ -298,15 +288,13 @@ def _fill(row: NDArray[np.float64], line: str, attributes: list[Attribute], path
 
 
 def _label_attributes(path: Path, relation: str, attributes: list[Attribute]) -> list[int]:
-    """Return the columns of the labels."""
     beside = [path.with_suffix(".xml"), path.with_name(_without_split(path) + ".xml")]
     place = {attribute.name: column for column, attribute in enumerate(attributes)}
     for other in beside:
         if other.exists():
             names = [item.get("name", "") for item in parsed_xml(other).iter() if item.tag.endswith("label")]
             if missing := [name for name in names if name not in place]:
-                message = f'there is no attribute "{missing[0]}", which {other.name} has as a label.'
-                raise DataError(message, path=path)
+                raise DataError(f'there is no attribute "{missing[0]}", which {other.name} has as a label.', path=path)
             return [place[name] for name in names]
     counted = re.search(r"-[cC]\s+(-?\d+)", relation)
     if counted is None or not 0 < abs(count := int(counted[1])) < len(attributes):

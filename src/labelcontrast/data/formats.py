@@ -64,8 +64,7 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
         for number, cells in _records(lines, mark, path):
             if len(cells) != len(names):
                 lacking = f'; there is none for "{names[len(cells)]}"' if len(cells) < len(names) else ""
-                message = f"{len(cells)} cells, but {len(names)} columns{lacking}."
-                raise DataError(message, path=path, line=number)
+                raise DataError(f"{len(cells)} cells, but {len(names)} columns{lacking}.", path=path, line=number)
             numbers.append(number)
             yield dict(zip(names, cells, strict=True))
 
@@ -84,8 +83,7 @@ def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
         _refuse_repeated(file.schema_arrow.names, path)
         table = file.read()
     except (pa.ArrowException, OSError) as error:
-        message = f"not a Parquet file that can be read ({str(error).splitlines()[0]})."
-        raise DataError(message, path=path) from None
+        raise DataError(f"not a Parquet file that can be read ({str(error).splitlines()[0]}).", path=path) from None
     rows = rows_of_arrow(table, _features(table.schema.metadata or {}, path), str(path))
     return examples_of(rows, wanted, path.parent)
 
@@ -117,8 +115,7 @@ def read_lines(
     lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
     first = next(lines, None)
     if first is None:
-        message = "there is nothing to read."
-        raise DataError(message, path=origin)
+        raise DataError("there is nothing to read.", path=origin)
     if first[1].lstrip().startswith("{"):
         return examples_of(_rows_of_lines(chain([first], lines), origin), wanted, Path())
     return _plain(chain([first], lines), origin)
@@ -136,11 +133,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, 1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        message = f"not UTF-8 text ({error.reason} at byte {error.start + 1})."
-        raise DataError(message, path=path, line=number) from None
+        raise DataError(f"not UTF-8 text ({error.reason} at byte {error.start + 1}).", path=path, line=number) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        message = f"the compressed file is damaged ({error})."
-        raise DataError(message, path=path) from None
+        raise DataError(f"the compressed file is damaged ({error}).", path=path) from None
 
 
 def parsed_xml(path: Path) -> ET.Element:
@@ -148,8 +143,7 @@ def parsed_xml(path: Path) -> ET.Element:
     try:
         return ET.parse(path).getroot()
     except ET.ParseError as error:
-        message = f"not XML ({error.msg.partition(':')[0]})."
-        raise DataError(message, path=path, line=error.position[0]) from None
+        raise DataError(f"not XML ({error.msg.partition(':')[0]}).", path=path, line=error.position[0]) from None
 
 
 def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str) -> Table:
@@ -221,8 +215,7 @@ def _rows_of_list(items: object, origin: str) -> Table:
 def _object(value: object, place: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
-    message = f"expected a JSON object. Got {json.dumps(value)[:60]}"
-    raise DataError(message, path=place)
+    raise DataError(f"expected a JSON object. Got {json.dumps(value)[:60]}", path=place)
 
 
 def _parsed(text: str, origin: str, line: int | None = None) -> object:
@@ -240,8 +233,7 @@ def _parsed(text: str, origin: str, line: int | None = None) -> object:
         message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
         raise DataError(message, path=origin, line=line or error.lineno) from None
     except KeyError as error:
-        message = f"the key {error} stands twice."
-        raise DataError(message, path=origin, line=line) from None
+        raise DataError(f"the key {error} stands twice.", path=origin, line=line) from None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -269,16 +261,14 @@ def _records(lines: Iterator[tuple[int, str]], mark: str, path: Path) -> Iterato
                 yield start, cells
             start = reader.line_num + 2
     except csv.Error as error:
-        message = f"not a table ({error})."
-        raise DataError(message, path=path, line=start) from None
+        raise DataError(f"not a table ({error}).", path=path, line=start) from None
     finally:
         csv.field_size_limit(usual)
 
 
 def _refuse_repeated(names: list[str], path: Path, line: int | None = None) -> None:
     if (repeated := _repeated(names)) is not None:
-        message = f'the column "{repeated}" stands twice.'
-        raise DataError(message, path=path, line=line)
+        raise DataError(f'the column "{repeated}" stands twice.', path=path, line=line)
 
 
 def _repeated(names: list[str]) -> str | None:
@@ -290,6 +280,5 @@ def _features(metadata: Mapping[bytes, bytes], path: Path) -> Mapping[str, Any]:
     try:
         features: dict[str, Any] = json.loads(metadata[DESCRIBED])["info"]["features"] if DESCRIBED in metadata else {}
     except (ValueError, KeyError, TypeError):
-        message = "the description of its columns by `datasets` is damaged."
-        raise DataError(message, path=path) from None
+        raise DataError("the description of its columns by `datasets` is damaged.", path=path) from None
     return features

@@ -120,31 +120,6 @@ def value_of(cell: object) -> float | None:
     return value if 0 <= value <= 1 else None
 
 
-def divided(rows: Iterable[dict[str, float]]) -> tuple[LabelSets, Values | None]:
-    """Divide the values of labels into label sets, and soft and unknown values; None if there are none of these.
-
-    Example:
-        >>> divided([{"a": 1.0, "b": 0.7, "c": 0.0}])
-        ([('a', 'b')], [{'b': 0.7}])
-    """
-    sets: list[tuple[str, ...]] = []
-    values: Values = []
-    for row in rows:
-        sets.append(tuple(name for name, value in row.items() if value >= PRESENT))
-        values.append({name: value for name, value in row.items() if value not in {0.0, 1.0}})
-    return LabelSets.of(sets), values if any(values) else None
-
-
-def with_ancestors(label_sets: LabelSets) -> LabelSets:
-    """Add to every label that is a path the paths above it.
-
-    Example:
-        >>> with_ancestors(LabelSets.of([("food > drinks > tea", "food > fruit"), ("toys",)]))
-        [('food', 'food > drinks', 'food > drinks > tea', 'food > fruit'), ('toys',)]
-    """
-    return label_sets.mapped(_prefixes)
-
-
 def parents_of(names: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
     """Return the label above each label that is a path; None if there is no path."""
     paths = [name for name in dict.fromkeys(names) if STEP in name]
@@ -158,8 +133,10 @@ def _prefixes(label: str) -> list[str]:
 
 
 def _valued(table: list[dict[str, float]], sentence: str) -> LabelColumn:
-    sets, values = divided(table)
-    if values is None:
+    """Divide the values of labels into label sets, and the values that a set cannot hold."""
+    sets = LabelSets.of(tuple(name for name, value in row.items() if value >= PRESENT) for row in table)
+    values = [{name: value for name, value in row.items() if value != 1} for row in table]
+    if not any(values):
         return LabelColumn(sets, sentence)
     unknown = sum(math.isnan(value) for row in values for value in row.values())
     soft = sum(map(len, values)) - unknown
@@ -167,10 +144,10 @@ def _valued(table: list[dict[str, float]], sentence: str) -> LabelColumn:
 
 
 def _pathed(sets: LabelSets, sentence: str) -> LabelColumn:
-    """Interpret labels as paths if one is a path."""
+    """If one label is a path, interpret all as paths and add the labels above them."""
     if not any(STEP in label for label in sets.names):
         return LabelColumn(sets, sentence)
-    sets = with_ancestors(sets)
+    sets = sets.mapped(_prefixes)
     sentence = f'{sentence}; labels are paths by ">", each with what stands above it'
     return LabelColumn(sets, sentence, None, parents_of(sets.held))
 
@@ -199,7 +176,6 @@ def _one_type(rows: Table, name: str, cells: Sequence[object]) -> str:
 
 
 def _from_lists(cells: Sequence[object], rows: Table, name: str) -> LabelSets:
-    """Read lists of names or of whole numbers."""
     labels, sizes = flattened(cells)
     # A column in Arrow has one type, so its first label is enough.
     types = set(map(type, labels[:1] if isinstance(labels, ArrowColumn) else labels))
@@ -208,8 +184,7 @@ def _from_lists(cells: Sequence[object], rows: Table, name: str) -> LabelSets:
     distinct, which = coded(labels)
     if "" in distinct:
         row = int(np.searchsorted(np.cumsum(sizes), np.argmax(which == distinct.index("")), side="right"))
-        message = "a label is empty text; expected a name."
-        raise LabelError(message, path=rows.where(row, name))
+        raise LabelError("a label is empty text; expected a name.", path=rows.where(row, name))
     return LabelSets.of_each_once(list(map(str, distinct)), which, sizes)
 
 
@@ -257,8 +232,7 @@ def _written_list(cell: str, rows: Table, row: int, name: str) -> list[object]:
     try:
         return list(literal_eval(cell.strip()))
     except (ValueError, SyntaxError):
-        message = f"expected a list of labels. Got {cell.strip()[:60]}"
-        raise LabelError(message, path=rows.where(row, name)) from None
+        raise LabelError(f"expected a list of labels. Got {cell.strip()[:60]}", path=rows.where(row, name)) from None
 
 
 def _multi_hot_width(cells: Sequence[object]) -> int:
@@ -298,8 +272,6 @@ def _values(cells: Iterable[tuple[str, object]], rows: Table, row: int, column: 
 
 
 def _whole(cell: object, rows: Table, row: int, name: str) -> str:
-    """Write a whole number as a label."""
     if isinstance(cell, int | float) and float(cell).is_integer():
         return str(int(cell))
-    message = f"the label {cell} is not a whole number."
-    raise LabelError(message, path=rows.where(row, name))
+    raise LabelError(f"the label {cell} is not a whole number.", path=rows.where(row, name))

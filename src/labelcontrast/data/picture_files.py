@@ -60,8 +60,7 @@ def read_picture_folder(folder: Path, paths: Sequence[Path]) -> Examples:
     """
     for path in paths:
         if problem := picture_problem(path):
-            message = f"the picture {problem}."
-            raise DataError(message, path=path)
+            raise DataError(f"the picture {problem}.", path=path)
     return Examples(
         inputs=list(paths),
         label_sets=None,

@@ -80,11 +80,9 @@ def read_as(path: Path, wanted: ColumnNames) -> Examples:
     if splits := read_split_data(path, wanted):
         if len(splits) == 1:
             return next(iter(splits.values()))
-        message = f"it has the splits {listed(list(splits))}; expected the file or folder of one."
-        raise DataError(message, path=path)
+        raise DataError(f"it has the splits {listed(list(splits))}; expected the file or folder of one.", path=path)
     if not path.exists():
-        message = f"there is no such file or folder{_nearest_file(path)}."
-        raise DataError(message, path=path)
+        raise DataError(f"there is no such file or folder{_nearest_file(path)}.", path=path)
     if path.is_dir():
         return _read_folder(path, wanted)
     reader = READERS.get(format_of(path))
@@ -92,8 +90,7 @@ def read_as(path: Path, wanted: ColumnNames) -> Examples:
         message = f'unknown format "{path.suffix}". Known are {", ".join(READERS)}, and .gz behind the texts.'
         raise DataError(message, path=path)
     if path.stat().st_size == 0:
-        message = "the file is empty."
-        raise DataError(message, path=path)
+        raise DataError("the file is empty.", path=path)
     return _in_given_order(reader(path, wanted), path)
 
 
@@ -126,8 +123,7 @@ def read_hub(path: Path, wanted: ColumnNames) -> BySplit:
         if (split := SPLIT_ALIASES.get(name.lower())) is not None:
             splits[split] = examples_of(rows_of_arrow(table, features, f"{path}/{name}"), wanted, path)
     if not splits:
-        message = f"no split is train, val or test; the splits are {listed(list(tables))}."
-        raise DataError(message, path=path)
+        raise DataError(f"no split is train, val or test; the splits are {listed(list(tables))}.", path=path)
     return splits
 
 
@@ -161,8 +157,7 @@ def _saved_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
             table = pa.concat_tables(pa.ipc.open_stream(pa.memory_map(file)).read_all() for file in files)
             tables[name] = table, features
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        message = f"not a data set that was saved whole ({str(error).splitlines()[0]})."
-        raise DataError(message, path=path) from None
+        raise DataError(f"not a data set that was saved whole ({str(error).splitlines()[0]}).", path=path) from None
     return tables
 
 
@@ -171,15 +166,13 @@ def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
     try:
         load = import_module("datasets").load_dataset
     except ImportError:
-        what = f'reading "{path}" by its name'
-        raise MissingExtraError(what, "datasets") from None
+        raise MissingExtraError(f'reading "{path}" by its name', "datasets") from None
     name, _, configuration = str(path).removeprefix(HUB).partition(":")
     try:
         # Mapped from the cache on disk, whatever its size; streaming would give each example once and in one order.
         found = load(name, configuration or None, keep_in_memory=False)
     except Exception as error:
-        message = f"datasets could not load it ({str(error).splitlines()[0]})."
-        raise DataError(message, path=path) from None
+        raise DataError(f"datasets could not load it ({str(error).splitlines()[0]}).", path=path) from None
     return {split: (part.data.table, part.features.to_dict()) for split, part in found.items()}
 
 
@@ -190,8 +183,7 @@ def _read_folder(folder: Path, wanted: ColumnNames) -> Examples:
         return read_as(files[0], wanted)
     if files:
         names = listed([path.name for path in files], most=4)
-        message = f"there are {len(files)} data files: {names}. Name one of them."
-        raise DataError(message, path=folder)
+        raise DataError(f"there are {len(files)} data files: {names}. Name one of them.", path=folder)
     if pictures := pictures_in(folder):
         return read_picture_folder(folder, pictures)
     message = f"there is no data file and no picture in the folder. Known formats are {', '.join(READERS)}."

@@ -88,10 +88,7 @@ class ShuffledBatches(SeededBatches):
     Args:
         lengths: The length of each example.
         batch_size: Examples a batch, at most.
-        seed: Seed of all orders.
-        smallest: Batches with fewer examples are dropped.
-        rank: The index of this process.
-        ranks: The number of processes.
+        seed, smallest, rank, ranks: As in :class:`SeededBatches`.
 
     Example:
         >>> batches = ShuffledBatches(np.array([3, 1, 2, 1, 3]), batch_size=2, seed=0, smallest=2)
@@ -175,12 +172,9 @@ class MultiLabelBatches(PackedBatches):
         lengths: The length of each example.
         batch_size: Examples a batch, at most.
         per_label: Examples a pack; 2 gives each anchor a partner.
-        seed: Seed of all orders.
         levels: The level of each label: an example is assigned to a label of the highest level that it shares. By
             default all labels have the same level.
-        smallest: Batches with fewer examples are dropped.
-        rank: The index of this process.
-        ranks: The number of processes.
+        seed, smallest, rank, ranks: As in :class:`SeededBatches`.
 
     Example:
         >>> labels = csr_array(np.array([[1, 1], [1, 0], [0, 1], [1, 0]], dtype=np.uint8))
@@ -224,10 +218,7 @@ class HierarchicalBatches(PackedBatches):
         lengths: The length of each example.
         batch_size: Examples a batch, at most.
         per_label: Examples of a lowest label in a pack; 2 gives each anchor a partner there.
-        seed: Seed of all orders.
-        smallest: Batches with fewer examples are dropped.
-        rank: The index of this process.
-        ranks: The number of processes.
+        seed, smallest, rank, ranks: As in :class:`SeededBatches`.
 
     Example:
         >>> animals = Hierarchy.from_parents({"cat": "animal", "dog": "animal", "oak": "plant", "elm": "plant"})

@@ -141,8 +141,7 @@ def load_splits(
         splits = {split: examples.with_labels(vocabulary.names) for split, examples in splits.items()}
         kept.append(f"{len(vocabulary)} of {count} labels kept, with seed {seed}")
     if not LabelSets.of(splits["train"].label_sets or []).held:
-        message = "no training example has a label."
-        raise DataError(message, path=splits["train"].origin)
+        raise DataError("no training example has a label.", path=splits["train"].origin)
     return Splits(
         **splits,
         how="; ".join(sentence for sentence in (source, drawn, *kept) if sentence),
@@ -202,8 +201,7 @@ def divide(splits: BySplit, protocol: str, *, seed: int) -> BySplit:
     Reference: Audibert et al., Multi-label contrastive learning: a comprehensive study, 2024, section 5.1.
     """
     if protocol not in get_args(Protocol):
-        message = f'there is no protocol "{protocol}"{nearest(protocol, get_args(Protocol))}.'
-        raise ConfigError(message)
+        raise ConfigError(f'there is no protocol "{protocol}"{nearest(protocol, get_args(Protocol))}.')
     if protocol == "official":
         return splits
     train = splits["train"]
@@ -212,8 +210,7 @@ def divide(splits: BySplit, protocol: str, *, seed: int) -> BySplit:
         raise DataError(message, path=train.origin)
     held_out = [splits[split] for split in SPLIT_NAMES[1:] if split in splits]
     if len(held_out) != 1:
-        message = f"the paper halves one held-out split; there are {len(held_out)}."
-        raise DataError(message, path=train.origin)
+        raise DataError(f"the paper halves one held-out split; there are {len(held_out)}.", path=train.origin)
     train, rest = _labelled(train), _labelled(held_out[0])
     val, test = train_test_split(np.arange(len(rest)), test_size=0.5, random_state=HALVES_SEED)
     if protocol == "paper-small":
@@ -226,14 +223,18 @@ def data_warnings(splits: Mapping[SplitName, Examples], vocabulary: LabelVocabul
     """Return a warning for each split in which labels have no positive, and one about soft and unknown labels."""
     sentences = []
     for split, (nothing, consequence) in UNSEEN.items():
-        counts = vocabulary.encode(splits[split].label_sets or []).sum(0)
-        absent = [name for name, count in zip(vocabulary.names, counts, strict=True) if not count]
-        if absent:
+        if absent := absent_labels(splits[split], vocabulary):
             which = f"{len(absent)} of {len(vocabulary)} labels: {listed(absent, most=5)}"
             sentences.append(f"{nothing} {which}. They {consequence}.")
     if any(examples.values is not None or examples.annotated is not None for examples in splits.values()):
         sentences.append(SOFT)
     return tuple(sentences)
+
+
+def absent_labels(examples: Examples, vocabulary: LabelVocabulary) -> list[str]:
+    """Return the labels that no example has."""
+    counts = vocabulary.encode(examples.label_sets or []).sum(0)
+    return [name for name, count in zip(vocabulary.names, counts, strict=True) if not count]
 
 
 @contextmanager
@@ -269,8 +270,7 @@ def _found_splits(path: Path, wanted: ColumnNames, protocol: str, seed: int) -> 
         return {"train": whole}, ""
     rows = {split: [row for row, name in enumerate(whole.splits) if name == split] for split in SPLIT_NAMES}
     if not rows["train"]:
-        message = "split has no row for train."
-        raise DataError(message, path=path)
+        raise DataError("split has no row for train.", path=path)
     found = {split: whole.select(rows[split]) for split in SPLIT_NAMES if rows[split]}
     return found, f"{_joined(found)} as in the file" if len(found) > 1 else ""
 
@@ -282,12 +282,10 @@ def _split_paths(folder: Path) -> dict[SplitName, Path]:
     for path in files or sorted(path for path in folder.iterdir() if path.is_dir() and _stem(path) in SPLIT_ALIASES):
         split = SPLIT_ALIASES[_stem(path)]
         if split in named:
-            message = f'both "{named[split].name}" and "{path.name}" could be {split}.'
-            raise DataError(message, path=folder)
+            raise DataError(f'both "{named[split].name}" and "{path.name}" could be {split}.', path=folder)
         named[split] = path
     if named and "train" not in named:
-        message = f"there is {listed([path.name for path in named.values()])}, but no train."
-        raise DataError(message, path=folder)
+        raise DataError(f"there is {listed([path.name for path in named.values()])}, but no train.", path=folder)
     return named
 
 
@@ -308,8 +306,7 @@ def _check_split(examples: Examples, train: Examples) -> None:
     if isinstance(examples.inputs, np.ndarray) and isinstance(train.inputs, np.ndarray):
         here, there = examples.inputs.shape[1], train.inputs.shape[1]
         if here != there:
-            message = f"there are {here} features, but {there} in train."
-            raise DataError(message, path=examples.origin)
+            raise DataError(f"there are {here} features, but {there} in train.", path=examples.origin)
 
 
 def _vocabulary(found: BySplit) -> LabelVocabulary:
@@ -338,8 +335,7 @@ def _complete(
         vocabulary.encode(train.label_sets or []), shares.tolist(), generator=np.random.default_rng(seed)
     )
     if not all(len(taken) for taken in rows):
-        message = f"{len(train)} examples are too few to be divided into {_joined(drawn)}."
-        raise DataError(message, path=train.origin)
+        raise DataError(f"{len(train)} examples are too few to be divided into {_joined(drawn)}.", path=train.origin)
     splits = found | {split: train.select(taken) for split, taken in zip(drawn, rows, strict=True)}
     sizes = {split: f"{100 * share:.3g} %" for split, share in zip(drawn, shares, strict=True)}
     if len(found) == 1:

@@ -87,8 +87,7 @@ def stratified_folds(
         [[2, 1], [2, 1], [2, 1]]
     """
     if not 2 <= folds <= labels.shape[0]:
-        message = f"folds must be between 2 and the {labels.shape[0]} examples. Got {folds}."
-        raise ConfigError(message)
+        raise ConfigError(f"folds must be between 2 and the {labels.shape[0]} examples. Got {folds}.")
     parts = iterative_stratification(labels, [1 / folds] * folds, generator=generator)
     return [(np.setdiff1d(np.arange(labels.shape[0]), part), part) for part in parts]
 
@@ -184,8 +183,7 @@ def _assign(
 def _share_of(count: int, fraction: float) -> int:
     """Return a share of a number, at least one, or refuse a fraction that is not in (0, 1]."""
     if not 0 < fraction <= 1:
-        message = f"fraction must be above 0 and at most 1. Got {fraction:g}."
-        raise ConfigError(message)
+        raise ConfigError(f"fraction must be above 0 and at most 1. Got {fraction:g}.")
     return max(1, round(fraction * count))
 
 

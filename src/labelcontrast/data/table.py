@@ -188,8 +188,7 @@ class ArrowColumn(Sequence[Any]):
         if isinstance(index, slice):
             return self._between(index)
         if not -len(self) <= index < len(self):
-            message = f"row {index} of {len(self)}"
-            raise IndexError(message)
+            raise IndexError(f"row {index} of {len(self)}")
         return self.take([index % len(self)])[0]
 
     def __iter__(self) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.data.official.source import Row, SplitRows, examples_by_split, find, paired, required, words_of
+from labelcontrast.data.official.source import Row, SplitRows, examples_by_split, find, paired_rows, required, words_of
 from labelcontrast.errors import DataError, LabelError
 
 
@@ -33,7 +33,12 @@ def test_a_file_that_is_needed_is_named(tmp_path: Path) -> None:
 def test_lines_go_in_pairs(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one\n\nthree\n")
     (tmp_path / "b").write_text("1\n2\n3")
-    assert list(paired(tmp_path / "a", tmp_path / "b")) == [(1, "one", "1"), (2, "", "2"), (3, "three", "3")]
+    rows = paired_rows("train", tmp_path / "a", tmp_path / "b").rows
+    assert [(row.line, row.content, row.labels) for row in rows] == [
+        (1, "one", ("1",)),
+        (2, "", ("2",)),
+        (3, "three", ("3",)),
+    ]
     assert words_of(tmp_path / "a") == ("one", "three")
 
 

@@ -20,7 +20,7 @@ from labelcontrast.data.doctor.suspects import Suspect, cleanlab_rows, out_of_fo
 from labelcontrast.data.examples import BySplit, Examples, SplitName
 from labelcontrast.data.feature_files import SPLIT_CODES
 from labelcontrast.data.picture_files import picture_problem
-from labelcontrast.data.splits import Splits
+from labelcontrast.data.splits import Splits, absent_labels
 from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file, write_text
 
@@ -206,10 +206,8 @@ def about_labels(splits: Splits, train: csr_array, found: Sequence[Suspect]) -> 
     """
     names = splits.vocabulary.names
     for split, examples in splits.by_name.items():
-        counts = splits.vocabulary.encode(examples.label_sets or []).sum(0)
-        absent = [name for name, count in zip(names, counts, strict=True) if not count]
-        if absent:
-            sentence = f"{len(absent):,} of {len(counts):,} labels have no example in {split}"
+        if absent := absent_labels(examples, splits.vocabulary):
+            sentence = f"{len(absent):,} of {len(names):,} labels have no example in {split}"
             yield Finding("no positives", len(absent), sentence, tuple(f'"{name}"' for name in absent[:SHOWN]))
     yield from _always_together(train, names)
     yield from _never_together(train, names)
@@ -384,7 +382,6 @@ def _written_picture(picture: bytes, path: Path) -> Path:
 
 
 def _write_archive(splits: Splits, kept: dict[SplitName, list[int]], path: Path) -> None:
-    """Write vectors with their labels and splits."""
     chosen = {split: examples.select(kept[split]) for split, examples in splits.by_name.items()}
     features = np.concatenate([np.asarray(examples.inputs) for examples in chosen.values()])
     labels = [

@@ -123,8 +123,7 @@ def cleanlab_rows(probabilities: Float[np.ndarray, "examples labels"], labels: c
     try:
         find_issues = import_module("cleanlab.multilabel_classification.filter").find_label_issues
     except ImportError:
-        what = "the bridge to cleanlab"
-        raise MissingExtraError(what, "cleanlab") from None
+        raise MissingExtraError("the bridge to cleanlab", "cleanlab") from None
     evaluated = np.flatnonzero(~np.isnan(probabilities).any(0))
     sets = [np.flatnonzero(row).tolist() for row in labels.toarray()[:, evaluated]]
     rows = find_issues(sets, probabilities[:, evaluated], return_indices_ranked_by="self_confidence", n_jobs=1)

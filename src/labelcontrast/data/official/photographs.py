@@ -121,8 +121,7 @@ def _voc_objects(path: Path, *, where: str) -> Iterator[tuple[str, bool]]:
     try:
         root = parsed_xml(path)
     except FileNotFoundError:
-        message = f"the annotation {path.name} is missing."
-        raise DataError(message, path=where) from None
+        raise DataError(f"the annotation {path.name} is missing.", path=where) from None
     for item in root.iter("object"):
         yield (item.findtext("name") or "").strip(), (item.findtext("difficult") or "0").strip() == "1"
 
@@ -150,14 +149,11 @@ def _coco_rows(path: Path) -> SplitRows:
 def _nuswide_positives(path: Path, expected: int) -> list[int]:
     """Return the positions of the lines that are 1."""
     if not path.exists():
-        message = "the file of this concept is missing."
-        raise DataError(message, path=path)
+        raise DataError("the file of this concept is missing.", path=path)
     lines = [(number, line.strip()) for number, line in numbered_lines(path) if line.strip()]
     if len(lines) != expected:
-        message = f"there are {len(lines):,} lines; expected {expected:,}, one a picture of the list."
-        raise DataError(message, path=path)
+        raise DataError(f"there are {len(lines):,} lines; expected {expected:,}, one a picture of the list.", path=path)
     for number, line in lines:
         if line not in {"0", "1"}:
-            message = f"expected 0 or 1. Got {line[:40]!r}."
-            raise DataError(message, path=path, line=number)
+            raise DataError(f"expected 0 or 1. Got {line[:40]!r}.", path=path, line=number)
     return [row for row, (_, line) in enumerate(lines) if line == "1"]

@@ -75,8 +75,7 @@ def _bag(path: Path, dataset: str) -> Examples:
     names = _label_names(path, labels)
     lines = list(_points(path, width, labels))
     if len(lines) != points:
-        message = f"there are {len(lines):,} points; the first line says {points:,}."
-        raise DataError(message, path=path)
+        raise DataError(f"there are {len(lines):,} points; the first line says {points:,}.", path=path)
     starts = np.cumsum([0, *(len(columns) for _, columns, _ in lines)])
     columns = np.concatenate([columns for _, columns, _ in lines])
     values = np.concatenate([values for _, _, values in lines])

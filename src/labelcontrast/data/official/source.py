@@ -1,6 +1,6 @@
 """Shared by the official readers: find the files of a distribution, and build examples from its rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -95,8 +95,7 @@ def find(folder: Path, *patterns: str) -> Path | None:
             found = sorted(path for path in folder.glob(depth + pattern) if path.name[0] != ".")
             if len({path.parent for path in found}) > 1:
                 names = listed([str(path.relative_to(folder)) for path in found], most=4)
-                message = f"there are several data sets: {names}. Name the folder of one."
-                raise DataError(message, path=folder)
+                raise DataError(f"there are several data sets: {names}. Name the folder of one.", path=folder)
             if found:
                 return found[0]
     return None
@@ -106,8 +105,7 @@ def required(folder: Path, *patterns: str, of: str) -> Path:
     """Return a file that a data set needs, or refuse the folder."""
     found = find(folder, *patterns)
     if found is None:
-        message = f"{of} needs the file {listed(patterns)}; it is not there."
-        raise DataError(message, path=folder)
+        raise DataError(f"{of} needs the file {listed(patterns)}; it is not there.", path=folder)
     return found
 
 
@@ -134,37 +132,24 @@ def paired_rows(split: SplitName, texts: Path, labels: Path) -> SplitRows:
     Raises:
         DataError: One file has more lines than the other.
     """
-    pairs = paired(texts, labels)
-    return SplitRows(
-        texts, [Row(f"{split}-{line}", line, text, tuple(dict.fromkeys(own.split()))) for line, text, own in pairs]
-    )
-
-
-def paired(first: Path, second: Path) -> Iterator[tuple[int, str, str]]:
-    """Read two files line by line; yield the number of the line and both lines.
-
-    Raises:
-        DataError: One file has more lines than the other.
-    """
-    left, right = list(numbered_lines(first)), list(numbered_lines(second))
+    left, right = list(numbered_lines(texts)), list(numbered_lines(labels))
     if len(left) != len(right):
-        message = f"there are {len(left):,} lines, but {len(right):,} in {second.name}."
-        raise DataError(message, path=first)
-    for (number, one), (_, other) in zip(left, right, strict=True):
-        yield number, one.strip(), other.strip()
+        raise DataError(f"there are {len(left):,} lines, but {len(right):,} in {labels.name}.", path=texts)
+    rows = [
+        Row(f"{split}-{line}", line, text.strip(), tuple(dict.fromkeys(own.split())))
+        for (line, text), (_, own) in zip(left, right, strict=True)
+    ]
+    return SplitRows(texts, rows)
 
 
 def _check(held: SplitRows, names: tuple[str, ...], title: str, counted: str, *, check_pictures: bool) -> None:
     """Refuse a split without rows, and a row with an unknown label or without a readable picture."""
     if not held.rows:
-        message = f"there is no example of {title} in it."
-        raise DataError(message, path=held.path)
+        raise DataError(f"there is no example of {title} in it.", path=held.path)
     known = set(names)
     for row in held.rows:
         place = f"{held.path}, {counted} {row.line}"
         if unknown := [label for label in row.labels if label not in known]:
-            message = f'label "{unknown[0]}" is not one of the {len(names)} of {title}.'
-            raise LabelError(message, path=place)
+            raise LabelError(f'label "{unknown[0]}" is not one of the {len(names)} of {title}.', path=place)
         if check_pictures and isinstance(row.content, Path) and (problem := picture_problem(row.content)):
-            message = f"the picture {row.content} {problem}."
-            raise DataError(message, path=place)
+            raise DataError(f"the picture {row.content} {problem}.", path=place)

@@ -217,8 +217,7 @@ def _books(path: Path) -> Iterator[Row]:
             yield _book("".join(lines), path, start)
             start, lines = 0, []
     if start:
-        message = "the book does not end; expected </book>."
-        raise DataError(message, path=path, line=start)
+        raise DataError("the book does not end; expected </book>.", path=path, line=start)
 
 
 def _book(record: str, path: Path, line: int) -> Row:
@@ -226,8 +225,7 @@ def _book(record: str, path: Path, line: int) -> Row:
     topics = re.search(r"<topics>(.*?)</topics>", record, re.DOTALL)
     genres = re.findall(r"<d\d>(.*?)</d\d>", topics[1]) if topics else []
     if body is None or not genres:
-        message = f"the book has no {'<body>' if body is None else 'genre in <topics>'}."
-        raise DataError(message, path=path, line=line)
+        raise DataError(f"the book has no {'<body>' if body is None else 'genre in <topics>'}.", path=path, line=line)
     isbn = re.search(r"<isbn>(.*?)</isbn>", record)
     labels = tuple(dict.fromkeys(html.unescape(genre).strip() for genre in genres))
     return Row(isbn[1] if isbn else str(line), line, html.unescape(body[1]).strip(), labels)
@@ -277,8 +275,7 @@ def _tokens(path: Path, topics: dict[str, tuple[str, ...]]) -> Iterator[Row]:
                 message = f"expected the number of a story behind .I. Got {story[:40]!r}."
                 raise DataError(message, path=path, line=number)
         elif story is None:
-            message = 'expected ".I" and the number of a story.'
-            raise DataError(message, path=path, line=number)
+            raise DataError('expected ".I" and the number of a story.', path=path, line=number)
         elif not line.startswith(".W"):
             words += line.split()
 
@@ -289,8 +286,7 @@ def _news_stories(paths: list[Path], topics: dict[str, tuple[str, ...]] | None) 
         root = parsed_xml(path)
         story = root.get("itemid", "")
         if not story.isdigit():
-            message = f'"itemid" must be the number of a story. Got {story!r}.'
-            raise DataError(message, path=path)
+            raise DataError(f'"itemid" must be the number of a story. Got {story!r}.', path=path)
         own = (
             code.get("code", "") for codes in root.iter("codes") for code in codes if "topics" in codes.get("class", "")
         )
@@ -310,8 +306,7 @@ def _rcv1_parents(path: Path | None) -> dict[str, tuple[str, ...]] | None:
             continue
         found = re.match(r"parent:\s*(\S+)\s+child:\s*(\S+)", line)
         if not found:
-            message = f'expected "parent: ... child: ...". Got {line.strip()[:60]!r}.'
-            raise DataError(message, path=path, line=number)
+            raise DataError(f'expected "parent: ... child: ...". Got {line.strip()[:60]!r}.', path=path, line=number)
         above, below = found.groups()
         if below not in TOP_OF_RCV1:
             parents[below] = () if above in TOP_OF_RCV1 else (above,)
@@ -353,13 +348,11 @@ def _tweets(path: Path) -> SplitRows:
         if not line.strip():
             continue
         if len(cells) != len(head):
-            message = f"{len(cells)} cells, but {len(head)} columns."
-            raise DataError(message, path=path, line=number)
+            raise DataError(f"{len(cells)} cells, but {len(head)} columns.", path=path, line=number)
         marks = {name: cell.strip() for name, cell in zip(names, cells[2:], strict=True)}
         for name, mark in marks.items():
             if mark not in {"0", "1"}:
-                message = f'column "{name}" must be 0 or 1. Got {mark!r}.'
-                raise LabelError(message, path=path, line=number)
+                raise LabelError(f'column "{name}" must be 0 or 1. Got {mark!r}.', path=path, line=number)
         rows.append(Row(cells[0], number, cells[1], tuple(name for name, mark in marks.items() if mark == "1")))
     return SplitRows(path, rows, names=names)
 
