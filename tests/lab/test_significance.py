@@ -16,7 +16,14 @@ from scipy import stats
 
 from labelcontrast.lab import significance
 from labelcontrast.lab.comparison_report import flat_measures, hierarchy_metrics
-from labelcontrast.lab.significance import Measured, compare, find_best, holm, permute_examples, permute_seeds
+from labelcontrast.lab.significance import (
+    EvaluatedRun,
+    compare_with_best,
+    holm,
+    paired_test,
+    permute_examples,
+    permute_seeds,
+)
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.labels.hierarchy_files import write_hierarchy
 from labelcontrast.metrics.measures import Outputs, draw_resamples, example_terms, resampled_metrics
@@ -38,9 +45,9 @@ def simulate(
 
 
 def compared(one: np.ndarray, other: np.ndarray, generator: np.random.Generator) -> float:
-    """The p-value of ``compare`` for the mean over examples."""
+    """The p-value of ``paired_test`` for the mean over examples."""
     draws = generator.multinomial(EXAMPLES, np.full(EXAMPLES, 1 / EXAMPLES), size=100) / EXAMPLES
-    return compare(one.mean(1), other.mean(1), one @ draws.T, other @ draws.T).p
+    return paired_test(one.mean(1), other.mean(1), one @ draws.T, other @ draws.T).p
 
 
 def rate(test: Callable[..., float], **world: float) -> float:
@@ -80,7 +87,7 @@ def cross_validated(generator: np.random.Generator, folds: int, gain: float = 0.
             zero, one = (rows[~tested & (truth == side)].mean(0) for side in (0, 1))
             right = ((rows[tested] - (zero + one) / 2) @ (one - zero) > 0) == truth[tested]
             values[which, fold], resampled[which, fold] = right.mean(), draws @ right
-    return compare(*values, *resampled).p
+    return paired_test(*values, *resampled).p
 
 
 @pytest.mark.parametrize("folds", [3, 5, 10])
@@ -105,7 +112,7 @@ def test_the_interval_holds_the_difference_that_is_there() -> None:
     for _ in range(TRIALS):
         one, other = simulate(generator, by_seed=0.05, by_example=1.0, gain=0.3, seeds=5)
         draws = generator.multinomial(EXAMPLES, np.full(EXAMPLES, 1 / EXAMPLES), size=100) / EXAMPLES
-        found = compare(one.mean(1), other.mean(1), one @ draws.T, other @ draws.T)
+        found = paired_test(one.mean(1), other.mean(1), one @ draws.T, other @ draws.T)
         assert found.low < found.mean < found.high
         held.append(found.low < 0.3 < found.high)
     assert 0.92 < np.mean(held) < 0.99
@@ -114,13 +121,13 @@ def test_the_interval_holds_the_difference_that_is_there() -> None:
 def test_one_seed_leaves_examples_and_no_example_leaves_seeds() -> None:
     generator = np.random.default_rng(0)
     draws = generator.normal(scale=0.1, size=(2, 1, 5000))
-    alone = compare(np.array([0.5]), np.array([0.3]), draws[0], draws[1])
+    alone = paired_test(np.array([0.5]), np.array([0.3]), draws[0], draws[1])
     assert alone.p == pytest.approx(2 * stats.norm.sf(0.2 / np.hypot(0.1, 0.1)), abs=0.01)
     flat = np.zeros((4, 50))
     one, other = generator.normal(size=(2, 4))
-    assert compare(one, other, flat, flat).p == pytest.approx(stats.ttest_rel(one, other).pvalue)
-    assert compare(one, one, flat, flat).p == 1
-    assert compare(one + 1, one, flat, flat).p == pytest.approx(0, abs=1e-9)
+    assert paired_test(one, other, flat, flat).p == pytest.approx(stats.ttest_rel(one, other).pvalue)
+    assert paired_test(one, one, flat, flat).p == 1
+    assert paired_test(one + 1, one, flat, flat).p == pytest.approx(0, abs=1e-9)
 
 
 def test_swapped_examples_by_counting_all_swaps() -> None:
@@ -176,7 +183,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 def make_runs(folder: Path, generator: np.random.Generator, noises: dict[str, float], seeds: int = 3):
     """Runs of losses on the same 120 examples and 4 labels; the noisier a loss, the worse."""
     true = (generator.random((120, 4)) < 0.4).astype(np.uint8)
-    losses: dict[str, dict[int, Measured]] = {name: {} for name in noises}
+    losses: dict[str, dict[int, EvaluatedRun]] = {name: {} for name in noises}
     for name, noise in noises.items():
         for seed in range(seeds):
             scores = 1 / (1 + np.exp(-(4.0 * true - 2 + noise * generator.normal(size=true.shape))))
@@ -185,14 +192,14 @@ def make_runs(folder: Path, generator: np.random.Generator, noises: dict[str, fl
             outputs.save(path)
             everyone = np.ones((1, len(true)), int)
             measured = resampled_metrics(true, scores, outputs.predictions, everyone)
-            losses[name][seed] = Measured({metric: value.item() for metric, value in measured.items()}, path)
+            losses[name][seed] = EvaluatedRun({metric: value.item() for metric, value in measured.items()}, path)
     return losses
 
 
 @pytest.mark.usefixtures("few_resamples")
 def test_the_best_and_what_is_as_good(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 1.5, "far worse": 6.0})
-    found = find_best(losses)
+    found = compare_with_best(losses)
     for metric in METRICS.values():
         means = {name: np.mean([run.metrics[metric.name] for run in runs.values()]) for name, runs in losses.items()}
         best = (min if metric.better == "lower" else max)(means, key=means.get)
@@ -214,7 +221,7 @@ def test_losses_that_are_alike_are_seldom_called_worse(tmp_path: Path) -> None:
     generator, wrong = np.random.default_rng(1), []
     for trial in range(25):
         (tmp_path / str(trial)).mkdir()
-        found = find_best(make_runs(tmp_path / str(trial), generator, {"a": 3.0, "b": 3.0, "c": 3.0}))
+        found = compare_with_best(make_runs(tmp_path / str(trial), generator, {"a": 3.0, "b": 3.0, "c": 3.0}))
         wrong.append([not all(found[name][metric]["as_good"] for name in found) for metric in METRICS])
     # at 5 percent a metric has more than 5 wrong of 25 once in a thousand times
     assert np.sum(wrong, axis=0).max() <= 5
@@ -237,7 +244,7 @@ def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: P
         made = make_runs(tmp_path / str(fold), generator, {"a": 2.0, "b": 2.6}, seeds=2)
         for name, runs in made.items():
             losses[name] |= {3 * seed + fold: replace(run, fold=fold) for seed, run in runs.items()}
-    found = find_best(losses, {"micro_f1": "higher"})["b"]["micro_f1"]
+    found = compare_with_best(losses, {"micro_f1": "higher"})["b"]["micro_f1"]
 
     def outputs(name: str, seed: int) -> Outputs:
         return Outputs.load(losses[name][seed].outputs)
@@ -253,7 +260,7 @@ def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: P
     variance = differences.var(ddof=1) / 6 + drawn.mean(0).var(ddof=1)
     low, high = found["interval"]
     assert (low + high) / 2 == pytest.approx(differences.mean())
-    assert found["p"] == compare(differences, 0 * differences, drawn, 0 * drawn).p
+    assert found["p"] == paired_test(differences, 0 * differences, drawn, 0 * drawn).p
     assert (high - low) / 2 == pytest.approx(np.sqrt(variance) * 2.1, rel=0.08)
 
     def terms(name: str, seed: int) -> np.ndarray:
@@ -273,7 +280,7 @@ def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: P
 def test_without_a_seed_in_common_the_best_stands_alone(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(3), {"a": 1.0, "b": 1.1}, seeds=1)
     losses["b"] = {7: losses["b"][0]}
-    row = {name: find_best(losses)[name]["map_macro"] for name in losses}
+    row = {name: compare_with_best(losses)[name]["map_macro"] for name in losses}
     assert row["a"]["as_good"] != row["b"]["as_good"]
     assert "p" not in row["a"]
 
@@ -282,14 +289,14 @@ def test_without_a_seed_in_common_the_best_stands_alone(tmp_path: Path) -> None:
 def test_what_could_not_be_measured_is_left_out(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(3), {"a": 1.0, "b": 1.1}, seeds=1)
     losses["b"] = {0: replace(losses["b"][0], metrics={**losses["b"][0].metrics, "map_macro": None})}
-    assert set(find_best(losses)["a"]) == set(METRICS) - {"map_macro"}
-    assert find_best({}) == {}
+    assert set(compare_with_best(losses)["a"]) == set(METRICS) - {"map_macro"}
+    assert compare_with_best({}) == {}
 
 
 @pytest.mark.usefixtures("few_resamples")
 def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
-    first = find_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 6.0}))
-    second = find_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 6.0, "b": 1.5}))
+    first = compare_with_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 6.0}))
+    second = compare_with_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 6.0, "b": 1.5}))
     assert first["b"]["macro_f1"]["best"] == "a"
     assert second["a"]["macro_f1"]["best"] == "b"
     assert second["a"]["macro_f1"]["p"] < 0.05
@@ -302,15 +309,15 @@ def test_over_a_hierarchy_too_where_there_is_one(tmp_path: Path) -> None:
     tree = LabelTree.over("abcd", Hierarchy.from_parents({"a": "r", "b": "r", "c": "s", "d": "s"}))
     write_hierarchy(tree.nodes, tmp_path / "hierarchy.json")
 
-    def over_tree(run: Measured) -> Measured:
+    def over_tree(run: EvaluatedRun) -> EvaluatedRun:
         outputs, counted = Outputs.load(run.outputs), StreamedHierarchicalMetrics(tree)
         counted.update(outputs.labels, outputs.predictions)
-        return Measured.beside(run.outputs, {**run.metrics, **flat_measures(counted.measures())}, 0)
+        return EvaluatedRun.beside(run.outputs, {**run.metrics, **flat_measures(counted.measures())}, 0)
 
     for name in ("a", "far worse"):
         losses[name] = {seed: over_tree(run) for seed, run in losses[name].items()}
     measures = {measure.name: measure.better for measure in hierarchy_metrics(2)}
-    found = find_best(losses, significance.FLAT | measures)
+    found = compare_with_best(losses, significance.DIRECTIONS | measures)
     assert set(found["without"]) == set(METRICS)
     for metric, better in measures.items():
         rows = {name: found[name][metric] for name in ("a", "far worse")}

@@ -10,7 +10,7 @@ import torch
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.lab.quantities import QUANTITIES
-from labelcontrast.lab.study import CATALOGUE, Study, catalogue, find_study, plan_study, read_study
+from labelcontrast.lab.study import CATALOGUE, Study, find_study, plan_study, read_study, study_catalogue
 from labelcontrast.lab.study_report import name_trials
 from labelcontrast.lab.trials import Store
 from labelcontrast.losses.factory import make_loss
@@ -23,7 +23,7 @@ SOUND = {
 }
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", study_catalogue())
 def test_every_study_can_be_planned_shown_and_is_short(name: str) -> None:
     study = find_study(name)
     assert study.name == name
@@ -38,16 +38,16 @@ def test_every_study_can_be_planned_shown_and_is_short(name: str) -> None:
 
 
 def test_the_published_ones_have_the_published_values() -> None:
-    known = catalogue()
+    known = study_catalogue()
     assert known["multiclass"].losses[-1] == "supcon:positives=exact:stop_repulsion=1.0"
     assert known["few-labels"].table.metrics == ("micro_f1", "macro_f1", "hamming_loss")
     assert {0.01, 0.1} <= set(known["temperature-prr"].grid["loss.temperature"])
     assert {0.0, 1.0} <= set(known["alpha"].grid["loss.alpha"])
 
 
-@pytest.mark.parametrize("reduction", catalogue()["weighting"].grid["loss.reduction"])
+@pytest.mark.parametrize("reduction", study_catalogue()["weighting"].grid["loss.reduction"])
 def test_what_is_declared_to_change_nothing_changes_nothing(reduction: str) -> None:
-    study = catalogue()["weighting"]
+    study = study_catalogue()["weighting"]
     assert study.idle == {"loss.sharing": {"loss.affinity": "exact"}}
     random = torch.Generator().manual_seed(0)
     labels = (torch.rand(40, 3, generator=random) < 0.5).float()
@@ -258,8 +258,8 @@ def maker() -> ModuleType:
 def test_the_page_is_that_of_the_catalogue(maker: ModuleType) -> None:
     page = (DOCS / "studies.md").read_text()
     assert page == maker.page(), "run python docs/make_studies.py"
-    assert sorted(name for names in maker.PARTS.values() for name in names) == sorted(catalogue())
-    for name, study in catalogue().items():
+    assert sorted(name for names in maker.PARTS.values() for name in names) == sorted(study_catalogue())
+    for name, study in study_catalogue().items():
         assert f"\n### {name}\n\n{study.question}\n" in page
         assert f"labelcontrast study {name} " in page
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelcontrast.lab.significance import Measured, find_best
+from labelcontrast.lab.significance import EvaluatedRun, compare_with_best
 from labelcontrast.lab.study import Study, plan_study
 from labelcontrast.lab.study_table import (
     Outcome,
@@ -109,13 +109,13 @@ def test_a_column_is_a_comparison_of_its_own(outcomes: list[Outcome]) -> None:
     for data in ("a", "b"):
         runs = {
             loss: {
-                int(one.point["seed"]): Measured(one.record["result"]["metrics"]["test"], one.outputs)
+                int(one.point["seed"]): EvaluatedRun(one.record["result"]["metrics"]["test"], one.outputs)
                 for one in outcomes
                 if one.point["loss"] == loss and one.point["data"] == data
             }
             for loss in NOISE
         }
-        expected = find_best(runs)
+        expected = compare_with_best(runs)
         for one in verdicts:
             if one["column"] == {"data": data}:
                 there = expected[one["row"]["loss"]]["macro_f1"]

@@ -29,7 +29,7 @@ from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.ranks import rank_comparisons
 from labelcontrast.lab.search import BEST, SEARCH, run_search, write_search
 from labelcontrast.lab.search_space import SearchedLoss
-from labelcontrast.lab.study import Study, catalogue
+from labelcontrast.lab.study import Study, study_catalogue
 from labelcontrast.lab.study_report import STUDY, run_study, write_study
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.losses.catalogue import loss_catalogue
@@ -220,7 +220,7 @@ def print_search(
 
 def print_studies() -> None:
     """Print a paragraph per study."""
-    for name, study in catalogue().items():
+    for name, study in study_catalogue().items():
         lines = [study.question, f"losses  {', '.join(study.losses)}"]
         lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
         lines += [f"source  {study.source}"] if study.source else []

@@ -42,7 +42,7 @@ from labelcontrast.lab.comparison_report import (
     write_comparison_report,
 )
 from labelcontrast.lab.pipeline import TRIALS, Options, Progress, Throttle, claim_folder, run_missing
-from labelcontrast.lab.significance import FLAT, Measured, Runs, find_best
+from labelcontrast.lab.significance import DIRECTIONS, EvaluatedRun, Runs, compare_with_best
 from labelcontrast.lab.trials import (
     Runner,
     Store,
@@ -298,10 +298,10 @@ def _write_results(
     """Write every number, the table and the page of the runs that have ended."""
     rows = _read_rows(trials, Store(folder / TRIALS))
     finished = [run for runs in rows.values() for run in runs if "metrics" in run]
-    tested = {**FLAT, **{measure.name: measure.better for measure in hierarchy_metrics(count_levels(finished))}}
+    tested = {**DIRECTIONS, **{measure.name: measure.better for measure in hierarchy_metrics(count_levels(finished))}}
     results: dict[str, Any] = {"data": settings.data, "settings": settings.model_dump(mode="json", exclude_none=True)}
     results |= {"baseline": baseline, "rows": rows, "origin": describe_origin()}
-    results |= {"significance": find_best(_tested_runs(folder, rows, baseline), tested)}
+    results |= {"significance": compare_with_best(_tested_runs(folder, rows, baseline), tested)}
     write_json(folder / RESULTS, results)
     summary = summarise_comparison(folder)
     write_text(folder / TABLE, as_markdown(summary.table) + "\n")
@@ -325,7 +325,7 @@ def _tested_runs(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> R
     """Return the runs with saved predictions; the baseline has no seed, so it is the same for all runs of a fold."""
     found = {
         name: {
-            run["seed"]: Measured.beside(folder / run["folder"] / OUTPUTS, metrics_on_test(run), run.get("fold", 0))
+            run["seed"]: EvaluatedRun.beside(folder / run["folder"] / OUTPUTS, metrics_on_test(run), run.get("fold", 0))
             for run in runs
             if "metrics" in run
         }

@@ -87,10 +87,10 @@ class ComparisonSummary(PageSummary):
         return hierarchy_comparison_table(self.losses, self.over_hierarchy) if self.over_hierarchy else None
 
 
-def write_comparison(folder: Path) -> Path:
+def write_comparison(folder: str | Path) -> Path:
     """Write the page of a comparison from the files in its folder and return its path."""
-    page = folder / REPORT
-    write_comparison_report(page, summarise_comparison(folder))
+    page = Path(folder) / REPORT
+    write_comparison_report(page, summarise_comparison(Path(folder)))
     return page
 
 

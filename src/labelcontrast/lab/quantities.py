@@ -1,4 +1,4 @@
-"""What a study can show of a trial: its test metrics, what its loss counted of pairs, and its time."""
+"""Quantities of a trial that a study can show: test metrics, pair statistics of the loss, and time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,40 +13,48 @@ if TYPE_CHECKING:
     from labelcontrast.lab.trials import Record
 
 LEVELS = 3
-"""Levels of a hierarchy, from the roots on, that can be shown."""
-OF_NEIGHBOURS = (
-    ("map", "retrieval mAP", "How early, by cosine, the test examples come that share a label of it."),
-    ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label of it."),
-    ("precision_at_10", "precision@10", "Share of the ten nearest test examples that share a label of it."),
-    ("nmi", "NMI", "Normalised mutual information of clusters by k-means and the label sets of it."),
+"""Number of levels of a hierarchy, from the roots, that can be shown."""
+RETRIEVAL = (
+    (
+        "map",
+        "retrieval mAP",
+        "Mean average precision of retrieving test examples that share a label there, by cosine.",
+    ),
+    ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label there."),
+    (
+        "precision_at_10",
+        "precision@10",
+        "Share of the ten nearest test examples, by cosine, that share a label there.",
+    ),
+    ("nmi", "NMI", "Normalised mutual information of k-means clusters and label sets there."),
 )
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of a trial, or one of each epoch."""
+    """A number of a trial, or of each of its epochs."""
 
     name: str
     title: str
     unit: str
     better: Literal["higher", "lower"] | None
-    """Which way is better; None where it is neither."""
+    """The direction that is better; None if neither is."""
     meaning: str
     path: tuple[str | int, ...] = ()
-    """Where the result has it, if not among the test metrics; where a step is missing, it was not measured."""
+    """Its place in the result, if it is not a test metric; a missing key means that it was not measured."""
     part: str = ""
-    """Of which part of the labels, where there are several numbers of the same title."""
+    """The group of labels that it is about, if the title is that of several quantities."""
     by_epoch: bool = False
-    """The record has it for every epoch; a table shows the mean over them."""
+    """It is recorded for every epoch; a table shows the mean over epochs."""
 
     @property
     def factor(self) -> int:
-        """From the number that is kept to the one that is shown."""
+        """Factor from the stored to the displayed number."""
         return 100 if self.unit == "%" else 1
 
     @property
     def label(self) -> str:
-        """Title and unit, for an axis.
+        """Group, title and unit.
 
         Example:
             >>> QUANTITIES["macro_f1"].label, QUANTITIES["seconds"].label
@@ -56,23 +64,22 @@ class Quantity:
 
     @property
     def axis(self) -> str:
-        """The same, of whichever part."""
+        """Title and unit, for an axis."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-def _counted(name: str, unit: str, meaning: str) -> Quantity:
-    """What a contrastive loss counts of its pairs."""
+def _pair_statistic(name: str, unit: str, meaning: str) -> Quantity:
     return Quantity(name, PAIR_STATISTICS[name], unit, None, meaning, by_epoch=True)
 
 
 def _over_hierarchy() -> Iterator[Quantity]:
-    """What predictions come to over a hierarchy, and embeddings on seen and on unseen leaves."""
+    """Yield metrics of predictions over a hierarchy, and of embeddings on seen and unseen leaves."""
     for one in HIERARCHICAL_METRICS.values():
         yield Quantity(one.name, one.title, one.unit, one.better, one.meaning, ("hierarchy", "test", one.name))
     for level, one in product(range(LEVELS), LEVEL_METRICS.values()):
         name, place = f"level_{level}_{one.name}", ("hierarchy", "test", "levels", level, one.name)
         yield Quantity(name, f"level {level} {one.title}", one.unit, one.better, one.meaning, place)
-    for name, title, meaning in OF_NEIGHBOURS:
+    for name, title, meaning in RETRIEVAL:
         alone = f"unseen leaves {title}"
         yield Quantity(f"unseen_leaves_{name}", alone, "%", "higher", meaning, ("hierarchy", "unseen_leaves", name))
         for which, level in product(("seen", "unseen"), range(LEVELS)):
@@ -81,9 +88,9 @@ def _over_hierarchy() -> Iterator[Quantity]:
 
 
 def _repulsion(bucket: str, which: str) -> list[Quantity]:
-    """What a loss does to the positives that share a label of a bucket."""
-    often = f"Share of positive pairs that are pushed more than pulled, of those with a label in common {which}."
-    far = "How much more they are pushed than pulled, of the loss of an anchor, before any of it is stopped."
+    """Return the repulsion of positive pairs with a common label in a frequency bucket."""
+    often = f"Share of positive pairs with more repulsion than attraction, among those with a common label {which}."
+    far = "Mean excess of repulsion over attraction in these pairs, as a share of an anchor's loss, before L_REG."
     return [
         Quantity(f"pushed_away_{bucket}", "positives pushed away", "%", None, often, part=bucket, by_epoch=True),
         Quantity(f"push_{bucket}", "mean push of these", "", None, far, part=bucket, by_epoch=True),
@@ -91,7 +98,6 @@ def _repulsion(bucket: str, which: str) -> list[Quantity]:
 
 
 def _of_embeddings(name: str, better: Literal["higher", "lower"] | None, meaning: str) -> Quantity:
-    """What test embeddings are measured by without a probe."""
     return Quantity(name, name.replace("_", " "), "", better, meaning, ("representation", name))
 
 
@@ -99,18 +105,18 @@ QUANTITIES = {
     quantity.name: quantity
     for quantity in (
         *(Quantity(one.name, one.title, one.unit, one.better, one.meaning) for one in METRICS.values()),
-        Quantity("score", "validation mAP", "%", "higher", "Of an epoch, by a quick read-out.", by_epoch=True),
-        _counted("positives_pushed_away", "%", "Share of positive pairs whose gradient pushes them apart (PRR)."),
-        _counted("anchors_without_positives", "%", "Share of anchors of a batch that nothing attracts."),
-        _counted("similarity_of_positives", "", "Mean cosine of pairs that attract."),
-        _counted("similarity_of_negatives", "", "Mean cosine of pairs that do not."),
+        Quantity("score", "validation mAP", "%", "higher", "Of an epoch, by a quick probe.", by_epoch=True),
+        _pair_statistic("positives_pushed_away", "%", "Share of positive pairs with a repulsive gradient (PRR)."),
+        _pair_statistic("anchors_without_positives", "%", "Share of the anchors of a batch without a positive."),
+        _pair_statistic("similarity_of_positives", "", "Mean cosine of positive pairs."),
+        _pair_statistic("similarity_of_negatives", "", "Mean cosine of negative pairs."),
         *_over_hierarchy(),
         *_repulsion("head", f"with more than {HEAD} training examples"),
         *_repulsion("medium", f"with {TAIL} to {HEAD} training examples"),
         *_repulsion("tail", f"with fewer than {TAIL} training examples"),
-        _of_embeddings("alignment", "lower", "Mean squared distance of test embeddings of one label set."),
-        _of_embeddings("uniformity", "lower", "Log of the mean Gaussian potential of all pairs of these."),
-        _of_embeddings("effective_rank", None, "How many directions the test embeddings use."),
+        _of_embeddings("alignment", "lower", "Mean squared distance between test embeddings with the same label set."),
+        _of_embeddings("uniformity", "lower", "Log of the mean Gaussian potential over all pairs of test embeddings."),
+        _of_embeddings("effective_rank", None, "Effective number of dimensions of the test embeddings."),
         Quantity("seconds", "time of a run", "s", "lower", "From reading the data to the last metric."),
     )
 }
@@ -134,7 +140,7 @@ def read_quantity(record: "Record", name: str) -> float | None:
 
 
 def _follow(result: Mapping[str, Any], path: Sequence[str | int]) -> float | None:
-    """Go down a result, step by step; None where there is no such step."""
+    """Return a nested entry of a result; None if it is missing."""
     found: Any = result
     for step in path:
         try:

@@ -1,10 +1,10 @@
-"""Significance of differences between losses: permutation tests over test examples, seeds, and both.
+"""Significance of differences between losses, over seeds and test examples.
 
-A difference has two sources of chance. Other test examples would have given another one, and so would other seeds. A
-test over one of them alone takes the other for fixed: what it finds need not be found again. ``compare`` adds both up.
+A difference varies with the test examples and with the seeds. A test over one of them alone treats the other as fixed,
+so its result need not replicate with other seeds or examples. ``paired_test`` adds both variances.
 
-All pairs of losses are compared on each metric, over seeds and test examples together, and the p-values of a metric are
-adjusted by Holm's procedure over all pairs: so it does not matter that the best is picked after the fact.
+All pairs of losses are tested on each metric, and the p-values of a metric are adjusted by Holm's procedure over all
+pairs; so it is no bias that the best loss is chosen after the fact.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -25,13 +25,20 @@ from labelcontrast.metrics.registry import METRICS
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 from labelcontrast.run.folder import HIERARCHY
 
-Measure = Callable[[Float[np.ndarray, "*more parts"]], Float[np.ndarray, "*more"]]
-"""A measure as a function of what examples add up to, such as hits and claims."""
+LEVEL = 0.05
+RESAMPLES = 200
+"""Enough for a relative standard error of one twentieth."""
+
+Better: TypeAlias = Literal["higher", "lower"]
+Statistic: TypeAlias = Callable[[Float[np.ndarray, "*more terms"]], Float[np.ndarray, "*more"]]
+"""A metric as a function of sums over examples, such as of true and predicted positives."""
+DIRECTIONS: Mapping[str, Better] = {name: metric.better for name, metric in METRICS.items()}
+"""The metrics that are tested by default, and which direction is better."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean difference of two losses, its 95 percent interval, and how likely one as large is by chance alone."""
+    """The mean difference of two losses, its 95 percent confidence interval, and its p-value."""
 
     mean: float
     low: float
@@ -39,7 +46,7 @@ class Difference:
     p: float
 
 
-def compare(
+def paired_test(
     one: Float[np.ndarray, " seeds"],
     other: Float[np.ndarray, " seeds"],
     one_resampled: Float[np.ndarray, "seeds resamples"],
@@ -51,18 +58,19 @@ def compare(
               \nu = \frac{(s^2 / S + v)^2}{(s^2 / S)^2 / (S - 1) + v^2 / (R - 1)}
 
     with :math:`s^2` the variance of the paired differences over S seeds, and v that of their mean over R resamples of
-    the test examples, the same for all: a paired bootstrap. What seeds and examples do together is counted in both, so
-    the test is a little cautious. From one seed the first part is unknown and is left out.
+    the test examples, the same for all: a paired bootstrap. The interaction of seeds and examples counts in both, so
+    the test is slightly conservative. With one seed the first term is unknown and is left out.
 
     Args:
-        one: What a loss measured with each seed.
-        other: What another did with the same seeds.
-        one_resampled: The same on resamples of the test examples; NaN is left out.
-        other_resampled: That of the other, on the same resamples.
+        one: Metric of a loss with each seed.
+        other: Metric of another loss with the same seeds.
+        one_resampled: Metric of the first loss on resamples of the test examples; NaN is left out.
+        other_resampled: Metric of the other loss on the same resamples.
 
     Example:
         >>> draws = np.random.default_rng(0).normal(scale=0.01, size=(3, 100))
-        >>> round(compare(np.array([0.6, 0.61, 0.59]), np.array([0.5, 0.51, 0.49]), 0.6 + draws, 0.5 - draws).p, 3)
+        >>> one, other = np.array([0.6, 0.61, 0.59]), np.array([0.5, 0.51, 0.49])
+        >>> round(paired_test(one, other, 0.6 + draws, 0.5 - draws).p, 3)
         0.0
 
     Reference: Satterthwaite, An Approximate Distribution of Estimates of Variance Components, 1946.
@@ -82,24 +90,24 @@ def compare(
 
 
 def permute_examples(
-    one: Float[np.ndarray, "seeds examples parts"],
-    other: Float[np.ndarray, "seeds examples parts"],
-    measure: Measure,
+    one: Float[np.ndarray, "seeds examples terms"],
+    other: Float[np.ndarray, "seeds examples terms"],
+    statistic: Statistic,
     *,
     generator: np.random.Generator,
     permutations: int = 2000,
 ) -> float:
-    r"""Test over test examples: were the two alike, the outputs for an example could be swapped between them.
+    """Test over test examples by swapping the predictions for random examples between two losses.
 
     Args:
-        one: What each example adds to the measure, under a loss and each of its seeds.
-        other: The same under another; the outputs of all seeds are swapped together.
-        measure: From sums over examples to a number.
-        generator: What decides which examples are swapped.
-        permutations: How often that is done.
+        one: Terms that each example adds to the metric, under a loss and each of its seeds.
+        other: The same under another loss; the predictions of all seeds are swapped together.
+        statistic: The metric as a function of the sums over examples.
+        generator: Chooses the swapped examples.
+        permutations: Number of random permutations.
 
     Returns:
-        The share of swaps with a mean difference over seeds as large as the one found, itself counted among them.
+        The p-value: the share of permutations, with the original, whose mean difference over seeds is as large.
 
     Example:
         >>> right = np.ones((1, 20, 1))
@@ -112,17 +120,17 @@ def permute_examples(
     swapped = generator.integers(0, 2, size=(permutations, one.shape[1])).astype(np.float64)
     moved = swapped @ (other - one)
     ones, others = one.sum(axis=1, keepdims=True), other.sum(axis=1, keepdims=True)
-    found = (measure(ones) - measure(others)).mean()
-    by_chance = (measure(ones + moved) - measure(others - moved)).mean(axis=0)
+    found = (statistic(ones) - statistic(others)).mean()
+    by_chance = (statistic(ones + moved) - statistic(others - moved)).mean(axis=0)
     return float((1 + np.count_nonzero(np.abs(by_chance) >= abs(found) - 1e-12)) / (1 + permutations))
 
 
 def permute_seeds(one: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " seeds"]) -> float:
-    """Test over seeds: were the two losses alike, their values could be swapped under each seed.
+    """Test over seeds by swapping the values of two losses under each seed.
 
     Returns:
-        The share of all swaps with a mean difference as large as the one found; with S seeds never below 2 / 2^S, so
-        three seeds cannot show anything this way, and six can.
+        The p-value: the share of permutations whose mean difference is as large. With S seeds it is at least 2 / 2^S,
+        so with three seeds nothing is significant, and with six it can be.
 
     Example:
         >>> permute_seeds(np.array([0.6, 0.7, 0.8]), np.array([0.5, 0.5, 0.5]))
@@ -134,7 +142,7 @@ def permute_seeds(one: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " s
     def mean_difference(ones: np.ndarray, others: np.ndarray, axis: int) -> np.ndarray:
         return np.asarray(np.mean(ones - others, axis=axis))
 
-    # All swaps where they are few enough, else so many of them, always the same.
+    # All permutations if there are at most 10,000, else 10,000 random ones with a fixed seed.
     test = stats.permutation_test(
         (one, other), mean_difference, permutation_type="samples", vectorized=True, n_resamples=10_000, rng=0
     )
@@ -142,7 +150,7 @@ def permute_seeds(one: Float[np.ndarray, " seeds"], other: Float[np.ndarray, " s
 
 
 def holm(p_values: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
-    r"""Adjust p-values so that among all tests a false positive is as rare as it would be in one.
+    r"""Adjust p-values so that the probability of any false positive among all tests is that of a single test.
 
     .. math:: \tilde p_{(i)} = \max_{j \le i} \min(1, (m - j + 1) \, p_{(j)})
 
@@ -159,65 +167,55 @@ def holm(p_values: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
     return adjusted
 
 
-LEVEL = 0.05
-RESAMPLES = 200
-"""Enough for a standard error to within a twentieth."""
-
-
 @dataclass(frozen=True)
-class Measured:
-    """One run: its metrics on the test examples, and the file of what it said of them."""
+class EvaluatedRun:
+    """The metrics of a run on the test examples, and the file of its predictions."""
 
     metrics: Mapping[str, Any]
-    """Numbers by name; None where a metric could not be measured."""
+    """Values by name; None for an undefined metric."""
     outputs: Path
     fold: int = 0
-    """Which of the folds of a cross-validation the test examples are; runs of one fold have the same."""
+    """The fold of a cross-validation; runs of one fold have the same test examples."""
     hierarchy: Path | None = None
-    """The file of the hierarchy over its labels, where there is one."""
+    """The file of the hierarchy over its labels, if there is one."""
 
     @classmethod
-    def beside(cls, outputs: Path, metrics: Mapping[str, Any], fold: int) -> "Measured":
-        """Take a run whose hierarchy lies beside its outputs, where it has one."""
+    def beside(cls, outputs: Path, metrics: Mapping[str, Any], fold: int) -> "EvaluatedRun":
+        """Return a run with the hierarchy file beside its outputs, if there is one."""
         hierarchy = outputs.parent / HIERARCHY
         return cls(metrics, outputs, fold, hierarchy if hierarchy.exists() else None)
 
-    def has(self, metric: str) -> bool:
-        """Say whether a metric can be measured anew on resamples; that its value is None is no obstacle."""
+    def can_resample(self, metric: str) -> bool:
+        """Return True if a metric can be computed on resamples, even if its value is None."""
         return metric in self.metrics and (metric in METRICS or self.hierarchy is not None)
 
 
-Runs = Mapping[str, Mapping[int, Measured]]
+Runs: TypeAlias = Mapping[str, Mapping[int, EvaluatedRun]]
 """By loss, by seed."""
 
 
-Better = Literal["higher", "lower"]
-FLAT: Mapping[str, Better] = {name: metric.better for name, metric in METRICS.items()}
-"""What can be tested of any predictions; what is measured over a hierarchy can be too."""
-
-
-def find_best(
-    losses: Runs, metrics: Mapping[str, Better] = FLAT, *, permute: bool = True
+def compare_with_best(
+    losses: Runs, metrics: Mapping[str, Better] = DIRECTIONS, *, permute: bool = True
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Compare every loss with the best one, metric by metric.
 
     Args:
-        losses: The finished runs, those of a seed on the same test examples. A loss without a seed in common with
-            another is not compared with it.
-        metrics: Those that are tested, and which way is better: of ``METRICS``, and of those over a hierarchy. Losses
-            that did not measure one of them are left out there.
-        permute: Whether to permute as well, which is slower and of which no verdict is made.
+        losses: The finished runs; runs with the same seed have the same test examples. Losses without a common seed are
+            not compared.
+        metrics: The metrics to test, of ``METRICS`` or over a hierarchy, with the direction that is better. A loss
+            without a metric is left out there.
+        permute: Run the permutation tests, too. They are slower and do not decide ``as_good``.
 
     Returns:
-        By loss and metric, but for a metric that a run could not measure: ``best`` names the loss with the best mean;
+        By loss and metric, without metrics that are undefined for a run: ``best``, the loss with the best mean;
         ``difference`` from it and its ``interval``; ``p`` over seeds and examples, adjusted; ``p_seeds`` and
-        ``p_examples`` of the permutation tests, on these examples and with these seeds alone; ``as_good`` says whether
-        it is the best or not significantly worse.
+        ``p_examples`` of the permutation tests, for these examples and these seeds alone; ``as_good``, whether the
+        loss is the best or not significantly worse.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in losses}
     asked = frozenset(metrics)
     for metric, better in metrics.items():
-        having = {name: runs for name, runs in losses.items() if all(run.has(metric) for run in runs.values())}
+        having = {name: runs for name, runs in losses.items() if all(run.can_resample(metric) for run in runs.values())}
         every = [run.metrics[metric] for runs in having.values() for run in runs.values()]
         if not every or None in every:
             continue
@@ -238,15 +236,15 @@ def find_best(
 
 
 def _compare(losses: Runs, one: str, other: str, metric: str, asked: frozenset[str]) -> Difference:
-    """Compare two losses over the seeds they have in common and over the test examples."""
+    """Test two losses over their common seeds and the test examples."""
     runs = [_common(losses, one, other), _common(losses, other, one)]
     values = [np.array([run.metrics[metric] for run in each]) for each in runs]
     resampled = [np.stack([_resampled(run, asked)[metric] for run in each]) for each in runs]
-    return compare(*values, *resampled)
+    return paired_test(*values, *resampled)
 
 
 def _permuted(losses: Runs, one: str, other: str, metric: str) -> dict[str, float]:
-    """Swap the values of seeds; and, for a metric of sums over examples, what was said of examples."""
+    """Run the permutation test over seeds and, for a metric of sums over examples, the one over examples."""
     runs = [_common(losses, one, other), _common(losses, other, one)]
     found = {"p_seeds": permute_seeds(*(np.array([run.metrics[metric] for run in each]) for each in runs))}
     if metric in METRICS and METRICS[metric].counted == "predictions":
@@ -255,8 +253,8 @@ def _permuted(losses: Runs, one: str, other: str, metric: str) -> dict[str, floa
     return found
 
 
-def _by_example(runs: Sequence[Measured], metric: str) -> np.ndarray:
-    """What every example adds to a metric, the examples of all folds together; in as many runs as every fold has."""
+def _by_example(runs: Sequence[EvaluatedRun], metric: str) -> np.ndarray:
+    """Return the terms of every example, all folds together; as many runs as the fold with the fewest has."""
     folds: dict[int, list[np.ndarray]] = {}
     for run in runs:
         outputs = Outputs.load(run.outputs)
@@ -265,13 +263,13 @@ def _by_example(runs: Sequence[Measured], metric: str) -> np.ndarray:
     return np.stack([np.concatenate(each) for each in zip(*folds.values(), strict=False)])
 
 
-def _common(losses: Runs, one: str, other: str) -> list[Measured]:
-    """The runs of a loss with a seed that the other has too, in the order of the seeds."""
+def _common(losses: Runs, one: str, other: str) -> list[EvaluatedRun]:
+    """Return the runs of a loss whose seed the other has, too, in the order of the seeds."""
     return [losses[one][seed] for seed in sorted(losses[one].keys() & losses[other].keys())]
 
 
-def _resampled(run: Measured, asked: frozenset[str]) -> dict[str, np.ndarray]:
-    """Measure a run on resamples, the same for all runs of a fold; anew only where the file has been written anew."""
+def _resampled(run: EvaluatedRun, asked: frozenset[str]) -> dict[str, np.ndarray]:
+    """Return the metrics on resamples, the same for all runs of a fold; cached until the file is written again."""
     return _measure_resamples(run.outputs, run.outputs.stat().st_mtime_ns, run.fold, run.hierarchy, asked)
 
 
@@ -279,7 +277,7 @@ def _resampled(run: Measured, asked: frozenset[str]) -> dict[str, np.ndarray]:
 def _measure_resamples(
     path: Path, _written: int, fold: int, hierarchy: Path | None, asked: frozenset[str]
 ) -> dict[str, np.ndarray]:
-    """Measure what was kept of a run, over its hierarchy too where it has one and that is asked for."""
+    """Compute metrics on resamples of saved outputs, including those over the hierarchy if requested."""
     outputs = Outputs.load(path)
     counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(fold))
     found = resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts, asked)
@@ -293,6 +291,6 @@ def _measure_resamples(
 
 
 def _mean_ratio(sums: np.ndarray) -> np.ndarray:
-    """Mean of the ratios of the first half to the second; 0 where the second is 0."""
+    """Average the ratios of the first half of the terms to the second; a ratio is 0 where the second is 0."""
     above, below = np.split(sums, 2, axis=-1)
     return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0).mean(axis=-1))

@@ -173,7 +173,7 @@ class GridTrial:
         return ", ".join([str(self.point[DATA]), str(self.point[LOSS]), *own])
 
 
-def catalogue() -> dict[str, Study]:
+def study_catalogue() -> dict[str, Study]:
     """Return the studies that come with the package, by name."""
     return {path.stem: read_study(path) for path in sorted(CATALOGUE.glob("*.toml"))}
 

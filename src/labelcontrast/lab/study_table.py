@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import Any, TypeAlias, TypeGuard
 
 from labelcontrast.lab.quantities import QUANTITIES, Quantity, read_epochs, read_quantity
-from labelcontrast.lab.significance import Better, Measured, find_best
+from labelcontrast.lab.significance import Better, EvaluatedRun, compare_with_best
 from labelcontrast.lab.study import (
     DATA,
     EPOCH,
@@ -45,7 +45,7 @@ AXIS_TITLES = {
 """Axis labels of settings whose own name would not do."""
 
 Verdict: TypeAlias = dict[str, Any]
-"""Of a cell: ``column`` and ``row`` as points of the grid, ``metric``, and the result of ``find_best``."""
+"""Of a cell: ``column`` and ``row`` as points of the grid, ``metric``, and the result of ``compare_with_best``."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def compare_rows(study: Study, outcomes: Sequence[Outcome], columns: Sequence[Gr
     for column in columns:
         for group in comparable_rows(study, rows):
             runs = {row_title(row): _tested_runs(finished, row | column, metrics) for row in group}
-            found = find_best({name: by_seed for name, by_seed in runs.items() if by_seed}, metrics, permute=False)
+            found = compare_with_best(
+                {name: by_seed for name, by_seed in runs.items() if by_seed}, metrics, permute=False
+            )
             for row in group:
                 for metric, verdict in found.get(row_title(row), {}).items():
                     verdicts.append({"column": column, "row": row, "metric": metric, **verdict})
@@ -216,11 +218,11 @@ def better_direction(quantity: str) -> Better | None:
     return one.better if quantity in METRICS or one.path[:2] == ("hierarchy", "test") else None
 
 
-def _tested_runs(finished: Sequence[Outcome], point: GridPoint, metrics: Iterable[str]) -> dict[int, Measured]:
+def _tested_runs(finished: Sequence[Outcome], point: GridPoint, metrics: Iterable[str]) -> dict[int, EvaluatedRun]:
     """Return the finished trials of a part of the grid by seed, with the metrics that are tested."""
     here = [(one, one.record, one.outputs) for one in finished if one.matches(point)]
     return {
-        int(one.point[SEED]): Measured.beside(
+        int(one.point[SEED]): EvaluatedRun.beside(
             outputs, {name: read_quantity(record, name) for name in metrics}, record["result"].get("fold", 0)
         )
         for one, record, outputs in here

@@ -1,0 +1,34 @@
+"""The door of the lab, used as a researcher would: from declarations to tables, rankings and tests."""
+
+from pathlib import Path
+
+import numpy as np
+
+from labelcontrast import lab
+from labelcontrast.settings import RunSettings, parse_losses
+
+QUICK = {"training": {"epochs": 1, "batch_size": 64}}
+
+
+def test_a_comparison_a_study_and_a_ranking_in_a_few_lines(vectors: Path, living: Path, tmp_path: Path) -> None:
+    losses = parse_losses("bce,reg,zlpr")
+    for data in (vectors, living):
+        folder = str(tmp_path / data.stem)
+        settings = RunSettings.build({"data": str(data), **QUICK})
+        table = lab.run_comparison(settings, losses, folder, seeds=1, options=lab.Options(force=True))
+        assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "reg", "zlpr"]
+        assert lab.write_comparison(folder).read_text().count("<svg") > 1
+    rankings = lab.rank_comparisons([str(tmp_path / data.stem) for data in (vectors, living)], str(tmp_path / "a.html"))
+    assert set(rankings["micro_f1"].ranks) == {"bce", "reg", "zlpr"}
+    study = lab.find_study("thresholds").with_changes(losses="bce", seeds=1)
+    table = lab.run_study(study, [vectors], QUICK, str(tmp_path / "study"), store=str(tmp_path / "store"))
+    assert [cell.text for cell in table.rows[0]] == [cell.text for cell in lab.write_study(tmp_path / "study").rows[0]]
+    assert set(lab.study_catalogue()) >= {"thresholds", "temperature"}
+
+
+def test_significance_is_for_arrays_of_ones_own() -> None:
+    random = np.random.default_rng(0)
+    one, other = 0.6 + 0.01 * random.normal(size=6), 0.5 + 0.01 * random.normal(size=6)
+    found = lab.paired_test(one, other, one[:, None] + np.zeros((6, 50)), other[:, None] + np.zeros((6, 50)))
+    assert found.low < 0.1 < found.high
+    assert lab.holm(np.array([found.p, lab.permute_seeds(one, other)])).max() < 0.05
