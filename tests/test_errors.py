@@ -1,11 +1,11 @@
-"""The family of errors: every one descends from the base and opens with its place."""
+"""The family of errors: all descend from one base; a data error starts with its place."""
 
 from pathlib import Path
 
 from labelcontrast import errors
 
 
-def test_the_tree_in_the_docstring_is_the_family() -> None:
+def test_the_tree_in_the_docstring_lists_all_errors() -> None:
     drawn = {word for word in (errors.__doc__ or "").split() if word.endswith("Error")}
     family = {
         name
@@ -15,7 +15,7 @@ def test_the_tree_in_the_docstring_is_the_family() -> None:
     assert drawn == family
 
 
-def test_a_data_error_opens_with_file_and_line() -> None:
+def test_a_data_error_starts_with_file_and_line() -> None:
     assert (
         str(errors.DataError("not JSON.", path=Path("reviews.jsonl"), line=17)) == "reviews.jsonl, line 17: not JSON."
     )
@@ -23,10 +23,10 @@ def test_a_data_error_opens_with_file_and_line() -> None:
     assert str(errors.DataError("no labels.")) == "no labels."
 
 
-def test_a_missing_extra_is_the_install_line() -> None:
+def test_a_missing_extra_names_the_install_command() -> None:
     assert "pip install 'labelcontrast[timm]'" in str(errors.MissingExtraError("A timm encoder", "timm"))
 
 
-def test_nearest_names_only_what_is_near() -> None:
+def test_nearest_names_only_similar_names() -> None:
     assert errors.nearest("sprots", ["sports", "politics"]) == ' (did you mean "sports"?)'
     assert errors.nearest("zzz", ["sports"]) == ""

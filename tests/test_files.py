@@ -1,4 +1,4 @@
-"""A file is whole or not there."""
+"""Files are written completely or not at all, and folders are claimed for results."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.errors import RunError
-from labelcontrast.files import is_claimed, whole_file, write_json, write_text
+from labelcontrast.files import cache_folder, draft, is_claimed, read_json, whole_file, write_json, write_text
 
 
 def test_an_interrupted_write_leaves_the_older_file(tmp_path: Path) -> None:
@@ -19,14 +19,30 @@ def test_an_interrupted_write_leaves_the_older_file(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_refused_write_is_one_line_of_our_family(tmp_path: Path) -> None:
+def test_a_draft_replaces_the_file_with_what_another_writer_made(tmp_path: Path) -> None:
+    """A library that writes by path, and replaces the draft by a file of its own, is covered too."""
+    path = tmp_path / "new" / "a.txt"
+    with draft(str(path)) as temporary:
+        (path.parent / "other").write_text("complete")
+        (path.parent / "other").replace(temporary)
+        assert not path.exists()
+    assert path.read_text() == "complete"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
+    with (
+        pytest.raises(RunError, match=r"b\.txt could not be written: No such file or directory\."),
+        draft(tmp_path / "b.txt"),
+    ):
+        pass
+
+
+def test_a_refused_write_is_a_run_error(tmp_path: Path) -> None:
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(RunError, match=r"a\.txt could not be written: Is a directory\.$"):
         write_text(tmp_path / "a.txt", "text")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_full_disk_is_one_line_of_our_family(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_run_error(tmp_path: Path) -> None:
     with (
         pytest.raises(RunError, match="No space left on device"),
         whole_file(tmp_path / "a.txt"),
@@ -36,9 +52,10 @@ def test_a_full_disk_is_one_line_of_our_family(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
+def test_nan_and_infinity_become_null(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"map": float("nan"), "rows": [1.5, float("inf")]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"map": None, "rows": [1.5, None]}
+    assert read_json(str(tmp_path / "a.json")) == {"map": None, "rows": [1.5, None]}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +66,7 @@ def test_what_is_no_number_becomes_null(tmp_path: Path) -> None:
         ("study", "out holds a study; go on with --resume, start anew with --force, or choose another folder."),
     ],
 )
-def test_what_is_in_the_way_is_said_and_stays(tmp_path: Path, there: str, line: str) -> None:
+def test_the_content_of_a_folder_is_named_and_kept(tmp_path: Path, there: str, line: str) -> None:
     folder = tmp_path / "out"
     held = folder if there == "file" else folder / {"thesis": "thesis.tex", "study": "study.json"}[there]
     write_text(held, "years of work")
@@ -66,3 +83,12 @@ def test_what_is_in_the_way_is_said_and_stays(tmp_path: Path, there: str, line: 
 
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:
     assert not is_claimed(tmp_path, "study.json", "study", resume=False, force=False)
+
+
+@pytest.mark.parametrize(("own", "system", "folder"), [("a", "b", "a"), ("", "b", "b/labelcontrast")])
+def test_the_cache_is_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, own: str, system: str, folder: str
+) -> None:
+    monkeypatch.setenv("LABELCONTRAST_CACHE", own)
+    monkeypatch.setenv("XDG_CACHE_HOME", system)
+    assert cache_folder() == Path(folder)

@@ -1,4 +1,4 @@
-"""Lazy public names of a package: a name is imported from the module where it lives when it is first used."""
+"""Lazy public names of a package: a name is imported from its module when it is used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -7,12 +7,11 @@ from importlib import import_module
 def lazy_names(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
-    """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package whose names are imported when they are used.
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` of a package with lazy public names.
 
     Args:
-        package: the package's ``__name__``.
-        homes: for each module below the package, the public names that live in it; a module without names is itself
-            public.
+        package: The package's ``__name__``.
+        homes: The public names of each module of the package; a module without names is itself public.
 
     Example:
         >>> get, names, _ = lazy_names("labelcontrast", {"errors": ["DataError"], "files": []})

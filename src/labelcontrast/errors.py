@@ -1,15 +1,15 @@
-"""Everything this library refuses, as one family.
+"""The errors of this library, all of them descendants of one base.
 
-LabelContrastError            the base; the command line catches it, prints its one line and exits with 1
-├── ConfigError               a setting or argument: unknown, of the wrong type, out of its range
-├── DataError                 a file that cannot be understood; it names the file and, where there is one, the line
-│   └── LabelError            a label that is not in the vocabulary, or a label of the wrong type
-├── TensorError               what was handed to a loss or a metric
-│   ├── LabelShapeError       a label matrix whose shape does not fit the embeddings or the loss
-│   └── EmbeddingError        embeddings of the wrong width, with NaN or infinity, or of length zero
-├── EncoderError              a pretrained encoder that cannot be had or does not fit the input
-├── MissingExtraError         a library that is not installed; the message is the install line
-└── RunError                  a run folder: not empty, not a run, damaged, or the disk is full
+LabelContrastError            the base; the command line catches it, prints its line and exits with 1
+├── ConfigError               a setting or argument is unknown, of the wrong type, or out of range
+├── DataError                 a file cannot be read; the message starts with the file and the line, if known
+│   └── LabelError            a label is not in the vocabulary, or has the wrong type
+├── TensorError               an argument of a loss or a metric does not fit
+│   ├── LabelShapeError       a label matrix has another shape than the embeddings or the loss require
+│   └── EmbeddingError        embeddings have the wrong width, NaN or infinity, or length zero
+├── EncoderError              a pretrained encoder cannot be loaded, or does not read the inputs
+├── MissingExtraError         an optional library is not installed; the message is the command that installs it
+└── RunError                  a run folder is not empty, not a run, damaged, or cannot be written
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class LabelContrastError(Exception):
-    """The base of every error that this library raises on purpose."""
+    """The base of all errors that this library raises on purpose."""
 
 
 class ConfigError(LabelContrastError):
-    """A setting or an argument is unknown, of the wrong type, or out of its range."""
+    """A setting or argument is unknown, of the wrong type, or out of range."""
 
 
 class DataError(LabelContrastError):
-    """A file cannot be understood; the message opens with the file and, where there is one, the line."""
+    """A file cannot be read; the message starts with the file and the line, if known."""
 
     def __init__(self, message: str, *, path: Path | str | None = None, line: int | None = None) -> None:
-        """Open the message with the place: ``reviews.jsonl, line 17: ...``."""
+        """Start the message with the place: ``reviews.jsonl, line 17: ...``."""
         place = [] if path is None else [str(path)]
         if line is not None:
             place.append(f"line {line}")
@@ -42,39 +42,39 @@ class DataError(LabelContrastError):
 
 
 class LabelError(DataError):
-    """A label is not in the vocabulary, or is of the wrong type."""
+    """A label is not in the vocabulary, or has the wrong type."""
 
 
 class TensorError(LabelContrastError):
-    """A tensor that was handed to a loss or a metric does not fit."""
+    """An argument of a loss or a metric does not fit."""
 
 
 class LabelShapeError(TensorError):
-    """A label matrix has a shape that does not fit the embeddings or the loss."""
+    """A label matrix has another shape than the embeddings or the loss require."""
 
 
 class EmbeddingError(TensorError):
-    """Embeddings have the wrong width, hold NaN or infinity, or are of length zero."""
+    """Embeddings have the wrong width, NaN or infinity, or length zero."""
 
 
 class EncoderError(LabelContrastError):
-    """A pretrained encoder cannot be had, or does not fit the input."""
+    """A pretrained encoder cannot be loaded, or does not read the inputs."""
 
 
 class MissingExtraError(LabelContrastError):
-    """A library that is needed here is not installed; the message is the line that installs it."""
+    """An optional library is not installed; the message is the command that installs it."""
 
     def __init__(self, purpose: str, extra: str) -> None:
-        """Say what it is for and how it is had."""
+        """Name the purpose and the extra, as in ``labelcontrast[timm]``."""
         super().__init__(f"{purpose} needs an extra that is not installed: pip install 'labelcontrast[{extra}]'")
 
 
 class RunError(LabelContrastError):
-    """A run folder is not empty, is not a run, is damaged, or cannot be written."""
+    """A run folder is not empty, not a run, damaged, or cannot be written."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean "sports"?)"`` for the nearest known name, or nothing where none is near.
+    """Return ``' (did you mean "sports"?)'`` for the most similar known name, or an empty string.
 
     Example:
         >>> nearest("sprots", ["sports", "politics"])

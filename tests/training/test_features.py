@@ -1,7 +1,4 @@
-"""Features: in order, without dropout, without a gradient, and the module left as it was.
-
-Kept features: the same as computed anew, computed once, and never those of another encoder or other inputs.
-"""
+"""Features: in order, without dropout or gradient; cached ones equal new ones, and belong to encoder and inputs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,30 +27,30 @@ def test_features_are_the_rows_in_order(prepared: Prepared, build_learner: Calla
     torch.testing.assert_close(features, expected)
 
 
-def test_the_batch_size_changes_nothing(prepared: Prepared, build_learner: Callable[..., Learner]) -> None:
+def test_features_do_not_depend_on_the_batch_size(prepared: Prepared, build_learner: Callable[..., Learner]) -> None:
     encoder = build_learner(TrainingSettings()).encoder
     whole = compute_features(encoder, prepared, batch_size=100)
     torch.testing.assert_close(compute_features(encoder, prepared, batch_size=1), whole)
 
 
-Parts = dict[str, Prepared]
+Splits = dict[str, Prepared]
 
 
 class Counted(VectorEncoder):
-    """An encoder that counts how often it is asked; it has dropout."""
+    """An encoder with dropout that counts its forward passes."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(input_dim=6, width=8, dropout=0.5, generator=torch.Generator().manual_seed(seed))
-        self.asked = 0
+        self.calls = 0
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        self.asked += 1
+        self.calls += 1
         return super().forward(inputs)
 
 
 @pytest.fixture
-def parts() -> Callable[[float], Parts]:
-    def build(shift: float) -> Parts:
+def splits() -> Callable[[float], Splits]:
+    def build(shift: float) -> Splits:
         rows = (np.random.default_rng(0).normal(size=(30, 6)) + shift).astype(np.float32)
         prepared = Prepared(rows, np.ones(30, int), VectorEncoder(input_dim=6).collate)
         return {"train": prepared.select(np.arange(20)), "test": prepared.select(np.arange(20, 30))}
@@ -61,49 +58,51 @@ def parts() -> Callable[[float], Parts]:
     return build
 
 
-def test_computed_once_in_evaluation_mode_and_then_read(parts: Callable[[float], Parts], tmp_path: Path) -> None:
+def test_features_are_computed_once_in_evaluation_mode_and_then_read(
+    splits: Callable[[float], Splits], tmp_path: Path
+) -> None:
     encoder, path = Counted().train(), tmp_path / "features.safetensors"
-    first = stored_features(path, encoder, parts(0.0))
-    assert encoder.asked == 2
+    first = stored_features(path, encoder, splits(0.0))
+    assert encoder.calls == 2
     assert encoder.training
-    again = stored_features(path, encoder, parts(0.0))
-    assert encoder.asked == 2
-    for name, part in parts(0.0).items():
+    again = stored_features(path, encoder, splits(0.0))
+    assert encoder.calls == 2
+    for name, split in splits(0.0).items():
         np.testing.assert_array_equal(first[name], again[name])
-        np.testing.assert_array_equal(first[name], compute_features(encoder, part).numpy())
+        np.testing.assert_array_equal(first[name], compute_features(encoder, split).numpy())
 
 
-def test_a_file_of_more_parts_serves_and_one_of_fewer_does_not(parts: Callable[[float], Parts], tmp_path: Path) -> None:
-    encoder, path, both = Counted(), tmp_path / "features.safetensors", parts(0.0)
+def test_a_file_of_more_splits_is_read_and_one_of_fewer_is_replaced(
+    splits: Callable[[float], Splits], tmp_path: Path
+) -> None:
+    encoder, path, both = Counted(), tmp_path / "features.safetensors", splits(0.0)
     test = {"test": both["test"]}
     stored_features(path, encoder, test)
     stored_features(path, encoder, both)
-    assert encoder.asked == 3
+    assert encoder.calls == 3
     assert set(stored_features(path, encoder, test)) == {"test"}
-    assert encoder.asked == 3
+    assert encoder.calls == 3
 
 
 @pytest.mark.parametrize("change", ["weights", "inputs", "settings", "damage"])
-def test_what_would_change_the_features_computes_them_anew(
-    parts: Callable[[float], Parts], tmp_path: Path, change: str
-) -> None:
+def test_a_file_of_other_features_is_replaced(splits: Callable[[float], Splits], tmp_path: Path, change: str) -> None:
     path = tmp_path / "features.safetensors"
-    old = {name: rows.copy() for name, rows in stored_features(path, Counted(), parts(0.0)).items()}
-    encoder, now = Counted(seed=int(change == "weights")), parts(float(change == "inputs"))
+    old = {name: rows.copy() for name, rows in stored_features(path, Counted(), splits(0.0)).items()}
+    encoder, now = Counted(seed=int(change == "weights")), splits(float(change == "inputs"))
     if change == "settings":
         encoder.dropout = 0.4
     if change == "damage":
         path.write_bytes(path.read_bytes()[:50])
     new = stored_features(path, encoder, now)
-    assert encoder.asked == 2
+    assert encoder.calls == 2
     assert (change in ("settings", "damage")) == np.array_equal(old["train"], new["train"])
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_the_file_is_one_that_safetensors_reads_and_writing_into_what_is_mapped_changes_nothing(
-    parts: Callable[[float], Parts], tmp_path: Path
+def test_safetensors_reads_the_file_and_writing_into_mapped_features_does_not_change_it(
+    splits: Callable[[float], Splits], tmp_path: Path
 ) -> None:
-    path, wanted = tmp_path / "features.safetensors", parts(0.0)
+    path, wanted = tmp_path / "features.safetensors", splits(0.0)
     wanted["unseen"] = wanted["train"].select(np.arange(0))
     kept = stored_features(path, Counted(), wanted)
     before = {name: rows.copy() for name, rows in kept.items()}
@@ -114,9 +113,9 @@ def test_the_file_is_one_that_safetensors_reads_and_writing_into_what_is_mapped_
         assert rows.shape == (len(wanted[name]), 8)
 
 
-def test_a_file_of_an_earlier_version_is_replaced(parts: Callable[[float], Parts], tmp_path: Path) -> None:
-    path, wanted = tmp_path / "features.safetensors", parts(0.0)
-    old = {name: np.zeros((len(part), 8), np.float32) for name, part in wanted.items()}
+def test_a_file_of_an_earlier_version_is_replaced(splits: Callable[[float], Splits], tmp_path: Path) -> None:
+    path, wanted = tmp_path / "features.safetensors", splits(0.0)
+    old = {name: np.zeros((len(split), 8), np.float32) for name, split in wanted.items()}
     save_file(old, path, {"key": '{"encoder": {}, "weights": "", "inputs": {}}'})
     assert stored_features(path, Counted(), wanted)["train"].any()
     assert load_file(path)["train"].any()
