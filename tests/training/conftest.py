@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from labelcontrast.data.batches import Prepared
 from labelcontrast.settings import TrainingSettings
-from labelcontrast.training.learner import Learner, Rates
+from labelcontrast.training import Learner, Rates
 
 
 class Linear(nn.Module):

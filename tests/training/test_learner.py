@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.errors import MissingExtraError, RunError
 from labelcontrast.settings import TrainingSettings
-from labelcontrast.training.fit import fit
 from labelcontrast.training.learner import (
     Learner,
     Rates,
@@ -25,6 +24,7 @@ from labelcontrast.training.learner import (
     random_streams,
     set_random_streams,
 )
+from labelcontrast.training.trainer import fit
 
 PICTURES = {"pixels": torch.arange(4 * 8 * 6 * 3, dtype=torch.int64).remainder(256).to(torch.uint8).view(4, 8, 6, 3)}
 

@@ -30,7 +30,7 @@ from labelcontrast.run.machine import keep_freed_memory
 PAUSE = 0.5
 """Seconds between two looks at a trial that another process has claimed."""
 THREADS = "OMP_NUM_THREADS"
-PRELOADED = ["labelcontrast.lab.trials", "labelcontrast.training.learner", "labelcontrast.training.fit"]
+PRELOADED = ["labelcontrast.lab.trials", "labelcontrast.training.learner", "labelcontrast.training.trainer"]
 """Modules that every process needs."""
 MAX_DEATHS = 1
 """A trial that has killed its process more often than this has failed."""

@@ -124,8 +124,8 @@ def train_once(
 ) -> TrainResult:
     """Train encoder and head under one loss, from the start or from the last checkpoint."""
     # Lightning takes seconds to import; bad data are refused before.
-    from labelcontrast.training.fit import fit
     from labelcontrast.training.learner import Learner, Rates
+    from labelcontrast.training.trainer import fit
 
     training, encoder, tree = settings.training, inputs.encoder, inputs.data.tree
     objective = build_objective(
@@ -179,8 +179,8 @@ def build_objective(
     num_labels: int,
     train: Prepared,
     validation: Prepared,
+    seed: int,
     tree: LabelTree | None = None,
-    seed: int = 0,
 ) -> Objective:
     """Build the head, the loss, and the validation score that the settings ask for.
 
@@ -192,8 +192,8 @@ def build_objective(
         num_labels: Number of labels.
         train: The training examples; a sample of them is used to score the epochs of a contrastive loss.
         validation: The examples that epochs are scored on.
-        tree: The hierarchy over the labels, if there is one, which a hierarchical loss takes.
         seed: Of the samples.
+        tree: The hierarchy over the labels, if there is one, which a hierarchical loss takes.
     """
     sizes = {"num_labels": num_labels, "dim": training.projection_dim}
     if kind == "contrastive":

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.settings import TrainingSettings
-from labelcontrast.training.epochs import HISTORY, Epoch, read_history
-from labelcontrast.training.fit import LAST, LOGGERS, fit
-from labelcontrast.training.learner import Learner
+from labelcontrast.training import Epoch, Learner, fit, read_history
+from labelcontrast.training.epochs import HISTORY
+from labelcontrast.training.trainer import LAST, LOGGERS
 
 
 def test_tensorboard_gets_the_epochs(prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path) -> None:
@@ -211,4 +211,6 @@ def test_bf16_learns_as_well(prepared: Prepared, build_learner: Build, tmp_path:
 
 def test_the_checkpoint_holds_no_code(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
     run(build_learner, prepared, tmp_path, TrainingSettings(epochs=1))
-    assert torch.load(tmp_path / LAST, weights_only=True)["history"][0]["epoch"] == 1
+    checkpoint = torch.load(tmp_path / LAST, weights_only=True)
+    assert checkpoint["history"][0]["epoch"] == 1
+    assert checkpoint["callbacks"]["Interim"] == {"epoch": 0, "drawn": 5}  # as earlier versions named it
