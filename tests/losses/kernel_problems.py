@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from labelcontrast.losses.blocks import PairWeights
+from labelcontrast.losses.blocks import Block, PairWeights
 
 
 class Matrix(PairWeights):
@@ -15,8 +15,9 @@ class Matrix(PairWeights):
         self.matrix = matrix
         self.totals = matrix.sum(1)
 
-    def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Tensor, Tensor | None]:
-        return self.matrix[rows, columns].clone(), self.matrix[columns, rows].T.clone() if mirrored else None
+    def block(self, block: Block) -> tuple[Tensor, Tensor | None]:
+        rows, columns = block.rows, block.columns
+        return self.matrix[rows, columns].clone(), self.matrix[columns, rows].T.clone() if block.mirrored else None
 
     def scaled(self, factors: Tensor) -> "Matrix":
         return Matrix(self.matrix * factors[:, None])

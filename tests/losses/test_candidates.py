@@ -1,16 +1,13 @@
-"""The queue is a ring, and a loss with one is the loss with that many more candidates.
-
-Parts come together: anchors first, each kind with its affinity and its prior.
-"""
+"""Anchors and candidates: the queue, prototypes, keys, and the rows of other processes."""
 
 import pytest
 import torch
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.losses.affinity import any_shared, jaccard
-from labelcontrast.losses.candidates import Gathering, Part, Queue
+from labelcontrast.losses.batch_labels import BatchLabels
+from labelcontrast.losses.candidates import Participants, Queue, Rows
 from labelcontrast.losses.factory import make_loss
-from labelcontrast.losses.label_sets import BatchLabels
 
 
 def test_the_oldest_leave_first() -> None:
@@ -67,42 +64,48 @@ def test_a_queue_needs_sizes() -> None:
         make_loss("supcon", queue_size=4, dim=3)
 
 
-def part(value: float, size: int, **more: object) -> Part:
-    rows = torch.full((size, 2), float(value))
-    return Part(rows, BatchLabels.of(rows), **more)
+def some(value: float, size: int, **more: object) -> Rows:
+    units = torch.full((size, 2), float(value))
+    return Rows(units, BatchLabels.of(units), **more)
 
 
 def test_anchors_come_first_among_the_candidates() -> None:
-    gathering = Gathering.of([part(1, 2, anchor=True), part(2, 1), part(3, 1, kind="prototypes", anchor=True)])
-    rows, queries = gathering.rows()
+    participants = Participants.of([some(1, 2, anchor=True), some(2, 1), some(3, 1, kind="prototypes", anchor=True)])
+    units, queries = participants.units()
     assert queries is None
-    assert rows[:, 0].tolist() == [1, 1, 3, 2]
-    pairs = gathering.pairs(jaccard, any_shared)
+    assert units[:, 0].tolist() == [1, 1, 3, 2]
+    pairs = participants.pairs(jaccard, any_shared)
     assert pairs.symmetric
     assert len(pairs.anchors) == 3
     assert pairs.affinities == ((0, jaccard), (2, any_shared), (3, jaccard))
-    assert gathering.own().tolist() == [1, 1, 0]
+    assert participants.own().tolist() == [1, 1, 0]
 
 
 def test_anchors_that_are_no_candidates() -> None:
-    gathering = Gathering.of([part(1, 2, anchor=True, candidate=False, weights=torch.tensor([0.5, 2.0])), part(2, 3)])
-    rows, queries = gathering.rows()
-    assert rows[:, 0].tolist() == [2, 2, 2]
+    participants = Participants.of(
+        [some(1, 2, anchor=True, candidate=False, weights=torch.tensor([0.5, 2.0])), some(2, 3)]
+    )
+    units, queries = participants.units()
+    assert units[:, 0].tolist() == [2, 2, 2]
     assert queries[:, 0].tolist() == [1, 1]
-    assert gathering.weights().tolist() == [0.5, 2.0]
-    pairs = gathering.pairs(any_shared, any_shared)
+    assert participants.weights().tolist() == [0.5, 2.0]
+    pairs = participants.pairs(any_shared, any_shared)
     assert (len(pairs.anchors), len(pairs.candidates), pairs.symmetric) == (2, 3, False)
 
 
 def test_the_prior_is_of_instances_and_0_for_empty_places() -> None:
-    parts = [part(1, 1, anchor=True), part(2, 1, kind="prototypes"), part(3, 2, filled=torch.tensor([1.0, 0.0]))]
-    assert Gathering.of(parts).prior(0.5).tolist() == [0.5, 1.0, 0.5, 0.0]
-    assert Gathering.of(parts[:2]).prior(1.0) is None
+    groups = [
+        some(1, 1, anchor=True),
+        some(2, 1, kind="prototypes"),
+        some(3, 2, filled=torch.tensor([1.0, 0.0])),
+    ]
+    assert Participants.of(groups).prior(0.5).tolist() == [0.5, 1.0, 0.5, 0.0]
+    assert Participants.of(groups[:2]).prior(1.0) is None
 
 
 def test_keys_and_prototype_anchors_do_not_go_together() -> None:
-    parts = [part(1, 1, anchor=True, candidate=False), part(2, 1, kind="prototypes", anchor=True)]
+    groups = [some(1, 1, anchor=True, candidate=False), some(2, 1, kind="prototypes", anchor=True)]
     with pytest.raises(
         ConfigError, match="with keys, prototypes cannot be anchors too: it needs prototype_anchors=False"
     ):
-        Gathering.of(parts)
+        Participants.of(groups)

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from kernel_problems import Matrix, problems
 from torch import Tensor
 
-from labelcontrast.losses.denominator import AllCandidates, Denominator, EachPair, NegativesOnly
-from labelcontrast.losses.kernel import weighted_softmax
+from labelcontrast.losses.kernel import AllCandidates, Denominator, EachPair, NegativesOnly, weighted_softmax
 
 
 def exponentials(candidates: Tensor, w: Tensor, *, queries: Tensor | None, temperature: float, prior: Tensor) -> Tensor:
@@ -49,7 +48,7 @@ def test_equals_the_plain_code(problem: tuple, block_size: int, plain: object, b
     s = (candidates[: len(w)] if queries is None else queries) @ candidates.T / temperature
     losses = plain(w, e, s, bias)
     options = {"temperature": temperature, "queries": queries, "prior": prior, "block_size": block_size}
-    options["competition"] = of(plain.__name__, bias)
+    options["denominator"] = of(plain.__name__, bias)
     torch.testing.assert_close(weighted_softmax(candidates, Matrix(w), **options), losses)
     average = torch.linspace(0, 1, len(w), dtype=torch.float64)
     value = weighted_softmax(candidates, Matrix(w), average=average, **options)
@@ -72,7 +71,7 @@ def test_no_positive_is_ever_pushed_by_another(problem: tuple) -> None:
         z = candidates.clone().requires_grad_()
         average = torch.ones(len(w), dtype=torch.float64)
         options = {"temperature": temperature, "queries": queries, "average": average, "stop_repulsion": stop}
-        weighted_softmax(z, Matrix(w), competition=NegativesOnly(), **options).backward()
+        weighted_softmax(z, Matrix(w), denominator=NegativesOnly(), **options).backward()
         grads.append(z.grad)
     torch.testing.assert_close(grads[0], grads[1])
 
@@ -86,7 +85,7 @@ def test_with_one_positive_an_anchor_the_softmax_is_over_all(problem: tuple) -> 
         if row.any():
             first[i, row.nonzero()[0]] = 1
     one, other = (
-        weighted_softmax(candidates, Matrix(first), temperature=temperature, queries=queries, competition=competition)
-        for competition in (NegativesOnly(), AllCandidates())
+        weighted_softmax(candidates, Matrix(first), temperature=temperature, queries=queries, denominator=denominator)
+        for denominator in (NegativesOnly(), AllCandidates())
     )
     torch.testing.assert_close(one, other)

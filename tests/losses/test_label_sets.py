@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelcontrast.losses.label_sets import Bags, BatchLabels
+from labelcontrast.losses.batch_labels import Bags, BatchLabels
 
 
 @settings(deadline=None)

@@ -18,8 +18,9 @@ from trees import trees
 from labelcontrast.errors import ConfigError, LabelShapeError
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.losses.affinity import any_shared
+from labelcontrast.losses.batch_labels import BatchLabels
+from labelcontrast.losses.blocks import Block
 from labelcontrast.losses.factory import make_loss
-from labelcontrast.losses.label_sets import BatchLabels
 from labelcontrast.losses.levels import Closure, share_by_level
 from labelcontrast.losses.pair_weights import Pairs
 
@@ -124,9 +125,9 @@ def test_the_weights_are_those_of_the_levels(batch: Batch, data: st.DataObject) 
     sets = BatchLabels.of(closed)
     weights = share_by_level(Pairs(sets, sets, ((0, any_shared),), symmetric=True), tree.depths, counts, block_size=2)
     everyone, factors = slice(0, size), torch.arange(1.0, size + 1, dtype=torch.float64)
-    torch.testing.assert_close(weights.block(everyone, everyone, mirrored=False)[0], expected)
+    torch.testing.assert_close(weights.block(Block(everyone, everyone, mirrored=False))[0], expected)
     torch.testing.assert_close(weights.totals, expected.sum(1))
     here, there = slice(0, size // 2), slice(size // 2, size)
-    block, mirror = weights.scaled(factors).block(here, there, mirrored=True)
+    block, mirror = weights.scaled(factors).block(Block(here, there, mirrored=True))
     torch.testing.assert_close(block, (factors[:, None] * expected)[here, there])
     torch.testing.assert_close(mirror, (factors[:, None] * expected)[there, here].T)

@@ -15,8 +15,7 @@ from labelcontrast.losses.affinity import (
     jaccard,
 )
 from labelcontrast.losses.axes import Sharing
-from labelcontrast.losses.blocks import grid
-from labelcontrast.losses.label_sets import BatchLabels
+from labelcontrast.losses.batch_labels import BatchLabels
 from labelcontrast.losses.pair_weights import Pairs, SharedWeights, share
 
 AFFINITIES = [any_shared, jaccard, inverse_union(2.0), coverage(1.5), coverage(-1.0), discounted_overlap]
@@ -48,12 +47,10 @@ def literal(anchors: Tensor, candidates: Tensor, affinity: Affinity, sharing: Sh
 def assembled(weights: SharedWeights, shape: tuple[int, int], size: int) -> Tensor:
     """W, put together from its blocks."""
     w = torch.full(shape, torch.nan)
-    symmetric = weights.pairs.symmetric
-    for rows, columns, mirrored in grid(*shape, size=size, symmetric=symmetric, cuts=weights.cuts):
-        pull, mirror = weights.block(rows, columns, mirrored=mirrored)
-        w[rows, columns] = pull
+    for block in weights.pairs.blocks(size):
+        w[block.rows, block.columns], mirror = weights.block(block)
         if mirror is not None:
-            w[columns, rows] = mirror.T
+            w[block.columns, block.rows] = mirror.T
     return w
 
 

@@ -32,7 +32,7 @@ def test_many_processes_equal_one(world: int, tmp_path: Path) -> None:
 
 
 def test_alone_there_is_nothing_to_gather() -> None:
-    from labelcontrast.losses.processes import processes, rank, sum_over_processes
+    from labelcontrast.losses.candidates import processes, rank, sum_over_processes
 
     assert (processes(), rank()) == (1, 0)
     assert sum_over_processes(torch.tensor(3.0)) == 3

@@ -1,63 +1,173 @@
-"""Anchors x candidates, a block at a time: how similar they are, how their labels weigh, what a slope does to them.
+"""All pairs of anchors and candidates in blocks: their similarities, their weights, and statistics of them.
 
-Where anchors are candidates themselves, similarities are symmetric: a block serves (i, j) and (j, i), and none below
-the diagonal is computed. No maximum is subtracted before the exponential: a similarity is at most 1 / temperature, and
-where the exponential of that leaves the range of float32, below a temperature of 1/70, float64 is used. The pair of an
-example with itself has the exponential 0.
+Where the anchors are candidates themselves, similarities are symmetric: a block serves (i, j) and (j, i), and no block
+below the diagonal is computed. No maximum is subtracted before the exponential: a similarity is at most 1 / temperature
+and where the exponential of that leaves the range of float32, below a temperature of 1/70, float64 is used. The pair of
+an example with itself has the exponential 0.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import pairwise, product
-from math import ceil
+from math import ceil, prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK_SIZE = 384  # a handful of blocks of this size stay in the cache
-LINE = 16  # numbers in a line of the cache
-KEPT_PAIRS = 2**23  # up to so many pairs, the later sweeps find the blocks of the first
+BLOCK_SIZE = 384
+"""Rows of a block by default: a handful of blocks of this size fits the processor's cache."""
+LINE = 16
+"""Numbers in a line of the processor's cache."""
+KEPT_PAIRS = 2**23
+"""Largest number of pairs for which blocks are kept from one sweep to the next."""
 LARGEST_EXPONENT = {torch.float32: 70.0, torch.float64: 650.0}
 
-Block = Float[Tensor, "rows columns"]
+PerAnchor = Float[Tensor, " anchors"]
+PerPair = Float[Tensor, "rows columns"]
 
 
-class Pulls(ABC):
-    """How strongly every anchor is pulled to every candidate: never negative, 0 for a pair that is no positive."""
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The pairs of anchors ``rows`` with candidates ``columns``; where mirrored, also of anchors ``columns``."""
+
+    rows: slice
+    columns: slice
+    mirrored: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    @property
+    def on_diagonal(self) -> bool:
+        """Whether rows and columns are the same numbers."""
+        return self.rows == self.columns
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarityBlock(Block):
+    """A block with its similarities, and their exponentials times the priors of both, which keeps them symmetric."""
+
+    similarity: PerPair
+    exponential: PerPair
+
+
+class Attraction(ABC):
+    """How strongly every candidate attracts every anchor: never negative, 0 for a pair that is no positive."""
 
     @abstractmethod
-    def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
-        """The weights of anchors ``rows`` on candidates ``columns``, self pairs 0.
+    def block(self, block: Block) -> tuple[PerPair, PerPair | None]:
+        """Return the weights of a block, self pairs 0; and where it is mirrored, those the other way round.
 
-        And, where ``mirrored``, those of anchors ``columns`` on candidates ``rows``, laid out as the first. Whoever
-        asks may write into them.
+        The second is laid out as the first: rows by columns. The caller may write into both.
         """
 
 
-class PairWeights(Pulls):
-    """Pulls that labels alone make."""
+class PairWeights(Attraction):
+    """Attraction that follows from labels alone."""
 
-    totals: Float[Tensor, " anchors"]
+    totals: PerAnchor
 
     @property
     def cuts(self) -> tuple[int, ...]:
         """The candidates at which a new block must begin."""
         return ()
 
-    def prior(self, rows: slice, columns: slice) -> Block | None:  # noqa: ARG002
-        """What the exponentials of pairs are multiplied with, symmetric in the two; by default nothing."""
+    def prior(self, block: Block) -> PerPair | None:  # noqa: ARG002
+        """Return the factors of the exponentials, symmetric; None for 1."""
         return None
 
     @abstractmethod
-    def scaled(self, factors: Float[Tensor, " anchors"]) -> "PairWeights":
-        """The same weights, every anchor's times its factor."""
+    def scaled(self, factors: PerAnchor) -> "PairWeights":
+        """Return the same weights, every anchor's times its factor."""
+
+
+class Similarities:
+    """The similarities of all pairs, a block at a time, and the memory for them: made by each call of a loss.
+
+    For up to ``KEPT_PAIRS`` pairs every block has a place of its own and is computed in the first sweep only. For more,
+    each block is computed again in each sweep, in one place, so that memory grows with the rows and not the pairs.
+
+    Args:
+        candidates: Of unit length, divided by the root of the temperature.
+        queries: The anchors, where they are no candidates; by default the first candidates are the anchors.
+        weights: W.
+        prior: Factors of the candidates' exponentials; by default 1.
+        size: Rows and columns of a block.
+        scale: Of candidates and anchors: one over the root of the temperature.
+    """
+
+    def __init__(
+        self,
+        candidates: Float[Tensor, "candidates dim"],
+        queries: Float[Tensor, "anchors dim"] | None,
+        weights: PairWeights,
+        prior: Float[Tensor, " candidates"] | None,
+        *,
+        size: int,
+        scale: float,
+    ) -> None:
+        self.candidates, self.queries, self.weights, self.prior, self.scale = candidates, queries, weights, prior, scale
+        self.anchors = candidates[: len(weights.totals)] if queries is None else queries
+        sizes = len(self.anchors), len(candidates)
+        self.places = list(grid(*sizes, size=size, symmetric=queries is None, cuts=weights.cuts))
+        self._room = self._make_room() if sizes[0] * sizes[1] <= KEPT_PAIRS else None
+        self._kept: list[SimilarityBlock] = []
+        areas = [] if self._room else [prod(place.shape) for place in self.places]
+        self._scratch = candidates.new_empty(2 * max(areas, default=0))
+
+    def __iter__(self) -> Iterator[SimilarityBlock]:
+        """Go through all blocks; a block of many pairs holds until the next one."""
+        for number, place in enumerate(self.places):
+            if number < len(self._kept):
+                yield self._kept[number]
+                continue
+            room = self._room[number] if self._room else self._scratch[: 2 * prod(place.shape)].view(2, *place.shape)
+            block = self._compute(place, *room)
+            if self._room:
+                self._kept.append(block)
+            yield block
+
+    def descend(self, slope: PerPair, block: Block, gradients: list[Tensor]) -> None:
+        """Add what a block of slopes does to the rows of both its sides, before they were scaled."""
+        rows, columns = block.rows, block.columns
+        if self.queries is None and block.on_diagonal:  # both products are of the same rows
+            both = slope.T.contiguous().add_(slope)
+            gradients[0][rows].addmm_(both, self.candidates[rows], alpha=self.scale)
+        else:
+            gradients[-1][rows].addmm_(slope, self.candidates[columns], alpha=self.scale)
+            gradients[0][columns].addmm_(slope.T, self.anchors[rows], alpha=self.scale)
+
+    def _make_room(self) -> list[Float[Tensor, "2 _ _"]]:
+        """Allocate the blocks in one piece, each from a new line of the cache on.
+
+        The system clears large blocks that are allocated and freed one by one anew in each step.
+        """
+        shapes = [place.shape for place in self.places]
+        sizes = [ceil(prod(shape) / LINE) * LINE for shape in shapes]
+        pieces = self.candidates.new_empty(2, sum(sizes)).split_with_sizes(sizes, 1)
+        return [piece[:, : prod(shape)].view(2, *shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+    def _compute(self, place: Block, similarity: PerPair, exponential: PerPair) -> SimilarityBlock:
+        torch.mm(self.anchors[place.rows], self.candidates[place.columns].T, out=similarity)
+        torch.exp(similarity, out=exponential)
+        of_pairs = self.weights.prior(place)
+        if of_pairs is not None:
+            exponential *= of_pairs
+        if self.prior is not None:
+            exponential *= self.prior[place.columns]
+            if self.queries is None:
+                exponential *= self.prior[place.rows, None]
+        if self.queries is None and place.on_diagonal:
+            exponential.fill_diagonal_(0)
+        return SimilarityBlock(place.rows, place.columns, place.mirrored, similarity, exponential)
 
 
 class PairStatistics:
-    """Counts what the blocks show as they pass by: pairs, positives, and how similar they are."""
+    """Counts of pairs and positives, and sums of their similarities, over all blocks."""
 
     def __init__(self) -> None:
         self.positives: Tensor | float = 0.0
@@ -65,106 +175,70 @@ class PairStatistics:
         self.similarity_of_positives: Tensor | float = 0.0
         self.similarity_of_all: Tensor | float = 0.0
 
-    def add(self, similarity: Block, push: Block, pull: Block, rows: slice, columns: slice) -> None:  # noqa: ARG002
-        """Count the block of these rows and columns; a positive is stoppable where it is pushed more than pulled."""
-        positive = pull.sign()
+    def add(self, block: SimilarityBlock, repulsion: PerPair, attraction: PerPair) -> None:
+        """Count a block; a positive is stoppable where its repulsion exceeds its attraction."""
+        positive = attraction.sign()
         self.positives = self.positives + positive.sum()
-        self.stoppable = self.stoppable + (push * positive > pull).sum()
-        self.similarity_of_positives = self.similarity_of_positives + (positive * similarity).sum()
-        self.similarity_of_all = self.similarity_of_all + similarity.sum()
+        self.stoppable = self.stoppable + (repulsion * positive > attraction).sum()
+        self.similarity_of_positives = self.similarity_of_positives + (positive * block.similarity).sum()
+        self.similarity_of_all = self.similarity_of_all + block.similarity.sum()
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Who meets whom, in blocks.
+class RepulsionStatistics:
+    r"""How often, and how far, positives are repelled, for each label that the two have in common.
+
+    The slope of an anchor's loss in the similarity of a pair is :math:`m_i p_{ij} - W_{ij}`. Where it is above 0 for a
+    positive, descent moves the two apart: Figure 1 of arXiv 2412.00101.
 
     Attributes:
-        candidates: of unit length, over the root of the temperature.
-        queries: the anchors, where they are no candidates; else the first candidates are the anchors.
-        weights: W.
-        prior: what the candidates' exponentials are multiplied with; by default 1.
-        size: rows and columns of a block.
-        scale: of candidates and anchors: one over the root of the temperature.
-        kept: similarities and exponentials of the blocks that are kept.
+        positives: Number of pairs of an anchor and a positive; a pair counts for every label in common.
+        repelled: Number of those whose repulsion exceeds their attraction.
+        push: Sum of the excess over these, in units of the loss of an anchor, before any of it is stopped.
     """
 
-    candidates: Float[Tensor, "candidates dim"]
-    queries: Float[Tensor, "anchors dim"] | None
-    weights: PairWeights
-    prior: Float[Tensor, " candidates"] | None
-    size: int
-    scale: float
-    kept: dict[tuple[int, int], tuple[Block, Block]] = field(default_factory=dict, init=False)
+    positives: Float[Tensor, " labels"]
+    repelled: Float[Tensor, " labels"]
+    push: Float[Tensor, " labels"]
 
-    @cached_property
-    def anchors(self) -> Float[Tensor, "anchors dim"]:
-        """The queries; or the first candidates."""
-        return self.candidates[: len(self.weights.totals)] if self.queries is None else self.queries
+    def __add__(self, other: "RepulsionStatistics") -> "RepulsionStatistics":
+        """Add another batch."""
+        return RepulsionStatistics(
+            self.positives + other.positives, self.repelled + other.repelled, self.push + other.push
+        )
 
-    def __iter__(self) -> Iterator[tuple[slice, slice, bool]]:
-        """Go through all blocks."""
-        sizes = len(self.anchors), len(self.candidates)
-        return grid(*sizes, size=self.size, symmetric=self.queries is None, cuts=self.weights.cuts)
 
-    def similarities(self, rows: slice, columns: slice) -> tuple[Block, Block]:
-        """A block of similarities; and their exponentials times the priors of both, which keeps them symmetric.
+class LabelPairStatistics(PairStatistics):
+    r"""Counts of positives for each label.
 
-        Of a small problem they are kept for the sweeps to come, of a large one until another block is asked for.
-        """
-        place = rows.start, columns.start
-        if place not in self.kept:
-            if place not in self.room:
-                self.kept.clear()
-            self.kept[place] = self._similarities(rows, columns)
-        return self.kept[place]
+    These are sums :math:`\sum_{ij} y_{ic} X_{ij} y_{jc}`, X being 1, whether a positive is repelled, and how far. They
+    are the same whichever of the two is the anchor, so a block and its mirror are counted in the same way.
 
-    @cached_property
-    def room(self) -> dict[tuple[int, int], Float[Tensor, "2 rows columns"]]:
-        """Where the blocks of a small problem are kept.
+    Args:
+        anchors: Labels of the anchors.
+        candidates: Labels of the candidates.
+    """
 
-        In one piece, each from a new line of the cache on: large blocks that are taken and given back one by one are
-        cleared by the system anew each step.
-        """
-        if len(self.anchors) * len(self.candidates) > KEPT_PAIRS:
-            return {}
-        shapes = {(r.start, c.start): (r.stop - r.start, c.stop - c.start) for r, c, _ in self}
-        sizes = [ceil(height * width / LINE) * LINE for height, width in shapes.values()]
-        pieces = self.candidates.new_empty(2, sum(sizes)).split_with_sizes(sizes, 1)
-        return {
-            place: piece[:, : height * width].view(2, height, width)
-            for (place, (height, width)), piece in zip(shapes.items(), pieces, strict=True)
-        }
+    def __init__(self, anchors: Float[Tensor, "rows labels"], candidates: Float[Tensor, "columns labels"]) -> None:
+        super().__init__()
+        self._anchors, self._candidates = anchors, candidates
+        self._sums = anchors.new_zeros(3, anchors.shape[1])
 
-    def _similarities(self, rows: slice, columns: slice) -> tuple[Block, Block]:
-        """The same, computed."""
-        anchors, candidates = self.anchors[rows], self.candidates[columns]
-        room = self.room.get((rows.start, columns.start))
-        similarity, exponential = candidates.new_empty(2, len(anchors), len(candidates)) if room is None else room
-        torch.mm(anchors, candidates.T, out=similarity)
-        torch.exp(similarity, out=exponential)
-        of_pairs = self.weights.prior(rows, columns)
-        if of_pairs is not None:
-            exponential *= of_pairs
-        if self.prior is not None:
-            exponential *= self.prior[columns]
-            if self.queries is None:
-                exponential *= self.prior[rows, None]
-        if self.queries is None and rows == columns:
-            exponential.fill_diagonal_(0)
-        return similarity, exponential
+    def add(self, block: SimilarityBlock, repulsion: PerPair, attraction: PerPair) -> None:
+        """Count a block."""
+        positive = attraction.sign()
+        excess = ((repulsion - attraction) * positive).clamp(min=0)
+        for place, counted in enumerate((positive, excess.sign(), excess)):
+            self._sums[place] += ((counted @ self._candidates[block.columns]) * self._anchors[block.rows]).sum(0)
 
-    def descend(self, slope: Block, rows: slice, columns: slice, gradients: list[Tensor]) -> None:
-        """Add what a block of slopes does to the rows of both its sides, before they were scaled."""
-        if self.queries is None and rows == columns:  # both products are of the same rows
-            both = slope.T.contiguous().add_(slope)
-            gradients[0][rows].addmm_(both, self.candidates[rows], alpha=self.scale)
-        else:
-            gradients[-1][rows].addmm_(slope, self.candidates[columns], alpha=self.scale)
-            gradients[0][columns].addmm_(slope.T, self.anchors[rows], alpha=self.scale)
+    @property
+    def repulsion(self) -> RepulsionStatistics:
+        """The sums over all blocks."""
+        return RepulsionStatistics(*self._sums)
 
 
 def working_precision(dtype: torch.dtype, temperature: float) -> torch.dtype:
-    """Float32 or better; better where the exponential of 1 / temperature needs it.
+    """Return float32 or better; better where the exponential of 1 / temperature needs it.
 
     Example:
         >>> working_precision(torch.bfloat16, 0.1), working_precision(torch.float32, 0.01)
@@ -174,24 +248,22 @@ def working_precision(dtype: torch.dtype, temperature: float) -> torch.dtype:
     return torch.float32 if enough else torch.float64
 
 
-def grid(
-    anchors: int, candidates: int, *, size: int, symmetric: bool, cuts: tuple[int, ...] = ()
-) -> Iterator[tuple[slice, slice, bool]]:
-    """Go through all blocks of anchors x candidates; where symmetric, from the diagonal on, naming those that mirror.
+def grid(anchors: int, candidates: int, *, size: int, symmetric: bool, cuts: tuple[int, ...] = ()) -> Iterator[Block]:
+    """Go through all blocks of anchors x candidates; where symmetric, from the diagonal on.
 
     Example:
-        >>> [(rows.start, columns.start, mirrored) for rows, columns, mirrored in grid(4, 5, size=2, symmetric=True)]
+        >>> [(b.rows.start, b.columns.start, b.mirrored) for b in grid(4, 5, size=2, symmetric=True)]
         [(0, 0, False), (0, 2, True), (0, 4, False), (2, 2, False), (2, 4, False)]
     """
     ends = sorted({anchors, candidates, *cuts} if symmetric else {candidates, *cuts})
-    columns = [part for start, end in pairwise([0, *ends]) for part in _parts(start, end, size)]
-    rows = [part for part in columns if part.stop <= anchors] if symmetric else _parts(0, anchors, size)
+    columns = [piece for start, end in pairwise([0, *ends]) for piece in _pieces(start, end, size)]
+    rows = [piece for piece in columns if piece.stop <= anchors] if symmetric else _pieces(0, anchors, size)
     for row, column in product(rows, columns):
         if not symmetric or column.start >= row.start:
-            yield row, column, symmetric and row.start < column.start < anchors
+            yield Block(row, column, symmetric and row.start < column.start < anchors)
 
 
-def _parts(start: int, end: int, size: int) -> list[slice]:
+def _pieces(start: int, end: int, size: int) -> list[slice]:
     """Cut a range into pieces of one size, up to the given: products with a narrow rest are slow."""
     pieces = ceil((end - start) / size) or 1
     step = min(size, ceil((end - start) / pieces / LINE) * LINE or LINE)

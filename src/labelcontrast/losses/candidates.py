@@ -1,24 +1,30 @@
-"""Anchors and candidates of a loss: instances, views, prototypes, and a queue of earlier projections."""
+"""Anchors and candidates of a loss: instances, views, prototypes, a queue of earlier rows, and rows of other processes.
+
+Rows of other processes are gathered with their gradient: as a candidate an example is attracted and repelled by the
+anchors of the other processes too.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.losses.affinity import Affinity
 from labelcontrast.losses.axes import RowKind
-from labelcontrast.losses.label_sets import BatchLabels
+from labelcontrast.losses.batch_labels import BatchLabels
+from labelcontrast.losses.blocks import PerAnchor
 from labelcontrast.losses.pair_weights import Pairs
 
 
 class Queue(nn.Module):
-    """The latest rows and labels, as plain buffers: they are saved, resumed and moved with the loss.
+    """The latest rows and labels, as buffers: they are saved, resumed and moved with the loss.
 
-    Places that are still empty have no label and are not ``filled``; so shapes never change, and no step has to look
-    at how full the queue is.
+    Empty places have no label and are not ``filled``; so shapes never change, and no step has to read from the device
+    how full the queue is.
 
     Example:
         >>> queue = Queue(3, dim=2, num_labels=1)
@@ -43,12 +49,12 @@ class Queue(nn.Module):
 
     @property
     def latest(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows, labels, and which of them are filled."""
+        """Rows, labels, and 1 where a place is filled."""
         return self.rows, self.labels, self.filled
 
     @torch.no_grad()
     def append(self, rows: Float[Tensor, "batch dim"], labels: Float[Tensor, "batch labels"]) -> None:
-        """Put the rows in place of the oldest; of more rows than there are places, the last stay."""
+        """Replace the oldest rows; of more rows than places, the last stay."""
         size = len(self.rows)
         places = (self.next + torch.arange(len(rows), device=rows.device)) % size
         self.rows[places[-size:]] = rows[-size:].to(self.rows.dtype)
@@ -58,95 +64,147 @@ class Queue(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Rows of one kind that take part, each with its label set.
+class Rows:
+    """Rows of one kind with their label sets.
 
     Attributes:
-        rows: on the unit sphere.
-        sets: their label sets.
-        kind: what they are.
-        anchor: whether each has a loss of its own.
-        candidate: whether they pull and push.
-        weights: what the losses count, of anchors.
-        filled: 0 for places in which there is no row; by default there is one in all.
+        units: On the unit sphere.
+        sets: Their label sets.
+        kind: Instances or prototypes.
+        anchor: Whether each has a loss of its own.
+        candidate: Whether they attract and repel.
+        weights: Factors of the losses, of anchors.
+        filled: 0 for places without a row; by default every place has one.
     """
 
-    rows: Float[Tensor, "part dim"]
+    units: Float[Tensor, "rows dim"]
     sets: BatchLabels
     kind: RowKind = "instances"
     anchor: bool = False
     candidate: bool = True
-    weights: Float[Tensor, " part"] | None = None
-    filled: Float[Tensor, " part"] | None = None
+    weights: Float[Tensor, " rows"] | None = None
+    filled: Float[Tensor, " rows"] | None = None
 
 
 @dataclass(frozen=True)
-class Gathering:
-    """All parts: the anchors, and the candidates, of whom the anchors are the first unless they are none."""
+class Participants:
+    """All anchors and all candidates; the anchors are the first candidates, unless they are none."""
 
-    anchors: Sequence[Part]
-    candidates: Sequence[Part]
+    anchors: Sequence[Rows]
+    candidates: Sequence[Rows]
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> "Gathering":
-        """Tell anchors from candidates.
+    def of(cls, groups: Sequence[Rows]) -> "Participants":
+        """Separate anchors and candidates.
 
         Raises:
-            ConfigError: some anchors are candidates, and some are not.
+            ConfigError: Some anchors are candidates, and some are not.
         """
-        anchors = [part for part in parts if part.anchor]
-        if len({part.candidate for part in anchors}) == 2:
+        anchors = [rows for rows in groups if rows.anchor]
+        if len({rows.candidate for rows in anchors}) == 2:
             raise ConfigError("with keys, prototypes cannot be anchors too: it needs prototype_anchors=False.")
-        others = [part for part in parts if part.candidate and not part.anchor]
-        return cls(anchors, [part for part in anchors if part.candidate] + others)
+        others = [rows for rows in groups if rows.candidate and not rows.anchor]
+        return cls(anchors, [rows for rows in anchors if rows.candidate] + others)
 
     @property
     def symmetric(self) -> bool:
         """Whether the anchors are candidates."""
-        return all(part.candidate for part in self.anchors)
+        return all(rows.candidate for rows in self.anchors)
 
-    def rows(self) -> tuple[Float[Tensor, "candidates dim"], Float[Tensor, "anchors dim"] | None]:
-        """The candidates; and the anchors, where they are none."""
-        queries = None if self.symmetric else torch.cat([part.rows for part in self.anchors])
-        return torch.cat([part.rows for part in self.candidates]), queries
+    def units(self) -> tuple[Float[Tensor, "candidates dim"], Float[Tensor, "anchors dim"] | None]:
+        """Return the candidates; and the anchors, where they are none."""
+        queries = None if self.symmetric else torch.cat([rows.units for rows in self.anchors])
+        return torch.cat([rows.units for rows in self.candidates]), queries
 
     def pairs(self, affinity: Affinity, to_prototypes: Affinity, *, prior: Affinity | None = None) -> Pairs:
-        """Who meets whom."""
+        """Return the label sets of both sides, and how they are compared."""
         affinities: list[tuple[int, Affinity]] = []
         start = 0
-        for part in self.candidates:
-            own = affinity if part.kind == "instances" else to_prototypes
+        for rows in self.candidates:
+            own = affinity if rows.kind == "instances" else to_prototypes
             if not affinities or affinities[-1][1] is not own:
                 affinities.append((start, own))
-            start += len(part.rows)
-        candidates = BatchLabels.join([part.sets for part in self.candidates])
+            start += len(rows.units)
+        candidates = BatchLabels.join([rows.sets for rows in self.candidates])
         if self.symmetric:
-            anchors = candidates[: sum(len(part.rows) for part in self.anchors)]
+            anchors = candidates[: sum(len(rows.units) for rows in self.anchors)]
         else:
-            anchors = BatchLabels.join([part.sets for part in self.anchors])
+            anchors = BatchLabels.join([rows.sets for rows in self.anchors])
         return Pairs(anchors, candidates, tuple(affinities), self.symmetric, prior)
 
     def prior(self, of_instances: float) -> Float[Tensor, " candidates"] | None:
-        """What the candidates' exponentials are multiplied with; none where that is 1 for all."""
-        if of_instances == 1 and all(part.filled is None for part in self.candidates):
+        """Return the factors of the candidates' exponentials; None where that is 1 for all."""
+        if of_instances == 1 and all(rows.filled is None for rows in self.candidates):
             return None
         prior = []
-        for part in self.candidates:
-            filled = torch.ones_like(part.rows[:, 0]) if part.filled is None else part.filled
-            prior.append(filled * (of_instances if part.kind == "instances" else 1.0))
+        for rows in self.candidates:
+            filled = torch.ones_like(rows.units[:, 0]) if rows.filled is None else rows.filled
+            prior.append(filled * (of_instances if rows.kind == "instances" else 1.0))
         return torch.cat(prior)
 
-    def pairs_met(self) -> Tensor | int:
-        """How many pairs there are, without those of a row with itself."""
-        present = sum(len(part.rows) if part.filled is None else part.filled.sum() for part in self.candidates)
-        return sum(len(part.rows) for part in self.anchors) * (present - int(self.symmetric))
+    def number_of_pairs(self) -> Tensor | int:
+        """Count the pairs, without those of a row with itself."""
+        present = sum(len(rows.units) if rows.filled is None else rows.filled.sum() for rows in self.candidates)
+        return sum(len(rows.units) for rows in self.anchors) * (present - int(self.symmetric))
 
-    def weights(self) -> Float[Tensor, " anchors"]:
-        """What the losses of the anchors count."""
+    def weights(self) -> PerAnchor:
+        """Return the factors of the anchors' losses."""
         return torch.cat(
-            [torch.ones_like(part.rows[:, 0]) if part.weights is None else part.weights for part in self.anchors]
+            [torch.ones_like(rows.units[:, 0]) if rows.weights is None else rows.weights for rows in self.anchors]
         )
 
-    def own(self) -> Float[Tensor, " anchors"]:
-        """1 for anchors that this process alone has, 0 for prototypes, which all have."""
-        return torch.cat([torch.full_like(part.rows[:, 0], part.kind == "instances") for part in self.anchors])
+    def own(self) -> PerAnchor:
+        """Return 1 for anchors of this process alone, 0 for prototypes, which all processes have."""
+        return torch.cat([torch.full_like(rows.units[:, 0], rows.kind == "instances") for rows in self.anchors])
+
+
+def processes() -> int:
+    """Return the number of processes that compute together; 1 where torch.distributed does not run."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def gather_rows(rows: Tensor) -> list[Tensor]:
+    """Gather the rows of every process, own ones included; the numbers of rows may differ.
+
+    The gradient of a process's rows is the sum over all processes. Every process has to call this, and go backward
+    through it.
+    """
+    sizes = [int(size) for size in _gather_equal(torch.tensor([len(rows)], device=rows.device))]
+    gathered: tuple[Tensor, ...] = _GatherRows.apply(rows, sizes)
+    return list(gathered)
+
+
+def sum_over_processes(value: Tensor) -> Tensor:
+    """Sum a value over all processes, without a gradient."""
+    total = value.detach().clone()
+    if processes() > 1:
+        distributed.all_reduce(total)
+    return total
+
+
+def rank() -> int:
+    """Return the number of this process."""
+    return distributed.get_rank() if processes() > 1 else 0
+
+
+class _GatherRows(torch.autograd.Function):
+    """Gathering; its transpose is a sum, of which every process takes its rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:  # noqa: ANN401
+        ctx.sizes = sizes
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        return tuple(rows[:size] for rows, size in zip(_gather_equal(padded), sizes, strict=True))
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        total = torch.cat(upstream)
+        distributed.all_reduce(total)
+        return torch.split(total, ctx.sizes)[distributed.get_rank()], None
+
+
+def _gather_equal(rows: Tensor) -> list[Tensor]:
+    gathered = [torch.empty_like(rows) for _ in range(processes())]
+    distributed.all_gather(gathered, rows.contiguous())
+    return gathered

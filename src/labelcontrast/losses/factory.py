@@ -14,8 +14,7 @@ from labelcontrast.losses.axes import SIZES, LossRow, Parameter
 from labelcontrast.losses.catalogue import check_loss, computes, loss_catalogue, loss_row
 from labelcontrast.losses.levels import Closure, HierarchyArrays
 from labelcontrast.losses.logits import FunctionLoss, LogitLoss
-from labelcontrast.losses.loss import ContrastiveLoss
-from labelcontrast.losses.whole_levels import LevelByLevel
+from labelcontrast.losses.loss import ContrastiveLoss, LevelByLevel
 
 
 def make_loss(

@@ -1,20 +1,23 @@
-r"""The one place where labels and embeddings meet: a softmax over similarities, pulled by pair weights.
+r"""The one place where labels and embeddings meet: attraction by pair weights, repulsion by a denominator.
 
-With :math:`s_{ij} = \langle z_i, z_j \rangle / \tau`, weights :math:`W` from labels and a prior :math:`g`,
+With the exponentials :math:`E_{ij} = g_j e^{s_{ij}}`, 0 for the pair of an example with itself, an anchor's loss is
 
-.. math:: \ell_i = m_i \log \sum_{j \ne i} g_j e^{s_{ij}} - \sum_j W_{ij} s_{ij}, \qquad m_i = \sum_j W_{ij},
+.. math:: \text{all candidates:} \; \sum_j W_{ij} \Bigl( \log \sum_k E_{ik} - s_{ij} \Bigr), \qquad
+   \text{negatives:} \; \sum_j W_{ij} \Bigl( \log \bigl( E_{ij} + \sum_{k : W_{ik} = 0} E_{ik} \bigr) - s_{ij} \Bigr),
+   \qquad \text{each pair:} \; \sum_j \log (1 + e^b E_{ij}) - W_{ij} (s_{ij} + b).
 
-and the gradient is :math:`\partial \ell_i / \partial s_{ij} = m_i p_{ij} - W_{ij}`, p the softmax. Plainly, this is
+In plain code, see :mod:`~labelcontrast.losses.reference`, the first is
 
     s = z[:anchors] @ z.T / temperature
     s.fill_diagonal_(-inf)
     loss = m * (s + log_prior).logsumexp(1) - where(W > 0, W * s, 0).sum(1)
 
-Here it is done in two sweeps over :mod:`~labelcontrast.losses.blocks`, the first for the normalisers, so that
-memory grows with the rows and not with the pairs. The softmax itself is a
-:mod:`~labelcontrast.losses.denominator`: another can take its place.
+and its gradient is :math:`\partial \ell_i / \partial s_{ij} = m_i p_{ij} - W_{ij}`, p the softmax. Here it is computed
+in two sweeps over :class:`~labelcontrast.losses.blocks.Similarities`, the first for the normalisers.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,8 +27,161 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelcontrast.errors import TensorError
-from labelcontrast.losses.blocks import BLOCK_SIZE, Block, Blocks, PairStatistics, PairWeights
-from labelcontrast.losses.denominator import AllCandidates, Denominator, State
+from labelcontrast.losses.blocks import (
+    BLOCK_SIZE,
+    Attraction,
+    PairStatistics,
+    PairWeights,
+    PerAnchor,
+    PerPair,
+    Similarities,
+    SimilarityBlock,
+)
+
+State = Sequence[Tensor]
+"""A number or more for each anchor; beside a block, laid along its anchors."""
+
+
+class Denominator(ABC):
+    """What positives compete with: the part of a loss that repels."""
+
+    bias: Tensor | None = None
+    """A learned bias of all similarities."""
+
+    @abstractmethod
+    def prepare(
+        self, similarities: Similarities, weights: PairWeights, average: PerAnchor
+    ) -> tuple[PerAnchor, State, Attraction]:
+        """Sweep once or more.
+
+        Returns: The losses before attraction times similarity is subtracted, what :meth:`repulsion` needs of each
+            anchor, and the attraction.
+        """
+
+    @abstractmethod
+    def repulsion(self, exponential: PerPair, attraction: PerPair, state: State) -> PerPair:
+        """Return the repulsion of each pair; the slope of the loss in its similarity is this minus its attraction."""
+
+
+class AllCandidates(Denominator):
+    """A softmax over all candidates, the other positives among them, as in InfoNCE and SupCon."""
+
+    def prepare(
+        self,
+        similarities: Similarities,
+        weights: PairWeights,
+        average: PerAnchor,  # noqa: ARG002
+    ) -> tuple[PerAnchor, State, Attraction]:
+        """Sum the exponentials of every anchor."""
+        normaliser, log_normaliser = normalise(similarities, weights.totals)
+        return weights.totals * log_normaliser, [weights.totals / normaliser], weights
+
+    def repulsion(self, exponential: PerPair, attraction: PerPair, state: State) -> PerPair:  # noqa: ARG002
+        """Distribute an anchor's whole weight by the share of each candidate in the softmax."""
+        return exponential * state[0]
+
+
+class NegativesOnly(Denominator):
+    """For each positive a softmax over itself and the negatives: positives do not repel one another.
+
+    Reference: Feeney and Hughes, SINCERE: Supervised Information Noise-Contrastive Estimation Revisited, 2023.
+    """
+
+    def prepare(
+        self,
+        similarities: Similarities,
+        weights: PairWeights,
+        average: PerAnchor,  # noqa: ARG002
+    ) -> tuple[PerAnchor, State, Attraction]:
+        """Sum the negatives of every anchor; then the repulsion of a negative by all positives together."""
+        negatives, repulsion, losses = (torch.zeros_like(weights.totals) for _ in range(3))
+        for block in similarities:
+            attraction, mirror = weights.block(block)
+            negatives[block.rows] += _negative(attraction).mul_(block.exponential).sum(1)
+            if mirror is not None:
+                negatives[block.columns] += _negative(mirror).mul_(block.exponential).sum(0)
+        # an anchor without negatives: nothing to compete with, and no slope
+        negatives.clamp_(min=torch.finfo(negatives.dtype).tiny)
+        for block in similarities:
+            attraction, mirror = weights.block(block)
+            total = block.exponential + negatives[block.rows, None]
+            repulsion[block.rows] += (attraction / total).sum(1)
+            losses[block.rows] += attraction.mul_(total.log_()).sum(1)
+            if mirror is not None:
+                total = block.exponential + negatives[block.columns]
+                repulsion[block.columns] += (mirror / total).sum(0)
+                losses[block.columns] += mirror.mul_(total.log_()).sum(0)
+        return losses, [negatives, repulsion], weights
+
+    def repulsion(self, exponential: PerPair, attraction: PerPair, state: State) -> PerPair:
+        """A positive by its share beside the negatives, a negative by its share beside every positive."""
+        negatives, repulsion = state
+        share = attraction / (exponential + negatives)
+        return share.addcmul_(_negative(attraction), repulsion).mul_(exponential)
+
+
+class EachPair(Denominator):
+    """No softmax: every pair is a binary classification, its weight being the probability of a positive.
+
+    Args:
+        bias: b, the log-odds of a pair of similarity 0.
+
+    Reference: Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023.
+    """
+
+    def __init__(self, bias: Float[Tensor, ""]) -> None:
+        self.bias: Tensor = bias
+
+    def prepare(
+        self, similarities: Similarities, weights: PairWeights, average: PerAnchor
+    ) -> tuple[PerAnchor, State, Attraction]:
+        """Sum the cost of all pairs as negatives, and subtract the bias of the positives."""
+        losses, odds = torch.zeros_like(weights.totals), self._odds(weights.totals)
+        for block in similarities:
+            cost = (block.exponential * odds).log1p_()
+            losses[block.rows] += cost.sum(1)
+            if block.mirrored:
+                losses[block.columns] += cost.sum(0)
+        return losses * average - weights.totals * self.bias.to(losses.dtype), [average], weights
+
+    def repulsion(self, exponential: PerPair, attraction: PerPair, state: State) -> PerPair:  # noqa: ARG002
+        """Return the probability of a positive."""
+        odds = exponential * self._odds(exponential)
+        return odds.div_(1 + odds).mul_(state[0])
+
+    def _odds(self, like: Tensor) -> Tensor:
+        return self.bias.to(like.dtype).exp()
+
+
+def normalise(
+    similarities: Similarities, like: PerAnchor, *, look: Callable[[SimilarityBlock], None] | None = None
+) -> tuple[PerAnchor, PerAnchor]:
+    """Sum the exponentials of every anchor.
+
+    Args:
+        similarities: Of all pairs.
+        like: A number an anchor.
+        look: Is called with every block.
+
+    Returns: The sums, times the anchor's own prior where it has one; and their logarithm without that.
+    """
+    normaliser = torch.zeros_like(like)
+    for block in similarities:
+        normaliser[block.rows] += block.exponential.sum(1)
+        if block.mirrored:
+            normaliser[block.columns] += block.exponential.sum(0)
+        if look is not None:
+            look(block)
+    # an anchor without any candidate has 0, and no positive: 0 / tiny and 0 * log(tiny) are 0
+    normaliser.clamp_(min=torch.finfo(normaliser.dtype).tiny)
+    asymmetric = similarities.queries is not None or similarities.prior is None
+    own = None if asymmetric or similarities.prior is None else similarities.prior[: len(normaliser)]
+    return normaliser, (normaliser if own is None else normaliser / own).log()
+
+
+def _negative(attraction: PerPair) -> PerPair:
+    """Return 1 for pairs that are no positives; as numbers, since booleans are slow to make and to use."""
+    return torch.eq(attraction, 0, out=torch.empty_like(attraction))
 
 
 def weighted_softmax(
@@ -35,46 +191,45 @@ def weighted_softmax(
     temperature: float,
     queries: Float[Tensor, "anchors dim"] | None = None,
     prior: Float[Tensor, " candidates"] | None = None,
-    competition: Denominator = AllCandidates(),  # noqa: B008  it has no state
+    denominator: Denominator = AllCandidates(),  # noqa: B008  it has no state
     stop_repulsion: float = 0.0,
     block_size: int | None = None,
-    average: Float[Tensor, " anchors"] | None = None,
-    tally: PairStatistics | None = None,
+    average: PerAnchor | None = None,
+    statistics: PairStatistics | None = None,
 ) -> Float[Tensor, "*anchors"]:
-    r"""Pull every anchor to its positives and push it from all candidates, through a softmax over similarities.
+    r"""Compute losses in which every anchor is attracted by its positives and repelled by all candidates.
 
     .. math:: \ell_i = m_i \log \sum_{j \ne i} g_j e^{s_{ij}} - \sum_j (W_{ij} + \gamma_{ij}) s_{ij}, \qquad
        \gamma_{ij} = \lambda \max(0, m_i p_{ij} - W_{ij}) \, [W_{ij} > 0] \text{, held constant}
 
     An anchor without positives has the loss 0 and no gradient of its own; it stays a negative for the others. With
-    ``stop_repulsion`` of 1 the gradient is ``min(0, m p - W)`` on positives, so that none is pushed away. The value is
+    ``stop_repulsion`` of 1 the gradient is ``min(0, m p - W)`` on positives, so that none is repelled. The value is
     then not what is descended: it can be negative, and never selects a model.
 
     Args:
-        candidates: of unit length, in :func:`~labelcontrast.losses.blocks.working_precision`.
+        candidates: Of unit length, in :func:`~labelcontrast.losses.blocks.working_precision`.
         weights: W, in the same precision.
-        temperature: tau.
-        queries: the anchors, where they are no candidates; by default the first candidates are the anchors, each
+        temperature: Tau.
+        queries: The anchors, where they are no candidates; by default the first candidates are the anchors, each
             without itself.
         prior: g, from 0; by default 1.
-        competition: what takes the place of the log-normaliser, and of :math:`m_i p_{ij}` in the gradient.
-        stop_repulsion: lambda; 0 stops nothing, 1 is the regulariser of L_REG.
-        block_size: rows and columns of a block; it changes no result.
-        average: factors from 0 upwards, for one sum of the losses.
-        tally: counts pairs on the way to the sum.
+        denominator: Takes the place of the log-normaliser, and of :math:`m_i p_{ij}` in the gradient.
+        stop_repulsion: Lambda; 0 stops nothing, 1 is the regulariser of L_REG.
+        block_size: Rows and columns of a block; it changes no result.
+        average: Factors from 0 upwards, for one sum of the losses.
+        statistics: Is shown the pairs on the way to the sum.
 
-    Returns:
-        The sum of ``average`` times the losses, its gradient made on the way; without ``average``, the losses.
+    Returns: The sum of ``average`` times the losses, its gradient computed on the way; without ``average``, the losses.
 
     Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 6 to 14.
     """
-    sweep = _Sweep(weights, prior, temperature, competition, stop_repulsion, block_size or BLOCK_SIZE, tally)
-    result: Tensor = _WeightedSoftmax.apply(candidates, queries, competition.bias, (sweep, average))
+    sweep = _Sweep(weights, prior, temperature, denominator, stop_repulsion, block_size or BLOCK_SIZE, statistics)
+    result: Tensor = _WeightedSoftmax.apply(candidates, queries, denominator.bias, (sweep, average))
     return result
 
 
 class _WeightedSoftmax(torch.autograd.Function):
-    """The sum makes its gradient in the sweep of its value; single losses sweep again once theirs is asked for."""
+    """The sum computes its gradient in the sweep of its value; single losses sweep again when theirs is needed."""
 
     @staticmethod
     def forward(
@@ -115,46 +270,42 @@ class _Sweep:
     weights: PairWeights
     prior: Tensor | None
     temperature: float
-    competition: Denominator
+    denominator: Denominator
     stop_repulsion: float
     block_size: int
-    tally: PairStatistics | None
+    statistics: PairStatistics | None
 
     def run(self, candidates: Tensor, queries: Tensor | None, average: Tensor, *, gradient: bool) -> tuple[Tensor, ...]:
         """Return the losses times ``average``; then the gradients of their sum: bias, candidates, and queries."""
         scale = self.temperature**-0.5  # of both factors of a similarity
         scaled = candidates * scale, None if queries is None else queries * scale
-        blocks = Blocks(*scaled, self.weights, self.prior, self.block_size, scale)
+        similarities = Similarities(*scaled, self.weights, self.prior, size=self.block_size, scale=scale)
         with torch.autocast(candidates.device.type, enabled=False):
             weights = self.weights.scaled(average)
-            losses, state, pulls = self.competition.prepare(blocks, weights, average)
+            losses, state, attractions = self.denominator.prepare(similarities, weights, average)
             gradients = [torch.zeros_like(given) for given in (candidates, queries) if given is not None]
             of_bias = losses.new_zeros(())
-            for rows, columns, mirrored in blocks:
-                place = rows, columns
-                similarity, exponential = blocks.similarities(*place)
-                pull, mirror = pulls.block(rows, columns, mirrored=mirrored)
-                slope, gain = self._meet(place, similarity, exponential, pull, [part[rows, None] for part in state])
-                losses[rows] -= gain.sum(1)
+            for block in similarities:
+                attraction, mirror = attractions.block(block)
+                slope, gain = self._meet(block, attraction, [one[block.rows, None] for one in state])
+                losses[block.rows] -= gain.sum(1)
                 if mirror is not None:
-                    back, gain = self._meet(place, similarity, exponential, mirror, [part[columns] for part in state])
-                    losses[columns] -= gain.sum(0)
+                    back, gain = self._meet(block, mirror, [one[block.columns] for one in state])
+                    losses[block.columns] -= gain.sum(0)
                     slope += back
                 if gradient:
-                    if self.competition.bias is not None:
+                    if self.denominator.bias is not None:
                         of_bias += slope.sum()
-                    blocks.descend(slope, rows, columns, gradients)
+                    similarities.descend(slope, block, gradients)
             return losses, of_bias, *gradients
 
-    def _meet(
-        self, place: tuple[slice, slice], similarity: Block, exponential: Block, pull: Block, state: State
-    ) -> tuple[Block, Block]:
-        """The slope of the loss in each similarity; and its gain, in which a stopped repulsion counts as a pull."""
-        push = self.competition.push(exponential, pull, state)
-        if self.tally is not None:
-            self.tally.add(similarity, push, pull, *place)
+    def _meet(self, block: SimilarityBlock, attraction: PerPair, state: State) -> tuple[PerPair, PerPair]:
+        """Return the slope of the loss in each similarity; and its gain, to which a stopped repulsion adds."""
+        repulsion = self.denominator.repulsion(block.exponential, attraction, state)
+        if self.statistics is not None:
+            self.statistics.add(block, repulsion, attraction)
         if self.stop_repulsion:
-            held = pull.sign().mul_(push)
-            torch.maximum(held, pull, out=held)  # the push, where it is above a pull
-            pull = held if self.stop_repulsion == 1 else torch.lerp(pull, held, self.stop_repulsion)
-        return push.sub_(pull), pull.mul_(similarity)
+            held = attraction.sign().mul_(repulsion)
+            torch.maximum(held, attraction, out=held)  # the repulsion of a positive, where it exceeds the attraction
+            attraction = held if self.stop_repulsion == 1 else torch.lerp(attraction, held, self.stop_repulsion)
+        return repulsion.sub_(attraction), attraction.mul_(block.similarity)

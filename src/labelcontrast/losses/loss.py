@@ -1,6 +1,6 @@
-"""Who takes part in a loss and how strongly each is pulled to each, lined up for the kernel.
+r"""The contrastive losses as modules: they collect anchors and candidates, and leave the rest to weights and kernel.
 
-A contrastive loss as a module: it lines up who meets whom, and leaves the rest to pair weights and kernel.
+A loss over a hierarchy is either one of weighted pairs, as any other, or the sum of the mean losses of its levels.
 """
 
 from collections.abc import Mapping
@@ -8,75 +8,83 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
+from labelcontrast.errors import ConfigError
+from labelcontrast.losses.affinity import any_shared
 from labelcontrast.losses.axes import Contrast
-from labelcontrast.losses.blocks import PairStatistics, grid, working_precision
-from labelcontrast.losses.candidates import Gathering, Part, Queue
-from labelcontrast.losses.constraint import HeldAbove
-from labelcontrast.losses.denominator import AllCandidates, Denominator, EachPair, NegativesOnly
-from labelcontrast.losses.kernel import weighted_softmax
-from labelcontrast.losses.label_sets import BatchLabels, SampleIds
-from labelcontrast.losses.levels import Closure, LevelWeights, share_by_level
+from labelcontrast.losses.batch_labels import BatchLabels, SampleIds
+from labelcontrast.losses.blocks import LabelPairStatistics, PairStatistics, RepulsionStatistics, working_precision
+from labelcontrast.losses.candidates import (
+    Participants,
+    Queue,
+    Rows,
+    gather_rows,
+    processes,
+    rank,
+    sum_over_processes,
+)
+from labelcontrast.losses.kernel import AllCandidates, Denominator, EachPair, NegativesOnly, weighted_softmax
+from labelcontrast.losses.levels import Closure, HeldAbove, LevelWeights, columns_of, share_by_level
 from labelcontrast.losses.module import Labels, LossModule, example_weights, label_sets, unit_vectors
 from labelcontrast.losses.pair_weights import Pairs, SharedWeights, share
-from labelcontrast.losses.processes import gather_rows, processes, rank, sum_over_processes
-from labelcontrast.losses.statistics import LabelPairStatistics, RepulsionStatistics
 
 
 @dataclass(frozen=True)
 class PreparedBatch:
-    """All that is ready before the kernel starts.
+    """Everything that the kernel needs.
 
     Attributes:
-        gathering: who takes part.
-        weights: how strongly each is pulled to each.
-        factors: what the anchors' losses are weighed with.
-        settings: of the loss.
-        instance_prior: what instances are multiplied with in the denominator.
-        competition: what a positive has to win against.
-        fresh: what is to enter the queue.
+        participants: Anchors and candidates.
+        weights: W.
+        factors: Weights of the anchors' losses in the average.
+        settings: Of the loss.
+        instance_prior: Factor of instances in the denominator.
+        denominator: What a positive competes with.
+        fresh: Rows for the queue.
     """
 
-    gathering: Gathering
+    participants: Participants
     weights: SharedWeights | LevelWeights
     factors: Tensor
     settings: Mapping[str, Any]
     instance_prior: float
-    competition: Denominator
-    fresh: Part | None
+    denominator: Denominator
+    fresh: Rows | None
 
-    def softmax(self, average: Tensor | None = None, tally: PairStatistics | None = None) -> Tensor:
-        """The losses of the anchors, or their weighted sum."""
-        candidates, queries = self.gathering.rows()
+    def softmax(self, average: Tensor | None = None, statistics: PairStatistics | None = None) -> Tensor:
+        """Compute the losses of the anchors, or their weighted sum."""
+        candidates, queries = self.participants.units()
         return weighted_softmax(
             candidates,
             self.weights,
             temperature=self.settings["temperature"],
             queries=queries,
-            prior=self.gathering.prior(self.instance_prior),
-            competition=self.competition,
+            prior=self.participants.prior(self.instance_prior),
+            denominator=self.denominator,
             stop_repulsion=self.settings["stop_repulsion"],
             block_size=self.settings["block_size"],
             average=average,
-            tally=tally,
+            statistics=statistics,
         )
 
-    def diagnostics(self, tally: PairStatistics) -> dict[str, Tensor]:
-        """What the sweep has shown, each a number on the device; NaN where there was nothing to average."""
+    def diagnostics(self, statistics: PairStatistics) -> dict[str, Tensor]:
+        """Return means over pairs, each a number on the device; NaN where there was nothing to average."""
         totals, temperature = self.weights.totals, self.settings["temperature"]
-        own = len(totals) / temperature if self.gathering.symmetric else 0.0  # of a row with itself
-        negatives = tally.similarity_of_all - own - tally.similarity_of_positives
+        own = len(totals) / temperature if self.participants.symmetric else 0.0  # of a row with itself
+        negatives = statistics.similarity_of_all - own - statistics.similarity_of_positives
+        number = self.participants.number_of_pairs() - statistics.positives
         return {
             "anchors_without_positives": 1 - totals.sign().mean(),
-            "similarity_of_positives": temperature * tally.similarity_of_positives / tally.positives,
-            "similarity_of_negatives": temperature * negatives / (self.gathering.pairs_met() - tally.positives),
-            "positives_pushed_away": tally.stoppable / tally.positives,
+            "similarity_of_positives": temperature * statistics.similarity_of_positives / statistics.positives,
+            "similarity_of_negatives": temperature * negatives / number,
+            "positives_pushed_away": statistics.stoppable / statistics.positives,
         }
 
 
 class ContrastiveLoss(LossModule):
-    r"""Any contrastive loss: what its row of the catalogue says, with its settings; with a closure, on closed labels.
+    r"""Any contrastive loss, from its choice on the axes and its settings; with a closure, on closed labels.
 
     .. math:: \frac{\sum_i a_i \ell_i}{\sum_i a_i}, \qquad
        \ell_i = m_i \log \sum_{j \ne i} g_j e^{s_{ij}} - \sum_j W_{ij} s_{ij}, \qquad
@@ -85,13 +93,13 @@ class ContrastiveLoss(LossModule):
     Usually made by :func:`make_loss`.
 
     Attributes:
-        prototypes: a parameter [labels, dim], where the loss has prototypes.
-        bias: a parameter, the log-odds of a pair of similarity 0, where the loss judges each pair by itself.
-        queue: the latest rows and their labels, where ``queue_size`` is not 0. In training a batch enters it after its
-            loss; in evaluation it stays as it is.
-        diagnostics: with the parameter of this name, after every loss: the share of anchors without positives, the mean
-            cosine similarity of positives and of negatives, and the share of positives that are pushed more than they
-            are pulled (the positive regularisation ratio, A.2 of arXiv 2412.00101).
+        prototypes: A parameter [labels, dim], where the loss has prototypes.
+        bias: A parameter, the log-odds of a pair of similarity 0, where each pair is a binary classification.
+        queue: The latest rows and their labels, where ``queue_size`` is not 0. In training a batch enters it after its
+            loss; in evaluation it does not change.
+        diagnostics: With the setting of this name, after every loss: the share of anchors without positives, the mean
+            cosine similarity of positives and of negatives, and the share of positives whose repulsion exceeds their
+            attraction (the positive regularisation ratio, A.2 of arXiv 2412.00101).
     """
 
     def __init__(
@@ -105,9 +113,7 @@ class ContrastiveLoss(LossModule):
         closure: Closure | None = None,
         name: str = "own",
     ) -> None:
-        super().__init__(
-            name, {}
-        )  # the settings come last: torch registers no parameter under the name of an attribute
+        super().__init__(name, {})  # settings come last: torch refuses a parameter under the name of an attribute
         self.contrast = contrast
         self.closure = closure
         self.num_labels = num_labels
@@ -135,28 +141,27 @@ class ContrastiveLoss(LossModule):
         """Average the losses of the anchors.
 
         Args:
-            projections: floats [batch, dim], or [batch, views, dim]; their length does not matter.
-            labels: [batch, labels], 0 and 1 of any type, dense or sparse, or a SciPy sparse matrix. A number between is
-                a soft label, the probability that it is there; NaN is unknown, and neither makes nor breaks a pair.
-                None where only views count.
-            weights: one for each example, from 0; its loss counts that much. By default 1.
-            keys: other projections of the same examples, by a momentum encoder. They, and not the projections, are then
+            projections: Floats, shape [batch, dim] or [batch, views, dim]; their length does not matter.
+            labels: Shape [batch, labels], 0 and 1 of any type, dense or sparse, or a SciPy sparse matrix. A number
+                between is a soft label, the probability of the label; NaN is unknown, and neither makes nor breaks a
+                pair. None where only views count.
+            weights: One for each example, from 0: the factor of its loss. By default 1.
+            keys: Other projections of the same examples, by a momentum encoder. They, and not the projections, are then
                 the candidates, an example's own key included, and enter the queue.
 
-        Returns:
-            A scalar; 0, with a gradient of 0, where no anchor has a positive. With ``reduction="none"`` the terms of
-            :meth:`per_anchor`. With ``gather`` the same on every process, and the mean of the processes' gradients, as
-            DistributedDataParallel takes it, is the gradient of one process that has all.
+        Returns: A scalar; 0, with a gradient of 0, where no anchor has a positive. With ``reduction="none"`` the terms
+            of :meth:`per_anchor`. With ``gather`` the same on every process; the mean of the processes' gradients,
+            which DistributedDataParallel computes, is the gradient of one process that has the whole batch.
 
         Raises:
-            EmbeddingError: projections of another shape or width, or with NaN or infinity.
-            LabelShapeError: labels or weights of another shape or width.
-            TensorError: labels or weights out of their range.
+            EmbeddingError: Projections of another shape or width, or with NaN or infinity.
+            LabelShapeError: Labels or weights of another shape or width.
+            TensorError: Labels or weights out of their range.
         """
-        line_up = self._line_up(projections, labels, weights, keys)
-        loss = self._terms(line_up) if self.settings["reduction"] == "none" else self._averaged(line_up)
-        if self.queue is not None and line_up.fresh is not None and self.training:
-            self.queue.append(line_up.fresh.rows.detach(), line_up.fresh.sets.raw)
+        batch = self._prepare(projections, labels, weights, keys)
+        loss = self._terms(batch) if self.settings["reduction"] == "none" else self._averaged(batch)
+        if self.queue is not None and batch.fresh is not None and self.training:
+            self.queue.append(batch.fresh.units.detach(), batch.fresh.sets.raw)
         return loss
 
     def per_anchor(
@@ -167,12 +172,12 @@ class ContrastiveLoss(LossModule):
         weights: Tensor | None = None,
         keys: Tensor | None = None,
     ) -> Tensor:
-        """List what each anchor adds to the sum that is averaged: instances, view by view, and then prototypes."""
-        return self._terms(self._line_up(projections, labels, weights, keys))
+        """Compute each anchor's term of the sum that is averaged: instances, view by view, and then prototypes."""
+        return self._terms(self._prepare(projections, labels, weights, keys))
 
     @torch.no_grad()
     def pair_weights(self, labels: Tensor, *, views: int = 1) -> Tensor:
-        """Show the weights W of a small batch, [anchors, candidates]: how strongly each is pulled to each.
+        """Compute the weights W of a small batch, shape [anchors, candidates].
 
         Example:
             >>> from labelcontrast.losses.factory import make_loss
@@ -182,140 +187,139 @@ class ContrastiveLoss(LossModule):
                     [0.5000, 0.0000, 0.0000, 0.5000],
                     [0.5000, 0.2500, 0.2500, 0.0000]])
         """
-        weights = self._line_up(torch.ones(len(labels), views, self.dim or 1), labels, None, None).weights
+        weights = self._prepare(torch.ones(len(labels), views, self.dim or 1), labels, None, None).weights
         pairs = weights.pairs
         shape = len(pairs.anchors), len(pairs.candidates)
         dense = torch.zeros(shape)
-        for rows, columns, mirrored in grid(*shape, size=max(shape), symmetric=pairs.symmetric, cuts=pairs.cuts):
-            dense[rows, columns], mirror = weights.block(rows, columns, mirrored=mirrored)
+        for block in pairs.blocks(max(shape)):
+            dense[block.rows, block.columns], mirror = weights.block(block)
             if mirror is not None:
-                dense[columns, rows] = mirror.T
+                dense[block.columns, block.rows] = mirror.T
         return dense
 
     @torch.no_grad()
     def repulsion(self, projections: Tensor, labels: Tensor) -> RepulsionStatistics:
-        """Count of a batch, for each label, how many positives are pushed away and how far; nothing is trained by it.
+        """Count, for each label, how many positives of a batch are repelled and how far; no gradient is computed.
 
         Args:
-            projections: as in :meth:`forward`.
-            labels: [batch, labels], dense.
+            projections: As in :meth:`forward`.
+            labels: Shape [batch, labels], dense.
 
         Example:
             >>> from labelcontrast.losses.factory import make_loss
             >>> z = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.9], [0.0, 1.0]])
             >>> y = torch.tensor([[1, 0], [1, 0], [1, 1], [0, 1]])
-            >>> make_loss("supcon").repulsion(z, y).repelled  # of each of the first three the nearest is close already
+            >>> make_loss("supcon").repulsion(z, y).repelled  # each of the first three repels its nearest positive
             tensor([3., 0.])
         """
-        line_up = self._line_up(projections, labels, None, None)
-        tally = LabelPairStatistics(line_up.weights.pairs)
-        line_up.softmax(average=torch.ones_like(line_up.factors), tally=tally)
-        return tally.repulsion
+        batch = self._prepare(projections, labels, None, None)
+        pairs = batch.weights.pairs
+        statistics = LabelPairStatistics(pairs.left.matrix, pairs.candidates.matrix)
+        batch.softmax(average=torch.ones_like(batch.factors), statistics=statistics)
+        return statistics.repulsion
 
     @property
     def _scale(self) -> float:
-        """Temperature over base temperature, where there is one."""
         base = self.settings["base_temperature"]
         return 1.0 if base is None else self.settings["temperature"] / base
 
-    def _terms(self, line_up: PreparedBatch) -> Tensor:
-        """What each anchor adds to the sum."""
-        return line_up.softmax() * (self._scale * line_up.factors)
+    def _terms(self, batch: PreparedBatch) -> Tensor:
+        return batch.softmax() * (self._scale * batch.factors)
 
-    def _averaged(self, line_up: PreparedBatch) -> Tensor:
-        """The average over the anchors of all processes."""
-        factors = line_up.factors
+    def _averaged(self, batch: PreparedBatch) -> Tensor:
+        """Average over the anchors of all processes."""
+        factors = batch.factors
         everywhere = processes() if self.settings["gather"] else 1
         total = factors.sum(0, keepdim=True)
         if everywhere > 1:
-            own = line_up.gathering.own()
+            own = batch.participants.own()
             shared = (factors * (1 - own)).sum(0, keepdim=True)
             total = shared + sum_over_processes((factors * own).sum(0, keepdim=True))
             # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
             factors = factors * (own * everywhere + 1 - own)
         if self.settings["reduction"] == "sum":
             total = torch.ones_like(total)
-        tally = PairStatistics() if self.settings["diagnostics"] else None
-        loss = line_up.softmax(average=self._scale * factors / total.masked_fill(total == 0, 1), tally=tally)
-        if tally is not None:
-            self.diagnostics = line_up.diagnostics(tally)
+        statistics = PairStatistics() if self.settings["diagnostics"] else None
+        loss = batch.softmax(average=self._scale * factors / total.masked_fill(total == 0, 1), statistics=statistics)
+        if statistics is not None:
+            self.diagnostics = batch.diagnostics(statistics)
         return loss + (sum_over_processes(loss) / everywhere - loss).detach() if everywhere > 1 else loss
 
-    def _line_up(
+    def _prepare(
         self, projections: Tensor, labels: Labels, weights: Tensor | None, keys: Tensor | None
     ) -> PreparedBatch:
-        """Bring together all who take part."""
+        """Collect anchors and candidates, and compute their weights."""
         settings, contrast = self.settings, self.contrast
         with torch.autocast(projections.device.type, enabled=False):
-            parts, fresh = self._parts(projections, labels, weights, keys)
-            gathering = Gathering.of(parts)
+            groups, fresh = self._groups(projections, labels, weights, keys)
+            participants = Participants.of(groups)
             affinity = contrast.affinity
-            pairs = gathering.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
+            pairs = participants.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
             shared = self._share(pairs)
-            factors = self._factors(shared.totals, pairs.anchors.sizes) * gathering.weights()
-        return PreparedBatch(gathering, shared, factors, settings, contrast.instance_prior, self._competition(), fresh)
+            factors = self._factors(shared.totals, pairs.anchors.sizes) * participants.weights()
+        return PreparedBatch(
+            participants, shared, factors, settings, contrast.instance_prior, self._denominator(), fresh
+        )
 
     def _share(self, pairs: Pairs) -> SharedWeights | LevelWeights:
-        """Share out every anchor's attraction."""
         sharing, size = self.contrast.sharing, self.settings["block_size"]
         if sharing != "per_level" or self.closure is None:
             return share(pairs, sharing, block_size=size)
         levels = self.closure.level_weights(self.contrast.layer_penalty, pairs.anchors.sizes.dtype)
         return share_by_level(pairs, self.closure.depths, levels, block_size=size)
 
-    def _parts(
+    def _groups(
         self,
         projections: Tensor,
         labels: Labels,
         weights: Tensor | None,
         keys: Tensor | None,
-    ) -> tuple[list[Part], Part | None]:
-        """All who take part; and those that are to enter the queue."""
+    ) -> tuple[list[Rows], Rows | None]:
+        """Return all anchors and candidates; and those that are to enter the queue."""
         views = self._unit(projections)
         sets = self._sets(labels, views)
         own = example_weights(weights, views)
         every, sampled = self.settings["anchor_views"] == "all", "instances" in self.contrast.candidates
-        parts = [
-            Part(view, sets, anchor=every or not number, candidate=sampled and keys is None, weights=own)
+        groups = [
+            Rows(view, sets, anchor=every or not number, candidate=sampled and keys is None, weights=own)
             for number, view in enumerate(views.unbind(1))
         ]
         offered = views if keys is None else self._unit(keys.to(projections.dtype))
         if keys is not None:
-            parts += [Part(view, sets) for view in offered.unbind(1)]
+            groups += [Rows(view, sets) for view in offered.unbind(1)]
         if "prototypes" in self.contrast.candidates:
-            parts.append(self._prototypes(views))
+            groups.append(self._prototypes(views))
         if not sampled or (self.queue is None and not self.settings["gather"]):
-            return parts, None
-        others, fresh = self._elsewhere(Part(offered.flatten(0, 1), self._foreign(sets.repeat(offered.shape[1]).raw)))
-        return parts + others, fresh
+            return groups, None
+        others, fresh = self._elsewhere(Rows(offered.flatten(0, 1), self._foreign(sets.repeat(offered.shape[1]).raw)))
+        return groups + others, fresh
 
-    def _elsewhere(self, fresh: Part) -> tuple[list[Part], Part]:
-        """The candidates of other processes and of earlier batches; and what is new in all processes."""
+    def _elsewhere(self, fresh: Rows) -> tuple[list[Rows], Rows]:
+        """Return the candidates of other processes and of earlier batches; and the new rows of all processes."""
         others = []
         if self.settings["gather"] and processes() > 1:
-            rows, matrices = gather_rows(fresh.rows), gather_rows(fresh.sets.raw)
-            parts = [Part(part, self._foreign(matrix)) for part, matrix in zip(rows, matrices, strict=True)]
-            others = [part for number, part in enumerate(parts) if number != rank()]
-            fresh = Part(torch.cat(rows), self._foreign(torch.cat(matrices)))
+            units, matrices = gather_rows(fresh.units), gather_rows(fresh.sets.raw)
+            everywhere = [Rows(one, self._foreign(matrix)) for one, matrix in zip(units, matrices, strict=True)]
+            others = [rows for number, rows in enumerate(everywhere) if number != rank()]
+            fresh = Rows(torch.cat(units), self._foreign(torch.cat(matrices)))
         if self.queue is not None:
-            earlier, labels, filled = (held.to(fresh.rows.dtype) for held in self.queue.latest)
-            others.append(Part(earlier, self._foreign(labels), filled=filled))
+            earlier, labels, filled = (held.to(fresh.units.dtype) for held in self.queue.latest)
+            others.append(Rows(earlier, self._foreign(labels), filled=filled))
         return others, fresh
 
-    def _prototypes(self, like: Tensor) -> Part:
-        """The prototypes, each with its label."""
-        rows = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0]
-        sets = BatchLabels(torch.eye(len(rows), dtype=like.dtype, device=like.device), torch.ones_like(rows[:, 0]))
-        anchor = "prototypes" in self.contrast.anchors
-        return Part(rows, sets, "prototypes", anchor=anchor)
+    def _prototypes(self, like: Tensor) -> Rows:
+        """Return the prototypes, each with its label."""
+        units = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0]
+        sets = BatchLabels(torch.eye(len(units), dtype=like.dtype, device=like.device), torch.ones_like(units[:, 0]))
+        return Rows(units, sets, "prototypes", anchor="prototypes" in self.contrast.anchors)
 
     def _unit(self, projections: Tensor) -> Tensor:
-        """Projections as unit vectors [batch, views, dim]."""
+        """Return projections as unit vectors, shape [batch, views, dim]."""
         precise = working_precision(projections.dtype, self.settings["temperature"])
         return unit_vectors(projections, precise, dim=self.dim)
 
     def _sets(self, labels: Labels, views: Tensor) -> BatchLabels:
-        """The label sets of a batch; where only views count, each example is its own label."""
+        """Return the label sets of a batch; where only views count, each example is its own label."""
         if self.contrast.views_only:
             return SampleIds.of(torch.arange(len(views), dtype=views.dtype, device=views.device)[:, None])
         by_column = "prototypes" in self.contrast.candidates or self.contrast.sharing == "per_level"
@@ -323,11 +327,10 @@ class ContrastiveLoss(LossModule):
         return label_sets(labels, views, num_labels=self.num_labels, dense=dense, close=self.closure)
 
     def _foreign(self, matrix: Tensor) -> BatchLabels:
-        """The label sets of rows from elsewhere; where only views count, they are nobody's."""
+        """Return the label sets of rows from elsewhere; where only views count, they match none."""
         return SampleIds.of(torch.full_like(matrix[:, :1], -1)) if self.contrast.views_only else BatchLabels.of(matrix)
 
-    def _competition(self) -> Denominator:
-        """What a positive has to win against."""
+    def _denominator(self) -> Denominator:
         if self.contrast.constrained:
             return HeldAbove()
         if self.contrast.denominator == "each_pair":
@@ -335,9 +338,102 @@ class ContrastiveLoss(LossModule):
         return NegativesOnly() if self.contrast.denominator == "negatives" else AllCandidates()
 
     def _factors(self, totals: Tensor, sizes: Tensor) -> Tensor:
-        """What the anchors' losses are weighed with."""
+        """Return the weights of the anchors' losses in the average."""
         reduction = self.settings["reduction"]
         reduction = self.contrast.averaging if reduction in {"sum", "none"} else reduction
         if reduction == "label_count":
             return sizes
         return torch.ones_like(totals) if reduction == "mean_all" else totals.sign()
+
+
+class LevelByLevel(LossModule):
+    r"""The sum of the mean losses of the levels, finest first: as in the authors' code, or with learned weights.
+
+    .. math:: \frac{1}{K} \sum_l \lambda_l \max(\ell_l, M_{l+1}), \qquad M_l = \max(M_{l+1}, \ell_l),
+
+    :math:`\ell_l` being the mean loss of the anchors with a positive at level l, without a floor for HiMulCon.
+
+    Args:
+        contrast: Its axes.
+        settings: Its parameters.
+        closure: The hierarchy.
+        dim: Width of the projections, where it is fixed.
+        name: Of the loss.
+
+    Attributes:
+        log_scales: With ``layer_penalty="learned"`` a parameter s, one a level: the loss of a level is multiplied by
+            :math:`e^{-s}`, and s is added, so that s cannot grow without cost.
+
+    Raises:
+        ConfigError: Learned weights with single pairs constrained, or a setting that only a loss of anchors has.
+
+    Reference: Zhang et al., 2022, and their code; Kendall et al., Multi-Task Learning Using Uncertainty to Weigh
+    Losses, 2018, for the learned weights.
+    """
+
+    def __init__(
+        self,
+        contrast: Contrast,
+        settings: Mapping[str, Any],
+        closure: Closure,
+        *,
+        dim: int | None = None,
+        name: str = "own",
+    ) -> None:
+        super().__init__(name, settings)
+        if settings["queue_size"] or settings["gather"] or settings["diagnostics"]:
+            raise ConfigError(f"{name} level by level takes no queue_size, gather or diagnostics.")
+        if settings["reduction"] not in {"mean_valid", "mean_all"}:
+            raise ConfigError(f"{name} level by level takes the reduction mean_valid or mean_all.")
+        self.contrast = contrast
+        self.closure = closure
+        self.dim = dim
+        self.of_level = ContrastiveLoss(Contrast(affinity=any_shared, sharing="per_label"), settings, dim=dim)
+        if contrast.layer_penalty == "learned":
+            if contrast.constrained and settings["constraint"] == "pairs" and not contrast.representatives:
+                raise ConfigError(f'{name} with layer_penalty="learned" needs constraint="levels".')
+            self.log_scales = nn.Parameter(torch.zeros(closure.num_levels))
+
+    def forward(self, projections: Tensor, labels: Labels, *, weights: Tensor | None = None) -> Tensor:
+        """Sum over the levels.
+
+        Args:
+            projections: Floats, shape [batch, dim] or [batch, views, dim].
+            labels: Shape [batch, labels], as for any contrastive loss.
+            weights: One for each example; by default 1.
+
+        Returns: A scalar; 0, with a gradient of 0, where no anchor has a positive.
+
+        Raises: As :class:`ContrastiveLoss`.
+        """
+        views = unit_vectors(projections, torch.float32, dim=self.dim)
+        size = len(self.closure)
+        closed = label_sets(labels, views, num_labels=size, dense=True, close=self.closure).raw
+        kept, depths = torch.arange(len(closed), device=closed.device), self.closure.depths
+        total, floor = projections.sum() * 0, None
+        for level in range(self.closure.num_levels - 1, -1, -1):
+            of_level = columns_of(closed, depths == level)[kept]
+            if (of_level.nan_to_num().sum(0) * views.shape[1] > 1).any():
+                own = None if weights is None else weights[kept]
+                loss = self.of_level(projections[kept], of_level, weights=own)
+                if self.contrast.constrained:
+                    floor = loss = loss if floor is None else loss.maximum(floor)
+                total = total + self._weighted(loss, level)
+            if self.contrast.representatives and level:
+                kept = kept[_first_of_equal(columns_of(closed, depths <= level)[kept])]
+        return total
+
+    def _weighted(self, loss: Float[Tensor, ""], level: int) -> Float[Tensor, ""]:
+        """Return the weighted loss of a level."""
+        if self.contrast.layer_penalty == "learned":
+            scale = self.log_scales[level]
+            return (loss * (-scale).exp() + scale) / (self.closure.num_levels + 1)
+        return loss * self.closure.level_weights(self.contrast.layer_penalty, loss.dtype)[level]
+
+
+def _first_of_equal(rows: Float[Tensor, "kept labels"]) -> Integer[Tensor, " groups"]:
+    """Return the first of all rows that are equal, in the order of their labels, as the authors' code does."""
+    _, group = rows.nan_to_num(0.5).unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+    places = torch.arange(len(rows), device=rows.device)
+    first = torch.full_like(places[: int(group.max()) + 1], len(rows))
+    return first.scatter_reduce(0, group, places, "amin").flip(0)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
-from labelcontrast.losses.label_sets import BatchLabels
+from labelcontrast.losses.batch_labels import BatchLabels
 
 Labels: TypeAlias = Any  # a tensor, dense or sparse, or a SciPy sparse matrix
 

@@ -1,4 +1,4 @@
-r"""From label sets to pair weights: how an anchor's attraction is shared out among its positives.
+r"""Pair weights from label sets: how an anchor's attraction is shared among its positives.
 
 With :math:`F_{ij}` the affinity of two label sets, 0 for the pair of an example with itself, and 0 / 0 counting as 0,
 
@@ -6,17 +6,17 @@ With :math:`F_{ij}` the affinity of two label sets, 0 for the pair of an example
    W_{ij} = \frac{1}{|y_i|} \sum_c y_{ic} \frac{F_{ij}\, y_{jc}}{\sum_k F_{ik}\, y_{kc}} \text{ (per label)}, \qquad
    W_{ij} = \frac{F_{ij}}{|\{k : F_{ik} > 0\}|} \text{ (per positive)}, \qquad W_{ij} = F_{ij} \text{ (none)}.
 
-Neither needs an array of anchors x candidates x labels. Plainly, the second is
+None needs an array of anchors x candidates x labels. In plain code, the second is
 
     mass = F @ Y
     W = F * ((Y[:anchors] / sizes / mass) @ Y.T)
 
-and as a row of Y holds few labels, the products with it are sums of a few rows:
-:mod:`~labelcontrast.losses.label_sets`.
+and as a row of Y has few labels, the products with it are sums of a few rows:
+:mod:`~labelcontrast.losses.batch_labels`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -24,20 +24,23 @@ from torch import Tensor
 
 from labelcontrast.losses.affinity import Affinity, Counts, any_shared, symmetric
 from labelcontrast.losses.axes import Sharing
-from labelcontrast.losses.blocks import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, grid
-from labelcontrast.losses.label_sets import BatchLabels
+from labelcontrast.losses.batch_labels import BatchLabels
+from labelcontrast.losses.blocks import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, PerAnchor, PerPair, grid
+
+BothWays = tuple[PerPair, PerPair | None]
+"""A block, and where it is mirrored the other way round, rows by columns too."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs:
-    """Who meets whom: label sets of anchors and candidates, and how alike the two are.
+    """The label sets of anchors and candidates, and how the two are compared.
 
     Attributes:
-        anchors: their label sets.
-        candidates: theirs; the first are the anchors where ``symmetric``.
-        affinities: each with the first candidate that it is for.
-        symmetric: the anchors are candidates, each without itself.
-        prior: a symmetric affinity that pairs are multiplied with in the denominator.
+        anchors: Label sets.
+        candidates: Label sets; the first are those of the anchors where ``symmetric``.
+        affinities: Each with the first candidate that it is for.
+        symmetric: The anchors are candidates, each without itself.
+        prior: A symmetric affinity: factors of the pairs in the denominator.
     """
 
     anchors: BatchLabels
@@ -45,11 +48,10 @@ class Pairs:
     affinities: tuple[tuple[int, Affinity], ...]
     symmetric: bool
     prior: Affinity | None = None
-    kept: dict[tuple[int, int, int, int], tuple[Block, Block | None]] = field(default_factory=dict, init=False)
 
     @property
-    def pulled(self) -> BatchLabels:
-        """The label sets of the anchors, and where symmetric of who comes after them: one matrix for all products."""
+    def left(self) -> BatchLabels:
+        """The candidates where symmetric, else the anchors: mirrored blocks then share one matrix for all products."""
         return self.candidates if self.symmetric else self.anchors
 
     @property
@@ -58,150 +60,180 @@ class Pairs:
         return tuple(start for start, _ in self.affinities if start)
 
     @property
-    def alike_where_shared(self) -> bool:
-        """Whether all pairs that share a label are equally alike; then no affinity needs to be computed per label."""
+    def equal_where_shared(self) -> bool:
+        """Whether all pairs that share a label have the same affinity; none is then computed per label."""
         return all(affinity is any_shared for _, affinity in self.affinities)
 
     def affinity(self, candidates: slice) -> Affinity:
-        """The affinity that is for these candidates."""
+        """Return the affinity for these candidates."""
         return next(affinity for start, affinity in reversed(self.affinities) if start <= candidates.start)
 
-    def alike(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
-        """The affinities of anchors ``rows`` to candidates ``columns``, and where mirrored the other way round.
-
-        Of a small problem they are kept for the next time, which is the last: first they are summed, and then used.
-        """
-        place = rows.start, rows.stop, columns.start, columns.stop
-        if place in self.kept:
-            return self.kept.pop(place)
-        blocks = self.compare(rows, columns, mirrored=mirrored)
-        if len(self.anchors) * len(self.candidates) <= KEPT_PAIRS:
-            self.kept[place] = blocks
-        return blocks
-
-    def compare(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
-        """The same, not kept; one block twice, where it is the same both ways."""
-        here = self.pulled.sizes_beside(self.candidates, rows, columns)
-        there = self.candidates.sizes_beside(self.pulled, columns, rows).T
-        overlap = self.pulled.overlap(self.candidates, rows, columns)
+    def compare(self, block: Block) -> BothWays:
+        """Compute the affinities of a block; one tensor twice, where they are the same both ways."""
+        rows, columns = block.rows, block.columns
+        here = self.left.sizes_beside(self.candidates, rows, columns)
+        there = self.candidates.sizes_beside(self.left, columns, rows).T
+        overlap = self.left.overlap(self.candidates, rows, columns)
         affinity, mirror_affinity = self.affinity(columns), self.affinity(rows)
-        alike = self.without_self(affinity(overlap, here, there), rows, columns)
-        if not mirrored:
-            return alike, None
+        values = self.without_self(affinity(overlap, here, there), block)
+        if not block.mirrored:
+            return values, None
         same = affinity is mirror_affinity and getattr(affinity, "symmetric", False)
-        return alike, alike if same else mirror_affinity(overlap, there, here)
+        return values, values if same else mirror_affinity(overlap, there, here)
 
-    def without_self(self, block: Block, rows: slice, columns: slice) -> Block:
-        """The block with 0 for the pairs of an example with itself."""
-        return block.fill_diagonal_(0) if self.symmetric and rows == columns else block
+    def without_self(self, values: PerPair, block: Block) -> PerPair:
+        """Set the pairs of an example with itself to 0."""
+        return values.fill_diagonal_(0) if self.symmetric and block.on_diagonal else values
+
+    def blocks(self, size: int) -> Iterator[Block]:
+        """Go through all blocks of pairs."""
+        sizes = len(self.anchors), len(self.candidates)
+        return grid(*sizes, size=size, symmetric=self.symmetric, cuts=self.cuts)
 
 
-@dataclass(frozen=True)
-class SharedWeights(PairWeights):
-    """The weights W as a product: what each pair gets by itself, times a factor of its anchor.
+class Affinities:
+    """The affinities of all pairs, a block at a time: computed once for up to ``KEPT_PAIRS`` pairs, else every time.
 
-    Attributes:
-        pairs: who meets whom.
-        factors: those of the anchors.
-        totals: the sum of each anchor's weights; 0 for an anchor without positives.
-        shares: per label, what an anchor gives to each candidate with one of its labels; beside the bags of the labels.
-        shares_by_label: the same as a matrix; none where all anchors with a label give the same, which is symmetric.
+    Made by each call of a loss; its blocks must not be written into.
     """
 
-    pairs: Pairs
-    factors: Float[Tensor, " anchors"]
-    totals: Float[Tensor, " anchors"]
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs = pairs
+        self._keeps = len(pairs.anchors) * len(pairs.candidates) <= KEPT_PAIRS
+        self._kept: dict[tuple[int, int, int, int], BothWays] = {}
+
+    def __call__(self, block: Block) -> BothWays:
+        """Return the affinities of a block."""
+        place = block.rows.start, block.rows.stop, block.columns.start, block.columns.stop
+        if place in self._kept:
+            return self._kept[place]
+        values = self.pairs.compare(block)
+        if self._keeps:
+            self._kept[place] = values
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class SharedWeights(PairWeights):
+    """The weights W as a product: the share of each pair, times a factor of its anchor.
+
+    Attributes:
+        affinities: Of all pairs.
+        factors: Of the anchors.
+        totals: Sum of each anchor's weights; 0 for an anchor without positives.
+        shares: Per label, what an anchor gives to each candidate with one of its labels; beside the bags of the labels.
+        shares_by_label: The same as a matrix; None where all anchors with a label give the same, which is symmetric.
+    """
+
+    affinities: Affinities
+    factors: PerAnchor
+    totals: PerAnchor
     shares: Float[Tensor, " entries"] | None = None
     shares_by_label: Float[Tensor, "labels anchors"] | None = None
+
+    @property
+    def pairs(self) -> Pairs:
+        """The label sets, and how they are compared."""
+        return self.affinities.pairs
 
     @property
     def cuts(self) -> tuple[int, ...]:
         """The candidates at which another affinity begins."""
         return self.pairs.cuts
 
-    def scaled(self, factors: Float[Tensor, " anchors"]) -> "SharedWeights":
-        """The same weights, every anchor's times its factor."""
+    def scaled(self, factors: PerAnchor) -> "SharedWeights":
+        """Return the same weights, every anchor's times its factor."""
         return replace(self, factors=self.factors * factors, totals=self.totals * factors)
 
-    def prior(self, rows: slice, columns: slice) -> Block | None:
-        """The prior of the pairs, where they have one."""
+    def prior(self, block: Block) -> PerPair | None:
+        """Return the prior of the pairs, where they have one."""
         if self.pairs.prior is None:
             return None
-        return replace(self.pairs, affinities=((0, self.pairs.prior),)).alike(rows, columns, mirrored=False)[0]
+        alone = Block(block.rows, block.columns, mirrored=False)
+        return replace(self.pairs, affinities=((0, self.pairs.prior),)).compare(alone)[0]
 
-    def block(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block, Block | None]:
-        """The weights of anchors ``rows`` on candidates ``columns``, and where mirrored those the other way round."""
-        pull, mirror = self._spread(rows, columns, mirrored=mirrored)
-        if pull is None or not self.pairs.alike_where_shared:
-            alike, mirror_alike = self.pairs.alike(rows, columns, mirrored=mirrored)
-            pull = alike if pull is None else pull.mul_(alike)
-            mirror = mirror_alike if mirror is None or mirror_alike is None else mirror.mul_(mirror_alike)
-        pull = self.pairs.without_self(pull, rows, columns)
-        return pull * self.factors[rows, None], None if mirror is None else mirror * self.factors[columns]
+    def block(self, block: Block) -> BothWays:
+        """Return the weights of a block, and where it is mirrored those the other way round."""
+        weights, mirror = self._shares_of(block)
+        if weights is None or not self.pairs.equal_where_shared:
+            affinity, mirror_affinity = self.affinities(block)
+            weights = affinity if weights is None else weights.mul_(affinity)
+            mirror = mirror_affinity if mirror is None or mirror_affinity is None else mirror.mul_(mirror_affinity)
+        weights = self.pairs.without_self(weights, block)
+        return (
+            weights * self.factors[block.rows, None],
+            None if mirror is None else mirror * self.factors[block.columns],
+        )
 
-    def _spread(self, rows: slice, columns: slice, *, mirrored: bool) -> tuple[Block | None, Block | None]:
-        """The shares, summed over the labels that two have in common; nothing where they are not per label."""
+    def _shares_of(self, block: Block) -> tuple[PerPair | None, PerPair | None]:
+        """Sum the shares over the labels that two have in common; None where they are not per label."""
         if self.shares is None:
             return None, None
-        bags = self.pairs.pulled.bags
-        spread = bags.pool(rows, self.pairs.candidates.by_label(columns), self.shares)
-        if not mirrored:
-            return spread, None
-        return spread, spread if self.shares_by_label is None else bags.pool(rows, self.shares_by_label[:, columns])
+        bags, columns = self.pairs.left.bags, block.columns
+        shares = bags.pool(block.rows, self.pairs.candidates.by_label[columns], self.shares)
+        if not block.mirrored:
+            return shares, None
+        by_label = self.shares_by_label
+        return shares, shares if by_label is None else bags.pool(block.rows, by_label[:, columns])
 
 
 def share(pairs: Pairs, sharing: Sharing, *, block_size: int | None = None) -> SharedWeights:
-    """Share out every anchor's attraction.
+    """Share every anchor's attraction among its positives.
 
     Args:
-        pairs: who meets whom, and how alike they are.
+        pairs: The label sets, and how they are compared.
         sharing: ``"per_anchor"``: in proportion to affinity. ``"per_label"``: each label of the anchor gets the same,
-            and gives it to its positives in proportion to affinity; a label that nobody else has gives nothing.
-            ``"per_positive"``: the mean affinity of the positives is what an anchor gives in all. ``"none"``: a weight
+            and gives it to its positives in proportion to affinity; a label without a positive gives nothing.
+            ``"per_positive"``: the weights of an anchor sum to the mean affinity of its positives. ``"none"``: a weight
             is an affinity.
-        block_size: rows and columns of a block; it changes no result.
+        block_size: Rows and columns of a block; it changes no result.
 
     Example:
         >>> labels = BatchLabels.of(torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
-        >>> everyone = slice(0, 4)
         >>> pairs = Pairs(labels, labels, ((0, any_shared),), symmetric=True)
-        >>> share(pairs, "per_label").block(everyone, everyone, mirrored=False)[0][0]
+        >>> share(pairs, "per_label").block(Block(slice(0, 4), slice(0, 4), mirrored=False))[0][0]
         tensor([0.0000, 0.5000, 0.2500, 0.2500])
     """
-    size = block_size or BLOCK_SIZE
-    heard = None  # an anchor without a candidate in its denominator gives nothing
+    size, affinities = block_size or BLOCK_SIZE, Affinities(pairs)
+    valid = None  # an anchor without a candidate in its denominator has no loss
     if pairs.prior is not None:
-        heard = _mass(replace(pairs, affinities=((0, pairs.prior),)), size).sign()
-    return _shared_by_label(pairs, heard, size) if sharing == "per_label" else _shared(pairs, sharing, heard, size)
+        valid = _mass(pairs, replace(pairs, affinities=((0, pairs.prior),)).compare, size).sign()
+    if sharing == "per_label":
+        return _share_by_label(affinities, valid, size)
+    return _share_by_anchor(affinities, sharing, valid, size)
 
 
-def _shared_by_label(pairs: Pairs, heard: Float[Tensor, " anchors"] | None, size: int) -> SharedWeights:
-    """Divide an anchor's affinities by their sums, one a label that it has."""
-    bags, sizes = pairs.pulled.bags, pairs.anchors.sizes
+def _share_by_label(affinities: Affinities, valid: PerAnchor | None, size: int) -> SharedWeights:
+    """Divide an anchor's affinities by their sums, one for each of its labels."""
+    pairs = affinities.pairs
+    bags, sizes = pairs.left.bags, pairs.anchors.sizes
     entries = slice(bags.starts[len(sizes)])
     rows, labels, given = bags.rows[entries], bags.labels[entries], bags.values[entries]
-    mass = _mass_of_labels(pairs, size) if heard is None else _mass_of_labels(pairs, size) * heard[rows]
+    mass = _mass_of_labels(affinities, size)
+    mass = mass if valid is None else mass * valid[rows]
     shares, per_label = _ratio(given, mass), _ratio(torch.ones_like(sizes), sizes)
     by_label = None
-    if not (pairs.alike_where_shared and bags.whole):
+    if not (pairs.equal_where_shared and bags.whole):
         by_label = sizes.new_zeros(bags.shape[1], len(sizes)).index_put_((labels, rows), shares)
     fulfilled = bags.pool(slice(0, len(sizes)), sizes.new_ones(bags.shape[1], 1), given * mass.sign())[:, 0]
-    return SharedWeights(pairs, per_label, fulfilled * per_label, shares, by_label)
+    return SharedWeights(affinities, per_label, fulfilled * per_label, shares, by_label)
 
 
-def _shared(pairs: Pairs, sharing: Sharing, heard: Float[Tensor, " anchors"] | None, size: int) -> SharedWeights:
+def _share_by_anchor(affinities: Affinities, sharing: Sharing, valid: PerAnchor | None, size: int) -> SharedWeights:
     """Divide an anchor's affinities by their sum, by their number, or not at all."""
-    mass = _mass(pairs, size) if heard is None else _mass(pairs, size) * heard
+    pairs = affinities.pairs
+    mass = _mass(pairs, affinities, size)
+    mass = mass if valid is None else mass * valid
     divisor = torch.ones_like(mass) if sharing == "none" else mass
     if sharing == "per_positive":
-        positive = tuple((start, _whether(affinity)) for start, affinity in pairs.affinities)
-        divisor = _mass(replace(pairs, affinities=positive), size)
+        positive = tuple((start, _sign_of(affinity)) for start, affinity in pairs.affinities)
+        divisor = _mass(pairs, replace(pairs, affinities=positive).compare, size)
     factors = _ratio(torch.ones_like(mass), divisor)
-    return SharedWeights(pairs, factors, mass * factors if sharing != "per_anchor" else mass.sign())
+    return SharedWeights(affinities, factors, mass * factors if sharing != "per_anchor" else mass.sign())
 
 
-def _whether(affinity: Affinity) -> Affinity:
-    """1 where there is an affinity."""
+def _sign_of(affinity: Affinity) -> Affinity:
+    """Return the affinity that is 1 where the given one is not 0."""
 
     def present(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
         return affinity(overlap, size_i, size_j).sign()
@@ -209,41 +241,36 @@ def _whether(affinity: Affinity) -> Affinity:
     return symmetric(present) if getattr(affinity, "symmetric", False) else present
 
 
-def _mass(pairs: Pairs, size: int) -> Float[Tensor, " anchors"]:
-    """The sum of an anchor's affinities."""
+def _mass(pairs: Pairs, compare: Callable[[Block], BothWays], size: int) -> PerAnchor:
+    """Sum the affinities of every anchor."""
     mass = torch.zeros_like(pairs.anchors.sizes)
-    for rows, columns, mirrored in _blocks(pairs, size):
-        alike, mirror = pairs.alike(rows, columns, mirrored=mirrored)
-        mass[rows] += alike.sum(1)
+    for block in pairs.blocks(size):
+        values, mirror = compare(block)
+        mass[block.rows] += values.sum(1)
         if mirror is not None:
-            mass[columns] += mirror.sum(0)
+            mass[block.columns] += mirror.sum(0)
     return mass
 
 
-def _mass_of_labels(pairs: Pairs, size: int) -> Float[Tensor, " entries"]:
-    """The sum of an anchor's affinities to the candidates with a label, for each label that it has."""
-    anchors, candidates, bags = pairs.anchors, pairs.candidates, pairs.pulled.bags
+def _mass_of_labels(affinities: Affinities, size: int) -> Float[Tensor, " entries"]:
+    """Sum an anchor's affinities to the candidates with a label, for each of its labels."""
+    pairs = affinities.pairs
+    anchors, candidates, bags = pairs.anchors, pairs.candidates, pairs.left.bags
     entries = slice(bags.starts[len(anchors)])
     rows, labels, given = bags.rows[entries], bags.labels[entries], bags.values[entries]
-    if pairs.alike_where_shared:  # then it is a count of candidates, less the anchor itself
+    if pairs.equal_where_shared:  # then it is a count of candidates, less the anchor itself
         itself = int(pairs.symmetric)
         others = candidates.matrix.sign().sum(0)[labels] - itself  # a difference of soft labels is not exactly 0
         return (candidates.matrix.sum(0)[labels] - itself * given) * others.sign()
     mass = given.new_zeros(bags.shape[1], len(anchors))
-    for here, there, mirrored in _blocks(pairs, size):
-        alike, mirror = pairs.alike(here, there, mirrored=mirrored)
-        mass[:, here] += candidates.bags.pool_by_label(there, alike.T)
+    for block in pairs.blocks(size):
+        values, mirror = affinities(block)
+        mass[:, block.rows] += candidates.bags.pool_by_label(block.columns, values.T)
         if mirror is not None:
-            mass[:, there] += candidates.bags.pool_by_label(here, mirror)
+            mass[:, block.columns] += candidates.bags.pool_by_label(block.rows, mirror)
     return mass[labels, rows]
 
 
-def _blocks(pairs: Pairs, size: int) -> Iterator[tuple[slice, slice, bool]]:
-    """Go through all blocks of pairs."""
-    sizes = len(pairs.anchors), len(pairs.candidates)
-    return grid(*sizes, size=size, symmetric=pairs.symmetric, cuts=pairs.cuts)
-
-
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, with 0 / 0 counting as 0."""
+    """Divide, with 0 / 0 counting as 0."""
     return numerator * denominator.sign() / denominator.clamp(min=torch.finfo(denominator.dtype).tiny)

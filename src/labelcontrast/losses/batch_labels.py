@@ -1,34 +1,49 @@
-"""The label sets of a batch: sizes, overlaps, and products that cost as much as there are labels in them.
+"""The label sets of a batch: sizes, overlaps, and matrix products whose cost is the number of labels in them.
 
-A row of a matrix of label sets holds a few labels out of many. So its product with a table, one row a label, is a sum
-of a few of the table's rows: an embedding bag. Plainly,
+A row of a matrix of label sets has a few labels out of many. So its product with a table, one row a label, is a sum of
+a few of the table's rows: an embedding bag. In plain code,
 
     pool(rows, table) = matrix[rows] @ table
     pool_by_label(rows, table) = matrix[rows].T @ table
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
+
+class PerSlice(Generic[T]):
+    """A table of rows for each slice of them, computed when it is first used: ``table[slice(0, 384)]``."""
+
+    def __init__(self, compute: Callable[[slice], T]) -> None:
+        self._compute = compute
+        self._tables: dict[tuple[int, int], T] = {}
+
+    def __getitem__(self, rows: slice) -> T:
+        place = rows.start, rows.stop
+        if place not in self._tables:
+            self._tables[place] = self._compute(rows)
+        return self._tables[place]
+
+
+@dataclass(eq=False)
 class Bags:
     """The labels of all sets, one after the other.
 
     Attributes:
-        rows: the set that each belongs to, ascending.
-        labels: its column.
-        values: how present it is.
-        whole: whether all values are 1.
-        shape: sets and labels.
-        cut: of the slices that were asked for, the labels of each set.
-        sorted: of the slices that were asked for, the sets that have each label.
+        rows: The set of each label, ascending.
+        labels: Its column.
+        values: Its probability.
+        whole: Whether all values are 1.
+        shape: Number of sets and of labels.
     """
 
     rows: Int[Tensor, " entries"]
@@ -36,12 +51,10 @@ class Bags:
     values: Float[Tensor, " entries"]
     whole: bool
     shape: tuple[int, int]
-    cut: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
-    sorted: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, matrix: Float[Tensor, "sets labels"]) -> "Bags":
-        """Find the labels of every set.
+        """List the labels of every set.
 
         Example:
             >>> bags = Bags.of(torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
@@ -54,12 +67,12 @@ class Bags:
 
     @cached_property
     def offsets(self) -> Int[Tensor, " sets"]:
-        """Where the labels of each set begin."""
+        """The first label of each set."""
         return torch.searchsorted(self.rows, torch.arange(self.shape[0], device=self.rows.device))
 
     @cached_property
     def starts(self) -> list[int]:
-        """The same as plain numbers, and the end: the one look at the device that all slices share."""
+        """The same as plain numbers, and the end: one synchronisation with the device for all slices."""
         return [*self.offsets.tolist(), len(self.rows)]
 
     def pool(
@@ -71,15 +84,11 @@ class Bags:
         """Sum the table's rows over the labels of each set.
 
         Args:
-            rows: which sets.
-            table: one row a label.
-            values: what each entry counts instead of how present it is.
+            rows: The sets.
+            table: One row a label.
+            values: Factors of the labels; by default their probabilities.
         """
-        place = rows.start, rows.stop
-        if place not in self.cut:
-            first = self.starts[rows.start]
-            self.cut[place] = self.labels[first : self.starts[rows.stop]], self.offsets[rows] - first
-        labels, offsets = self.cut[place]
+        labels, offsets = self._by_set[rows]
         if values is None and not self.whole:
             values = self.values
         weights = None if values is None else values[self.starts[rows.start] : self.starts[rows.stop]]
@@ -87,49 +96,58 @@ class Bags:
 
     def pool_by_label(self, rows: slice, table: Float[Tensor, "rows width"]) -> Float[Tensor, "labels width"]:
         """Sum the table's rows, one a set, over the sets that have each label."""
-        place = rows.start, rows.stop
-        if place not in self.sorted:
-            self.sorted[place] = self._sort(rows)
-        sets, offsets, values = self.sorted[place]
+        sets, offsets, values = self._by_label[rows]
         return _bag(sets, table, offsets, values)
 
-    def _sort(self, rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The sets that have each label, one label after the other, counted from the first of ``rows``."""
-        entries = slice(self.starts[rows.start], self.starts[rows.stop])
-        labels, order = self.labels[entries].sort(stable=True)
-        offsets = torch.searchsorted(labels, torch.arange(self.shape[1], device=labels.device))
-        values = None if self.whole else self.values[entries][order]
-        return self.rows[entries][order] - rows.start, offsets, values
+    @cached_property
+    def _by_set(self) -> PerSlice[tuple[Tensor, Tensor]]:
+        """The labels of each set, and where those of a set begin."""
+
+        def cut(rows: slice) -> tuple[Tensor, Tensor]:
+            first = self.starts[rows.start]
+            return self.labels[first : self.starts[rows.stop]], self.offsets[rows] - first
+
+        return PerSlice(cut)
+
+    @cached_property
+    def _by_label(self) -> PerSlice[tuple[Tensor, Tensor, Tensor | None]]:
+        """The sets of each label, counted from the first of the slice; where those of a label begin; and the values."""
+
+        def sort(rows: slice) -> tuple[Tensor, Tensor, Tensor | None]:
+            entries = slice(self.starts[rows.start], self.starts[rows.stop])
+            labels, order = self.labels[entries].sort(stable=True)
+            offsets = torch.searchsorted(labels, torch.arange(self.shape[1], device=labels.device))
+            values = None if self.whole else self.values[entries][order]
+            return self.rows[entries][order] - rows.start, offsets, values
+
+        return PerSlice(sort)
 
 
 def _bag(indices: Tensor, table: Tensor, offsets: Tensor, values: Tensor | None) -> Tensor:
-    """Sum rows of a table, a bag at a time."""
-    if not len(table):  # no label at all: no row to sum
+    if not len(table):  # embedding_bag refuses an empty table
         return table.new_zeros(len(offsets), table.shape[1])
-    # of rows that do not lie in one piece it would sum number by number
+    # of a table that is not contiguous it would sum number by number
     return F.embedding_bag(indices, table.contiguous(), offsets, mode="sum", per_sample_weights=values)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class BatchLabels:
     """One label set a row.
 
     Attributes:
-        matrix: 0 and 1, or between them a soft label: the probability that it is there.
-        sizes: how many labels each set has, those that have no column here included.
-        known: 0 for a label of which is not known whether it is there (``matrix`` has 0 there too); by default all are
-            known. Two sets are compared by the labels that are known of both.
-        turned: of the slices that were asked for, the matrix with a row a label.
+        matrix: 0 and 1, or between them a soft label: its probability.
+        sizes: Number of labels of each set, those without a column here included.
+        known: 0 for an unknown label (``matrix`` has 0 there too); by default all are known. Two sets are compared by
+            the labels that are known of both.
     """
 
     matrix: Float[Tensor, "rows labels"]
     sizes: Float[Tensor, " rows"]
     known: Float[Tensor, "rows labels"] | None = None
-    turned: dict[tuple[int, int], Float[Tensor, "labels _"]] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, matrix: Float[Tensor, "rows labels"]) -> "BatchLabels":
-        """Take a matrix of labels; NaN is an unknown one.
+        """Read a matrix of labels; NaN is an unknown one.
 
         Example:
             >>> sets = BatchLabels.of(torch.tensor([[1.0, 1.0, 0.0], [1.0, torch.nan, 0.0]]))
@@ -147,7 +165,7 @@ class BatchLabels:
 
     @classmethod
     def of_sparse(cls, matrix: Tensor, dtype: torch.dtype) -> "BatchLabels":
-        """Take a sparse matrix of coordinates; only labels that two rows have get a column, for no other makes a pair.
+        """Read a sparse matrix of coordinates; only labels of two rows or more get a column, for no other makes a pair.
 
         Example:
             >>> sets = BatchLabels.of_sparse(torch.tensor([[1, 1, 0], [1, 0, 1]]).to_sparse(), torch.float32)
@@ -166,15 +184,17 @@ class BatchLabels:
         return cls(compact, sizes)
 
     @classmethod
-    def join(cls, parts: Sequence["BatchLabels"]) -> "BatchLabels":
-        """Put sets below one another."""
-        if len(parts) == 1:
-            return parts[0]
+    def join(cls, pieces: Sequence["BatchLabels"]) -> "BatchLabels":
+        """Concatenate sets."""
+        if len(pieces) == 1:
+            return pieces[0]
         known = None
-        if any(part.known is not None for part in parts):
-            known = torch.cat([torch.ones_like(part.matrix) if part.known is None else part.known for part in parts])
-        matrix, sizes = torch.cat([part.matrix for part in parts]), torch.cat([part.sizes for part in parts])
-        return replace(parts[0], matrix=matrix, sizes=sizes, known=known)
+        if any(piece.known is not None for piece in pieces):
+            known = torch.cat(
+                [torch.ones_like(piece.matrix) if piece.known is None else piece.known for piece in pieces]
+            )
+        matrix, sizes = torch.cat([piece.matrix for piece in pieces]), torch.cat([piece.sizes for piece in pieces])
+        return replace(pieces[0], matrix=matrix, sizes=sizes, known=known)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -189,43 +209,41 @@ class BatchLabels:
         return self.matrix if self.known is None else self.matrix.masked_fill(self.known == 0, torch.nan)
 
     def repeat(self, times: int) -> "BatchLabels":
-        """Each set several times, one after the other."""
+        """Repeat each set several times, one after the other."""
         matrix = self.matrix.repeat_interleave(times, 0)
         known = None if self.known is None else self.known.repeat_interleave(times, 0)
         return replace(self, matrix=matrix, sizes=self.sizes.repeat_interleave(times), known=known)
 
     @cached_property
     def bags(self) -> Bags:
-        """The labels of every set, to multiply with."""
+        """The labels of every set, for products."""
         return Bags.of(self.matrix)
 
-    def by_label(self, rows: slice) -> Float[Tensor, "labels rows"]:
-        """The matrix of some sets with a row a label."""
-        place = rows.start, rows.stop
-        if place not in self.turned:
-            self.turned[place] = self.matrix[rows].T.contiguous()
-        return self.turned[place]
+    @cached_property
+    def by_label(self) -> PerSlice[Float[Tensor, "labels _"]]:
+        """The matrix of a slice of the sets with a row a label."""
+        return PerSlice(lambda rows: self.matrix[rows].T.contiguous())
 
     def overlap(self, others: "BatchLabels", rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:
         """Count the labels that each set of ``rows`` has in common with each of the others' ``columns``."""
-        return self.bags.pool(rows, others.by_label(columns))
+        return self.bags.pool(rows, others.by_label[columns])
 
     def sizes_beside(self, others: "BatchLabels", rows: slice, columns: slice) -> Float[Tensor, "rows _"]:
-        """Count the labels of each set that are known there: a column, or one for each set there."""
+        """Count the labels of each set that are known of the others: one column, or one for each of them."""
         if others.known is None:
             return self.sizes[rows, None]
         return self.bags.pool(rows, others.known[columns].T.contiguous())
 
 
 class SampleIds(BatchLabels):
-    """Sets of one label each, the number of the example; as one column, for there are as many labels as examples."""
+    """Sets of one label, the number of the example, as one column: there are as many labels as examples."""
 
     @classmethod
     def of(cls, matrix: Float[Tensor, "rows 1"]) -> "SampleIds":
-        """Take a column of numbers."""
+        """Read a column of numbers."""
         return cls(matrix, torch.ones_like(matrix[:, 0]))
 
     def overlap(self, others: BatchLabels, rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:
-        """1 for rows of one example; a negative number is nobody's."""
+        """Return 1 for rows of one example; a negative number matches none."""
         here, there = self.matrix[rows], others.matrix[columns]
         return ((here == there.T) & (here >= 0)).to(here.dtype)
