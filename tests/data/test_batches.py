@@ -19,7 +19,7 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 
 
 class Measured(HashedEncoder):
-    """An encoder to which lengths matter, and that notes down each part it makes ready with a cache."""
+    """An encoder to which lengths matter, and that marks each call with a cache by a file."""
 
     def prepare_cached(self, inputs: Any, cache: str | Path) -> Any:
         (Path(cache) / f"{len(inputs)} texts").touch()
@@ -43,7 +43,7 @@ def test_inputs_and_labels_stay_together() -> None:
         assert labels.dtype == torch.float32
 
 
-def test_what_is_true_is_the_label_sets_and_unknown_where_a_target_is() -> None:
+def test_the_truth_is_the_label_sets_and_nan_for_unknown_targets() -> None:
     plain = prepared(3)
     np.testing.assert_array_equal(plain.truth(), np.eye(3))
     targets = sp.csr_array(np.array([[1, 0, np.nan], [0, 0.7, 0], [np.nan, 0, 1]], dtype=np.float32))
@@ -52,7 +52,7 @@ def test_what_is_true_is_the_label_sets_and_unknown_where_a_target_is() -> None:
     np.testing.assert_array_equal(soft.select(np.array([1, 0])).truth(), [[0, 1, 0], [1, 0, np.nan]])
 
 
-def test_the_sampler_can_give_partners() -> None:
+def test_batches_can_have_partners() -> None:
     data = prepared(4)
     labels = sp.csr_array(np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=np.uint8))
     data = Prepared(data.items, data.lengths, data.collate, labels)
@@ -61,7 +61,7 @@ def test_the_sampler_can_give_partners() -> None:
             assert torch.equal(seen[0], seen[1])
 
 
-def test_the_sampler_can_give_partners_at_each_level() -> None:
+def test_batches_can_have_partners_at_each_level() -> None:
     """Of four labels below two, a batch holds two of each of two below the same."""
     tree = Hierarchy.from_parents({"0": "a", "1": "b", "2": "a", "3": "b"})
     data = prepared(8)
@@ -110,7 +110,7 @@ def test_a_loss_sees_soft_and_unknown_labels() -> None:
     assert soft.labels is not None
 
 
-def test_what_would_not_fit_is_made_ready_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_items_that_exceed_memory_are_prepared_per_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     texts = [f"{'word ' * (row % 7)}text {row}" for row in range(30)]
     label_sets = [("even",) if row % 2 else () for row in range(30)]
     given: dict[str, Any] = {"kind": "text", "ids": texts, "lines": range(30), "origin": "a", "understood": ""}
@@ -137,7 +137,7 @@ def test_what_would_not_fit_is_made_ready_when_it_is_asked_for(monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
-def test_the_size_of_all_is_told_from_the_first() -> None:
+def test_the_size_of_all_items_is_estimated_from_the_first() -> None:
     texts = ["a cat"] * 1000
     examples = Examples(
         inputs=texts, label_sets=None, kind="text", ids=texts, lines=range(1000), origin="a", understood=""

@@ -66,7 +66,7 @@ def literal_figures(label_sets: LabelSets) -> SplitFigures:
 
 @settings(deadline=None)
 @given(SPLIT.filter(any), SPLIT, SPLIT)
-def test_the_figures_are_what_loops_count(train: LabelSets, val: LabelSets, test: LabelSets) -> None:
+def test_the_figures_equal_those_of_loops(train: LabelSets, val: LabelSets, test: LabelSets) -> None:
     description = describe(divided(train, val, test))
     assert description.splits == {
         part: literal_figures(rows) for part, rows in (("train", train), ("val", val), ("test", test))
@@ -81,7 +81,7 @@ def test_the_figures_are_what_loops_count(train: LabelSets, val: LabelSets, test
 
 @settings(deadline=None)
 @given(SPLIT.filter(any))
-def test_the_pairs_are_what_loops_count(train: LabelSets) -> None:
+def test_the_pairs_equal_those_of_loops(train: LabelSets) -> None:
     expected = {}
     for place, first in enumerate(NAMES):
         for second in NAMES[place + 1 :]:

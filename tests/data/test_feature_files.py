@@ -93,7 +93,7 @@ def broken(value: float) -> np.ndarray:
         ({"x": X, "Y": Y}, 'there is no array "X" or "features"; the arrays are "x", "Y".'),
     ],
 )
-def test_an_odd_archive_is_refused(content: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_an_invalid_archive_is_refused(content: dict[str, object], message: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npz", **content)
     with pytest.raises(DataError) as refusal:
         read_npz(path, ColumnNames())
@@ -169,7 +169,7 @@ def test_dense_and_sparse_rows_are_the_same(rows: str, tmp_path: Path) -> None:
     assert list(examples.lines) == [11, 12]
 
 
-def test_the_xml_file_goes_before_the_count(tmp_path: Path) -> None:
+def test_the_xml_file_overrides_the_count(tmp_path: Path) -> None:
     path = written(tmp_path / "music-train.arff", DENSE, count=-1)
     (tmp_path / "music.xml").write_text(XML)
     examples = read_arff(path, ColumnNames())
@@ -216,7 +216,7 @@ def test_numbers_are_those_that_scipy_reads(tmp_path: Path) -> None:
         ("", ": there is no @attribute or no row behind @data."),
     ],
 )
-def test_an_odd_row_is_refused_with_line_and_attribute(rows: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_row_is_refused_with_line_and_attribute(rows: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path / "music.arff", rows)
     with pytest.raises(DataError) as refusal:
         read_arff(path, ColumnNames())
@@ -231,7 +231,7 @@ def test_an_odd_row_is_refused_with_line_and_attribute(rows: str, message: str, 
         ("@relation x\n@attribute a numeric\n@data\n1\n", ": nothing says which attributes are labels; expected a.xml"),
     ],
 )
-def test_an_odd_head_is_refused(content: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_head_is_refused(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.arff"
     path.write_text(content)
     with pytest.raises(DataError) as refusal:

@@ -95,7 +95,7 @@ BROKEN = st.sampled_from(WORDS + MORE)
     st.sampled_from(["\n", "\r\n"]),
     st.booleans(),
 )
-def test_what_arrow_parses_is_what_is_parsed_line_by_line(written: list[str], end: str, ended: bool) -> None:
+def test_arrow_and_the_line_parser_agree(written: list[str], end: str, ended: bool) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.jsonl"
         path.write_bytes(
@@ -149,7 +149,7 @@ def test_a_list_of_objects_is_read_as_rows(tmp_path: Path) -> None:
         ('{"text": "good" "labels": []}', ": not valid JSON (Expecting ',' delimiter at column 17)."),
         ('{"text": "good", "labels": ["fo', ": not valid JSON (Unterminated string starting at column 29)."),
         ("[1, 2]", ": expected a JSON object. Got [1, 2]"),
-        ('{"text": "good", "text": "bad", "labels": []}', ": the key 'text' stands twice."),
+        ('{"text": "good", "text": "bad", "labels": []}', ": the key 'text' occurs twice."),
         ('{"labels": ["food"]}', ', column "text": there is nothing; expected a text.'),
         ('{"text": "good"}', ', column "labels": there is nothing; an example without labels has an empty list.'),
         ('{"text": "good", "labels": 3}', ', column "labels": labels are of one type: a list in line 1. Got a number.'),
@@ -165,7 +165,7 @@ def test_a_broken_list_is_named_with_its_line(tmp_path: Path) -> None:
     assert refusal_of(path) == ", line 2: not valid JSON (Expecting ':' delimiter at column 9)."
 
 
-def test_what_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_line_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", LINE.encode() + LINE.encode("utf-16"))
     assert refusal_of(path) == ", line 2: not UTF-8 text (invalid start byte at byte 1)."
 
@@ -194,7 +194,7 @@ def test_numbered_lines_count_from_one(tmp_path: Path) -> None:
     assert list(numbered_lines(written(tmp_path / "a.txt", "a\nb"))) == [(1, "a\n"), (2, "b")]
 
 
-def test_objects_come_in_by_standard_input() -> None:
+def test_objects_are_read_from_standard_input() -> None:
     examples = read_lines(iter(["\n", '{"id": 7, "review": "good"}\n', '{"id": 8, "review": "bad"}\n']))
     assert (examples.inputs, examples.ids, examples.where(1)) == (["good", "bad"], ["7", "8"], "<stdin>, line 3")
 
@@ -262,7 +262,7 @@ def test_lines_are_counted_through_quoted_line_ends_and_empty_lines(tmp_path: Pa
     assert (examples.inputs, list(examples.lines)) == (["one\ntwo", "three"], [2, 5])
 
 
-def test_numbers_stay_as_they_are_written(tmp_path: Path) -> None:
+def test_numbers_in_tables_stay_text(tmp_path: Path) -> None:
     examples = read_separated(written(tmp_path / "a.csv", "id,text,tag\n007,1e3,01\n"), ColumnNames())
     assert (examples.ids, examples.inputs, examples.label_sets) == (["007"], ["1e3"], [("01",)])
 
@@ -284,7 +284,7 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text,tag,text\n", ', line 1: the column "text" stands twice.'),
+        ("text,tag,text\n", ', line 1: the column "text" occurs twice.'),
         ("text,tag\na,b\nc\n", ', line 3: 1 cells, but 2 columns; there is none for "tag".'),
         ("text,tag\na,b,c\n", ", line 2: 3 cells, but 2 columns."),
         ('text,tag\na,b\n"c"d,e\n', ", line 3: not a table (',' expected after '\"')."),
@@ -292,16 +292,16 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
         ("text,tag\n", ": there are no rows in the file."),
     ],
 )
-def test_an_odd_table_is_refused(content: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_table_is_refused(content: str, message: str, tmp_path: Path) -> None:
     assert refusal_of(written(tmp_path / "a.csv", content), read_separated) == message
 
 
-def test_an_odd_parquet_file_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_text("not parquet at all")
     assert refusal_of(path, read_parquet).startswith(": not a Parquet file that can be read (")
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
-    assert refusal_of(path, read_parquet) == ': the column "text" stands twice.'
+    assert refusal_of(path, read_parquet) == ': the column "text" occurs twice.'
 
 
 def test_class_labels_of_a_parquet_file_have_the_names_that_datasets_wrote_beside_them(tmp_path: Path) -> None:

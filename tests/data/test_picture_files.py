@@ -40,11 +40,11 @@ def pictures_of(table: Table, folder: Path, *, check: bool = True) -> Inputs:
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "a.gif", "a.tiff"])
-def test_a_whole_picture_passes(name: str, tmp_path: Path) -> None:
+def test_a_complete_picture_passes(name: str, tmp_path: Path) -> None:
     assert picture_problem(draw(tmp_path / name)) is None
 
 
-def test_a_whole_picture_with_something_behind_it_passes(tmp_path: Path) -> None:
+def test_a_complete_picture_with_trailing_bytes_passes(tmp_path: Path) -> None:
     path = draw(tmp_path / "a.jpg")
     path.write_bytes(path.read_bytes() + bytes(1000))
     assert picture_problem(path) is None

@@ -139,7 +139,7 @@ def test_the_texts_of_a_named_set_stay_on_the_disk(tmp_path: Path, monkeypatch: 
     assert (len(train), train.inputs[65535]) == (65536, "a long text " * 40)
 
 
-def test_what_datasets_itself_saves_is_read(tmp_path: Path) -> None:
+def test_a_folder_saved_by_datasets_itself_is_read(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     classes = datasets.ClassLabel(names=["joy", "fear"])
     features = datasets.Features({"text": datasets.Value("string"), "labels": datasets.List(classes)})
@@ -285,7 +285,7 @@ def refusal_of(path: Path) -> str:
     return str(refusal.value)
 
 
-def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_unreadable_data_are_refused_in_one_line(tmp_path: Path) -> None:
     here = str(tmp_path)
     known = ".jsonl, .ndjson, .json, .csv, .tsv, .parquet, .npz, .arff, .txt"
     assert (

@@ -156,7 +156,7 @@ def test_an_epoch_resumes_in_its_middle(kind: str) -> None:
 
 
 def balanced(branching: int, levels: int) -> Hierarchy:
-    """A tree whose nodes are called by their way from the root: 0, 00, 01, ..."""
+    """A tree whose nodes are named by their path from the root: 0, 00, 01, ..."""
     ways = ["".join(way) for length in range(1, levels + 1) for way in product("012"[:branching], repeat=length)]
     return Hierarchy.from_parents({way: way[:-1] or None for way in ways})
 
@@ -208,7 +208,7 @@ def test_every_example_occurs_once_with_a_partner_if_there_is_one(
 
 
 def test_labels_may_be_fewer_than_nodes() -> None:
-    """Two labels whose parent is none of them, with an example each, share a batch for its sake."""
+    """Two labels with an example each share a batch because of their parent, which is not a label."""
     tree = Hierarchy.from_parents({"cat": "animal", "oak": "plant", "dog": "animal", "elm": "plant"})
     batches = HierarchicalBatches(csr_array(np.eye(4)), tree, np.ones(4), batch_size=2, per_label=2, seed=0)
     assert sorted(map(sorted, batches)) == [[0, 2], [1, 3]]
@@ -249,7 +249,7 @@ def lowest_met(hierarchy: Hierarchy, closed: np.ndarray, one: int, other: int) -
 
 
 def served(hierarchy: Hierarchy, closed: np.ndarray, batch: list[int]) -> int:
-    """How many levels of how many examples have a partner in the batch."""
+    """The number of levels, over all examples, with a partner in the batch."""
     return sum(
         len({lowest_met(hierarchy, closed, row, other) for other in batch if other != row} - {-1}) for row in batch
     )

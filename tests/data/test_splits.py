@@ -37,7 +37,7 @@ def test_every_example_of_every_split_is_tested_once(folder: Path) -> None:
         assert splits.vocabulary.names == ("often", "rare")
 
 
-def test_folds_are_said_and_drawn_by_the_seed(folder: Path) -> None:
+def test_folds_are_drawn_by_the_seed_and_reported(folder: Path) -> None:
     one, again, other = (load_splits(folder, seed=seed, folds=FOLDS, fold=1, separator=";") for seed in (3, 3, 4))
     assert one.how == (
         "test is fold 1 of 4, counted from 0, and val 12.5 % of the others, "
@@ -90,7 +90,7 @@ def sizes(splits: Splits) -> list[int]:
 @pytest.mark.parametrize(
     "names", [("train", "val", "test"), ("training", "dev", "test"), ("Train", "validation", "testing")]
 )
-def test_a_folder_with_all_parts_is_kept(names: tuple[str, str, str], tmp_path: Path) -> None:
+def test_a_folder_with_all_splits_is_kept(names: tuple[str, str, str], tmp_path: Path) -> None:
     for name, rows in zip(names, (20, 5, 7), strict=True):
         write(tmp_path / f"{name}.jsonl", rows)
     write(tmp_path / "extra.jsonl", 3)
@@ -101,13 +101,13 @@ def test_a_folder_with_all_parts_is_kept(names: tuple[str, str, str], tmp_path: 
     assert splits.warnings == ()
 
 
-def test_parts_may_be_folders(tmp_path: Path) -> None:
+def test_splits_may_be_folders(tmp_path: Path) -> None:
     for name, rows in (("train", 20), ("valid", 5), ("test", 7)):
         write(tmp_path / name / "metadata.jsonl", rows)
     assert sizes(load_splits(tmp_path, seed=0)) == [20, 5, 7]
 
 
-def test_a_missing_validation_part_is_taken_from_train(tmp_path: Path) -> None:
+def test_a_missing_validation_split_is_drawn_from_train(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", 80)
     write(tmp_path / "test.jsonl", 10)
     splits = load_splits(tmp_path, seed=3)
@@ -118,7 +118,7 @@ def test_a_missing_validation_part_is_taken_from_train(tmp_path: Path) -> None:
     assert not set(splits.train.inputs) & set(splits.val.inputs)
 
 
-def test_a_missing_test_part_is_taken_from_train(tmp_path: Path) -> None:
+def test_a_missing_test_split_is_drawn_from_train(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", 90)
     write(tmp_path / "val.jsonl", 10)
     assert sizes(load_splits(tmp_path, seed=0)) == pytest.approx([70, 10, 20], abs=2)
@@ -136,7 +136,7 @@ def test_one_file_is_divided_with_the_seed(tmp_path: Path) -> None:
     assert sizes(load_splits(tmp_path, seed=1, fractions=(0.5, 0.25, 0.25))) == pytest.approx([100, 50, 50], abs=4)
 
 
-def test_every_label_is_in_every_part_of_a_divided_file(tmp_path: Path) -> None:
+def test_every_label_is_in_every_split_of_a_divided_file(tmp_path: Path) -> None:
     splits = load_splits(write(tmp_path / "reviews.jsonl", 200, labels="abcdefgh"), seed=0)
     for examples in splits.by_name.values():
         assert {name for labels in examples.label_sets or [] for name in labels} == set("abcdefgh")
@@ -257,13 +257,13 @@ def test_a_folder_with_two_trains_or_none_is_refused(tmp_path: Path) -> None:
     assert refusal_of(tmp_path) == ': both "train.json" and "train.jsonl" could be train.'
 
 
-def test_parts_of_two_kinds_are_refused(tmp_path: Path) -> None:
+def test_splits_of_two_kinds_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", 30)
     np.savez(tmp_path / "test.npz", X=np.ones((2, 2)), Y=np.ones((2, 2)))
     assert refusal_of(tmp_path) == "/test.npz: the inputs are of kind vector, but those of train are of kind text."
 
 
-def test_parts_of_two_widths_are_refused(tmp_path: Path) -> None:
+def test_splits_of_two_widths_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "train.npz", X=np.ones((2, 3)), Y=np.ones((2, 2)))
     np.savez(tmp_path / "test.npz", X=np.ones((2, 2)), Y=np.ones((2, 2)))
     assert refusal_of(tmp_path) == "/test.npz: there are 2 features, but 3 in train."
@@ -274,7 +274,7 @@ def test_a_split_without_train_is_refused(tmp_path: Path) -> None:
     assert refusal_of(tmp_path / "a.npz") == ": split has no row for train."
 
 
-def test_odd_fractions_are_refused(tmp_path: Path) -> None:
+def test_invalid_fractions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"fractions must be positive and have sum 1\. Got 0\.7, 0\.1, 0\.1\."):
         load_splits(write(tmp_path / "a.jsonl", 20), seed=0, fractions=(0.7, 0.1, 0.1))
 
@@ -294,7 +294,7 @@ def test_real_data_are_divided_as_their_notes_say(name: str, expected: list[int]
     assert int((train.sum(0) == 0).sum()) == absent
 
 
-def test_soft_and_unknown_labels_are_said(tmp_path: Path) -> None:
+def test_soft_and_unknown_labels_give_a_warning(tmp_path: Path) -> None:
     rows = [{"text": f"text {row}", "labels": {"a": row % 2, "b": 0.25, "c": None}} for row in range(20)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     splits = load_splits(tmp_path, seed=0)
@@ -329,7 +329,7 @@ def test_voc2007_has_the_sizes_and_the_order_of_the_published_code() -> None:
     assert parts["test"].ids[:3] == ["230", "1371", "1957"]
 
 
-def test_a_held_out_validation_part_is_halved_too_and_rows_without_labels_go() -> None:
+def test_a_validation_split_is_halved_too_without_unlabelled_rows() -> None:
     parts = divide({"train": pictures(9, unlabelled=2), "val": pictures(10, unlabelled=4)}, "paper", seed=0)
     assert {part: len(examples) for part, examples in parts.items()} == {"train": 7, "val": 3, "test": 3}
 
@@ -342,7 +342,7 @@ def test_the_small_subset_is_a_fifth_that_the_seed_chooses() -> None:
     assert divide(parts, "paper-small", seed=0)["test"].ids == divide(parts, "paper", seed=0)["test"].ids  # type: ignore[arg-type]
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_data_that_do_not_fit_a_protocol_are_refused() -> None:
     with pytest.raises(ConfigError) as wrong:
         divide({"train": pictures(3)}, "papers", seed=0)
     assert str(wrong.value) == 'there is no protocol "papers" (did you mean "paper"?).'

@@ -1,7 +1,4 @@
-"""Iterative stratification: a partition, the share of every label in every part, seeded, and quick.
-
-Small training sets: nested, of the size asked for, with every label that fits, and like the whole.
-"""
+"""Stratified splits, folds and nested subsets: the share of every label, the seed, the time, and invalid shares."""
 
 from itertools import pairwise
 from time import perf_counter
@@ -94,13 +91,13 @@ def test_the_generator_alone_decides() -> None:
 @pytest.mark.parametrize(
     ("fractions", "got"), [((0.7, 0.2), "0.7, 0.2"), ((1.2, -0.2), "1.2, -0.2"), ((1.0, 0.0), "1, 0")]
 )
-def test_fractions_that_are_none_are_refused(fractions: tuple[float, ...], got: str) -> None:
+def test_invalid_fractions_are_refused(fractions: tuple[float, ...], got: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         iterative_stratification(long_tail(10, 2, 1), fractions, generator=np.random.default_rng(0))
     assert str(refusal.value) == f"fractions must be positive and have sum 1. Got {got}."
 
 
-def test_a_hundred_thousand_examples_of_a_thousand_labels_take_seconds() -> None:
+def test_splitting_a_hundred_thousand_examples_takes_seconds() -> None:
     labels = long_tail(100_000, 1000, 5)
     start = perf_counter()
     parts = iterative_stratification(labels, FRACTIONS, generator=np.random.default_rng(0))
@@ -120,18 +117,9 @@ def test_folds_hold_every_example_out_once_and_share_every_label() -> None:
 
 
 @pytest.mark.parametrize("folds", [1, 11])
-def test_folds_that_cannot_be_are_refused(folds: int) -> None:
+def test_invalid_numbers_of_folds_are_refused(folds: int) -> None:
     with pytest.raises(ConfigError, match=rf"^folds must be between 2 and the 10 examples\. Got {folds}\.$"):
         stratified_folds(long_tail(10, 2, 1), folds, generator=np.random.default_rng(0))
-
-
-def long_tail_of_subsets(rows: int, labels: int, per_row: int) -> csr_array:
-    """Labels drawn with a chance of one over their rank."""
-    chance = 1 / np.arange(1, labels + 1)
-    drawn = np.random.default_rng(0).choice(labels, (rows, per_row), p=chance / chance.sum())
-    matrix = np.zeros((rows, labels), dtype=np.uint8)
-    matrix[np.arange(rows)[:, None], drawn] = 1
-    return csr_array(matrix)
 
 
 def subset(labels: csr_array, fraction: float, seed: int = 0) -> np.ndarray:
@@ -147,8 +135,8 @@ def test_the_order_has_every_example_once(rows: int, labels: int, density: float
     assert sorted(order.tolist()) == list(range(rows))
 
 
-def test_a_smaller_share_lies_inside_a_larger_one_and_has_its_size() -> None:
-    labels = long_tail_of_subsets(2000, 40, 2)
+def test_a_smaller_share_is_a_subset_of_a_larger_one_and_has_its_size() -> None:
+    labels = long_tail(2000, 40, 2)
     shares = [0.0001, 0.01, 0.05, 0.1, 0.1234, 0.2, 0.7, 1.0]
     kept = [subset(labels, share) for share in shares]
     assert [len(rows) for rows in kept] == [1, 20, 100, 200, 247, 400, 1400, 2000]
@@ -157,7 +145,7 @@ def test_a_smaller_share_lies_inside_a_larger_one_and_has_its_size() -> None:
 
 
 def test_every_label_keeps_a_positive_where_there_is_room_and_most_labels_where_there_is_not() -> None:
-    labels = long_tail_of_subsets(3000, 200, 3)
+    labels = long_tail(3000, 200, 3)
     assert (labels.sum(0) < 10).sum() > 30  # so at 5 % chance misses many
     assert (labels[subset(labels, 0.05)].sum(0) > 0).all()
     few = subset(labels, 0.005)
@@ -166,7 +154,7 @@ def test_every_label_keeps_a_positive_where_there_is_room_and_most_labels_where_
 
 
 def test_the_share_of_every_label_is_kept_better_than_by_chance() -> None:
-    labels = long_tail_of_subsets(5000, 60, 3)
+    labels = long_tail(5000, 60, 3)
     wanted = 0.2 * labels.sum(0)
     found = labels[subset(labels, 0.2)].sum(0)
     chance = labels[np.random.default_rng(0).choice(5000, 1000, replace=False)].sum(0)
@@ -174,27 +162,27 @@ def test_the_share_of_every_label_is_kept_better_than_by_chance() -> None:
 
 
 def test_the_seed_alone_decides() -> None:
-    labels = long_tail_of_subsets(300, 10, 2)
+    labels = long_tail(300, 10, 2)
     assert subset(labels, 0.3).tolist() == subset(labels, 0.3).tolist() != subset(labels, 0.3, seed=1).tolist()
 
 
 @pytest.mark.parametrize(("fraction", "got"), [(0.0, "0"), (1.5, "1.5"), (-0.1, "-0.1"), (float("nan"), "nan")])
-def test_a_fraction_that_is_none_is_refused(fraction: float, got: str) -> None:
+def test_an_invalid_fraction_is_refused(fraction: float, got: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        subset(long_tail_of_subsets(10, 2, 1), fraction)
+        subset(long_tail(10, 2, 1), fraction)
     assert str(refusal.value) == f"fraction must be above 0 and at most 1. Got {got}."
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_examples_of_a_thousand_labels_take_seconds_of_subsets() -> None:
-    labels = long_tail_of_subsets(100_000, 1000, 5)
+def test_a_subset_of_a_hundred_thousand_examples_takes_seconds() -> None:
+    labels = long_tail(100_000, 1000, 5)
     start = perf_counter()
     rows = subset(labels, 0.05)
     assert perf_counter() - start < 60
     assert (labels[rows].sum(0) > 0).all()
 
 
-def test_fewer_labels_lie_inside_more_and_are_as_frequent_as_all() -> None:
+def test_fewer_labels_are_a_subset_of_more_and_as_frequent_as_all() -> None:
     labels = LabelVocabulary(tuple(f"label {rank:03d}" for rank in range(120)))
     kept = [keep_labels(labels, share, seed=3).names for share in (0.001, 0.1, 0.25, 1.0)]
     assert [len(names) for names in kept] == [1, 12, 30, 120]

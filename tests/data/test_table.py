@@ -18,7 +18,7 @@ COLUMN = ArrowColumn(pa.chunked_array([CELLS[:5], CELLS[5:6], CELLS[6:]]))
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 36)), st.slices(37), st.integers(-37, 36))
-def test_it_reads_like_a_list(rows: list[int], part: slice, row: int) -> None:
+def test_a_column_reads_like_a_list(rows: list[int], part: slice, row: int) -> None:
     assert list(COLUMN) == CELLS
     assert COLUMN.take(rows) == [CELLS[at] for at in rows]
     assert COLUMN[part] == CELLS[part]
@@ -26,7 +26,7 @@ def test_it_reads_like_a_list(rows: list[int], part: slice, row: int) -> None:
     assert list(COLUMN.select(rows).select(np.arange(len(rows))[::-1])) == [CELLS[at] for at in rows[::-1]]
 
 
-def test_it_ends_where_a_list_does() -> None:
+def test_a_column_ends_like_a_list() -> None:
     for row in (37, -38):
         with pytest.raises(IndexError):
             COLUMN[row]
@@ -34,7 +34,7 @@ def test_it_ends_where_a_list_does() -> None:
     assert len(COLUMN.select([])) == 0
 
 
-def test_a_long_column_of_texts_goes_into_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_column_of_texts_is_moved_to_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_module, "CHUNK", 3)
     rows: list[dict[str, object]] = [{"text": f"text {row}", "id": row} for row in range(8)]
     rows[6]["late"] = "x"
@@ -44,7 +44,7 @@ def test_a_long_column_of_texts_goes_into_arrow(monkeypatch: pytest.MonkeyPatch)
     assert (columns["id"], columns["late"]) == (list(range(8)), [None] * 6 + ["x", None])
 
 
-def test_a_long_column_of_lists_goes_into_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_column_of_lists_is_moved_to_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_module, "CHUNK", 2)
     cells: list[list[object]] = [["a"], [], ["b", "a"], ["c"]]
     column = columns_of({"tags": cell} for cell in cells)["tags"]

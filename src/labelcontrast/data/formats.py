@@ -51,7 +51,7 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
     The delimiter is a tab in a ``.tsv``, else the one that is most frequent in the first line: comma, semicolon or tab.
 
     Raises:
-        DataError: A name stands twice, or a row has more or fewer cells than there are names; with the line.
+        DataError: A name occurs twice, or a row has more or fewer cells than there are names; with the line.
     """
     lines = numbered_lines(path)
     first = next((line for _, line in lines), "")
@@ -76,7 +76,7 @@ def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
     """Read a Parquet file; class labels that `datasets` described in it get their names.
 
     Raises:
-        DataError: The file is not Parquet, a column name stands twice, or a class label has no name.
+        DataError: The file is not Parquet, a column name occurs twice, or a class label has no name.
     """
     try:
         file = pq.ParquetFile(path)
@@ -233,11 +233,11 @@ def _parsed(text: str, origin: str, line: int | None = None) -> object:
         message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
         raise DataError(message, path=origin, line=line or error.lineno) from None
     except KeyError as error:
-        raise DataError(f"the key {error} stands twice.", path=origin, line=line) from None
+        raise DataError(f"the key {error} occurs twice.", path=origin, line=line) from None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Make a dict of key-value pairs; raise KeyError if a key stands twice."""
+    """Make a dict of key-value pairs; raise KeyError if a key occurs twice."""
     made = dict(pairs)
     if len(made) < len(pairs):
         raise KeyError(_repeated([name for name, _ in pairs]))
@@ -268,7 +268,7 @@ def _records(lines: Iterator[tuple[int, str]], mark: str, path: Path) -> Iterato
 
 def _refuse_repeated(names: list[str], path: Path, line: int | None = None) -> None:
     if (repeated := _repeated(names)) is not None:
-        raise DataError(f'the column "{repeated}" stands twice.', path=path, line=line)
+        raise DataError(f'the column "{repeated}" occurs twice.', path=path, line=line)
 
 
 def _repeated(names: list[str]) -> str | None:

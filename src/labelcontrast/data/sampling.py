@@ -37,7 +37,7 @@ class SeededBatches(Sampler[list[int]], ABC):
     def __init__(self, *, seed: int, smallest: int = 1, rank: int = 0, ranks: int = 1) -> None:
         self._seed, self._smallest, self._rank, self._ranks = seed, smallest, rank, ranks
         self._epoch = self._drawn = 0
-        self._laid: tuple[int, list[list[int]]] | None = None
+        self._current_batches: tuple[int, list[list[int]]] | None = None
         # Lightning calls set_epoch on ``batch_sampler.sampler``.
         self.sampler = self
 
@@ -71,13 +71,13 @@ class SeededBatches(Sampler[list[int]], ABC):
 
     def _current(self) -> list[list[int]]:
         """Return the batches of the current epoch for this rank, computed once."""
-        if self._laid is None or self._laid[0] != self._epoch:
+        if self._current_batches is None or self._current_batches[0] != self._epoch:
             random = np.random.default_rng([self._seed, self._epoch])
             batches = [batch for batch in self.lay(random) if len(batch) >= self._smallest]
             whole = len(batches) // self._ranks * self._ranks
             mine = random.permutation(len(batches))[self._rank : whole : self._ranks]
-            self._laid = self._epoch, [batches[index] for index in mine]
-        return self._laid[1]
+            self._current_batches = self._epoch, [batches[index] for index in mine]
+        return self._current_batches[1]
 
 
 class ShuffledBatches(SeededBatches):

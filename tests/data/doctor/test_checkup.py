@@ -54,7 +54,7 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     )
 
 
-def test_pictures_that_are_bytes_go_through_the_doctor(tmp_path: Path) -> None:
+def test_pictures_as_bytes_are_examined_and_fixed(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     pictures = []
     for _ in range(30):
@@ -75,7 +75,7 @@ def test_pictures_that_are_bytes_go_through_the_doctor(tmp_path: Path) -> None:
     assert sum(map(len, load_splits(tmp_path / "fixed", seed=0).by_name.values())) in {28, 29}
 
 
-def test_whole_data_are_left_as_they_are(vectors: Path) -> None:
+def test_readable_data_are_unchanged(vectors: Path) -> None:
     splits = load_splits(vectors, seed=0)
     assert without_unreadable(splits) == (splits, ())
 

@@ -1,7 +1,4 @@
-"""Duplicates: the same words, the same file, the same numbers; counted as loops count them.
-
-Near duplicates: what is planted is found, what is not alike is not, and likeness is the Jaccard of a loop.
-"""
+"""Exact and near duplicates: planted ones are found, others are not, and counts and similarities equal loops."""
 
 import re
 from itertools import combinations_with_replacement
@@ -37,7 +34,7 @@ TEXTS = st.lists(st.sampled_from(["a", "b!", "B", "a b", "?", "!"]), max_size=5)
 
 @settings(deadline=None)
 @given(TEXTS, TEXTS, TEXTS)
-def test_they_are_counted_as_loops_count_them(train: list[str], val: list[str], test: list[str]) -> None:
+def test_repeats_equal_those_of_loops(train: list[str], val: list[str], test: list[str]) -> None:
     texts = {"train": train, "val": val, "test": test}
     same = {"b!": "b", "B": "b"}
     plain = {part: [same.get(text, text) for text in content] for part, content in texts.items()}
@@ -71,7 +68,7 @@ def test_vectors_are_the_same_when_all_numbers_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["clinc150", "goemotions", "newsgroups20", "reuters21578", "semeval2018_ec", "hoc"])
-def test_real_data_repeat_what_their_notes_say(name: str, shared: Path) -> None:
+def test_repeats_of_real_data_agree_with_their_notes(name: str, shared: Path) -> None:
     notes = (shared / "data" / name / "DATASET.md").read_text()
     extra, val, test = re.search(r"Repeated texts .*: (\d+) extra .*'val': (\d+), 'test': (\d+)", notes).groups()  # type: ignore[union-attr]
     splits = load_splits(shared / "data" / name, seed=0)
@@ -81,12 +78,6 @@ def test_real_data_repeat_what_their_notes_say(name: str, shared: Path) -> None:
     # The notes take all texts without a word, as lone faces, for one text.
     wordless = {text for part in splits.by_name.values() for text in part.inputs if not re.search(r"\w", str(text))}
     assert len(keys) - len(set(keys)) == int(extra) - max(len(wordless) - 1, 0)
-
-
-def examples_of(inputs: Any, kind: Any = "text") -> Examples:
-    count = len(inputs)
-    names = [str(row) for row in range(count)]
-    return Examples(inputs=inputs, label_sets=None, kind=kind, ids=names, lines=range(count), origin="a", understood="")
 
 
 def text(random: np.random.Generator, words: int = 60) -> list[str]:
@@ -105,7 +96,7 @@ def test_planted_near_duplicates_are_found_with_their_likeness() -> None:
         changed = list(documents[3 * row])
         changed[int(random.integers(0, 60))] = "changed"
         documents.append(changed)
-    pairs = near_pairs([examples_of([" ".join(words) for words in documents])])
+    pairs = near_pairs([examples([" ".join(words) for words in documents])])
     expected = {(3 * row, 300 + row) for row in range(100)}
     assert {(pair.first, pair.second) for pair in pairs} == expected
     for pair in pairs:
@@ -113,20 +104,20 @@ def test_planted_near_duplicates_are_found_with_their_likeness() -> None:
     assert [pair.likeness for pair in pairs] == sorted((pair.likeness for pair in pairs), reverse=True)
 
 
-def test_positions_go_through_all_parts() -> None:
-    parts = [examples_of(["one two three four", "x"]), examples_of(["", "One, two; three four!"])]
+def test_positions_are_counted_through_all_splits() -> None:
+    parts = [examples(["one two three four", "x"]), examples(["", "One, two; three four!"])]
     assert near_pairs(parts) == [NearPair(0, 3, 1.0)]
 
 
-def test_half_alike_is_not_nearly_the_same() -> None:
+def test_half_of_the_words_is_not_nearly_the_same() -> None:
     random = np.random.default_rng(0)
     words = text(random)
-    assert near_pairs([examples_of([" ".join(words), " ".join(words[:30] + text(random, 30))])]) == []
+    assert near_pairs([examples([" ".join(words), " ".join(words[:30] + text(random, 30))])]) == []
 
 
-def test_texts_without_words_are_like_nothing() -> None:
-    assert near_pairs([examples_of(["", " ", "!", "?"])]) == []
-    assert near_pairs([examples_of([])]) == []
+def test_texts_without_words_have_no_near_duplicates() -> None:
+    assert near_pairs([examples(["", " ", "!", "?"])]) == []
+    assert near_pairs([examples([])]) == []
     assert len(shingles("a b")) == 1
 
 
@@ -143,11 +134,11 @@ def test_pictures_that_were_saved_again_are_found(tmp_path: Path) -> None:
     paths.append(draw(tmp_path / "again.jpg", smooth[4] * 0.9, quality=80))
     plain = [draw(tmp_path / f"plain{row}.png", np.full((20, 20, 3), 10 * row)) for row in range(3)]
     (tmp_path / "broken.png").write_text("no picture")
-    pairs = near_pairs([examples_of([*paths, *plain, tmp_path / "broken.png"], "image")])
+    pairs = near_pairs([examples([*paths, *plain, tmp_path / "broken.png"], kind="image")])
     assert [(pair.first, pair.second) for pair in pairs if {pair.first, pair.second} & {20}] == [(4, 20)]
     assert pairs == [pair for pair in pairs if pair.second == 20]
     assert len(slopes(tmp_path / "broken.png")) == len(slopes(plain[0])) == 0
 
 
 def test_vectors_have_no_near_duplicates() -> None:
-    assert near_pairs([examples_of(np.ones((3, 2), dtype=np.float32), "vector")]) == []
+    assert near_pairs([examples(np.ones((3, 2), dtype=np.float32), kind="vector")]) == []

@@ -1,4 +1,4 @@
-"""Suspected labels: those that were turned over come first, probabilities are out of fold, cleanlab is an extra."""
+"""Suspected labels: flipped ones come first, probabilities are out of fold, cleanlab is an extra."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ def separable(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return features, (features[:, :3] > 0).astype(np.uint8)
 
 
-def test_labels_that_were_turned_over_are_found() -> None:
+def test_flipped_labels_are_found() -> None:
     features, labels = separable()
     turned = {(row, row % 3) for row in range(0, 400, 5) if abs(features[row, row % 3]) > 1.5}
     for row, label in turned:

@@ -190,7 +190,7 @@ def test_nuswide_joins_its_lists(tmp_path: Path) -> None:
         (None, ": the file of this concept is missing."),
     ],
 )
-def test_an_odd_nuswide_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
+def test_an_invalid_nuswide_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
     path = write_nuswide(tmp_path) / "Groundtruth" / "TrainTestLabels" / "Labels_animal_Train.txt"
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(DataError) as refusal:

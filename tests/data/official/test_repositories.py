@@ -30,7 +30,7 @@ def test_a_bag_of_words_is_vectors(tmp_path: Path) -> None:
     assert read_xmc(tmp_path / "Eurlex", ColumnNames())["train"].label_sets == [("law", "milk"), ("fish",), ()]
 
 
-def test_texts_go_before_bags(tmp_path: Path) -> None:
+def test_texts_are_preferred_to_bags(tmp_path: Path) -> None:
     folder = write_bag(tmp_path / "Wiki10-31K")
     for part in ("train", "test"):
         (folder / f"{part}_raw_texts.txt").write_text(f"a {part} text\nmore\n")
@@ -60,7 +60,7 @@ def test_a_plain_text_file_is_no_bag(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_odd_bag_is_refused(train: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_bag_is_refused(train: str, message: str, tmp_path: Path) -> None:
     write_bag(tmp_path, train)
     with pytest.raises(DataError) as refusal:
         read_xmc(tmp_path, ColumnNames())

@@ -8,7 +8,7 @@ from labelcontrast.data.official.source import Row, SplitRows, examples_by_split
 from labelcontrast.errors import DataError, LabelError
 
 
-def test_the_least_depth_goes_first(tmp_path: Path) -> None:
+def test_files_at_the_least_depth_are_found_first(tmp_path: Path) -> None:
     for place in ("a/b/x.txt", "a/x.txt"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).touch()
@@ -30,7 +30,7 @@ def test_a_file_that_is_needed_is_named(tmp_path: Path) -> None:
     assert str(refusal.value) == f'{tmp_path}: AAPD needs the file "x.txt"; it is not there.'
 
 
-def test_lines_go_in_pairs(tmp_path: Path) -> None:
+def test_two_files_are_read_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one\n\nthree\n")
     (tmp_path / "b").write_text("1\n2\n3")
     rows = paired_rows("train", tmp_path / "a", tmp_path / "b").rows

@@ -107,7 +107,7 @@ def test_bgc_reads_its_books_and_its_four_levels(tmp_path: Path) -> None:
         ("", ": there is no example of the Blurb Genre Collection in it."),
     ],
 )
-def test_an_odd_book_is_refused_with_its_line(content: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_book_is_refused_with_its_line(content: str, message: str, tmp_path: Path) -> None:
     path = write_bgc(tmp_path) / "BlurbGenreCollection_EN_dev.txt"
     path.write_text(content)
     with pytest.raises(DataError) as refusal:
@@ -115,7 +115,7 @@ def test_an_odd_book_is_refused_with_its_line(content: str, message: str, tmp_pa
     assert str(refusal.value) == f"{path}{message}"
 
 
-def test_bgc_without_or_with_an_odd_hierarchy_is_refused(tmp_path: Path) -> None:
+def test_bgc_needs_a_valid_hierarchy(tmp_path: Path) -> None:
     path = write_bgc(tmp_path) / "hierarchy.txt"
     path.write_text("Fiction\t\n")
     with pytest.raises(DataError, match="line 1: expected a genre, a tab and the genre below it"):
@@ -218,7 +218,7 @@ def test_rcv1_stories_of_the_discs_have_their_own_topics(tmp_path: Path) -> None
         ("rcv1.topics.hier.orig", "CCAT C11\n", ", line 1: expected \"parent: ... child: ...\". Got 'CCAT C11'."),
     ],
 )
-def test_odd_lines_of_rcv1_are_refused(name: str, content: str, message: str, tmp_path: Path) -> None:
+def test_invalid_lines_of_rcv1_are_refused(name: str, content: str, message: str, tmp_path: Path) -> None:
     (write_rcv1(tmp_path) / name).write_text(content)
     with pytest.raises(DataError) as refusal:
         read_rcv1(tmp_path, ColumnNames())
@@ -237,7 +237,7 @@ def test_a_folder_of_other_things_is_not_rcv1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "message"), [("<newsitem", "not XML ("), ("<newsitem/>", '"itemid" must be')])
-def test_an_odd_story_is_refused(content: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_story_is_refused(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "1newsML.xml").write_text(content)
     with pytest.raises(DataError) as refusal:
         read_rcv1(tmp_path, ColumnNames())
@@ -321,7 +321,7 @@ def test_semeval_reads_gold_labels_and_keeps_quotes(tmp_path: Path) -> None:
         ("1\tx\t0\t1\n", ', line 1: expected the header "ID", "Tweet" and the emotions, between tabs. Got 1, x, 0.'),
     ],
 )  # fmt: skip
-def test_an_odd_tweet_is_refused(train: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_tweet_is_refused(train: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as refusal:
         read_semeval(write_semeval(tmp_path, train), ColumnNames())
     assert str(refusal.value) == f"{tmp_path / '2018-E-c-En-train.txt'}{message}"
@@ -353,7 +353,7 @@ def test_goemotions_names_its_numbers(tmp_path: Path) -> None:
         ("a\t-1\tx\n", ", line 1: column 2 must have numbers from 0 to 2, separated by commas. Got '-1'."),
     ],
 )
-def test_an_odd_comment_is_refused(train: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_comment_is_refused(train: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as refusal:
         read_goemotions(write_goemotions(tmp_path, train), ColumnNames())
     assert str(refusal.value) == f"{tmp_path / 'train.tsv'}{message}"
