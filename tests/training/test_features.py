@@ -58,9 +58,7 @@ def splits() -> Callable[[float], Splits]:
     return build
 
 
-def test_features_are_computed_once_in_evaluation_mode_and_then_read(
-    splits: Callable[[float], Splits], tmp_path: Path
-) -> None:
+def test_features_are_computed_once_and_then_read(splits: Callable[[float], Splits], tmp_path: Path) -> None:
     encoder, path = Counted().train(), tmp_path / "features.safetensors"
     first = stored_features(path, encoder, splits(0.0))
     assert encoder.calls == 2
@@ -72,9 +70,7 @@ def test_features_are_computed_once_in_evaluation_mode_and_then_read(
         np.testing.assert_array_equal(first[name], compute_features(encoder, split).numpy())
 
 
-def test_a_file_of_more_splits_is_read_and_one_of_fewer_is_replaced(
-    splits: Callable[[float], Splits], tmp_path: Path
-) -> None:
+def test_a_file_of_more_splits_is_read(splits: Callable[[float], Splits], tmp_path: Path) -> None:
     encoder, path, both = Counted(), tmp_path / "features.safetensors", splits(0.0)
     test = {"test": both["test"]}
     stored_features(path, encoder, test)
