@@ -63,7 +63,7 @@ def test_nan_and_infinity_become_null(tmp_path: Path) -> None:
     [
         ("file", "out is a file; expected a new or empty folder."),
         ("thesis", "out is not empty and is not a study; choose another folder."),
-        ("study", "out holds a study; go on with --resume, start anew with --force, or choose another folder."),
+        ("study", "out holds a study; continue with --resume, replace it with --force, or choose another folder."),
     ],
 )
 def test_the_content_of_a_folder_is_named_and_kept(tmp_path: Path, there: str, line: str) -> None:

@@ -98,7 +98,9 @@ def is_claimed(
         raise RunError(message)
     if not resume and not force:
         earlier = named or f"a {kind}"
-        message = f"{folder} holds {earlier}; go on with --resume, start anew with --force, or choose another folder."
+        message = (
+            f"{folder} holds {earlier}; continue with --resume, replace it with --force, or choose another folder."
+        )
         raise RunError(message)
     return True
 

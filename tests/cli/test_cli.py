@@ -406,7 +406,7 @@ def test_a_study_is_run_printed_and_reported_again(command: Run, tmp_path: Path,
     (tmp_path / "out" / "report.html").unlink()
     assert command("report", "out").stdout == "out/report.html\n"
     assert "Does alpha help?" in (tmp_path / "out" / "report.html").read_text()
-    assert "go on with --resume" in command(*words[:-2], "--out", "out").refusal()
+    assert "continue with --resume" in command(*words[:-2], "--out", "out").refusal()
 
 
 def test_comparisons_and_studies_test_on_every_fold(command: Run, tmp_path: Path, vectors: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_failure_is_shown_and_the_others_go_on(settings: RunSettings, tmp_path
 def test_another_protocol_is_refused_and_force_starts_anew(settings: RunSettings, tmp_path: Path) -> None:
     losses, out = [LossSettings(name="bce")], tmp_path / "out"
     run_comparison(settings, losses, out, seeds=1, baseline=False)
-    with pytest.raises(RunError, match="holds a comparison; go on with --resume"):
+    with pytest.raises(RunError, match="holds a comparison; continue with --resume"):
         run_comparison(settings, losses, out, seeds=1)
     other = settings.model_copy(update={"split_seed": 1})
     with pytest.raises(ConfigError, match=r"has other settings than these; a comparison has one protocol\.$"):

@@ -207,7 +207,7 @@ def test_searches_with_a_store_in_common_share_their_trials(
 def test_folders_are_kept_unless_asked(question: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_search(**question, folder=out, trials=1)
-    with pytest.raises(RunError, match="holds a search; go on with --resume, start anew with --force, or"):
+    with pytest.raises(RunError, match="holds a search; continue with --resume, replace it with --force, or"):
         run_search(**question, folder=out, trials=1)
     other = question | {"searched": plan_search(question["settings"], [parse_loss("reg")], ["loss.alpha=0:1"])}
     with pytest.raises(ConfigError, match="holds a search with other losses or ranges; choose another folder"):

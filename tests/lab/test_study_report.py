@@ -153,7 +153,7 @@ def test_a_failure_is_shown_and_is_tried_again_by_the_next_command(
 
 def test_folders_are_kept_unless_asked(tiny: Study, vectors: Path, finished: Path, tmp_path: Path) -> None:
     data = [str(vectors)]
-    with pytest.raises(RunError, match="holds the study tiny; go on with --resume, start anew with --force, or"):
+    with pytest.raises(RunError, match="holds the study tiny; continue with --resume, replace it with --force, or"):
         run_study(tiny, data, QUICK, finished)
     other = tiny.model_copy(update={"name": "other"})
     with pytest.raises(RunError, match="holds the study tiny, not other; choose another folder"):

@@ -80,7 +80,9 @@ def test_a_new_or_empty_folder_is_free(tmp_path: Path) -> None:
 
 def test_an_existing_run_is_kept_without_force(copied: Path) -> None:
     settings = load_settings(copied)
-    with pytest.raises(RunError, match="holds a run already; go on with --resume, start anew with --force, or choose"):
+    with pytest.raises(
+        RunError, match="holds a run already; continue with --resume, replace it with --force, or choose"
+    ):
         claim(copied, settings, resume=False, force=False)
     claim(copied, settings, resume=True, force=False)
     assert (copied / "metrics.json").exists()

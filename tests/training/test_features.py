@@ -11,6 +11,7 @@ from torch import Tensor
 
 from labelcontrast.data.batches import Prepared
 from labelcontrast.encoders.embedded import VectorEncoder
+from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.features import compute_features, stored_features
 from labelcontrast.training.learner import Learner
@@ -115,3 +116,23 @@ def test_a_file_of_an_earlier_version_is_replaced(splits: Callable[[float], Spli
     save_file(old, path, {"key": '{"encoder": {}, "weights": "", "inputs": {}}'})
     assert stored_features(path, Counted(), wanted)["train"].any()
     assert load_file(path)["train"].any()
+
+
+def test_features_of_a_frozen_encoder_depend_on_both_networks(
+    splits: Callable[[float], Splits], tmp_path: Path
+) -> None:
+    path, wanted = tmp_path / "features.safetensors", splits(0.0)
+
+    def build(base: int, adapter: int) -> FrozenEncoder:
+        return FrozenEncoder(Counted(seed=base), width=8, generator=torch.Generator().manual_seed(adapter))
+
+    prepared = {
+        name: Prepared(build(0, 0).prepare(np.array(split.items)), split.lengths, build(0, 0).collate)
+        for name, split in wanted.items()
+    }
+    written = []
+    for seeds in ((0, 0), (0, 0), (0, 1), (1, 1)):
+        stored_features(path, build(*seeds), prepared)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+    assert len(set(written)) == 3
