@@ -20,7 +20,7 @@ from labelcontrast.metrics.hierarchical import (
 )
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS
 
-quick = settings(deadline=None, max_examples=60)
+quick = settings(deadline=None, max_examples=40)
 
 
 @quick
@@ -76,9 +76,6 @@ def test_levels_against_scikit_learn(share: int, graph: Graph, data: st.DataObje
         assert measured["accuracy"] == pytest.approx(np.mean(exact) if exact else np.nan, nan_ok=True)
 
 
-quick_of_metrics = settings(deadline=None, max_examples=30)
-
-
 def cut(graph: Graph, true: set[int], predicted: set[int]) -> tuple[set[int], set[int]]:
     """The sets on the way from lowest labels to where each meets its nearest."""
     ends = [sorted(lowest_of(graph, labels)) for labels in (true, predicted)]
@@ -107,7 +104,7 @@ def known_of(graph: Graph, row: np.ndarray, predicted: set[int]) -> tuple[set[in
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3], ids=["all known", "some unknown"])
-@quick_of_metrics
+@quick
 @given(graphs(), st.data())
 def test_every_measure_is_what_its_definition_says(share: float, graph: Graph, data: st.DataObject) -> None:
     labels, predictions, hidden = (data.draw(label_matrices(labels=len(graph.above))) for _ in range(3))
@@ -143,7 +140,7 @@ def test_every_measure_is_what_its_definition_says(share: float, graph: Graph, d
     assert violations(predictions, graph.parents).sum() == len(lacking)
 
 
-@quick_of_metrics
+@quick
 @given(graphs(), st.data())
 def test_batches_come_to_what_all_at_once_do(graph: Graph, data: st.DataObject) -> None:
     labels, predictions, hidden = (data.draw(label_matrices(labels=len(graph.above), examples=5)) for _ in range(3))
@@ -155,7 +152,28 @@ def test_batches_come_to_what_all_at_once_do(graph: Graph, data: st.DataObject) 
     assert counted.measures() == pytest.approx(whole, nan_ok=True, abs=1e-12)
 
 
-@quick_of_metrics
+@quick
+@given(graphs(), st.data(), st.integers(0, 99))
+def test_weights_are_repetitions(graph: Graph, data: st.DataObject, seed: int) -> None:
+    labels, predictions, hidden = (data.draw(label_matrices(labels=len(graph.above), examples=4)) for _ in range(3))
+    labels = np.where(hidden == 1, np.nan, labels)
+    weights = np.random.default_rng(seed).integers(0, 3, (2, 4))
+    weights[:, 0] += 1
+    whole, levels = HierarchicalMetrics(graph.parents, resamples=2), LevelMetrics(graph.depths, resamples=2)
+    for counted in (whole, levels):
+        counted.update(labels, predictions, weights)
+    for place, counts in enumerate(weights):
+        rows = np.repeat(np.arange(4), counts)
+        expected = hierarchical_metrics(labels[rows], predictions[rows], graph.parents)
+        found = {name: values[place] for name, values in whole.resampled().items()}
+        assert found == pytest.approx(expected, nan_ok=True, abs=1e-12)
+        repeated = LevelMetrics(graph.depths)
+        repeated.update(labels[rows], predictions[rows])
+        for level, values in zip(repeated.measures(), levels.resampled(), strict=True):
+            assert {name: one[place] for name, one in values.items()} == pytest.approx(level, nan_ok=True)
+
+
+@quick
 @given(graphs(), st.data())
 def test_a_perfect_prediction_is_perfect(graph: Graph, data: st.DataObject) -> None:
     labels = data.draw(label_matrices(labels=len(graph.above)))

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 from sklearn import metrics as sk
 
+from labelcontrast import metrics
 from labelcontrast.errors import DataError, LabelShapeError, TensorError
 from labelcontrast.metrics import measures, ranking
 from labelcontrast.metrics.counting import TrainingLabels
@@ -20,6 +21,7 @@ from labelcontrast.metrics.measures import (
     StreamedMetrics,
     compute_metrics,
     draw_resamples,
+    example_terms,
     per_label_table,
     resampled_metrics,
 )
@@ -244,11 +246,13 @@ def test_a_resample_is_equal_to_the_examples_drawn(
     predicted = scores > 0.6
     counts = draw_resamples(examples, resamples=3, generator=generator)
     counts[:, 0] += 1  # the first example is known, so that there is something to measure
-    found = resampled_metrics(true, scores, predicted, counts)
-    assert set(found) == set(METRICS)
+    train = TrainingLabels(np.geomspace(1, 800, labels), 1000)
+    found = resampled_metrics(true, scores, predicted, counts, [*METRICS, *DETAILS], train=train)
+    assert list(found) == [*METRICS, *DETAILS]
+    assert set(resampled_metrics(true, scores, predicted, counts)) == set(METRICS)
     for resample, count in enumerate(counts):
         rows = np.repeat(np.arange(examples), count)
-        expected = compute_metrics(true[rows], scores[rows], predicted[rows])
+        expected = compute_metrics(true[rows], scores[rows], predicted[rows], train=train)
         for name, values in found.items():
             assert values[resample] == pytest.approx(expected[name], abs=1e-12, nan_ok=True), name
 
@@ -319,3 +323,22 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"no such thing")
     with pytest.raises(DataError, match=r"a\.safetensors: expected the outputs of a run on its test examples\. Got "):
         Outputs.load(tmp_path / "a.safetensors")
+
+
+def test_terms_of_examples_add_up_to_the_metric() -> None:
+    generator = np.random.default_rng(3)
+    true = (generator.random((50, 4)) < 0.4).astype(float)
+    predicted = generator.random(true.shape) < 0.4
+    found = compute_metrics(true, generator.random(true.shape), predicted)
+    for metric in (METRICS | DETAILS).values():
+        if metric.counted == "predictions" and metric.average in {"micro", "macro", "sample"}:
+            part, whole = (one.sum(axis=0) for one in example_terms(metric, true, predicted))
+            assert np.mean(part / whole) == pytest.approx(found[metric.name]), metric.name
+
+
+def test_the_door_has_the_metrics_and_their_registry() -> None:
+    labels, scores = np.array([[1, 0], [0, 1], [1, 1]]), np.array([[0.9, 0.2], [0.4, 0.8], [0.7, 0.6]])
+    found = metrics.compute_metrics(labels, scores, scores > 0.5)
+    best = {name: metric.better == "higher" for name, metric in metrics.METRICS.items()}
+    assert {name: found[name] for name in best} == {name: float(high) for name, high in best.items()}
+    assert metrics.neighbour_scores(scores, labels, scores, neighbours=1).tolist() == labels.tolist()

@@ -1,7 +1,7 @@
-"""Metrics over a hierarchy of labels: distances, near misses, levels.
+"""Metrics of label sets over a hierarchy: of closed sets, up to common ancestors, and of each level.
 
-True and predicted label sets are compared closed upwards; where a measure takes the lowest labels of a set, it takes
-them from the closed set. A ratio without a denominator is 0.
+True and predicted label sets are closed upwards before they are compared, and the lowest labels of a set are those of
+the closed set. A ratio without a denominator is 0.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -20,27 +20,27 @@ Resampled: TypeAlias = Shaped[np.ndarray, " resamples"]
 
 
 class Nearest(NamedTuple):
-    """For each label of each set, the nearest of the other set of the example."""
+    """For each label of each set, the nearest label of another set of the same example."""
 
     example: Integers
     label: Integers
     other: Integers
-    """Of several that are as near, the first."""
+    """Between equals the first."""
     steps: Integers
-    """Up from one and down to the other."""
+    """Steps up from one and down to the other."""
     over: Integers
-    """The label above both on the shortest way, of several the first; where it leads over the roots, one past all."""
+    """The highest label of the shortest path, between equals the first; one past all labels for a path over roots."""
 
 
 def nearest(first: csr_array, second: csr_array, steps: csr_array) -> Nearest:
-    """Find for each label of the first sets the nearest of the second, where the example has one there.
+    """Find for each label of the first sets the nearest label of the second set of the example, if that is not empty.
 
-    The time grows with the labels of both sets and those above them, not with the pairs.
+    The time grows with the labels of both sets and their ancestors, not with the pairs.
 
     Args:
-        first: label sets [examples, labels].
-        second: others of the same examples.
-        steps: as :func:`steps_up` has them.
+        first: Label sets, shape [examples, labels].
+        second: Other label sets of the same examples.
+        steps: From :func:`labelcontrast.dag.steps_up`.
 
     Example:
         >>> steps = steps_up(csr_array([[0, 0, 0], [1, 0, 0], [1, 0, 0]]))
@@ -66,7 +66,7 @@ def nearest(first: csr_array, second: csr_array, steps: csr_array) -> Nearest:
 
 
 def links_up(sets: csr_array, above: csr_array) -> tuple[Integers, Integers, Integers, Integers]:
-    """List for every label of every set the entries of its row: example, label, the label above, and the entry."""
+    """List for every label of every set the entries of its row in ``above``: example, label, column and value."""
     example = np.repeat(np.arange(sets.shape[0]), np.diff(sets.indptr))
     times = np.diff(above.indptr)[sets.indices]
     offsets = np.arange(times.sum()) - np.repeat(times.cumsum() - times, times)
@@ -75,7 +75,6 @@ def links_up(sets: csr_array, above: csr_array) -> tuple[Integers, Integers, Int
 
 
 def _fresh(ordered: Integers) -> Bool[np.ndarray, " entries"]:
-    """Mark the first of each run of equals."""
     return np.asarray(np.diff(ordered, prepend=-1) != 0)
 
 
@@ -297,20 +296,20 @@ def violations(predictions: Labels, parents: csr_array) -> Bool[np.ndarray, "exa
 def up_to_common_ancestors(
     true: csr_array, predicted: csr_array, steps: csr_array
 ) -> tuple[Integer[np.ndarray, " errors"], Integer[np.ndarray, " errors"], csr_array, csr_array]:
-    """Cut closed label sets off above the labels where true and predicted meet.
+    """Restrict closed label sets to the paths up to common ancestors of true and predicted labels.
 
-    Every lowest true label is met with the nearest lowest predicted one, and every lowest predicted label with the
-    nearest true one, of several the first; a set keeps its labels on the way from these, to where the two meet. Of an
-    example without true or without predicted labels the whole sets are kept.
+    Every lowest true label is paired with the nearest lowest predicted one, and every lowest predicted label with the
+    nearest lowest true one. A set keeps its labels on the paths from these up to the highest label of the shortest
+    path. Without true or without predicted labels an example keeps its whole sets.
 
     Args:
-        true: closed label sets.
-        predicted: others of the same examples, without what is unknown.
-        steps: as :func:`steps_up` has them.
+        true: Closed label sets, shape [examples, labels].
+        predicted: Those of predictions, without unknown labels.
+        steps: From :func:`labelcontrast.dag.steps_up`.
 
     Returns:
-        For each lowest predicted label that is not true, the steps to the nearest lowest true one, of the examples that
-        have both, and which example that is; then the true sets and the predicted.
+        For each wrong lowest predicted label of an example with true labels, the steps to the nearest lowest true one,
+        and its example; then the restricted true and predicted sets.
     """
     ancestors = csr_array(steps.astype(bool))
     low_true, low_predicted = (lowest(closed, csr_array(ancestors[:, :-1])) for closed in (true, predicted))
@@ -329,7 +328,7 @@ def up_to_common_ancestors(
 
 
 def _ways(example: Integers, end: Integers, over: Integers, ancestors: csr_array, examples: int) -> csr_array:
-    """Collect for each example the labels on the way from each end up to where it leads over; many share a way."""
+    """Collect for each example the labels on the paths from each end up to its highest label; many paths repeat."""
     width = ancestors.shape[1]
     distinct, which = np.unique(end * width + over, return_inverse=True)
     below = csr_array(ancestors.T.tocsr()[distinct % width])
@@ -339,23 +338,19 @@ def _ways(example: Integers, end: Integers, over: Integers, ancestors: csr_array
 
 
 def _without(first: csr_array, second: csr_array) -> csr_array:
-    """The labels of the first sets that are not in the second."""
     own = first.astype(bool)
     return csr_array(own > own.multiply(second.astype(bool)))
 
 
 def _both(first: csr_array, second: csr_array) -> csr_array:
-    """The labels that are in both."""
     return csr_array(first.astype(bool).multiply(second.astype(bool)))
 
 
 def _sizes(sets: csr_array) -> Float[np.ndarray, " examples"]:
-    """How many labels each set has."""
     return np.asarray(np.diff(sets.indptr).astype(np.float64))
 
 
 def _check(labels: np.ndarray, predictions: np.ndarray, parents: csr_array) -> None:
-    """Refuse what does not fit."""
     if labels.shape != predictions.shape or labels.ndim != 2 or labels.shape[1] != parents.shape[0] or not len(labels):
         raise LabelShapeError(
             f"labels and predictions must be matrices [examples, {parents.shape[0]}] with at least one example. "

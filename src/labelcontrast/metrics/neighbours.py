@@ -1,10 +1,11 @@
-"""Metrics of embeddings from nearest neighbours: retrieval, purity, and classes that were not trained on.
+"""Metrics of embeddings from nearest neighbours and clusters: scores, purity, retrieval.
 
-Exact, by cosine similarity, a block of queries at a time: never an array of queries x examples. The similarity of an
-embedding that is exactly zero is 0 to every other: it is neither near nor far, and among equals any may be taken.
+Similarities are cosines, exact, and computed for a block of queries at a time. An embedding that is exactly zero has
+the similarity 0 to every other; between equals the choice is arbitrary.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,10 +16,11 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.counting import Labels, known_pairs, ratio
 
 PAIRS_AT_ONCE = 2**24
 """Similarities that are held at a time: 64 MiB."""
+Features: TypeAlias = Float[np.ndarray, "examples dim"]
 
 
 def nearest_neighbours(
@@ -28,16 +30,18 @@ def nearest_neighbours(
     neighbours: int,
     without_self: bool = False,
 ) -> Integer[np.ndarray, "queries neighbours"]:
-    """Find the examples of largest cosine similarity to each query, the nearest first.
+    """Find the examples with the largest cosine similarity to each query, the nearest first.
 
     Args:
-        queries: Features of what asks.
-        examples: Features of what is found.
-        neighbours: How many.
-        without_self: Query i is example i, and does not find itself.
+        queries: Features, shape [queries, dim].
+        examples: Features to search, shape [examples, dim].
+        neighbours: Number of neighbours.
+        without_self: True if query i is example i, and does not find itself.
+
+    Returns: Indices of examples, shape [queries, neighbours].
 
     Raises:
-        ConfigError: Fewer than one neighbour is asked for, or more than there are.
+        ConfigError: The number of neighbours is below 1 or above the number of examples.
         EmbeddingError: The two have different widths, or a row is NaN or infinite.
 
     Example:
@@ -73,15 +77,15 @@ def neighbour_scores(
     *,
     neighbours: int = 10,
 ) -> Float[np.ndarray, "examples labels"]:
-    r"""Score each label by the share of the nearest training examples that have it, of those of which it is known.
+    r"""Score each label by the share of the nearest training examples that have it.
 
     .. math:: \hat p_{ic} = \frac1k \sum_{j \in N_k(i)} y_{jc}
 
     Args:
-        train_features: Features of the examples whose labels are known.
-        train_labels: What is true of them, 0 or 1; NaN where it is not known. A label that is known of none of the
-            nearest has the score 0.
-        features: Features of the examples to score.
+        train_features: Features of the examples whose labels are known, shape [train, dim].
+        train_labels: 0 or 1, shape [train, labels]; NaN where it is not known, and such a neighbour is left out. A
+            label that is known of none of the nearest has the score 0.
+        features: Features of the examples to score, shape [examples, dim].
         neighbours: k.
 
     Raises:
@@ -96,26 +100,24 @@ def neighbour_scores(
 
     Reference: Zhang and Zhou, ML-KNN: A Lazy Learning Approach to Multi-label Learning, 2007, without its prior.
     """
-    _check(train_features, train_labels)
+    check_rows(train_features, train_labels)
     found = nearest_neighbours(features, train_features, neighbours=neighbours)
     return np.asarray(np.nan_to_num(_shares(found, train_labels)))
 
 
-def neighbourhood_purity(
-    features: Float[np.ndarray, "examples dim"], labels: Shaped[np.ndarray, "examples labels"], *, neighbours: int = 10
-) -> Float[np.ndarray, " labels"]:
-    r"""Say of each label what share of the nearest neighbours of its examples have it too; higher is better.
+def neighbourhood_purity(features: Features, labels: Labels, *, neighbours: int = 10) -> Float[np.ndarray, " labels"]:
+    r"""Compute for each label the mean share of neighbours of its examples that have it too.
 
     .. math:: \operatorname{mean}_{i : y_{ic} = 1} \; \frac1k \sum_{j \in N_k(i)} y_{jc}
 
     Args:
-        features: One row an example.
-        labels: What is true of them, 0 or 1; NaN where it is not known, and such a neighbour is left out.
+        features: Shape [examples, dim].
+        labels: 0 or 1, shape [examples, labels]; NaN where it is not known, and such a neighbour is left out.
         neighbours: k; an example is not a neighbour of itself.
 
     Returns:
-        Between 0 and 1 for each label, where chance gives the label's share of the examples. NaN for a label that no
-        example has.
+        Between 0 and 1 for each label, higher is better; chance gives the label's share of the examples. NaN for a
+        label that no example has.
 
     Raises:
         LabelShapeError: Features and labels have different lengths.
@@ -127,57 +129,12 @@ def neighbourhood_purity(
         >>> neighbourhood_purity(points, np.array([[1, 0], [1, 0], [0, 1]]), neighbours=1)
         array([1., 0.])
     """
-    _check(features, labels)
+    check_rows(features, labels)
     found = _shares(nearest_neighbours(features, features, neighbours=neighbours, without_self=True), labels)
     having = (labels == 1) & ~np.isnan(found)
     counts = having.sum(axis=0)
     sums = np.where(having, found, 0.0).sum(axis=0)
-    return np.asarray(np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0))
-
-
-def unit_rows(features: Float[np.ndarray, "rows dim"], *, zero: bool = False) -> Float[torch.Tensor, "rows dim"]:
-    """Scale every row to length 1.
-
-    Args:
-        features: One row an example.
-        zero: Let a row of zeros be one.
-
-    Raises:
-        EmbeddingError: A row is NaN or infinite; or zero, where that is not let be, and has no direction.
-    """
-    rows: torch.Tensor = torch.from_numpy(features)
-    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    bad = int((~lengths.isfinite() | ((lengths == 0) & (not zero))).sum())
-    if bad:
-        wanted = "finite" if zero else "finite and of a length above 0"
-        raise EmbeddingError(f"features must be {wanted}. Got {bad} rows that are not.")
-    directions: torch.Tensor = rows / torch.where(lengths == 0, 1, lengths)
-    return directions
-
-
-def _shares(
-    found: Integer[np.ndarray, "queries neighbours"], labels: Shaped[np.ndarray, "examples labels"]
-) -> Float[np.ndarray, "queries labels"]:
-    """Average what is known of what was found, NaN where nothing is; no array of queries x neighbours x labels."""
-    queries, neighbours = found.shape
-    ends = np.arange(0, found.size + 1, neighbours)
-    picked = sp.csr_array((np.ones(found.size), found.ravel(), ends), shape=(queries, len(labels)))
-    having = (picked @ sp.csr_array(labels == 1)).toarray()
-    unknown = (picked @ sp.csr_array(~known_pairs(labels))).toarray()
-    known = neighbours - unknown
-    return np.asarray(np.divide(having, known, out=np.full(having.shape, np.nan), where=known > 0))
-
-
-def _check(features: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse features and labels that do not belong together."""
-    if len(features) != len(labels):
-        raise LabelShapeError(
-            f"features and labels must have the same number of rows. Got {len(features)} and {len(labels)}."
-        )
-
-
-Features = Float[np.ndarray, "examples dim"]
-Labels = Shaped[np.ndarray, "examples labels"]
+    return ratio(sums, counts, empty=np.nan)
 
 
 def level_retrieval(
@@ -188,18 +145,18 @@ def level_retrieval(
     at: Sequence[int] = (1, 10),
     seed: int = 0,
 ) -> list[dict[str, float]]:
-    """Measure how well the neighbours, and the clusters, of an embedding tell the labels of each level.
+    """Compute retrieval and cluster metrics of embeddings for each level of a hierarchy.
 
     Args:
-        features: of the examples; compared by cosine.
-        labels: theirs, 0 or 1, closed upwards; NaN where one is unknown.
-        depths: the level of each label.
-        at: the k of precision at k.
-        seed: of k-means.
+        features: Shape [examples, dim].
+        labels: 0 or 1, shape [examples, labels], closed upwards; NaN where it is not known.
+        depths: The level of each label, 0 for the roots.
+        at: The k of precision at k.
+        seed: Of k-means.
 
     Returns:
-        For each level, over its examples that have a label of it: ``map`` and ``precision_at_k``, as
-        :func:`retrieval` has them, and ``nmi``, as :func:`cluster_nmi` has it; NaN where there are not two examples.
+        For each level, over the examples with a label of it, the values of :func:`retrieval`, and ``nmi`` of
+        :func:`cluster_nmi`; NaN with fewer than two examples.
     """
     found = []
     for depth in range(int(depths.max()) + 1):
@@ -213,19 +170,19 @@ def level_retrieval(
 def retrieval(
     features: Features, labels: Labels, *, at: Sequence[int] = (1, 10), block_size: int = 512
 ) -> dict[str, float]:
-    """Let every example find those that share a label with it, among all others by cosine.
+    """Rank all other examples by cosine for each example, and compute how early those with a shared label come.
 
-    Where it is not known whether two share a label, neither finds the other: that pair is left out.
+    A pair is left out where it is not known whether the two share a label.
 
     Args:
-        features: of the examples.
-        labels: theirs, 0 or 1; NaN where one is unknown.
-        at: the k of precision at k; where there are fewer others, of all these.
-        block_size: queries at a time; it changes no result.
+        features: Shape [examples, dim].
+        labels: 0 or 1, shape [examples, labels]; NaN where it is not known.
+        at: The k of precision at k; with fewer other examples, of all of them.
+        block_size: Queries at a time; it changes no result.
 
     Returns:
-        ``map``, the mean of the average precision, and ``precision_at_k``, the mean of the share of the k nearest that
-        share a label; over the examples that share a label with another, NaN where there is none.
+        ``map``, the mean average precision, and ``precision_at_k``, the mean share of the k nearest that share a label,
+        over the examples that share a label with another; NaN where there is none.
 
     Example:
         >>> retrieval(np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), np.array([[1], [1], [0]]), at=[1])
@@ -240,7 +197,7 @@ def retrieval(
         others = shared | (possible[own] @ possible.T == 0)
         others[own - start, own] = shared[own - start, own] = False
         finding = shared.any(1)
-        similarity[~others] = -np.inf  # what a query does not look at comes last, where it moves nothing
+        similarity[~others] = -np.inf  # pairs that are left out come last
         order = np.argsort(-similarity[finding], axis=1, kind="stable")
         relevant = np.take_along_axis(shared[finding], order, 1)
         precision = relevant.cumsum(1) / np.arange(1, len(rows) + 1)
@@ -254,12 +211,14 @@ def retrieval(
 
 
 def cluster_nmi(features: Features, labels: Labels, *, seed: int = 0) -> float:
-    """Cluster unit features by k-means, into as many as there are label sets, and compare clusters and label sets.
+    """Compute the normalised mutual information of label sets and of as many clusters by k-means.
 
-    An example with an unknown label (NaN) is left out, since its set is not known.
+    Args:
+        features: Shape [examples, dim]; they are scaled to length 1.
+        labels: 0 or 1, shape [examples, labels]; an example with an unknown label (NaN) is left out.
+        seed: Of k-means.
 
-    Returns:
-        Normalised mutual information, from 0 to 1; NaN where there is no example.
+    Returns: Between 0 and 1; NaN without examples.
 
     Example:
         >>> cluster_nmi(np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), np.array([[1, 0], [1, 0], [0, 1]]))
@@ -272,3 +231,44 @@ def cluster_nmi(features: Features, labels: Labels, *, seed: int = 0) -> float:
     sets, classes = np.unique(labels.astype(bool), axis=0, return_inverse=True)
     clusters = KMeans(len(sets), n_init=10, random_state=seed).fit_predict(normalize(features.astype(np.float64)))
     return float(normalized_mutual_info_score(classes.ravel(), clusters))
+
+
+def unit_rows(features: Float[np.ndarray, "rows dim"], *, zero: bool = False) -> Float[torch.Tensor, "rows dim"]:
+    """Scale every row to length 1.
+
+    Args:
+        features: Shape [rows, dim].
+        zero: Whether rows of zeros are allowed; they stay zero.
+
+    Raises:
+        EmbeddingError: A row is NaN or infinite, or zero although that is not allowed.
+    """
+    rows: torch.Tensor = torch.from_numpy(features)
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    bad = int((~lengths.isfinite() | ((lengths == 0) & (not zero))).sum())
+    if bad:
+        wanted = "finite" if zero else "finite and of a length above 0"
+        raise EmbeddingError(f"features must be {wanted}. Got {bad} rows that are not.")
+    directions: torch.Tensor = rows / torch.where(lengths == 0, 1, lengths)
+    return directions
+
+
+def _shares(found: Integer[np.ndarray, "queries neighbours"], labels: Labels) -> Float[np.ndarray, "queries labels"]:
+    """Average the known labels of neighbours, NaN where none is known; no array of queries x neighbours x labels."""
+    queries, neighbours = found.shape
+    ends = np.arange(0, found.size + 1, neighbours)
+    picked = sp.csr_array((np.ones(found.size), found.ravel(), ends), shape=(queries, len(labels)))
+    having = (picked @ sp.csr_array(labels == 1)).toarray()
+    unknown = (picked @ sp.csr_array(~known_pairs(labels))).toarray()
+    return ratio(having, neighbours - unknown, empty=np.nan)
+
+
+def check_rows(features: np.ndarray, labels: np.ndarray) -> None:
+    """Check that features and labels have the same number of rows.
+
+    Raises: LabelShapeError, when they do not.
+    """
+    if len(features) != len(labels):
+        raise LabelShapeError(
+            f"features and labels must have the same number of rows. Got {len(features)} and {len(labels)}."
+        )

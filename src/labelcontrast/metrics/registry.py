@@ -17,6 +17,7 @@ TOP = (1, 3, 5)
 
 Better = Literal["higher", "lower"]
 Average = Literal["micro", "macro", "weighted", "sample", "head", "medium", "tail"]
+Unit = Literal["%", "labels", "steps"]
 Terms = Callable[[Any], tuple[Any, Any]]
 
 
@@ -49,12 +50,8 @@ class Metric:
     terms: Terms | None = None
     average: Average = "micro"
     empty: float = 0.0
-    unit: Literal["%", "labels", "steps"] = "%"
+    unit: Unit = "%"
     from_training: bool = False
-
-
-def _by_name(*metrics: Metric) -> dict[str, Metric]:
-    return {metric.name: metric for metric in metrics}
 
 
 RATIOS: dict[str, Terms] = {
@@ -62,45 +59,51 @@ RATIOS: dict[str, Terms] = {
     "recall": lambda count: (count.hits, count.support),
     "f1": lambda count: (2 * count.hits, count.predicted + count.support),
 }
-HAMMING: Terms = lambda count: (count.predicted + count.support - 2 * count.hits, count.known)  # noqa: E731
 
 
-def _predicted(
-    name: str, title: str, meaning: str, terms: Terms, average: Average = "micro", *, better: Better = "higher"
+def _by_name(*metrics: Metric) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+def _rate(average: Average, name: str, meaning: str, *, title: str = "") -> Metric:
+    full, rare = f"{average}_{name}", average in {"head", "medium", "tail"}
+    return Metric(
+        full, title or full, "higher", meaning, "predictions", RATIOS[name], average=average, from_training=rare
+    )
+
+
+def _ranked(
+    name: str,
+    meaning: str,
+    value: Callable[[Any], Any],
+    *,
+    better: Better = "higher",
+    title: str = "",
+    unit: Unit = "%",
 ) -> Metric:
-    rare = average in {"head", "medium", "tail"}
-    return Metric(name, title, better, meaning, "predictions", terms, average, from_training=rare)
+    terms: Terms = lambda ranking: (value(ranking), 1)  # noqa: E731
+    return Metric(name, title or name, better, meaning, "ranking", terms, average="sample", unit=unit)
 
 
-def _ranked(name: str, title: str, meaning: str, value: Callable[[Any], Any], better: Better = "higher") -> Metric:
-    unit: Literal["labels", "%"] = "labels" if name == "coverage" else "%"
-    return Metric(name, title, better, meaning, "ranking", lambda ranking: (value(ranking), 1), "sample", unit=unit)
+def _wrong(count: Any) -> Any:  # noqa: ANN401
+    return count.predicted + count.support - 2 * count.hits
 
 
 METRICS = _by_name(
-    _predicted(
-        "micro_f1", "micro-F1", "F1 over all pairs of an example and a label; frequent labels dominate.", RATIOS["f1"]
+    _rate("micro", "f1", "F1 over all pairs of an example and a label; frequent labels dominate.", title="micro-F1"),
+    _rate(
+        "macro", "f1", "Mean of the F1 of each label; a rare label counts as much as a frequent one.", title="macro-F1"
     ),
-    _predicted(
-        "macro_f1",
-        "macro-F1",
-        "Mean of the F1 of each label; a rare label counts as much as a frequent one.",
-        RATIOS["f1"],
-        "macro",
+    _rate(
+        "sample", "f1", "Mean over examples of the F1 between the predicted and the true label set.", title="sample-F1"
     ),
-    _predicted(
-        "sample_f1",
-        "sample-F1",
-        "Mean over examples of the F1 between the predicted and the true label set.",
-        RATIOS["f1"],
-        "sample",
-    ),
-    _predicted(
+    Metric(
         "hamming_loss",
         "Hamming loss",
+        "lower",
         "Share of pairs of an example and a label that are predicted wrongly.",
-        HAMMING,
-        better="lower",
+        "predictions",
+        lambda count: (_wrong(count), count.known),
     ),
     Metric(
         "map_macro",
@@ -119,9 +122,9 @@ METRICS = _by_name(
     ),
     _ranked(
         "lrap",
-        "LRAP",
         "Label ranking average precision: how high an example's own labels are ranked in it.",
         lambda ranking: ranking.average_precision(),
+        title="LRAP",
     ),
 )
 """The short table: what reports print, and what is tested between losses."""
@@ -134,109 +137,86 @@ _AVERAGED: dict[Average, str] = {
 }
 
 
-def _at(k: int) -> list[Metric]:
-    return [
-        _ranked(
-            f"precision@{k}",
-            f"precision@{k}",
-            f"Share of true labels among the first {k} of an example.",
-            lambda ranking: ranking.precision(k),
-        ),
-        _ranked(
-            f"ndcg@{k}",
-            f"ndcg@{k}",
-            f"Normalised discounted cumulative gain of the first {k} labels of an example.",
-            lambda ranking: ranking.ndcg(k),
-        ),
-        Metric(
-            f"psp@{k}",
-            f"psp@{k}",
-            "higher",
-            f"Precision of the first {k} labels, rare ones weighted up, as a share of the highest possible value.",
-            "ranking",
-            lambda ranking: (ranking.weighted_hits(k), ranking.most_weighted_hits(k)),
-            from_training=True,
-        ),
-    ]
+def _at(k: int) -> tuple[Metric, Metric, Metric]:
+    share = f"Share of true labels among the first {k} of an example."
+    gain = f"Normalised discounted cumulative gain of the first {k} labels of an example."
+    rare = f"Precision of the first {k} labels, rare ones weighted up, as a share of the highest possible value."
+    hits: Terms = lambda ranking: (ranking.weighted_hits(k), ranking.most_weighted_hits(k))  # noqa: E731
+    return (
+        _ranked(f"precision@{k}", share, lambda ranking: ranking.precision(k)),
+        _ranked(f"ndcg@{k}", gain, lambda ranking: ranking.ndcg(k)),
+        Metric(f"psp@{k}", f"psp@{k}", "higher", rare, "ranking", hits, from_training=True),
+    )
 
 
 DETAILS = _by_name(
     *(
-        _predicted(f"{average}_{name}", f"{average}_{name}", f"{name.capitalize()}, {how}.", terms, average)
+        _rate(average, name, f"{name.capitalize()}, {how}.")
         for average, how in _AVERAGED.items()
-        for name, terms in RATIOS.items()
+        for name in RATIOS
         if f"{average}_{name}" not in METRICS
     ),
-    _predicted(
+    Metric(
         "subset_accuracy",
         "subset_accuracy",
+        "higher",
         "Share of examples whose whole label set is predicted exactly.",
-        lambda count: (HAMMING(count)[0] == 0, 1),
-        "sample",
+        "predictions",
+        lambda count: (_wrong(count) == 0, 1),
+        average="sample",
     ),
     _ranked(
-        "coverage",
         "coverage",
         "Mean number of first labels that include all true labels of an example.",
         lambda ranking: ranking.coverage(),
         better="lower",
+        unit="labels",
     ),
     _ranked(
-        "ranking_loss",
         "ranking_loss",
         "Share of the pairs of a true and a false label of an example that are in the wrong order.",
         lambda ranking: ranking.loss(),
         better="lower",
     ),
     *(metric for kind in zip(*map(_at, TOP), strict=True) for metric in kind),
-    _predicted(
-        "head_f1", "head_f1", f"Mean F1 of the labels with more than {HEAD} training examples.", RATIOS["f1"], "head"
-    ),
-    _predicted(
-        "medium_f1",
-        "medium_f1",
-        f"Mean F1 of the labels with {TAIL} to {HEAD} training examples.",
-        RATIOS["f1"],
-        "medium",
-    ),
-    _predicted(
-        "tail_f1", "tail_f1", f"Mean F1 of the labels with fewer than {TAIL} training examples.", RATIOS["f1"], "tail"
-    ),
+    _rate("head", "f1", f"Mean F1 of the labels with more than {HEAD} training examples."),
+    _rate("medium", "f1", f"Mean F1 of the labels with {TAIL} to {HEAD} training examples."),
+    _rate("tail", "f1", f"Mean F1 of the labels with fewer than {TAIL} training examples."),
 )
 """The other metrics of predictions, which ``metrics.json`` holds beside the short table."""
 
 
-def _over_hierarchy(name: str, title: str, meaning: str, terms: Terms, better: Better = "higher") -> Metric:
-    return Metric(name, title, better, meaning, "hierarchy", terms)
+def _closed(name: str, title: str, meaning: str, terms: Terms) -> Metric:
+    return Metric(name, title, "higher", meaning, "hierarchy", terms)
 
 
 HIERARCHICAL_METRICS = _by_name(
-    _over_hierarchy(
+    _closed(
         "hierarchical_precision",
         "hP",
         "Share of the predicted labels, with all labels above them, that are true.",
         RATIOS["precision"],
     ),
-    _over_hierarchy(
+    _closed(
         "hierarchical_recall",
         "hR",
         "Share of the true labels, with all labels above them, that are predicted.",
         RATIOS["recall"],
     ),
-    _over_hierarchy("hierarchical_f1", "hF1", "Harmonic mean of hierarchical precision and recall.", RATIOS["f1"]),
-    _over_hierarchy(
+    _closed("hierarchical_f1", "hF1", "Harmonic mean of hierarchical precision and recall.", RATIOS["f1"]),
+    _closed(
         "lca_precision",
         "LCA-P",
         "Hierarchical precision of an example, only up to where a true label is met; in the mean.",
         lambda count: (count.lca_precision, count.rated),
     ),
-    _over_hierarchy(
+    _closed(
         "lca_recall",
         "LCA-R",
         "Hierarchical recall of an example, only up to where a predicted label is met; in the mean.",
         lambda count: (count.lca_recall, count.rated),
     ),
-    _over_hierarchy(
+    _closed(
         "lca_f1",
         "LCA-F1",
         "Harmonic mean of these two for each example; then the mean over examples.",
@@ -252,19 +232,20 @@ HIERARCHICAL_METRICS = _by_name(
         empty=nan,
         unit="steps",
     ),
-    _over_hierarchy(
+    Metric(
         "violations",
         "violations",
-        "Share of the predicted labels below others of which a parent is not predicted.",
-        lambda count: (count.violating, count.below),
         "lower",
+        "Share of the predicted labels below others of which a parent is not predicted.",
+        "hierarchy",
+        lambda count: (count.violating, count.below),
     ),
 )
 """The metrics of label sets over a hierarchy."""
 
 LEVEL_METRICS = _by_name(
-    _predicted("micro_f1", "micro-F1", "F1 over all labels of the level.", RATIOS["f1"]),
-    _predicted("macro_f1", "macro-F1", "Mean F1 of the labels of the level.", RATIOS["f1"], "macro"),
+    _rate("micro", "f1", "F1 over all labels of the level.", title="micro-F1"),
+    _rate("macro", "f1", "Mean F1 of the labels of the level.", title="macro-F1"),
     Metric(
         "accuracy",
         "accuracy",

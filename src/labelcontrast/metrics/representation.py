@@ -1,53 +1,47 @@
-"""What an embedding looks like without a probe: how near its pairs are, how it fills the sphere, how many ways it has.
-
-All are measured on what is read off, the embeddings and not the projections, and none needs a threshold.
-"""
+"""Metrics of embeddings without a probe: alignment, uniformity and effective rank."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
-from labelcontrast.errors import LabelShapeError
-from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.neighbours import unit_rows
+from labelcontrast.metrics.counting import Labels, known_pairs
+from labelcontrast.metrics.neighbours import Features, check_rows, unit_rows
 
 EXACT_UP_TO = 20_000
-"""Examples, up to which all pairs are looked at; some seconds."""
+"""Number of examples up to which all pairs are used, in some seconds."""
 SAMPLED_PAIRS = 400_000
 _BLOCK = 2048
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its standard error: 0 where all pairs were looked at."""
+    """A value and its standard error, which is 0 where all pairs were used."""
 
     value: float
     error: float = 0.0
 
 
 def alignment(
-    features: Float[np.ndarray, "examples dim"],
-    labels: Shaped[np.ndarray, "examples labels"],
+    features: Features,
+    labels: Labels,
     *,
     without_labels: bool = False,
 ) -> float:
-    r"""Mean squared distance between unit embeddings of examples with the same label set; lower is better.
+    r"""Compute the mean squared distance between unit embeddings of examples with the same label set.
 
     .. math:: \operatorname{mean}_{i < j,\; y_i = y_j} \lVert z_i - z_j \rVert^2
               = \frac{\sum_g m_g^2 - \lVert \sum_{i \in g} z_i \rVert^2}{\sum_g m_g (m_g - 1) / 2}
 
-    with the examples in groups g of one label set, each of :math:`m_g`: so it is exact at any size, and needs no pairs.
+    where :math:`m_g` examples have the label set g: the sum over pairs is exact at any size without visiting pairs.
 
     Args:
-        features: One row an example, of any length but 0.
-        labels: What is true of them, 0 or 1. An example with a label that is not known, NaN, has no known set and is
-            left out.
-        without_labels: Count examples without any label as a group too.
+        features: Shape [examples, dim]; no row is zero.
+        labels: 0 or 1, shape [examples, labels]. An example with an unknown label (NaN) is left out.
+        without_labels: Whether examples without any label form a group too.
 
-    Returns:
-        Between 0 and 4; NaN when no two examples share a label set.
+    Returns: Between 0 and 4, lower is better; NaN when no two examples share a label set.
 
     Raises:
         LabelShapeError: Features and labels have different lengths.
@@ -61,10 +55,7 @@ def alignment(
     Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 22; after Wang and
         Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity, 2020.
     """
-    if len(features) != len(labels):
-        raise LabelShapeError(
-            f"features and labels must have the same number of rows. Got {len(features)} and {len(labels)}."
-        )
+    check_rows(features, labels)
     kept = known_pairs(labels).all(axis=1) & (without_labels | labels.any(axis=1))
     rows = unit_rows(features[kept].astype(np.float64)).numpy()
     _, group, sizes = np.unique(np.packbits(labels[kept] > 0, axis=1), axis=0, return_inverse=True, return_counts=True)
@@ -75,24 +66,25 @@ def alignment(
 
 
 def uniformity(
-    features: Float[np.ndarray, "examples dim"],
+    features: Features,
     *,
     generator: np.random.Generator,
     exact_up_to: int = EXACT_UP_TO,
     pairs: int = SAMPLED_PAIRS,
 ) -> Estimate:
-    r"""Log of the mean Gaussian potential between unit embeddings; the lower, the more evenly they fill the sphere.
+    r"""Compute the log of the mean Gaussian potential between unit embeddings.
 
     .. math:: \log \operatorname{mean}_{i < j} e^{-2 \lVert z_i - z_j \rVert^2}
 
     Args:
-        features: One row an example, of any length but 0.
-        generator: What pairs are drawn with, where they are sampled.
-        exact_up_to: Examples up to which all pairs are looked at, a block at a time.
-        pairs: How many are drawn above that, independently.
+        features: Shape [examples, dim]; no row is zero.
+        generator: Draws pairs where they are sampled.
+        exact_up_to: Number of examples up to which all pairs are used.
+        pairs: Number of independent pairs drawn above that.
 
     Returns:
-        Between -8 and 0, with its standard error (by the delta method) where pairs were sampled. NaN for one example.
+        Between -8 and 0; lower means that the embeddings cover the sphere more evenly. The standard error is by the
+        delta method where pairs were sampled. NaN for one example.
 
     Raises:
         EmbeddingError: A row is NaN, infinite or zero.
@@ -121,13 +113,19 @@ def uniformity(
     return Estimate(float(np.log(mean)), float(potentials.std(ddof=1) / mean / np.sqrt(pairs)))
 
 
-def effective_rank(features: Float[np.ndarray, "examples dim"]) -> float:
-    r"""How many directions an embedding uses: the exponential of the entropy of its singular values.
+def effective_rank(features: Features) -> float:
+    r"""Compute the effective number of directions of embeddings: the exponential of the entropy of singular values.
 
     .. math:: \exp \Bigl( - \sum_k p_k \log p_k \Bigr), \qquad p_k = \sigma_k / \sum_l \sigma_l
 
-    of the features less their mean. Between 1, all on a line, and the width, all directions alike; 0 where all
-    examples are the same. What collapses under a loss shows here first.
+    with the singular values of the centred features.
+
+    Args:
+        features: Shape [examples, dim].
+
+    Returns:
+        Between 1, all examples on a line, and the width, all directions used equally; 0 where all examples are equal.
+        It drops when embeddings collapse.
 
     Example:
         >>> round(effective_rank(np.vstack([np.eye(3), -np.eye(3)])), 6)
@@ -138,19 +136,19 @@ def effective_rank(features: Float[np.ndarray, "examples dim"]) -> float:
     centred = features.astype(np.float64)
     centred = centred - centred.mean(axis=0)
     spectrum = np.sqrt(np.linalg.eigvalsh(centred.T @ centred).clip(min=0))
-    # What is left of a direction without extent is the rounding of its square.
+    # Smaller values are rounding errors.
     spectrum = spectrum[spectrum > 1e-7 * spectrum.max()]
     share = spectrum / spectrum.sum()
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
 def describe_representation(
-    features: Float[np.ndarray, "examples dim"],
-    labels: Shaped[np.ndarray, "examples labels"],
+    features: Features,
+    labels: Labels,
     *,
     generator: np.random.Generator,
 ) -> dict[str, float]:
-    """Give alignment, uniformity with its standard error, and effective rank, of the examples that have a direction.
+    """Compute alignment, uniformity with its error, and effective rank; zero rows are left out of the first two.
 
     Example:
         >>> points = np.vstack([np.eye(2), -np.eye(2), np.zeros((1, 2))])
@@ -168,7 +166,7 @@ def describe_representation(
 
 
 def _mean_potential(rows: Float[torch.Tensor, "examples dim"]) -> float:
-    """Mean over all pairs, a block of rows against all rows from its own on: each pair once."""
+    """Mean over all pairs, each pair once: a block of rows against all rows from it on."""
     total, examples = 0.0, len(rows)
     for start in range(0, examples, _BLOCK):
         block = rows[start : start + _BLOCK]
@@ -178,5 +176,5 @@ def _mean_potential(rows: Float[torch.Tensor, "examples dim"]) -> float:
 
 
 def _potential(cosine: torch.Tensor) -> torch.Tensor:
-    """The Gaussian potential of two unit vectors; their squared distance is 2 - 2 cos."""
+    # The squared distance of unit vectors is 2 - 2 cos.
     return torch.exp(4 * (cosine - 1))
