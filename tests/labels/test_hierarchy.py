@@ -1,6 +1,8 @@
 """Hierarchies and trees over labels against walks from node to node; held-out leaves; refusals."""
 
+import re
 from itertools import product
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -234,3 +236,13 @@ def test_the_door_leads_from_a_file_to_consistent_label_sets(tmp_path) -> None:
     labels = door.LabelVocabulary(("cat", "animal")).encode([("cat",), ()])
     assert tree.close(labels).toarray().tolist() == [[1, 1], [0, 0]]
     assert door.consistent(np.array([[0.8, 0.4]]), tree.parents, "max").tolist() == [[0.8, 0.8]]
+
+
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hierarchy.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "animals.txt").write_text("animal\n  cat\n  dog\n")
+    monkeypatch.chdir(tmp_path)
+    data = {"true": np.array([[1, 0, 1]]), "scores": np.array([[0.9, 0.2, 0.4]])}
+    exec(code, data)
+    assert data["scores"].tolist() == [[0.9, 0.2, 0.9]]

@@ -41,3 +41,11 @@ def test_what_bf16_changes_is_what_was_measured() -> None:
 def test_every_setting_it_names_is_one() -> None:
     named = set(re.findall(r"`evaluation\.(\w+)", PAGE))
     assert named == EvaluationSettings.model_fields.keys() - {"map"}
+
+
+def test_its_python_runs(problem) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    features, labels = problem
+    data = {"train_x": features[:200], "train_y": labels[:200], "val_x": features[200:], "val_y": labels[200:]}
+    exec(code, data)
+    assert data["predicted"].shape == labels[200:].shape
