@@ -91,6 +91,7 @@ def test_a_loaded_model_predicts_the_same_as_the_command(
     named = [{name for name, one in zip(model.labels, own, strict=True) if one} for own in indicators]
     assert named == [set(row["labels"]) for row in rows]
     assert set(np.unique(indicators)) <= {0, 1}
+    assert repr(model).endswith(f"of width {model.encoder.output_dim}, {len(model.labels)} labels)")
     embeddings = model.embed(inputs)
     assert embeddings.shape == (len(rows), model.encoder.output_dim)
     np.testing.assert_array_equal(model.scores(embeddings), probabilities)

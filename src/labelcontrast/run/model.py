@@ -123,7 +123,7 @@ class HierarchyDecoder:
         return self.tree.close_soft(labels) if self.settings.closure else labels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel:
     """An encoder, a linear classifier on its embeddings, and the thresholds that turn probabilities into label sets.
 
@@ -139,6 +139,10 @@ class TrainedModel:
     """Maps probabilities to observed frequencies, where it was fitted."""
     decoder: HierarchyDecoder | None = None
     """Makes probabilities and label sets agree with a hierarchy, where there is one."""
+
+    def __repr__(self) -> str:
+        encoder = f"{type(self.encoder).__name__} of width {self.encoder.output_dim}"
+        return f"TrainedModel({self.encoder.kind} inputs, {encoder}, {len(self.labels)} labels)"
 
     @property
     def labels(self) -> tuple[str, ...]:
