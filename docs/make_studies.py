@@ -24,65 +24,65 @@ PARTS = {
 }
 HEAD = """# The studies
 
-Made from the catalogue by `docs/make_studies.py`; `labelcontrast studies` prints the same in short. A study is a grid
-of runs under one protocol, with the table and figures of one question:
+Made from the catalogue by `docs/make_studies.py`; `labelcontrast studies` prints a summary. A study is a grid of runs
+under one protocol that answers one question with a table and figures:
 
     labelcontrast study NAME DATA... --out out                          one or several files or folders of examples
     labelcontrast study NAME DATA... --out out --losses bce,reg --seeds 5 --set loss.temperature=[0.1,0.5]
-    labelcontrast report out                                            the page again
+    labelcontrast report out                                            write the report again
 
-`--config FILE` and `--set KEY=VALUE` set what all trials share, such as the encoder and the epochs; on an axis of the
-study they choose its values. `--jobs`, `--ray`, `--store`, `--resume`: [trials.md](trials.md). The folder then holds
+`--config FILE` and `--set KEY=VALUE` set what all trials share, such as the encoder and the epochs; for an axis of the
+study they choose its values. `--jobs`, `--ray`, `--store`, `--resume`: [trials.md](trials.md). The output folder contains
 
-- `report.html`, one page with everything in it, and the same as `report.md` with `figures/` (SVG and PNG);
-- `table.md`, `table.tex`, `table.csv`: mean and deviation over seeds, the best and what is not significantly worse in
-  bold; `significance.json`: every difference from the best with its interval and p;
+- `report.html`, one page with everything, and the same as `report.md` with `figures/` (SVG and PNG);
+- `table.md`, `table.tex`, `table.csv`: mean and standard deviation over seeds, with the best mean and those not
+  significantly worse in bold; `significance.json`: every difference from the best with its interval and p-value;
 - `results.csv`: every trial with every quantity; `study.json`: the declaration, the trials, the command.
 
 ## Write your own
 
-A TOML file in place of the name. This one asks what the width of the projections is worth:
+Give a TOML file in place of the name. This one varies the width of the projections:
 
 ```toml
 """
 MINE = """question = "How wide should the projections be?"
-losses = ["bce", "mulsupcon", "reg:alpha=1"] # as in compare; with a dot in the name a setting: reg:training.epochs=20
+losses = ["bce", "mulsupcon", "reg:alpha=1"] # as in compare; a dotted name is a setting: reg:training.epochs=20
 seeds = 3
 
-[grid] # an axis a setting, any of `labelcontrast settings`; a loss without it runs once for all values
+[grid] # an axis for each setting, any of `labelcontrast settings`; a loss without it runs once for all values
 "training.projection_dim" = [16, 64, 256]
 
-[protocol] # settings of all trials; --set and --config go before them
+[protocol] # settings of all trials; --set and --config override them
 "training.epochs" = 20
 
-[search] # where `labelcontrast search DATA --study FILE` looks for the best values
+[search] # ranges for `labelcontrast search DATA --study FILE`
 "loss.temperature" = "0.02:1:log"
 
 [table]
-rows = ["loss", "training.projection_dim"] # of data, loss and the axes; what is no row makes columns
+rows = ["loss", "training.projection_dim"] # of data, loss and the axes; the other dimensions make columns
 metrics = ["micro_f1", "macro_f1", "map_macro"]
-within = [] # of the rows: the best is looked for among rows that have these in common
+within = [] # of the rows: the best is marked among rows with the same values of these
 
-[[figures]] # a panel for each quantity, and for each value of what is neither x nor a line
-x = "training.projection_dim" # an axis; "epoch" for the course of training; "loss" for a dot a run
+[[figures]] # a panel for each quantity and each value of the dimensions that are neither x nor lines
+x = "training.projection_dim" # an axis; "epoch" for learning curves; "loss" for a dot per run
 y = ["macro_f1", "seconds"]
-lines = "loss" # or data, an axis, or "quantity": all in one panel
+lines = "loss" # or data, an axis, or "quantity": all quantities in one panel
 scale = "log"
 """
 TAIL = """```
 
     labelcontrast study projections.toml data.csv --out out
 
-Beside `[grid]`, where all combinations would be too many: `[variants]`, named sets of settings
-(`"threshold 0.5" = { "evaluation.threshold" = "fixed" }`); `transfer = true` reads every encoder off on each data set
-in turn; `[idle]` names values under which an axis changes nothing, so that one trial stands for all of it. What can be
-shown, in a table or as `y`:
+Where all combinations of a `[grid]` would be too many, use `[variants]`, named sets of settings
+(`"threshold 0.5" = { "evaluation.threshold" = "fixed" }`). `transfer = true` evaluates every encoder on each data set in
+turn. `[idle]` names values under which an axis changes nothing, so that one trial stands for all its values. Quantities
+for a table or for `y`:
 
 """
 
 
 def quantities() -> list[str]:
-    """What a study can show, a line each; those of levels and of seen and unseen leaves are told by the first."""
+    """Return a table of the quantities; only the first level stands for all levels and leaves."""
     rows = [
         one for one in QUANTITIES.values() if not one.name.startswith(("level_1", "level_2", "seen_", "unseen_level"))
     ]
@@ -91,17 +91,17 @@ def quantities() -> list[str]:
 
 
 def drawn(figure: FigureLayout) -> str:
-    """What a figure shows, in words."""
+    """Describe a figure in words."""
     names = ", ".join(f"`{name}`" for name in figure.y)
     if figure.x == LOSS:
-        return f"{names}, a dot a run by loss"
+        return f"{names}, a dot per run, by loss"
     lines = "together" if figure.lines == QUANTITY else f"a line for each {dimension_title(figure.lines)}"
     scale = ", logarithmic" if figure.scale == "log" else ""
     return f"{names} against {dimension_title(figure.x)}{scale}, {lines}"
 
 
 def section(name: str) -> str:
-    """One study: question, source, losses, axes, protocol, what is drawn, and the command."""
+    """Return the section of one study: question, source, losses, axes, protocol, table, figures and command."""
     study = find_study(name)
     data = ["one.npz", "two.npz"] if study.transfer else ["data.csv"]
     trials = len(plan_study(study, data, {}))
@@ -110,7 +110,7 @@ def section(name: str) -> str:
     lines += ["- losses: " + ", ".join(f"`{loss}`" for loss in study.losses)]
     lines += [f"- varies: `{axis}` = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
     lines += [f"- varies: {', '.join(study.variants)}"] if study.variants else []
-    lines += ["- varies: the data set that every encoder is read off on"] if study.transfer else []
+    lines += ["- varies: the data set that every encoder is evaluated on"] if study.transfer else []
     lines += [f"- protocol: `{setting} = {str(value).lower()}`" for setting, value in study.protocol.items()]
     rows = " and ".join(dimension_title(row) for row in study.table.rows)
     lines += [f"- table: by {rows}: " + ", ".join(f"`{metric}`" for metric in study.table.metrics)]
@@ -123,7 +123,7 @@ def section(name: str) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = []
     for title, names in PARTS.items():
         parts += [f"## {title}", "", *map(section, names)]

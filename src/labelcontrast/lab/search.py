@@ -215,7 +215,7 @@ def write_search(folder: str | Path) -> Table:
         command=origin["command"],
         table=table,
         panels=panels,
-        glossary=[(SCORE, "Mean average precision of the validation examples. Test examples have no say in a search.")],
+        glossary=[(SCORE, "Mean average precision on the validation split. The test split plays no part in a search.")],
         failures=[(one.record["title"], one.error) for one in ended if one.error],
         facts=[("trials", count_failures([one.record for one in ended])), *machine_facts(origin)],
         settings={f"{history.loss}: {name}": str(one) for history in histories for name, one in history.space.items()},

@@ -40,7 +40,7 @@ AXIS_TITLES = {
     "train_fraction": "share of the training examples",
     "label_fraction": "share of the labels",
     "training.epochs": "epochs of training",
-    TRANSFER: "read off on",
+    TRANSFER: "evaluated on",
 }
 """Axis labels of settings whose own name would not do."""
 

@@ -87,27 +87,25 @@ class TrialsSummary(PageSummary):
     failures: Sequence[tuple[str, str]] = ()
     """Failed trials, each with its error."""
     drawn: str = (
-        "A line is the mean over seeds, the band around it the standard deviation; beside one another, a point is the "
-        "mean and its bar the deviation. A dashed line is a loss that does not have what the axis varies. On a row of "
-        "dots each is one run, the bar the mean."
+        "A line is the mean over seeds and the band its standard deviation; over categories, a point is the mean and "
+        "its bar the standard deviation. A dashed line is a loss without the setting on the axis. In a row of dots, "
+        "each dot is a run, and the bar is the mean."
     )
     """How to read the figures."""
 
     @property
     def marked(self) -> str:
         """What bold stands for."""
-        among = f", among the rows with the same {' and '.join(self.within)}" if self.within else ""
-        best = f"Bold is the best mean of its column{among}"
-        if self.tested:
-            verdict = (
-                "and every other that is not significantly worse: differences are paired and tested over seeds and "
-                "test examples together, at 5 % over all pairs of rows (Holm); with one seed, over examples alone. "
-                "What is not measured on predictions is not tested: there it is the best mean alone."
-            )
-        else:
-            verdict = "and what looks the same; it does not say that the difference is more than chance."
-        spread = "Mean over the finished runs (one a seed), and behind ± the standard deviation."
-        return f"{spread} {best}, {verdict}"
+        among = f" among the rows with the same {' and '.join(self.within)}" if self.within else ""
+        best = f"Bold: the best mean of the column{among}"
+        spread = "Mean and standard deviation over the finished runs, one per seed."
+        if not self.tested:
+            return f"{spread} {best}; the difference need not be significant."
+        return (
+            f"{spread} {best}, and every mean that is not significantly worse. Differences are paired and tested over seeds and "
+            "test examples jointly, at 5 % over all pairs of rows (Holm); with one seed, over test examples only. "
+            "Quantities that are not metrics of predictions are not tested: there only the best mean is bold."
+        )
 
 
 def count_failures(records: "Sequence[Record]") -> str:
