@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.data.columns import ColumnNames, examples_of, input_column, label_columns
-from labelcontrast.data.table import Table
+from labelcontrast.data.table import DataTable
 from labelcontrast.errors import ConfigError, DataError
 
 
-def rows(**columns: list[object]) -> Table:
-    return Table(origin="reviews.csv", columns=columns, lines=range(2, 2 + len(next(iter(columns.values()), []))))
+def rows(**columns: list[object]) -> DataTable:
+    return DataTable(origin="reviews.csv", columns=columns, lines=range(2, 2 + len(next(iter(columns.values()), []))))
 
 
 BINARY = {"toxic": ["0", "1"], "insult": ["1", "1"]}
@@ -35,7 +35,7 @@ BINARY = {"toxic": ["0", "1"], "insult": ["1", "1"]}
         (rows(text=["a", "b"], labels=[None, ["x"]]), ColumnNames(), "labels"),
     ],
 )
-def test_the_labels_are_found(table: Table, wanted: ColumnNames, expected: object) -> None:
+def test_the_labels_are_found(table: DataTable, wanted: ColumnNames, expected: object) -> None:
     assert label_columns(table, wanted) == expected
 
 
@@ -52,7 +52,7 @@ def test_the_labels_are_found(table: Table, wanted: ColumnNames, expected: objec
         (rows(scan=["a"], text=["b"]), ColumnNames(image="scan"), ("image", "scan")),
     ],
 )
-def test_the_input_is_found(table: Table, wanted: ColumnNames, expected: tuple[str, str]) -> None:
+def test_the_input_is_found(table: DataTable, wanted: ColumnNames, expected: tuple[str, str]) -> None:
     assert input_column(table, wanted, None) == expected
 
 
@@ -150,7 +150,7 @@ def test_a_row_without_a_split_among_others_is_refused(cell: object, said: str) 
         (rows(), "reviews.csv: there are no rows in the file."),
     ],
 )
-def test_a_row_without_text_is_refused(table: Table, message: str) -> None:
+def test_a_row_without_text_is_refused(table: DataTable, message: str) -> None:
     with pytest.raises(DataError) as refusal:
         examples_of(table, ColumnNames(), Path())
     assert str(refusal.value) == message
@@ -158,7 +158,7 @@ def test_a_row_without_text_is_refused(table: Table, message: str) -> None:
 
 def test_labels_that_were_not_annotated_are_unknown(tmp_path: Path) -> None:
     columns: dict[str, list[object]] = {"text": ["a", "b"], "labels": [["x"], []], "annotated": [["x", "y"], ["z"]]}
-    examples = examples_of(Table(origin="a.jsonl", columns=columns, lines=[1, 2]), ColumnNames(), tmp_path)
+    examples = examples_of(DataTable(origin="a.jsonl", columns=columns, lines=[1, 2]), ColumnNames(), tmp_path)
     assert examples.annotated == [("x", "y"), ("z",)]
     assert examples.understood.endswith('; labels that are not in "annotated" are unknown')
     assert examples.select([1]).annotated == [("z",)]

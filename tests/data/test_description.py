@@ -18,11 +18,11 @@ from labelcontrast.data.description import (
     Truncation,
     bar,
     describe,
-    render,
+    render_description,
 )
 from labelcontrast.data.doctor.duplicates import Repeat
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.published import Figure, PublishedComparison
+from labelcontrast.data.published_figures import PublishedComparison, PublishedFigure
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
@@ -164,7 +164,7 @@ def described(**changes: object) -> Description:
 
 def test_a_plain_description_as_text() -> None:
     assert (
-        render(described())
+        render_description(described())
         == """\
 Data in data
   reviews.csv: 1,200 rows; text in "review".
@@ -195,8 +195,12 @@ Labels by their number of training examples
 
 
 def test_published_figures_are_beside_those_found() -> None:
-    figures = (Figure("train", 7769, 7770), Figure("labels", 90, 90), Figure("labels each", 2.41, 2.408))
-    text = render(described(published=PublishedComparison("Reuters-21578", "Yang and Liu, 1999", figures)))
+    figures = (
+        PublishedFigure("train", 7769, 7770),
+        PublishedFigure("labels", 90, 90),
+        PublishedFigure("labels each", 2.41, 2.408),
+    )
+    text = render_description(described(published=PublishedComparison("Reuters-21578", "Yang and Liu, 1999", figures)))
     assert (
         """
 Reuters-21578, published by Yang and Liu, 1999
@@ -218,7 +222,7 @@ def test_pairs_are_in_a_table() -> None:
 Labels that go together in train
                 both  of either
   food  price  1,250       26 %
-  a     b          3      100 %""" in render(described(pairs=pairs))
+  a     b          3      100 %""" in render_description(described(pairs=pairs))
 
 
 @pytest.mark.parametrize(
@@ -251,13 +255,13 @@ Labels that go together in train
     ],
 )
 def test_remarkable_facts_are_listed(changes: dict[str, object], sentence: str) -> None:
-    noticed = render(described(**changes)).split("\nNoticed\n")[1]
+    noticed = render_description(described(**changes)).split("\nNoticed\n")[1]
     assert " ".join(noticed.split()) == f"- {sentence}"
 
 
 def test_of_many_labels_the_first_and_the_last_are_shown() -> None:
     labels = tuple(LabelCount(name=f"label {row}", train=500 - row, val=0, test=0) for row in range(100))
-    text = render(described(labels=labels))
+    text = render_description(described(labels=labels))
     shown = [line.split("  ")[1] for line in text.splitlines() if line.startswith("  label ")]
     assert shown == [f"label {row}" for row in [*range(14), *range(95, 100)]]
     assert "\n  81 more\n" in text
@@ -265,7 +269,7 @@ def test_of_many_labels_the_first_and_the_last_are_shown() -> None:
 
 def test_a_long_name_loses_its_middle() -> None:
     labels = (LabelCount(name="a" * 30 + "b" * 30, train=1, val=0, test=0),)
-    assert f"  {'a' * 19}…{'b' * 18}  " in render(described(labels=labels))
+    assert f"  {'a' * 19}…{'b' * 18}  " in render_description(described(labels=labels))
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**6))
@@ -277,6 +281,6 @@ def test_a_bar_is_as_long_as_its_value(value: int, most: int) -> None:
 
 @pytest.mark.parametrize("name", ["hoc", "clinc150", "tabular/delicious.npz"])
 def test_no_line_is_wider_than_100_columns(name: str, shared: Path) -> None:
-    text = render(describe(load_splits(shared / "data" / name, seed=0)))
+    text = render_description(describe(load_splits(shared / "data" / name, seed=0)))
     assert max(map(len, text.splitlines())) <= 100
     assert not any(line != line.rstrip() for line in text.splitlines())

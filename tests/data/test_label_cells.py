@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.data.label_cells import labels_of, parents_of, value_of
-from labelcontrast.data.table import ArrowColumn, Table
+from labelcontrast.data.table import ArrowColumn, DataTable
 from labelcontrast.errors import DataError, LabelError
 
 
-def column(*cells: object) -> Table:
-    return Table(origin="reviews.jsonl", columns={"tags": list(cells)}, lines=range(1, len(cells) + 1))
+def column(*cells: object) -> DataTable:
+    return DataTable(origin="reviews.jsonl", columns={"tags": list(cells)}, lines=range(1, len(cells) + 1))
 
 
 @pytest.mark.parametrize("cell", [None, "", " ", -1, -1.0, "-1", "nan", "NaN", float("nan"), "null"])
@@ -73,7 +73,7 @@ def test_every_form_is_read_back(write: Callable[[tuple[str, ...]], object], lab
 def test_columns_of_0_and_1_are_read_back(label_sets: list[tuple[str, ...]]) -> None:
     names = sorted({name for labels in label_sets for name in labels})
     columns: dict[str, list[object]] = {name: [str(int(name in labels)) for labels in label_sets] for name in names}
-    table = Table(origin="reviews.csv", columns=columns, lines=range(2, 2 + len(label_sets)))
+    table = DataTable(origin="reviews.csv", columns=columns, lines=range(2, 2 + len(label_sets)))
     assert labels_of(table, tuple(names))[0] == [tuple(sorted(labels)) for labels in label_sets]
 
 
@@ -156,7 +156,7 @@ def test_a_column_of_values_holds_nothing_else(cell: object, shown: str) -> None
 
 def test_columns_may_be_soft_or_unknown() -> None:
     columns: dict[str, list[object]] = {"a": ["1", "", "0.25"], "b": ["0.75", "-1", "0"]}
-    read = labels_of(Table(origin="a.csv", columns=columns, lines=[2, 3, 4]), ("a", "b"))
+    read = labels_of(DataTable(origin="a.csv", columns=columns, lines=[2, 3, 4]), ("a", "b"))
     assert read.sets == [("a", "b"), (), ()]
     assert repr(read.values) == "[{'b': 0.75}, {'a': nan, 'b': nan}, {'a': 0.25}]"
     assert read.sentence == 'labels are the 2 columns of 0 and 1 "a", "b"; 2 values are soft, 2 unknown'
@@ -186,19 +186,19 @@ def test_lists_of_values_differ_from_lists_of_numbers(cells: list[object], sets:
 def test_a_column_in_arrow_is_read_as_its_lists_are(cells: list[list[str]], size: int) -> None:
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
     in_arrow = ArrowColumn(pa.chunked_array(chunks, pa.list_(pa.string())))
-    rows = Table(origin="a.parquet", columns={"tags": in_arrow}, lines=range(1, len(cells) + 1))
+    rows = DataTable(origin="a.parquet", columns={"tags": in_arrow}, lines=range(1, len(cells) + 1))
     assert labels_of(rows, "tags") == labels_of(column(*cells), "tags")
     assert labels_of(rows, "tags").sets == [tuple(dict.fromkeys(cell)) for cell in cells]
     texts = [";".join(cell) for cell in cells]
     in_arrow = ArrowColumn(pa.chunked_array([texts]))
-    rows = Table(origin="a.parquet", columns={"tags": in_arrow}, lines=range(1, len(cells) + 1))
+    rows = DataTable(origin="a.parquet", columns={"tags": in_arrow}, lines=range(1, len(cells) + 1))
     assert labels_of(rows, "tags") == labels_of(column(*texts), "tags")
 
 
 def test_an_empty_label_in_arrow_is_refused_with_its_row() -> None:
     cells = ArrowColumn(pa.chunked_array([[["a"], [], ["b", "a"]], [["a", ""], [""]]]))
     with pytest.raises(LabelError) as refusal:
-        labels_of(Table(origin="a.parquet", columns={"tags": cells}, lines=range(1, 6), counted="row"), "tags")
+        labels_of(DataTable(origin="a.parquet", columns={"tags": cells}, lines=range(1, 6), counted="row"), "tags")
     assert str(refusal.value) == 'a.parquet, row 4, column "tags": a label is empty text; expected a name.'
 
 

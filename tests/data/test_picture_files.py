@@ -10,7 +10,7 @@ from PIL import Image
 from labelcontrast.data.columns import ColumnNames, examples_of
 from labelcontrast.data.examples import Inputs
 from labelcontrast.data.picture_files import opened, picture_problem, pictures_in, read_picture_folder
-from labelcontrast.data.table import ArrowColumn, Table
+from labelcontrast.data.table import ArrowColumn, DataTable
 from labelcontrast.errors import DataError
 
 
@@ -26,16 +26,18 @@ def cut(path: Path) -> Path:
     return path
 
 
-def as_bytes(*pictures: bytes) -> Table:
+def as_bytes(*pictures: bytes) -> DataTable:
     column = ArrowColumn(pa.chunked_array([list(pictures)]))
-    return Table(origin="train.parquet", columns={"image": column}, lines=range(1, len(pictures) + 1), counted="row")
+    return DataTable(
+        origin="train.parquet", columns={"image": column}, lines=range(1, len(pictures) + 1), counted="row"
+    )
 
 
-def named(*names: object) -> Table:
-    return Table(origin="train.jsonl", columns={"image": list(names)}, lines=range(1, len(names) + 1))
+def named(*names: object) -> DataTable:
+    return DataTable(origin="train.jsonl", columns={"image": list(names)}, lines=range(1, len(names) + 1))
 
 
-def pictures_of(table: Table, folder: Path, *, check: bool = True) -> Inputs:
+def pictures_of(table: DataTable, folder: Path, *, check: bool = True) -> Inputs:
     return examples_of(table, ColumnNames(image="image", check_pictures=check), folder).inputs
 
 

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.data import table as table_module
-from labelcontrast.data.table import ArrowColumn, arrow_cells, arrow_columns, coded, columns_of, flattened, listed
+from labelcontrast.data.table import (
+    ArrowColumn,
+    arrow_cells,
+    arrow_columns,
+    coded,
+    columns_from_rows,
+    flattened,
+    listed,
+)
 from labelcontrast.errors import LabelError
 
 CELLS = [f"text {number}" for number in range(37)]
@@ -38,7 +46,7 @@ def test_a_long_column_of_texts_is_moved_to_arrow(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(table_module, "CHUNK", 3)
     rows: list[dict[str, object]] = [{"text": f"text {row}", "id": row} for row in range(8)]
     rows[6]["late"] = "x"
-    columns = columns_of(iter(rows))
+    columns = columns_from_rows(iter(rows))
     assert isinstance(columns["text"], ArrowColumn)
     assert list(columns["text"]) == [row["text"] for row in rows]
     assert (columns["id"], columns["late"]) == (list(range(8)), [None] * 6 + ["x", None])
@@ -47,7 +55,7 @@ def test_a_long_column_of_texts_is_moved_to_arrow(monkeypatch: pytest.MonkeyPatc
 def test_a_long_column_of_lists_is_moved_to_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_module, "CHUNK", 2)
     cells: list[list[object]] = [["a"], [], ["b", "a"], ["c"]]
-    column = columns_of({"tags": cell} for cell in cells)["tags"]
+    column = columns_from_rows({"tags": cell} for cell in cells)["tags"]
     assert isinstance(column, ArrowColumn)
     assert list(column) == cells
     labels, sizes = flattened(column)
@@ -60,7 +68,7 @@ def test_a_long_column_of_lists_is_moved_to_arrow(monkeypatch: pytest.MonkeyPatc
 def test_a_column_of_other_lists_stays_as_it_is(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_module, "CHUNK", 2)
     for cells in ([[1], [2], odd, odd], [["a"], ["b"], ["c"], odd], [odd, odd, [1], ["a"]]):
-        assert columns_of({"tags": cell} for cell in cells) == {"tags": cells}
+        assert columns_from_rows({"tags": cell} for cell in cells) == {"tags": cells}
 
 
 @settings(deadline=None)
@@ -77,7 +85,7 @@ def test_a_selection_is_coded_like_its_list(cells: list[str], rows: list[int]) -
 def test_a_column_that_is_not_of_texts_stays_as_it_is(odd: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_module, "CHUNK", 2)
     cells = ["a", "b", "c", odd, "d"]
-    assert columns_of({"text": cell} for cell in cells) == {"text": cells}
+    assert columns_from_rows({"text": cell} for cell in cells) == {"text": cells}
 
 
 @pytest.mark.parametrize(

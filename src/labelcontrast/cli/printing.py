@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from labelcontrast.data.description import Description, describe, render
+from labelcontrast.data.description import Description, describe, render_description
 from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.formats import read_lines
@@ -290,7 +290,7 @@ def _token_lengths(encoder: TextEncoder, examples: Examples) -> list[int]:
 
 
 def _show_description(description: Description, plot: Path | None) -> None:
-    show(render(description))
+    show(render_description(description))
     if plot is not None:
         with whole_file(plot) as file:
             file.write(label_histogram({label.name: label.train for label in description.labels}))

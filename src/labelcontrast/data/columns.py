@@ -11,7 +11,7 @@ import pyarrow as pa
 from labelcontrast.data.examples import SPLIT_ALIASES, Examples, Inputs, SplitName
 from labelcontrast.data.label_cells import ONE_OR_ZERO, LabelColumn, labels_of
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES, picture_problem
-from labelcontrast.data.table import ArrowColumn, Table, coded, listed
+from labelcontrast.data.table import ArrowColumn, DataTable, coded, listed
 from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import ConfigError, DataError, nearest
 from labelcontrast.labels.label_sets import LabelSets
@@ -52,7 +52,7 @@ class ColumnNames:
             raise ConfigError(f"an example is a text or a picture. Got {both}.")
 
 
-def examples_of(rows: Table, wanted: ColumnNames, folder: Path) -> Examples:
+def examples_of(rows: DataTable, wanted: ColumnNames, folder: Path) -> Examples:
     """Interpret the columns of a table as examples.
 
     Args:
@@ -98,7 +98,7 @@ def examples_of(rows: Table, wanted: ColumnNames, folder: Path) -> Examples:
     )
 
 
-def label_columns(rows: Table, wanted: ColumnNames) -> str | tuple[str, ...] | None:
+def label_columns(rows: DataTable, wanted: ColumnNames) -> str | tuple[str, ...] | None:
     """Find the labels: one column of label sets, several columns of 0 and 1, or none.
 
     The first that applies: the columns that the user named; a usual name; the only column of lists; two or more columns
@@ -118,7 +118,7 @@ def label_columns(rows: Table, wanted: ColumnNames) -> str | tuple[str, ...] | N
     return binary if len(binary) > 1 else None
 
 
-def input_column(rows: Table, wanted: ColumnNames, labels: str | tuple[str, ...] | None) -> tuple[Kind, str]:
+def input_column(rows: DataTable, wanted: ColumnNames, labels: str | tuple[str, ...] | None) -> tuple[Kind, str]:
     """Find the input: the column that the user named, else a usual name of pictures or texts, else the longest texts.
 
     Raises:
@@ -160,7 +160,7 @@ def _mean_length(cells: Sequence[object]) -> float:
     return sum(len(str(cell)) for cell in first) / max(len(first), 1)
 
 
-def _texts(rows: Table, column: str) -> list[str] | ArrowColumn:
+def _texts(rows: DataTable, column: str) -> list[str] | ArrowColumn:
     """Return the texts of a column, or refuse the first row without one; texts in Arrow stay there."""
     texts = []
     cells = rows.columns[column]
@@ -178,7 +178,7 @@ def _shown(cell: object) -> str:
     return text if len(text := repr(cell)) <= 40 else f"{text[:40]}..."
 
 
-def _pictures(rows: Table, column: str, folder: Path, *, check: bool) -> list[Path] | ArrowColumn:
+def _pictures(rows: DataTable, column: str, folder: Path, *, check: bool) -> list[Path] | ArrowColumn:
     """Return the picture of every row, or refuse the first one that is missing or damaged; bytes stay in Arrow."""
     cells = rows.columns[column]
     if isinstance(cells, ArrowColumn) and cells.holds_bytes:
@@ -197,7 +197,7 @@ def _pictures(rows: Table, column: str, folder: Path, *, check: bool) -> list[Pa
     return paths
 
 
-def _ids(rows: Table, column: str | None) -> Sequence[str]:
+def _ids(rows: DataTable, column: str | None) -> Sequence[str]:
     """Return the id of every row; its line if the file has none."""
     if column is None:
         return ArrowColumn(pa.chunked_array([pa.array(rows.lines, pa.int64()).cast(pa.string())]))
@@ -205,7 +205,7 @@ def _ids(rows: Table, column: str | None) -> Sequence[str]:
     return [str(line if name is None else name) for name, line in zip(names, rows.lines, strict=True)]
 
 
-def _splits(rows: Table) -> list[SplitName] | None:
+def _splits(rows: DataTable) -> list[SplitName] | None:
     """Return the split of each row from a column ``split``; a column without any known name is an ordinary one.
 
     Raises:

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, triu
 
 from labelcontrast.data.doctor.duplicates import Repeat, duplicates
 from labelcontrast.data.examples import Examples, SplitName
-from labelcontrast.data.published import PublishedComparison, compare_published
+from labelcontrast.data.published_figures import PublishedComparison, compare_published
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.vocabulary import LabelVocabulary
@@ -118,7 +118,7 @@ class Description:
         return tuple(label for label in self.labels if label.train < RARE)
 
     def __str__(self) -> str:
-        return render(self)
+        return render_description(self)
 
 
 def describe(
@@ -182,7 +182,7 @@ def imbalance(counts: NDArray[np.int64]) -> Imbalance:
     return Imbalance(largest=float(ratios.max()), mean=float(ratios.mean()))
 
 
-def render(description: Description) -> str:
+def render_description(description: Description) -> str:
     """Write a description as text: the splits, the labels, pairs of labels, and what was noticed.
 
     Returns: Lines of at most 100 columns, without a line end behind the last.

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from labelcontrast.data.columns import ColumnNames, examples_of
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.table import Table, arrow_cells, arrow_columns, columns_of, numbered
+from labelcontrast.data.table import DataTable, arrow_cells, arrow_columns, columns_from_rows, numbered
 from labelcontrast.errors import DataError
 
 BLOCK = 2**24
@@ -35,7 +35,7 @@ def read_json_lines(path: Path, wanted: ColumnNames) -> Examples:
     table = None if path.suffix == ".gz" else _plain_table(path)
     if table is not None:
         columns = {name: arrow_cells(table[name]) for name in table.column_names}
-        rows = Table(origin=str(path), columns=columns, lines=range(1, len(table) + 1))
+        rows = DataTable(origin=str(path), columns=columns, lines=range(1, len(table) + 1))
         return examples_of(rows, wanted, path.parent)
     lines = numbered_lines(path)
     first = next(((number, line) for number, line in lines if line.strip()), (1, ""))
@@ -68,8 +68,8 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
             numbers.append(number)
             yield dict(zip(names, cells, strict=True))
 
-    columns = columns_of(rows())
-    return examples_of(Table(origin=str(path), columns=columns, lines=numbered(numbers)), wanted, path.parent)
+    columns = columns_from_rows(rows())
+    return examples_of(DataTable(origin=str(path), columns=columns, lines=numbered(numbers)), wanted, path.parent)
 
 
 def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
@@ -146,10 +146,10 @@ def parsed_xml(path: Path) -> ET.Element:
         raise DataError(f"not XML ({error.msg.partition(':')[0]}).", path=path, line=error.position[0]) from None
 
 
-def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str) -> Table:
+def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str) -> DataTable:
     """Return an Arrow table with the features of `datasets` as rows that are counted from 1."""
     columns = arrow_columns(table, features, origin)
-    return Table(origin=origin, columns=columns, lines=range(1, table.num_rows + 1), counted="row")
+    return DataTable(origin=origin, columns=columns, lines=range(1, table.num_rows + 1), counted="row")
 
 
 def _plain_table(path: Path) -> pa.Table | None:
@@ -188,11 +188,11 @@ def _lines_of_objects(path: Path) -> int:
 
 def _plain(lines: Iterable[tuple[int, str]], origin: str) -> Examples:
     kept = [(number, line.strip()) for number, line in lines if line.strip()]
-    rows = Table(origin=origin, columns={"line": [line for _, line in kept]}, lines=[number for number, _ in kept])
+    rows = DataTable(origin=origin, columns={"line": [line for _, line in kept]}, lines=[number for number, _ in kept])
     return examples_of(rows, ColumnNames(text="line"), Path())
 
 
-def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Table:
+def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> DataTable:
     """Parse one object a line; blank lines are skipped."""
     numbers = []
 
@@ -202,14 +202,14 @@ def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> Table:
                 numbers.append(number)
                 yield _object(_parsed(line, origin, number), f"{origin}, line {number}")
 
-    columns = columns_of(objects())
-    return Table(origin=origin, columns=columns, lines=numbered(numbers))
+    columns = columns_from_rows(objects())
+    return DataTable(origin=origin, columns=columns, lines=numbered(numbers))
 
 
-def _rows_of_list(items: object, origin: str) -> Table:
+def _rows_of_list(items: object, origin: str) -> DataTable:
     assert isinstance(items, list)
     objects = [_object(item, f"{origin}, row {number}") for number, item in enumerate(items, 1)]
-    return Table(origin=origin, columns=columns_of(objects), lines=range(1, len(objects) + 1), counted="row")
+    return DataTable(origin=origin, columns=columns_from_rows(objects), lines=range(1, len(objects) + 1), counted="row")
 
 
 def _object(value: object, place: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from labelcontrast.data.table import ArrowColumn, Table, coded, flattened, listed
+from labelcontrast.data.table import ArrowColumn, DataTable, coded, flattened, listed
 from labelcontrast.errors import LabelError
 from labelcontrast.labels.label_sets import LabelSets
 
@@ -42,7 +42,7 @@ class LabelColumn(NamedTuple):
     """The label above each label, if labels are paths."""
 
 
-def labels_of(rows: Table, labels: str | tuple[str, ...], separator: str | None = None) -> LabelColumn:
+def labels_of(rows: DataTable, labels: str | tuple[str, ...], separator: str | None = None) -> LabelColumn:
     """Read the labels of every row.
 
     A cell is a list of names or of numbers, a list of 0 and 1 for ``label_0``, ``label_1``, ..., text with a separator
@@ -62,7 +62,7 @@ def labels_of(rows: Table, labels: str | tuple[str, ...], separator: str | None 
         LabelError: Cells are of different types, or a cell cannot be read as labels.
 
     Example:
-        >>> rows = Table(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
+        >>> rows = DataTable(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
         >>> labels_of(rows, "tags")[:2]
         ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
     """
@@ -152,13 +152,13 @@ def _pathed(sets: LabelSets, sentence: str) -> LabelColumn:
     return LabelColumn(sets, sentence, None, parents_of(sets.held))
 
 
-def _first_rows(rows: Table, which: NDArray[np.int64]) -> Table:
+def _first_rows(rows: DataTable, which: NDArray[np.int64]) -> DataTable:
     """Return the first row of each distinct cell, for the place in an error message."""
     firsts = np.unique(which, return_index=True)[1]
     return replace(rows, lines=[rows.lines[row] for row in firsts.tolist()])
 
 
-def _one_type(rows: Table, name: str, cells: Sequence[object]) -> str:
+def _one_type(rows: DataTable, name: str, cells: Sequence[object]) -> str:
     """Return the type of all cells of a column, or refuse the first cell that differs."""
     if isinstance(cells, ArrowColumn) and (cells.holds_lists or cells.holds_texts):
         return "a list" if cells.holds_lists else "text"
@@ -175,7 +175,7 @@ def _one_type(rows: Table, name: str, cells: Sequence[object]) -> str:
     raise LabelError(message, path=rows.where(row, name))
 
 
-def _from_lists(cells: Sequence[object], rows: Table, name: str) -> LabelSets:
+def _from_lists(cells: Sequence[object], rows: DataTable, name: str) -> LabelSets:
     labels, sizes = flattened(cells)
     # A column in Arrow has one type, so its first label is enough.
     types = set(map(type, labels[:1] if isinstance(labels, ArrowColumn) else labels))
@@ -188,7 +188,7 @@ def _from_lists(cells: Sequence[object], rows: Table, name: str) -> LabelSets:
     return LabelSets.of_each_once(list(map(str, distinct)), which, sizes)
 
 
-def _refuse_mixed(cells: Sequence[object], rows: Table, name: str) -> Never:
+def _refuse_mixed(cells: Sequence[object], rows: DataTable, name: str) -> Never:
     """Refuse the first label that is not a name or whole number, or not of the type of the first label."""
     labels = ((row, label) for row, cell in enumerate(cells) if isinstance(cell, list) for label in cell)
     first: tuple[int, type] | None = None
@@ -206,7 +206,7 @@ def _refuse_mixed(cells: Sequence[object], rows: Table, name: str) -> Never:
     raise AssertionError
 
 
-def _from_text(cells: list[str], rows: Table, name: str, separator: str | None) -> tuple[LabelSets, str]:
+def _from_text(cells: list[str], rows: DataTable, name: str, separator: str | None) -> tuple[LabelSets, str]:
     """Read text: a written list, names with a separator between, or one name."""
     filled = [cell for cell in cells if cell.strip()]
     if separator is None and filled and all(cell.lstrip()[0] == "[" and cell.rstrip()[-1] == "]" for cell in filled):
@@ -221,7 +221,7 @@ def _from_text(cells: list[str], rows: Table, name: str, separator: str | None) 
     return LabelSets.of(sets), f'labels in "{name}", separated by "{found}"'
 
 
-def _written_list(cell: str, rows: Table, row: int, name: str) -> list[object]:
+def _written_list(cell: str, rows: DataTable, row: int, name: str) -> list[object]:
     """Parse a list as JSON or as a Python literal; an empty cell is an empty list."""
     if not cell.strip():
         return []
@@ -251,7 +251,9 @@ def _multi_hot_width(cells: Sequence[object]) -> int:
     return int(sizes[0]) if odd and fits else 0
 
 
-def _values(cells: Iterable[tuple[str, object]], rows: Table, row: int, column: str | None = None) -> dict[str, float]:
+def _values(
+    cells: Iterable[tuple[str, object]], rows: DataTable, row: int, column: str | None = None
+) -> dict[str, float]:
     """Read the values of the labels of a row, without zeros, or refuse the first cell that is not a value.
 
     Args:
@@ -271,7 +273,7 @@ def _values(cells: Iterable[tuple[str, object]], rows: Table, row: int, column: 
     return found
 
 
-def _whole(cell: object, rows: Table, row: int, name: str) -> str:
+def _whole(cell: object, rows: DataTable, row: int, name: str) -> str:
     if isinstance(cell, int | float) and float(cell).is_integer():
         return str(int(cell))
     raise LabelError(f"the label {cell} is not a whole number.", path=rows.where(row, name))

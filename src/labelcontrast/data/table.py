@@ -23,13 +23,13 @@ UNLABELLED = -1
 Piece: TypeAlias = "pa.Array | list[object]"
 
 
-def columns_of(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[object]]:
+def columns_from_rows(rows: Iterable[Mapping[str, object]]) -> dict[str, Sequence[object]]:
     """Turn rows into columns, in the order in which their names first occur; a missing cell is None.
 
     The texts and lists of a long file are moved to Arrow in chunks, so that few Python objects are alive.
 
     Example:
-        >>> columns_of([{"text": "a"}, {"text": "b", "stars": 3}])
+        >>> columns_from_rows([{"text": "a"}, {"text": "b", "stars": 3}])
         {'text': ['a', 'b'], 'stars': [None, 3]}
     """
     pieces: dict[str, list[Piece]] = {}
@@ -129,7 +129,7 @@ def listed(names: Sequence[str] | Mapping[str, object], most: int = 8) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class DataTable:
     """The rows of a file, by column; a missing cell is None."""
 
     origin: str

@@ -25,7 +25,7 @@ class Published(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Figure:
+class PublishedFigure:
     """A published figure and the one found."""
 
     name: str
@@ -44,7 +44,7 @@ class PublishedComparison:
 
     title: str
     source: str
-    figures: tuple[Figure, ...]
+    figures: tuple[PublishedFigure, ...]
 
 
 _COCO = "Lin et al., ECCV 2014"
@@ -86,7 +86,7 @@ def compare_published(splits: Splits) -> PublishedComparison | None:
     such as a validation split that was drawn from train, are added to train.
 
     Example:
-        >>> Figure("train", 7769, 7770).agrees, Figure("labels each", 2.41, 2.408).agrees
+        >>> PublishedFigure("train", 7769, 7770).agrees, PublishedFigure("labels each", 2.41, 2.408).agrees
         (False, True)
     """
     published = _known(splits)
@@ -95,13 +95,13 @@ def compare_published(splits: Splits) -> PublishedComparison | None:
     sizes: dict[str, int] = {split: len(examples) for split, examples in splits.by_name.items()}
     given = {"val": published.val, "test": published.test}
     sizes["train"] += sum(sizes[split] for split, size in given.items() if size is None)
-    figures = [Figure("train", published.train, sizes["train"])]
-    figures += [Figure(split, size, sizes[split]) for split, size in given.items() if size is not None]
-    figures.append(Figure("labels", published.labels, len(splits.vocabulary)))
+    figures = [PublishedFigure("train", published.train, sizes["train"])]
+    figures += [PublishedFigure(split, size, sizes[split]) for split, size in given.items() if size is not None]
+    figures.append(PublishedFigure("labels", published.labels, len(splits.vocabulary)))
     if published.labels_mean is not None:
         held = sum(len(LabelSets.of(examples.label_sets or []).codes) for examples in splits.by_name.values())
         mean = held / sum(map(len, splits.by_name.values()))
-        figures.append(Figure("labels each", published.labels_mean, mean))
+        figures.append(PublishedFigure("labels each", published.labels_mean, mean))
     return PublishedComparison(published.title, published.source, tuple(figures))
 
 

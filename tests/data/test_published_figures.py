@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labelcontrast.data.published import PUBLISHED, Figure, compare_published
+from labelcontrast.data.published_figures import PUBLISHED, PublishedFigure, compare_published
 from labelcontrast.data.splits import load_splits
 
 # What does not agree, as the notes beside the data say: a repeat that was dropped, a split that was not published.
@@ -42,7 +42,7 @@ def test_the_distribution_overrides_the_name_of_the_folder(vectors: Path) -> Non
     comparison = compare_published(known)
     assert comparison is not None
     assert comparison.title == "AAPD"
-    assert comparison.figures[0] == Figure("train", 53840, len(splits.train))
+    assert comparison.figures[0] == PublishedFigure("train", 53840, len(splits.train))
     assert comparison.figures[-1].name == "labels each"
 
 
