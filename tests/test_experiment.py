@@ -15,12 +15,10 @@ from labelcontrast.data.readers import read
 from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import run_experiment
+from labelcontrast.run import Callbacks, RunResult, evaluate, load, predict
 from labelcontrast.run import model as trained_model
-from labelcontrast.run.evaluation import evaluate
-from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import load_settings
 from labelcontrast.run.inputs import load_data
-from labelcontrast.run.model import load, predict
 from labelcontrast.settings import RunSettings
 from labelcontrast.training.epochs import Epoch
 
@@ -86,6 +84,7 @@ def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None
     )
     result = run_experiment(settings, folder, resume=True, callbacks=Callbacks(on_message=messages.append))
     assert messages == []
+    assert isinstance(result, RunResult)
     assert result == json.loads((folder / "metrics.json").read_text())
 
 
