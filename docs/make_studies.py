@@ -32,7 +32,7 @@ under one protocol that answers one question with a table and figures:
     labelcontrast report out                                            write the report again
 
 `--config FILE` and `--set KEY=VALUE` set what all trials share, such as the encoder and the epochs; for an axis of the
-study they choose its values. `--jobs`, `--ray`, `--store`, `--resume`: [trials.md](trials.md). The output folder contains
+study they choose its values. `--jobs`, `--ray`, `--store`, `--resume`: [trials.md](trials.md). The folder contains
 
 - `report.html`, one page with everything, and the same as `report.md` with `figures/` (SVG and PNG);
 - `table.md`, `table.tex`, `table.csv`: mean and standard deviation over seeds, with the best mean and those not
@@ -74,9 +74,9 @@ TAIL = """```
     labelcontrast study projections.toml data.csv --out out
 
 Where all combinations of a `[grid]` would be too many, use `[variants]`, named sets of settings
-(`"threshold 0.5" = { "evaluation.threshold" = "fixed" }`). `transfer = true` evaluates every encoder on each data set in
-turn. `[idle]` names values under which an axis changes nothing, so that one trial stands for all its values. Quantities
-for a table or for `y`:
+(`"threshold 0.5" = { "evaluation.threshold" = "fixed" }`). `transfer = true` evaluates every encoder on each data set
+in turn. `[idle]` names values under which an axis changes nothing, so that one trial stands for all its values.
+Quantities for a table or for `y`:
 
 """
 

@@ -1,7 +1,4 @@
-"""Mean ranks and critical differences against the published example, definitions in loops, and simulated losses.
-
-A ranking over comparisons: from their results to the page, and what is refused.
-"""
+"""Mean ranks and critical differences against the published example and simulated losses; rankings of folders."""
 
 import json
 import re
@@ -73,7 +70,7 @@ def test_losses_that_are_alike_are_seldom_called_different() -> None:
     assert 0.01 < np.mean(wrong) < 0.09
 
 
-def test_refusals() -> None:
+def test_too_few_or_unequal_losses_are_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"^every data set needs the same losses\. b has bce, reg, not bce, msc, reg\.$"
     ):
@@ -137,7 +134,7 @@ def test_the_trials_of_studies_are_ranked_data_set_by_data_set(tmp_path: Path) -
         rank_comparisons([one, one], tmp_path / "ranks.html")
 
 
-def test_refusals_of_across(tmp_path: Path) -> None:
+def test_folders_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
     one = comparison(tmp_path / "one", bce=[0.1], reg=[0.6], msc=[0.7])
     with pytest.raises(
         RunError, match=r"nowhere is no comparison and no study: it has neither results\.json nor results\.csv\.$"

@@ -102,9 +102,9 @@ class TrialsSummary(PageSummary):
         if not self.tested:
             return f"{spread} {best}; the difference need not be significant."
         return (
-            f"{spread} {best}, and every mean that is not significantly worse. Differences are paired and tested over seeds and "
-            "test examples jointly, at 5 % over all pairs of rows (Holm); with one seed, over test examples only. "
-            "Quantities that are not metrics of predictions are not tested: there only the best mean is bold."
+            f"{spread} {best}, and every mean that is not significantly worse. Differences are paired and tested over "
+            "seeds and test examples jointly, at 5 % over all pairs of rows (Holm); with one seed, over test examples "
+            "only. Quantities that are not metrics of predictions are not tested: there only the best mean is bold."
         )
 
 
