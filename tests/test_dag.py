@@ -32,7 +32,7 @@ def test_parents_come_first(graph: Graph, random: object) -> None:
 
 @quick
 @given(graphs())
-def test_steps_up_are_what_walking_takes(graph: Graph) -> None:
+def test_steps_up_equal_walks(graph: Graph) -> None:
     found = steps_up(graph.parents).toarray()
     size = len(graph.above)
     for node in range(size):

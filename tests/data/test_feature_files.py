@@ -88,7 +88,7 @@ def broken(value: float) -> np.ndarray:
         ({"X": X, "Y": Y[:2]}, "Y must be 0 and 1 [3 examples, labels]. Got uint8 [2, 2]."),
         ({"X": X, "Y": Y * 2}, "Y[0, 0] must be 0, 1, a number between, or NaN or -1 where it is unknown. Got 2."),
         ({"X": X, "Y": Y, "label_names": ["a"]}, "there are 1 label_names, but Y has 2 columns."),
-        ({"X": X, "Y": Y, "label_names": ["a", "a"]}, 'label "a" stands twice in the vocabulary.'),
+        ({"X": X, "Y": Y, "label_names": ["a", "a"]}, 'label "a" occurs twice in the vocabulary.'),
         ({"X": X, "Y": Y, "split": [0, 1, 3]}, "split must be 3 numbers, each 0 (train), 1 (test) or 2 (val)."),
         ({"x": X, "Y": Y}, 'there is no array "X" or "features"; the arrays are "x", "Y".'),
     ],

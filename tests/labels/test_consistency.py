@@ -95,7 +95,7 @@ def drawn(graph: Graph, seed: int, examples: int = 4) -> np.ndarray:
 
 @quick_of_consistency
 @given(graphs(), st.integers(0, 99))
-def test_max_and_product_are_what_walking_finds(graph: Graph, seed: int) -> None:
+def test_max_and_product_equal_walks(graph: Graph, seed: int) -> None:
     scores, nodes = drawn(graph, seed), range(len(graph.above))
     best = [[max(row[below] for below in nodes if node in graph.walk(below)) for node in nodes] for row in scores]
     np.testing.assert_array_equal(consistent(scores, graph.parents, "max"), best)

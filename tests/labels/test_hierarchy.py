@@ -42,7 +42,7 @@ def depth(above: dict[str, list[str]], name: str) -> int:
 
 @quick
 @given(graphs())
-def test_ancestors_levels_leaves_and_children_are_what_walking_finds(above: dict[str, list[str]]) -> None:
+def test_ancestors_levels_leaves_and_children_equal_walks(above: dict[str, list[str]]) -> None:
     hierarchy = Hierarchy.from_parents(above)
     names = hierarchy.names
     assert list(names) == list(above)

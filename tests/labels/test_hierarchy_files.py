@@ -28,7 +28,7 @@ def test_every_format_holds_the_same(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("parting", [" > ", "/"])
-def test_paths_are_called_by_all_their_steps(tmp_path: Path, parting: str) -> None:
+def test_paths_are_named_by_all_their_steps(tmp_path: Path, parting: str) -> None:
     lines = [parting.join(steps) for steps in [("a", "x"), ("b", "x"), ("a", "x", "z")]]
     expected = {"a": None, lines[0]: "a", "b": None, lines[1]: "b", lines[2]: lines[0]}
     assert read_hierarchy(written(tmp_path, "a.paths", "\n".join(lines))).to_parents() == expected
@@ -39,7 +39,7 @@ def test_a_separator_of_your_own() -> None:
     assert from_label_paths(["a.b/c"], separator=".").to_parents() == {"a": None, "a.b/c": "a"}
 
 
-def test_a_name_under_two_parents_is_one_node_of_a_graph_or_told_apart_by_path(tmp_path: Path) -> None:
+def test_a_name_under_two_parents_is_one_node_or_is_named_by_its_path(tmp_path: Path) -> None:
     graph = written(tmp_path, "a.csv", "child,parent\nx,a\nx,b\n")
     assert read_hierarchy(graph).to_parents() == {"x": ["a", "b"], "a": None, "b": None}
     tree = written(tmp_path, "a.txt", "a\n  x\n    z\nb\n  x\n")
@@ -52,7 +52,7 @@ def test_a_name_under_two_parents_is_one_node_of_a_graph_or_told_apart_by_path(t
     }
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_hierarchy_is_read_again(tmp_path: Path) -> None:
     hierarchy = Hierarchy.from_parents({"ü": None, "b": "ü", 'c"': ["ü", "b"]})
     write_hierarchy(hierarchy, tmp_path / "kept" / "hierarchy.json")
     assert read_hierarchy(tmp_path / "kept" / "hierarchy.json").to_parents() == hierarchy.to_parents()
@@ -61,8 +61,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", '{"a": null,\n"b": "a",\n"b": null}', ', line 3: "b" stands twice, first in line 2.'),
-        ("a.json", '{"a": "b", "a": "c"}', ', line 1: "a" stands twice, first in line 1.'),
+        ("a.json", '{"a": null,\n"b": "a",\n"b": null}', ', line 3: "b" occurs twice, first in line 2.'),
+        ("a.json", '{"a": "b", "a": "c"}', ', line 1: "a" occurs twice, first in line 1.'),
         ("a.json", '{"a": null,\n"b": {"c": "d"}}', ', line 2: "b" needs a parent, a list of parents, or null.'),
         ("a.json", '{"a": null,\n"b": 3}', ', line 2: "b" needs a parent, a list of parents, or null.'),
         ("a.json", '{"a": "x:",\n"b": "c",\n"c": "b"}', ', line 2: "b" is its own ancestor: b < c < b.'),
@@ -78,8 +78,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("a.csv", "", ", line 1: an edge list must have the columns child and parent. Got none."),
         ("a.csv", "child,parent\na,\n,a\n", ", line 3: there is no child."),
         ("a.csv", "child,parent\na,b\nb,a\n", ', line 2: "a" is its own ancestor: a < b < a.'),
-        ("a.txt", "a\n  x\nb\n  x\n", ', line 4: "x" stands twice, first in line 2.'),
-        ("a.txt", "a\n  x\n  x\n", ', line 3: "x" stands twice, first in line 2.'),
+        ("a.txt", "a\n  x\nb\n  x\n", ', line 4: "x" occurs twice, first in line 2.'),
+        ("a.txt", "a\n  x\n  x\n", ', line 3: "x" occurs twice, first in line 2.'),
         ("a.txt", "  a\n", ', line 1: "a" is an orphan: it is indented, and nothing stands above.'),
         ("a.txt", "a\n    b\n  c\n", ', line 3: "c" is an orphan: no line above begins where it begins.'),
         ("a.paths", "a/b\na//c\n", ', line 2: "a//c" has an empty step.'),

@@ -13,7 +13,7 @@ SETS = st.lists(st.lists(st.sampled_from("abcd"), unique=True).map(tuple), max_s
 
 @settings(deadline=None)
 @given(SETS, st.slices(9), st.integers(-9, 8))
-def test_they_read_like_a_list(sets: list[tuple[str, ...]], part: slice, row: int) -> None:
+def test_label_sets_read_like_a_list(sets: list[tuple[str, ...]], part: slice, row: int) -> None:
     coded = LabelSets.of(sets)
     assert coded == sets
     assert sets == coded
@@ -39,13 +39,13 @@ def test_a_selection_is_that_of_the_list(sets: list[tuple[str, ...]], rows: list
 
 @settings(deadline=None)
 @given(SETS, st.dictionaries(st.sampled_from("abcd"), st.lists(st.sampled_from("axyz"))))
-def test_each_label_becomes_what_it_is_mapped_to(sets: list[tuple[str, ...]], become: dict[str, list[str]]) -> None:
+def test_labels_are_replaced_by_others(sets: list[tuple[str, ...]], become: dict[str, list[str]]) -> None:
     mapped = LabelSets.of(sets).mapped(lambda name: become.get(name, ()))
     literal = [tuple(dict.fromkeys(new for name in labels for new in become.get(name, ()))) for labels in sets]
     assert mapped == literal
 
 
-def test_a_name_that_no_example_has_is_not_mapped() -> None:
+def test_a_name_that_does_not_occur_is_not_mapped() -> None:
     sets = LabelSets.of([("a",), ("b",)]).select(np.array([1]))
     assert (sets.names, sets.held) == (("a", "b"), ["b"])
     assert sets.mapped({"b": ("c",)}.__getitem__) == [("c",)]
@@ -53,7 +53,7 @@ def test_a_name_that_no_example_has_is_not_mapped() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcd"))))
-def test_a_label_that_stands_twice_is_taken_once_where_it_stood_first(sets: list[list[str]]) -> None:
+def test_of_duplicate_labels_the_first_stays(sets: list[list[str]]) -> None:
     names = "abcd"
     codes = np.array([names.index(name) for labels in sets for name in labels], dtype=np.int64)
     sizes = np.array(list(map(len, sets)), dtype=np.int64)
@@ -61,7 +61,7 @@ def test_a_label_that_stands_twice_is_taken_once_where_it_stood_first(sets: list
     assert LabelSets.of_each_once(names, codes, sizes) == LabelSets.of(sets) == literal
 
 
-def test_many_come_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_iteration_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_sets, "AT_A_TIME", 2)
     sets = [("a",), (), ("b", "a"), ("c",), ()]
     assert list(LabelSets.of(sets)) == sets

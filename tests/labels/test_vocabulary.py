@@ -18,7 +18,7 @@ LABEL_SETS = st.lists(st.lists(NAMES, max_size=4, unique=True).map(tuple), max_s
 
 @settings(deadline=None)
 @given(LABEL_SETS)
-def test_the_matrix_is_what_the_label_sets_say(label_sets: list[tuple[str, ...]]) -> None:
+def test_the_matrix_holds_the_label_sets(label_sets: list[tuple[str, ...]]) -> None:
     vocabulary = LabelVocabulary.from_label_sets(label_sets)
     dense = vocabulary.encode(label_sets).toarray()
     literal = [[int(name in labels) for name in vocabulary.names] for labels in label_sets]
@@ -43,11 +43,11 @@ def test_the_given_order_is_kept() -> None:
     assert vocabulary.decode(np.array([[1, 1]])) == [("sports", "health")]
 
 
-def test_a_label_that_stands_twice_counts_once() -> None:
+def test_a_duplicate_label_counts_once() -> None:
     assert LabelVocabulary(("a",)).encode([("a", "a")]).toarray().tolist() == [[1]]
 
 
-def test_a_stranger_is_named_with_its_place_and_the_nearest_known() -> None:
+def test_an_unknown_label_is_named_with_its_place_and_the_nearest_known() -> None:
     vocabulary = LabelVocabulary(("politics", "sports"))
     with pytest.raises(LabelError) as refusal:
         vocabulary.encode(
@@ -61,12 +61,12 @@ def test_a_stranger_is_named_with_its_place_and_the_nearest_known() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("a", "b", "a"), 'label "a" stands twice in the vocabulary.'),
+        (("a", "b", "a"), 'label "a" occurs twice in the vocabulary.'),
         (("a", ""), "a label name must be text that is not empty. Got ''."),
         (("a", 3), "a label name must be text that is not empty. Got 3."),
     ],
 )
-def test_what_cannot_name_a_column_is_refused(names: tuple[str, ...], message: str) -> None:
+def test_invalid_names_are_refused(names: tuple[str, ...], message: str) -> None:
     with pytest.raises(LabelError) as refusal:
         LabelVocabulary(names)
     assert str(refusal.value) == message
@@ -74,7 +74,7 @@ def test_what_cannot_name_a_column_is_refused(names: tuple[str, ...], message: s
 
 @settings(deadline=None, max_examples=20)
 @given(names=st.lists(NAMES, unique=True, max_size=6))
-def test_what_is_saved_is_loaded(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_saved_vocabulary_is_loaded_again(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("run") / "labels.json"
     LabelVocabulary(tuple(names)).save(path)
     assert LabelVocabulary.load(path).names == tuple(names)
@@ -86,7 +86,7 @@ def test_what_is_saved_is_loaded(names: list[str], tmp_path_factory: pytest.Temp
         (None, "there is no such file; expected a JSON list of label names."),
         ("{", "not a JSON list of label names (Expecting property name enclosed in double quotes"),
         ('{"a": 1}', "expected a JSON list of label names. Got a dict."),
-        ('["a", "a"]', 'label "a" stands twice in the vocabulary.'),
+        ('["a", "a"]', 'label "a" occurs twice in the vocabulary.'),
     ],
 )
 def test_a_damaged_file_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ SETS = st.lists(st.sampled_from("abcd"), unique=True, max_size=4)
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(SETS, VALUES, SETS), min_size=1, max_size=6), st.booleans())
-def test_values_are_what_a_loop_over_cells_says(
+def test_values_equal_a_loop_over_cells(
     rows: list[tuple[list[str], dict[str, float], list[str]]], listed: bool
 ) -> None:
     vocabulary = LabelVocabulary(("a", "b", "c", "d"))

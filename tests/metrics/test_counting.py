@@ -61,7 +61,7 @@ def test_buckets_go_by_the_training_examples() -> None:
     assert math.isnan(average_labels(DETAILS["tail_f1"], counts, alike).item())
 
 
-def test_a_label_of_which_nothing_is_known_is_in_no_mean() -> None:
+def test_a_label_without_known_pairs_is_in_no_mean() -> None:
     true, predicted = drawn(0, 20, 4)
     true[:, 2] = np.nan
     train = TrainingLabels(np.array([500, 50, 5, 5]), 1000)

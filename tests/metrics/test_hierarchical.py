@@ -106,7 +106,7 @@ def known_of(graph: Graph, row: np.ndarray, predicted: set[int]) -> tuple[set[in
 @pytest.mark.parametrize("share", [0.0, 0.3], ids=["all known", "some unknown"])
 @quick
 @given(graphs(), st.data())
-def test_every_measure_is_what_its_definition_says(share: float, graph: Graph, data: st.DataObject) -> None:
+def test_every_metric_equals_its_definition(share: float, graph: Graph, data: st.DataObject) -> None:
     labels, predictions, hidden = (data.draw(label_matrices(labels=len(graph.above))) for _ in range(3))
     labels = np.where((hidden == 1) & (share > 0), np.nan, labels)
     found = hierarchical_metrics(labels, predictions, graph.parents)
@@ -142,7 +142,7 @@ def test_every_measure_is_what_its_definition_says(share: float, graph: Graph, d
 
 @quick
 @given(graphs(), st.data())
-def test_batches_come_to_what_all_at_once_do(graph: Graph, data: st.DataObject) -> None:
+def test_batches_equal_all_at_once(graph: Graph, data: st.DataObject) -> None:
     labels, predictions, hidden = (data.draw(label_matrices(labels=len(graph.above), examples=5)) for _ in range(3))
     labels = np.where(hidden == 1, np.nan, labels)
     counted = HierarchicalMetrics(graph.parents)

@@ -157,7 +157,7 @@ def test_each_label_alone_equals_scikit_learn(case) -> None:
             assert math.isnan(row.average_precision)
 
 
-def test_every_metric_says_what_it_is_and_which_way_is_better() -> None:
+def test_every_metric_has_a_sentence_and_the_right_direction() -> None:
     true = np.eye(8, dtype=int)
     perfect, wrong = np.array(true, dtype=float), 1.0 - true
     train = TrainingLabels(np.array([500, 50, 5] + 5 * [30]), 1000)
@@ -170,7 +170,7 @@ def test_every_metric_says_what_it_is_and_which_way_is_better() -> None:
         assert metric.better == ("higher" if best[name] > worst[name] else "lower")
 
 
-def test_what_is_not_known_is_left_out_and_sparse_is_the_same_as_dense() -> None:
+def test_unknown_labels_are_left_out_and_sparse_equals_dense() -> None:
     generator = np.random.default_rng(0)
     true = (generator.random((60, 7)) < 0.4).astype(float)
     scores, predicted = generator.integers(0, 6, true.shape) / 6, generator.random(true.shape) < 0.4
@@ -192,7 +192,7 @@ def test_what_is_not_known_is_left_out_and_sparse_is_the_same_as_dense() -> None
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_refuses_what_cannot_be_measured() -> None:
+def test_invalid_inputs_are_refused() -> None:
     with pytest.raises(LabelShapeError, match=r"of one shape with .* Got \(3, 2\), \(3, 4\) and \(3, 2\)\."):
         compute_metrics(np.ones((3, 2)), np.ones((3, 4)), np.ones((3, 2)))
     with pytest.raises(LabelShapeError, match="at least one example"):

@@ -12,12 +12,12 @@ from labelcontrast.metrics.registry import (
 )
 
 
-def test_each_is_under_its_own_name_and_has_a_title_and_a_sentence() -> None:
+def test_each_metric_has_its_name_a_title_and_a_sentence() -> None:
     for metrics in (METRICS, DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, RETRIEVAL_METRICS):
         assert [metric.name for metric in metrics.values()] == list(metrics)
         assert all(metric.title and metric.meaning.endswith(".") for metric in metrics.values())
 
 
-def test_they_are_known_without_a_library_of_numbers() -> None:
+def test_the_registry_loads_without_numpy() -> None:
     code = "import sys, labelcontrast.metrics.registry; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -26,7 +26,7 @@ def test_alignment_equals_the_published_code(shared: Path) -> None:
         assert found == pytest.approx(expected, rel=1e-10, nan_ok=True)
 
 
-def test_an_example_with_an_unknown_label_has_no_known_set() -> None:
+def test_an_example_with_an_unknown_label_is_left_out() -> None:
     generator = np.random.default_rng(0)
     points, labels = generator.normal(size=(40, 3)), (generator.random((40, 2)) < 0.5).astype(np.float32)
     unknown = generator.random(40) < 0.4
@@ -68,7 +68,7 @@ def test_uniformity_in_blocks_by_its_definition() -> None:
     assert uniformity(features, generator=np.random.default_rng(0)).value == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_error_of_sampled_pairs_is_what_it_says() -> None:
+def test_the_standard_error_of_sampled_pairs_holds() -> None:
     features = np.random.default_rng(0).normal(size=(300, 6)) + 0.3
     exact = uniformity(features, generator=np.random.default_rng(0)).value
     estimates = [
@@ -79,7 +79,7 @@ def test_the_error_of_sampled_pairs_is_what_it_says() -> None:
     assert abs(off.mean()) < 0.25
 
 
-def test_what_is_collapsed_is_aligned_and_not_uniform() -> None:
+def test_collapsed_embeddings_are_aligned_and_not_uniform() -> None:
     generator = np.random.default_rng(1)
     labels = np.eye(3, dtype=np.uint8)[generator.integers(0, 3, 90)]
     corners = np.eye(3)[labels.argmax(1)]
@@ -104,7 +104,7 @@ def test_effective_rank_at_its_ends() -> None:
     assert effective_rank(np.ones((5, 3))) == 0
 
 
-def test_what_has_no_direction_is_left_out_of_what_needs_one() -> None:
+def test_zero_embeddings_are_left_out_of_alignment_and_uniformity() -> None:
     generator = np.random.default_rng(0)
     features, labels = generator.normal(size=(20, 4)), np.eye(2)[generator.integers(0, 2, 20)]
     features[3] = 0

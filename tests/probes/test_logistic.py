@@ -54,7 +54,7 @@ def test_labels_share_nothing(problem) -> None:
     np.testing.assert_allclose(together, np.hstack(alone), rtol=1e-6, atol=1e-8)
 
 
-def test_what_is_not_known_is_left_out_label_by_label(problem) -> None:
+def test_unknown_labels_are_left_out_for_each_label(problem) -> None:
     features, labels = problem
     design, generator = with_ones(features / features.std(0)), np.random.default_rng(0)
     holed = np.where(generator.random(labels.shape) < [0.0, 0.1, 0.3, 0.5, 0.7, 0.2], np.nan, labels)

@@ -17,7 +17,7 @@ def test_every_table_of_results_is_one_of_its_file() -> None:
         assert table in (ROOT / path).read_text() + "\n", path
 
 
-def test_the_seconds_are_those_that_were_measured() -> None:
+def test_the_seconds_are_those_of_the_results() -> None:
     found = json.loads((ROOT / "benchmarks" / "results" / "probe_speed.json").read_text())["found"]
     column = r" ([\d.]*) ?\|"
     shown = re.findall(rf"^\| .* \| ([\d.]+) \|{column}{column}$", PAGE[: PAGE.index("## From scores")], re.MULTILINE)
@@ -27,7 +27,7 @@ def test_the_seconds_are_those_that_were_measured() -> None:
         assert times == sorted(value for value in found[name].values() if value != 1.0), name
 
 
-def test_what_bf16_changes_is_what_was_measured() -> None:
+def test_the_effect_of_bf16_is_that_of_the_results() -> None:
     found = json.loads((ROOT / "benchmarks" / "results" / "probe_precision.json").read_text())["found"]
     for row in found.values():
         cells = [f"{row['seconds'][kind]}" for kind in ("32", "bf16")]

@@ -70,7 +70,7 @@ def test_equal_to_one_after_the_other() -> None:
             torch.testing.assert_close(swept.bias[place, head], layer.bias.data, rtol=1e-7, atol=1e-9)
 
 
-def test_rounded_products_are_those_of_rounded_factors_and_nothing_else_is_rounded() -> None:
+def test_bf16_rounds_factors_and_products_only() -> None:
     features, labels, start = world(70)
 
     def rounded(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

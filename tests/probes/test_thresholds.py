@@ -219,7 +219,7 @@ def test_refuses_a_damaged_file(tmp_path: Path, text: str) -> None:
         Thresholds.load(path)
 
 
-def test_refuses_what_does_not_fit() -> None:
+def test_invalid_inputs_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^threshold must be between 0 and 1\. Got 1\.5\.$"):
         fixed_threshold(2, threshold=1.5)
     with pytest.raises(ConfigError, match=r"^most must be at least 1\. Got 0\.$"):

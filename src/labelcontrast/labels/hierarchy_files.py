@@ -108,7 +108,7 @@ def _parent_map(text: str, path: Path) -> list[Edge]:
     for (child, parents), place in zip(given, keys, strict=False):
         line = bisect_left(ends, place) + 1
         if child in first:
-            raise LabelError(f'"{child}" stands twice, first in line {first[child]}.', path=path, line=line)
+            raise LabelError(f'"{child}" occurs twice, first in line {first[child]}.', path=path, line=line)
         if not _are_parents(parents):
             raise LabelError(f'"{child}" needs a parent, a list of parents, or null.', path=path, line=line)
         first[child] = line
@@ -174,7 +174,7 @@ def _with_distinct_names(places: Sequence[tuple[tuple[str, ...], int]], path: Pa
         first = lines.setdefault(steps[-1], {}).setdefault(steps, number)
         if first != number or (same_name == "refuse" and len(lines[steps[-1]]) > 1):
             earlier = next(iter(lines[steps[-1]].values())) if first == number else first
-            message = f'"{steps[-1]}" stands twice, first in line {earlier}.'
+            message = f'"{steps[-1]}" occurs twice, first in line {earlier}.'
             raise LabelError(message, path=path, line=number)
 
     def name(steps: tuple[str, ...]) -> str:

@@ -46,7 +46,7 @@ class LabelVocabulary:
                 message = f"a label name must be text that is not empty. Got {name!r}."
                 raise LabelError(message)
             if name in seen:
-                message = f'label "{name}" stands twice in the vocabulary.'
+                message = f'label "{name}" occurs twice in the vocabulary.'
                 raise LabelError(message)
             seen.add(name)
 

@@ -83,7 +83,7 @@ class LevelMetrics:
 
     Args:
         depths: The level of each label, 0 for the roots.
-        resamples: Number of resamples of the examples; by default one, the examples as they are.
+        resamples: Number of resamples of the examples; by default one, in which each example counts once.
 
     Example:
         >>> counted = LevelMetrics(np.array([0, 1, 1]))
@@ -180,12 +180,12 @@ class HierarchicalMetrics:
     where the hats close a label set upwards. The metrics up to the lowest common ancestor (lca) are those of the sets
     that :func:`up_to_common_ancestors` makes, as a mean over the examples with a true or a predicted label.
 
-    The ancestors of an unknown label are unknown too, unless another label makes them true. What is unknown of an
-    example is left out of its closed sets and of the paths up to common ancestors; violations are of predictions alone.
+    The ancestors of an unknown label are unknown too, unless another label makes them true. Unknown labels
+    are left out of the closed sets and of the paths up to common ancestors; violations are of predictions alone.
 
     Args:
         parents: Shape [labels, labels], 1 where the column is a parent of the row.
-        resamples: Number of resamples of the examples; by default one, the examples as they are.
+        resamples: Number of resamples of the examples; by default one, in which each example counts once.
 
     Example:
         >>> counted = HierarchicalMetrics(csr_array([[0, 0, 0], [1, 0, 0], [1, 0, 0]]))

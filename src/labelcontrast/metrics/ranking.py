@@ -167,7 +167,7 @@ class LabelRanking:
         weights: Float[np.ndarray, " labels"] | None = None,
     ) -> None:
         known = known_pairs(labels)
-        # What is not known comes after all others, with no hit and no place: it stays in the matrix, not in a sum.
+        # Unknown labels come after all others, and count as neither hit nor place.
         order = np.argsort(np.where(known, -scores, np.inf), axis=1)
         self._first, self._last = _ties(np.take_along_axis(np.where(known, scores, -np.inf), order, axis=1))
         self._hits: Bool[np.ndarray, "examples labels"] = np.take_along_axis(labels == 1, order, axis=1)

@@ -127,7 +127,7 @@ METRICS = _by_name(
         title="LRAP",
     ),
 )
-"""The short table: what reports print, and what is tested between losses."""
+"""The short table: the metrics that reports print and that are tested between losses."""
 
 _AVERAGED: dict[Average, str] = {
     "micro": "over all pairs of an example and a label",

@@ -59,10 +59,10 @@ def fit_calibration(
     fit = _temperature if method == "temperature" else _steps
     together = fit(labels[known], probabilities[known])
     maps: list[Map] = []
-    for column, said, here in zip(labels.T, probabilities.T, known.T, strict=True):
+    for column, scores, here in zip(labels.T, probabilities.T, known.T, strict=True):
         positives = int((column[here] == 1).sum())
         enough = min(positives, here.sum() - positives) >= FEWEST
-        maps.append(fit(column[here], said[here]) if enough else together)
+        maps.append(fit(column[here], scores[here]) if enough else together)
     return Calibration(method, maps)
 
 
@@ -78,15 +78,15 @@ def reliability(
 
     Example:
         >>> found = reliability(np.array([1, 0, 0, 1]), np.array([0.9, 0.9, 0.1, 0.2]), bins=2)
-        >>> found.count.tolist(), found.said.round(2).tolist(), found.true.tolist(), round(found.error, 3)
+        >>> found.count.tolist(), found.predicted.round(2).tolist(), found.true.tolist(), round(found.error, 3)
         ([2, 2], [0.15, 0.9], [0.5, 0.5], 0.375)
 
     Reference: Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
     """
     known = known_pairs(labels)
-    said, true = probabilities[known].astype(np.float64), labels[known] == 1
-    place = np.minimum((said * bins).astype(np.int64), bins - 1)
-    count, sums, hits = (np.bincount(place, weights=weights, minlength=bins) for weights in (None, said, true))
+    predicted, true = probabilities[known].astype(np.float64), labels[known] == 1
+    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+    count, sums, hits = (np.bincount(place, weights=weights, minlength=bins) for weights in (None, predicted, true))
     return Reliability(count, ratio(sums, count), ratio(hits, count))
 
 
@@ -103,7 +103,7 @@ def calibration_errors(
         [0.0, 0.1]
     """
     pairs = zip(labels.T, probabilities.T, strict=True)
-    return np.array([reliability(column, said, bins=bins).error for column, said in pairs])
+    return np.array([reliability(column, scores, bins=bins).error for column, scores in pairs])
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Reliability:
     """Predicted probabilities against the share of positives, in bins of equal width."""
 
     count: Integer[np.ndarray, " bins"]
-    said: Float[np.ndarray, " bins"]
+    predicted: Float[np.ndarray, " bins"]
     """Mean predicted probability in each bin; 0 in an empty one."""
     true: Float[np.ndarray, " bins"]
     """Share of positives in each bin; 0 in an empty one."""
@@ -169,7 +169,7 @@ class Reliability:
     def error(self) -> float:
         """The expected calibration error: the mean distance of the two over pairs; NaN without pairs."""
         total = self.count.sum()
-        return float((self.count * np.abs(self.said - self.true)).sum() / total) if total else float("nan")
+        return float((self.count * np.abs(self.predicted - self.true)).sum() / total) if total else float("nan")
 
 
 def _logit(probabilities: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

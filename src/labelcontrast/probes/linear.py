@@ -128,7 +128,7 @@ def selection_score(
     design, val_design = (train_features - mean) / deviation, (val_features - mean) / deviation
     spread = design.T @ design / len(design) + ridge * np.eye(design.shape[1])
     weight = np.linalg.solve(spread, design.T @ _fill_unknown(train_labels) / len(design))
-    # The constant that centring leaves out shifts all scores of a label alike: no rank changes.
+    # The constant that centring leaves out shifts all scores of a label equally: no rank changes.
     return mean_average_precision(val_labels, val_design @ weight)
 
 

@@ -214,7 +214,7 @@ def reliability_diagram(labels: Labels, scores: Labels) -> dict[str, Any]:
     """Compare probabilities with observed frequencies by bin, over all pairs; with the calibration errors."""
     found = reliability(labels.ravel(), scores.ravel())
     errors = {"error": found.error, "error_by_label": calibration_errors(labels, scores).tolist()}
-    return {"count": found.count.tolist(), "said": found.said.tolist(), "true": found.true.tolist(), **errors}
+    return {"count": found.count.tolist(), "said": found.predicted.tolist(), "true": found.true.tolist(), **errors}
 
 
 def describe_embeddings(
