@@ -64,6 +64,14 @@ def test_every_link_has_a_target() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_the_tree_for_contributors_is_complete() -> None:
+    tree = re.findall(r"[a-z]+(?:/|\.py)", (ROOT / "CONTRIBUTING.md").read_text())
+    source = ROOT / "src" / "labelcontrast"
+    folders = {f"{path.parent.name}/" for path in source.glob("*/__init__.py")}
+    files = {path.name for path in source.glob("*.py") if not path.name.startswith("__")}
+    assert (folders | files) - set(tree) == set()
+
+
 @pytest.mark.slow
 def test_every_command_runs(tmp_path: Path) -> None:
     write_digits(tmp_path / "demo" / "digits")
