@@ -1,10 +1,13 @@
-"""Batches that hypothesis draws: duplicates, rows without labels, lonely labels, equal embeddings, zero vectors."""
+"""Batches that hypothesis draws, with duplicates, rows without labels and zero vectors; and losses run on them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
+
+from labelcontrast.losses.factory import make_loss
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,33 @@ def batches(draw: st.DrawFn, *, views: bool = False, least_temperature: float = 
     c = torch.randn(labels, dim, generator=generator, dtype=torch.float64)
     temperatures = [t for t in (0.01, 0.05, 0.1, 0.5, 5.0) if t >= least_temperature]
     return Batch(z, y, c, draw(st.sampled_from(temperatures)))
+
+
+def loss_on(batch: Batch, name: str, **parameters: Any) -> nn.Module:
+    """A loss of the batch's size, with its prototypes."""
+    parameters = {"temperature": batch.temperature, **parameters}
+    loss = make_loss(name, num_labels=batch.y.shape[1], dim=batch.z.shape[-1], **parameters).double()
+    if hasattr(loss, "prototypes"):
+        loss.prototypes.data = batch.c.clone()
+    return loss
+
+
+def run(loss: nn.Module, z: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Value, gradient of the projections by angle, gradient of the prototypes."""
+    z = z.detach().clone().requires_grad_()
+    loss.zero_grad()
+    value = loss(z, y)
+    value.backward()
+    return value.detach(), by_angle(z), loss.prototypes.grad if hasattr(loss, "prototypes") else None
+
+
+def by_angle(z: Tensor) -> Tensor:
+    """The gradient times the length; a vector of length zero is treated as one of 1e-12, and its gradient matches."""
+    return z.grad * z.detach().norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def assert_same(got: tuple[Tensor | None, ...], expected: tuple[Tensor | None, ...], rtol: float = 1e-9) -> None:
+    """Equal up to rounding, at the scale of the expected."""
+    for one, other in zip(got, expected, strict=True):
+        if other is not None:
+            torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * max(1.0, float(other.abs().max())))

@@ -1,4 +1,4 @@
-"""The tests of this folder share two files that are no tests: the oracle, and the golden files' reader."""
+"""The tests of this folder import its other files: batches, oracles, trees, and the reader of golden files."""
 
 import sys
 from pathlib import Path

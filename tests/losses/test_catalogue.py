@@ -1,129 +1,27 @@
-"""The losses of the hierarchical rows against literal loops, on drawn graphs and label sets.
-
-The catalogue is complete, loads without torch, and refuses by name.
-"""
+"""The catalogue is complete, its parameters are checked, and every loss is made; all without torch up to there."""
 
 import subprocess
 import sys
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from batches import Batch, batches
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from oracle_of_levels import paper, released
-from torch import Tensor, nn
-from trees import Tree, trees
 
 from labelcontrast.errors import ConfigError
-from labelcontrast.losses.axes import Contrast
+from labelcontrast.losses.axes import (
+    Contrast,
+    Parameter,
+    check_values,
+    choice,
+    flag,
+    number,
+    optional_number,
+    whole_number,
+)
 from labelcontrast.losses.catalogue import check_loss, loss_catalogue, loss_row
 from labelcontrast.losses.factory import make_loss
-
-quick = settings(deadline=None, max_examples=15)
-NAMES = ["himulcon", "hicone", "himulcone"]
-CASES: list[tuple[str, dict[str, Any]]] = [
-    ("himulcon", {"layer_penalty": "uniform"}),
-    ("himulcon", {}),
-    ("hicone", {}),
-    ("himulcone", {"layer_penalty": "pow"}),
-]
-
-
-def run(loss: nn.Module, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Value, and gradient times length."""
-    z = z.detach().clone().requires_grad_()
-    value = loss(z, y)
-    value.backward()
-    return value.detach(), z.grad * z.detach().norm(dim=-1, keepdim=True).clamp(min=1e-12)
-
-
-def assert_same(got: tuple[Tensor, ...], expected: tuple[Tensor, ...], rtol: float = 1e-9) -> None:
-    for one, other in zip(got, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * max(1.0, float(other.abs().max())))
-
-
-def generic(batch: Batch) -> Tensor:
-    """Projections without two equal pairs, between which the gradient of a maximum would have to choose."""
-    noise = torch.randn(batch.z.shape, generator=torch.Generator().manual_seed(1), dtype=batch.z.dtype)
-    return batch.z + 0.1 * noise
-
-
-@pytest.mark.parametrize(("name", "parameters"), CASES)
-@pytest.mark.parametrize("oracle", [paper, released])
-@quick
-@given(batch=batches(least_temperature=0.05), data=st.data())
-def test_equals_the_paper_and_the_released_code(
-    name: str, parameters: dict[str, Any], oracle: Any, batch: Batch, data: st.DataObject
-) -> None:
-    tree = data.draw(trees(size=batch.y.shape[1]))
-    z = generic(batch).requires_grad_()
-    penalty = parameters.get("layer_penalty", "uniform" if name == "hicone" else "exp")
-    more = {"penalty": penalty, "constrained": name != "himulcon", "temperature": batch.temperature}
-    expected = oracle(z, tree.close(batch.y), tree.depths.tolist(), **more)
-    expected.backward()
-    loss = make_loss(name, hierarchy=tree, temperature=batch.temperature, variant=oracle.__name__, **parameters)
-    assert_same(run(loss, z, batch.y), (expected.detach(), z.grad * z.detach().norm(dim=-1, keepdim=True)))
-
-
-@pytest.mark.parametrize("name", NAMES)
-@quick
-@given(batch=batches(views=True, least_temperature=0.05), block_size=st.integers(1, 9), data=st.data())
-def test_order_scale_block_size_and_closing_before_change_nothing(
-    name: str, batch: Batch, block_size: int, data: st.DataObject
-) -> None:
-    tree, z = data.draw(trees(size=batch.y.shape[1])), generic(batch)
-    loss = make_loss(name, hierarchy=tree, temperature=batch.temperature)
-    value, grad = run(loss, z, batch.y)
-    in_blocks = make_loss(name, hierarchy=tree, temperature=batch.temperature, block_size=block_size)
-    assert_same(run(in_blocks, z, batch.y), (value, grad))
-    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(block_size))
-    assert_same(run(loss, z[order], batch.y[order]), (value, grad[order]))
-    assert_same(run(loss, 1e3 * z, tree.close(batch.y)), (value, grad))
-
-
-@pytest.mark.parametrize("name", NAMES)
-@quick
-@given(batch=batches(least_temperature=0.05), data=st.data())
-def test_losses_of_the_anchors_add_up_and_carry_the_gradient(name: str, batch: Batch, data: st.DataObject) -> None:
-    tree, z = data.draw(trees(size=batch.y.shape[1])), generic(batch).requires_grad_()
-    losses = make_loss(name, hierarchy=tree, temperature=batch.temperature).per_anchor(z, batch.y)
-    summed = make_loss(name, hierarchy=tree, temperature=batch.temperature, reduction="sum")(z, batch.y)
-    assert_same((losses.sum().detach(),), (summed.detach(),))
-    assert_same(torch.autograd.grad(losses.sum(), z), torch.autograd.grad(summed, z))
-
-
-@quick
-@given(batch=batches(least_temperature=0.05))
-def test_on_one_level_it_is_half_of_supcon_a_label(batch: Batch) -> None:
-    """The other half is the level of the examples themselves, which has no loss."""
-    flat = Tree(torch.eye(batch.y.shape[1]), torch.zeros(batch.y.shape[1], dtype=torch.long))
-    per_label = make_loss("wo_reg", num_labels=batch.y.shape[1], dim=batch.z.shape[1])
-    weights = per_label.pair_weights(batch.y)[: len(batch.y), : len(batch.y)]
-    uniform = make_loss("himulcon", hierarchy=flat, layer_penalty="uniform")
-    ours = uniform.pair_weights(batch.y)
-    assert torch.equal(ours > 0, weights > 0)
-    shares = torch.tensor([len([c for c in row if c]) for row in batch.y.tolist()])
-    alone = (batch.y * (batch.y.sum(0) == 1)).sum(1)
-    torch.testing.assert_close(ours.sum(1), ((shares - alone) / shares.clamp(min=1) / 2).float())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_queue_and_the_weights_of_examples(name: str) -> None:
-    tree = Tree(torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([0, 1]))
-    z = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    y = torch.tensor([[0, 1], [0, 1], [1, 0], [1, 0], [0, 0], [0, 1]])
-    loss = make_loss(name, hierarchy=tree, dim=3, queue_size=4).double()
-    loss(z[:3], y[:3])
-    both = make_loss(name, hierarchy=tree).double()
-    queued = loss.per_anchor(z[3:], y[3:])
-    if name == "himulcon":  # without a floor, which the anchors of the queue would raise
-        torch.testing.assert_close(queued, both.per_anchor(torch.cat([z[3:], z[:3]]), torch.cat([y[3:], y[:3]]))[:3])
-    assert queued.tolist()[1] == 0
-    weights = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
-    torch.testing.assert_close(both(z, y, weights=weights), (both.per_anchor(z, y) * weights).sum() / 4)
-
 
 LOGIT = {"bce", "focal", "asl", "lsep", "zlpr"}
 CONTRASTIVE = {
@@ -203,3 +101,117 @@ print("torch" in sys.modules)
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[0].startswith("there is no loss 'supcom' (did you mean \"supcon\"?)")
     assert run.stdout.splitlines()[1] == "False"
+
+
+RATE = number("rate", 1.0, "how fast", low=0.0, above=True)
+ALPHA = number("alpha", 0.0, "a power")
+SHARE = optional_number("share", "how much", high=1.0)
+SIZE = whole_number("size", None, "how many", low=1)
+LENGTH = whole_number("length", 0, "how long", low=0)
+WORD = choice("word", "a", "which", among=("a", "b"))
+FLAG = flag("flag", "whether", default=True)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "read"),
+    [
+        (RATE, 2, 2.0),
+        (ALPHA, -1, -1.0),
+        (SHARE, None, None),
+        (SHARE, 1, 1.0),
+        (SIZE, None, None),
+        (SIZE, 3, 3),
+        (LENGTH, 0, 0),
+        (WORD, "b", "b"),
+        (FLAG, False, False),
+    ],
+)
+def test_accepted(parameter: Parameter, value: object, read: object) -> None:
+    assert parameter.read(value) == read
+    assert type(parameter.read(value)) is type(read)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "message"),
+    [
+        (RATE, 0, "rate must be a number above 0. Got 0."),
+        (RATE, True, "rate must be a number above 0. Got True."),
+        (RATE, float("inf"), "rate must be a number above 0. Got inf."),
+        (ALPHA, "1", "alpha must be a finite number. Got '1'."),
+        (ALPHA, float("nan"), "alpha must be a finite number. Got nan."),
+        (SHARE, 1.5, "share must be a number above 0 and up to 1, or None. Got 1.5."),
+        (SIZE, 0, "size must be a whole number from 1, or None. Got 0."),
+        (LENGTH, 1.0, "length must be a whole number from 0. Got 1.0."),
+        (LENGTH, None, "length must be a whole number from 0. Got None."),
+        (WORD, "c", "word must be one of a, b. Got 'c'."),
+        (FLAG, 1, "flag must be True or False. Got 1."),
+    ],
+)
+def test_refused(parameter: Parameter, value: object, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parameter.read(value)
+    assert str(caught.value) == message
+
+
+def test_values_are_completed_with_defaults() -> None:
+    assert check_values("it", (RATE, WORD), {"word": "b"}) == {"rate": 1.0, "word": "b"}
+    with pytest.raises(ConfigError) as caught:
+        check_values("it", (RATE, WORD), {"wrod": "b"})
+    assert str(caught.value) == "it has no parameter 'wrod' (did you mean \"word\"?). It has: rate, word."
+
+
+CHAIN = SimpleNamespace(ancestors=torch.ones(4, 4).tril(), depths=torch.arange(4))
+
+
+@pytest.mark.parametrize("name", [row.name for row in loss_catalogue()])
+def test_every_loss_can_be_descended(name: str) -> None:
+    """A few steps down its gradient lower it (reg descends another value than it prints: its repulsion is checked)."""
+    generator = torch.Generator().manual_seed(0)
+    more = {"stop_repulsion": 0.0} if name == "reg" else {"hierarchy": CHAIN} if name.startswith("hi") else {}
+    loss = make_loss(name, num_labels=4, dim=4, generator=generator, **more)
+    shape = (8, 2, 4) if name == "simclr" else (8, 4)
+    x = torch.randn(shape, generator=generator).requires_grad_()
+    y = (torch.rand(8, 4, generator=generator) < 0.4).float()
+    optimizer = torch.optim.SGD([x, *loss.parameters()], lr=0.01)
+    values = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        value = loss(x, y)
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    assert all(later < earlier for earlier, later in pairwise(values))
+
+
+def test_prototypes_are_a_parameter_drawn_by_the_generator() -> None:
+    first, second = (
+        make_loss("reg", num_labels=54, dim=256, generator=torch.Generator().manual_seed(0)) for _ in range(2)
+    )
+    assert isinstance(first.prototypes, torch.nn.Parameter)
+    assert first.prototypes.shape == (54, 256)
+    assert torch.equal(first.prototypes, second.prototypes)
+    assert first.prototypes.abs().max() <= (6 / (54 + 256)) ** 0.5  # Xavier
+    assert not list(make_loss("supcon").parameters())
+
+
+def test_whole_numbers_do_for_real_ones() -> None:
+    y = torch.tensor([[1, 0], [1, 0]])
+    assert make_loss("asl", gamma_neg=4, gamma_pos=1)(torch.ones(2, 2), y) == make_loss("asl")(torch.ones(2, 2), y)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "message"),
+    [
+        ("reg", {}, "reg has a prototype for every label: it needs num_labels and dim. Got None and None."),
+        (
+            "proto",
+            {"num_labels": 3},
+            "proto has a prototype for every label: it needs num_labels and dim. Got 3 and None.",
+        ),
+        ("supcon", {"dim": 0}, "dim must be a whole number from 1. Got 0."),
+    ],
+)
+def test_refused_sizes(name: str, sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_loss(name, **sizes)
+    assert str(caught.value) == message

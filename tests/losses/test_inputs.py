@@ -1,4 +1,4 @@
-"""What is handed to a loss: every form of labels is the same labels, and the rest is refused."""
+"""Projections, labels and weights: every form of labels is the same labels, and the rest is refused."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from labelcontrast.errors import LabelShapeError, TensorError
+from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
+from labelcontrast.losses.factory import make_loss
 from labelcontrast.losses.module import example_weights, label_sets, unit_vectors
 
 Z = torch.ones(3, 1, 2)
@@ -73,3 +74,34 @@ def test_refused_sparse_labels() -> None:
         label_sets((2 * Y).to_sparse(), Z, dense=False)
     with pytest.raises(LabelShapeError, match=r"labels must be a matrix \[3, 5\]. Got \[3, 4\]."):
         label_sets(scipy.sparse.csr_array(Y.numpy()), Z, num_labels=5, dense=False)
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "error", "message"),
+    [
+        (torch.ones(2, 3), torch.ones(3, 4), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[3, 4\]."),
+        (torch.ones(2, 3), torch.ones(2, 5), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[2, 5\]."),
+        (torch.ones(2, 3), torch.ones(2), LabelShapeError, r"labels must be a matrix \[2, 4\]. Got \[2\]."),
+        (torch.ones(2, 3), None, LabelShapeError, r"labels must be a matrix \[2, 4\]. Got none."),
+        (torch.ones(2, 3), 2 * torch.ones(2, 4), TensorError, "labels must be from 0 to 1. Got 2 to 2."),
+        (
+            torch.ones(2, 0),
+            torch.ones(2, 4),
+            EmbeddingError,
+            r"projections must be floats .* Got torch.float32 \[2, 0\].",
+        ),
+        (torch.ones(2), torch.ones(2, 4), EmbeddingError, r"projections must be floats .* Got torch.float32 \[2\]."),
+        (torch.ones(2, 3).int(), torch.ones(2, 4), EmbeddingError, "projections must be floats .* Got torch.int32"),
+        (torch.ones(2, 5), torch.ones(2, 4), EmbeddingError, "projections must have the width 3. Got 5."),
+        (
+            torch.tensor([[1.0, float("nan"), 1.0], [1.0, 1.0, 1.0]]),
+            torch.ones(2, 4),
+            EmbeddingError,
+            "projections must be finite. Got NaN or infinity in 1 rows.",
+        ),
+    ],
+)
+def test_refused_projections_and_labels(z: Tensor, y: Tensor | None, error: type[Exception], message: str) -> None:
+    loss = make_loss("wo_reg", num_labels=4, dim=3)
+    with pytest.raises(error, match=message):
+        loss(z, y)

@@ -1,4 +1,4 @@
-"""The losses on logits against their formulas, label by label; the golden files are in contrast/test_golden.py."""
+"""The losses on logits against their formulas, label by label; the golden files are in test_golden.py."""
 
 from collections.abc import Callable
 from typing import Any

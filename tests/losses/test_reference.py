@@ -1,12 +1,13 @@
-"""The losses in blocks against the dense reference: value and gradients of every flat row of the catalogue."""
+"""The losses in blocks against the dense reference, and against literal loops over i and j: values and gradients."""
 
 from typing import Any
 
 import pytest
 import torch
-from batches import Batch, batches
+from batches import Batch, assert_same, batches, by_angle, loss_on, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import ORACLES
 from torch import Tensor
 
 import labelcontrast as lc
@@ -26,6 +27,8 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
         {"affinity": "similarity_dissimilarity", "sharing": "per_label"},
     ],
 }
+
+
 CASES = [(row.name, more) for row in FLAT for more in [{}, *PARAMETERS.get(row.name, [])]]
 
 
@@ -85,3 +88,77 @@ def test_a_batch_without_positives() -> None:
         torch.testing.assert_close(gradients(value, [z]), gradients(expected, [z]))
         if row.name in {"supcon", "base", "mulsupcon", "simclr", "sincere", "jscl"}:
             assert value == 0
+
+
+quick = settings(deadline=None, max_examples=25)
+PUBLISHED: list[tuple[str, dict[str, Any]]] = [
+    ("supcon", {}),
+    ("supcon", {"positives": "exact"}),
+    ("base", {}),
+    ("jscl", {}),
+    ("proto", {}),
+    ("mulsupcon", {}),
+    ("msc", {"alpha": 2.0, "beta": 0.3}),
+    ("wo_reg", {"alpha": 1.5}),
+    ("reg", {}),
+    ("reg", {"alpha": 1.0}),
+    ("reg", {"alpha": -1.0}),
+    ("sincere", {}),
+    ("sincere", {"positives": "exact"}),
+    ("similarity_dissimilarity", {}),
+    ("jaccard_sigmoid", {}),
+    ("jaccard_sigmoid", {"bias": -1.0}),
+    ("weighted", {}),
+    ("weighted", {"affinity": "exact", "sharing": "per_label"}),
+    ("weighted", {"affinity": "jaccard", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_label"}),
+    ("weighted", {"affinity": "inverse_union", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_anchor"}),
+    ("weighted", {"affinity": "coverage", "sharing": "per_positive"}),
+    ("weighted", {"affinity": "similarity_dissimilarity", "sharing": "per_label"}),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED)
+@quick
+@given(batch=batches())
+def test_equals_the_paper(name: str, parameters: dict[str, Any], batch: Batch) -> None:
+    z, c = batch.z.clone().requires_grad_(), batch.c.clone().requires_grad_()
+    expected = ORACLES[name](z, batch.y, c, temperature=batch.temperature, **parameters)
+    (expected + 0 * (z.sum() + c.sum())).backward()
+    got = run(loss_on(batch, name, **parameters), batch.z, batch.y)
+    assert_same(got, (expected.detach(), by_angle(z), c.grad if got[2] is not None else None))
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"),
+    [
+        ("supcon", {"affinity": "any"}),
+        ("base", {"affinity": "jaccard"}),
+        ("mulsupcon", {"affinity": "any", "sharing": "per_label", "reduction": "label_count"}),
+        ("similarity_dissimilarity", {"affinity": "similarity_dissimilarity", "sharing": "per_positive"}),
+    ],
+)
+@quick
+@given(batch=batches(views=True))
+def test_the_published_ones_are_choices_on_the_axes(name: str, axes: dict[str, Any], batch: Batch) -> None:
+    assert_same(run(loss_on(batch, "weighted", **axes), batch.z, batch.y), run(loss_on(batch, name), batch.z, batch.y))
+
+
+@quick
+@given(batch=batches(views=True))
+def test_simclr_equals_the_paper(batch: Batch) -> None:
+    z = batch.z.clone().requires_grad_()
+    expected = ORACLES["simclr"](z, batch.y, batch.c, temperature=batch.temperature)
+    expected.backward()
+    assert_same(run(loss_on(batch, "simclr"), batch.z, None)[:2], (expected.detach(), by_angle(z)))
+
+
+@quick
+@given(batch=batches(), stop=st.sampled_from([0.3, 1.0]))
+def test_a_share_of_the_repulsion_is_stopped(batch: Batch, stop: float) -> None:
+    z = batch.z.clone().requires_grad_()
+    expected = ORACLES["supcon"](z, batch.y, batch.c, temperature=batch.temperature, stop=stop)
+    expected.backward()
+    got = run(loss_on(batch, "supcon", stop_repulsion=stop), batch.z, batch.y)
+    assert_same(got[:2], (expected.detach(), by_angle(z)))
