@@ -336,6 +336,26 @@ def test_terms_of_examples_add_up_to_the_metric() -> None:
             assert np.mean(part / whole) == pytest.approx(found[metric.name]), metric.name
 
 
+def test_a_new_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = metrics.Metric(
+        "sample_jaccard",
+        "Jaccard",
+        "higher",
+        "Mean over examples of common labels over labels in either set.",
+        "predictions",
+        lambda count: (count.hits, count.predicted + count.support - count.hits),
+        "sample",
+    )
+    monkeypatch.setattr(measures, "_FLAT", {**measures._FLAT, entry.name: entry})
+    generator = np.random.default_rng(0)
+    true, scores = (generator.random((40, 5)) < 0.4).astype(int), generator.random((40, 5))
+    predicted = scores > 0.5
+    expected = sk.jaccard_score(true, predicted.astype(int), average="samples", zero_division=0)
+    assert compute_metrics(true, scores, predicted)[entry.name] == pytest.approx(expected)
+    once = np.ones((1, 40), int)
+    assert resampled_metrics(true, scores, predicted, once, [entry.name])[entry.name] == pytest.approx([expected])
+
+
 def test_the_door_has_the_metrics_and_their_registry() -> None:
     labels, scores = np.array([[1, 0], [0, 1], [1, 1]]), np.array([[0.9, 0.2], [0.4, 0.8], [0.7, 0.6]])
     found = metrics.compute_metrics(labels, scores, scores > 0.5)

@@ -148,9 +148,10 @@ class _Counters:
         *,
         train: TrainingLabels | None = None,
         weightings: int = 1,
-        metrics: Collection[str] = (*METRICS, *DETAILS),
+        metrics: Collection[str] | None = None,
     ) -> None:
-        asked = [metric for metric in _FLAT.values() if metric.name in metrics and (train or not metric.from_training)]
+        asked = [metric for name, metric in _FLAT.items() if metrics is None or name in metrics]
+        asked = [metric for metric in asked if train is not None or not metric.from_training]
         self._train = train
         self._propensities = None if train is None else inverse_propensities(train)
         self._by_example = [metric for metric in asked if metric.counted == "ranking" or metric.average == "sample"]
