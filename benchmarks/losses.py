@@ -9,12 +9,10 @@ other, the two run in turns. Memory is what the peak of a fresh process grows by
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import torch
@@ -22,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 import labelcontrast as lc
+from labelcontrast.run.machine import describe_origin
 
 RESULTS = Path(__file__).parent / "results"
 GROWTH = {1024: 50, 4096: 10, 16384: 3, 65536: 1}  # examples: runs, of which the fastest counts
@@ -226,14 +225,7 @@ def draw(found: dict[str, dict[str, float]], path: Path) -> None:
 
 def write(name: str, bars: dict[str, object], found: dict[str, object]) -> None:
     """Keep what was found, beside what was to be reached and where it was measured; and print it."""
-    machine = {
-        "date": date.today().isoformat(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cores": os.cpu_count(),
-        "load average": os.getloadavg()[2],
-        "threads": THREADS,
-    }
+    machine = {**describe_origin(), "load average": os.getloadavg()[2], "threads": THREADS}
     RESULTS.mkdir(exist_ok=True)
     result = {"machine": machine, "bars": bars, "found": found}
     (RESULTS / f"{name}_{THREADS}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -9,7 +9,6 @@ probe_precision.json into benchmarks/results.
 
 import argparse
 import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from probe_quality import MEASURES, RESAMPLES, RESULTS, SEEDS, Parts, load, publ
 
 from labelcontrast.metrics.measures import draw_resamples, resampled_metrics
 from labelcontrast.probes.published import PROTOCOLS
+from labelcontrast.run.machine import describe_origin
 
 KINDS = ("32", "bf16")
 
@@ -63,5 +63,5 @@ if __name__ == "__main__":
     for folder in arguments.data:
         results[folder.name] = measure(*load(folder, arguments.cache)[:2])
         print(folder.name, json.dumps(results[folder.name]), flush=True)
-        machine = {"torch": torch.__version__, "cores": os.cpu_count(), "threads": 1}
+        machine = {**describe_origin(), "threads": 1}
         kept.write_text(json.dumps({"machine": machine, "found": results}, indent=1) + "\n")

@@ -15,15 +15,12 @@ there and not asked for stay.
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-import sklearn
 import torch
 from probe_tables import as_markdown
 from sklearn.linear_model import LogisticRegression
@@ -40,6 +37,7 @@ from labelcontrast.probes.calibration import calibration_errors, fit_calibration
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.published import PROTOCOLS, Protocol, fit_published_probe
 from labelcontrast.probes.thresholds import best_cuts, choose_thresholds
+from labelcontrast.run.machine import describe_origin
 from labelcontrast.training.features import stored_features
 
 RESULTS = Path(__file__).parent / "results"
@@ -280,9 +278,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    versions |= {"scikit-learn": sklearn.__version__, "numpy": np.__version__}
-    machine = {"date": date.today().isoformat(), "versions": versions, "cores": os.cpu_count(), "threads": 1}
+    machine = {**describe_origin(), "threads": 1}
     kept = arguments.out / "probe_quality.json"
     found = json.loads(kept.read_text())["found"] if kept.exists() else {}
     for folder in arguments.data:

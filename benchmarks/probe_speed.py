@@ -12,10 +12,8 @@ benchmarks/results/probe_speed.json.
 
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 
 import torch
@@ -25,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.published import PROTOCOLS, Heads, draw_heads, train_heads
+from labelcontrast.run.machine import describe_origin
 
 EXAMPLES, DIM, LABELS, SEED = 7000, 384, 90, 5
 PROTOCOL = PROTOCOLS["paper"]
@@ -161,14 +160,7 @@ def measure() -> dict[str, object]:
 
 if __name__ == "__main__":
     found = measure()
-    machine = {
-        "date": date.today().isoformat(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cores": os.cpu_count(),
-        "load average": round(os.getloadavg()[0], 2),
-        "threads": 1,
-    }
+    machine = {**describe_origin(), "load average": round(os.getloadavg()[0], 2), "threads": 1}
     text = json.dumps({"machine": machine, "found": found}, indent=1)
     (Path(__file__).parent / "results" / "probe_speed.json").write_text(text + "\n")
     print(text)

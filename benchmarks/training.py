@@ -12,15 +12,12 @@ draws what is there.
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +29,7 @@ from torch.nn import functional as F  # noqa: N812
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.run.fitting import build_objective
 from labelcontrast.run.inputs import RunInputs, load_inputs
-from labelcontrast.run.machine import keep_freed_memory, seeded
+from labelcontrast.run.machine import describe_origin, keep_freed_memory, seeded
 from labelcontrast.run.validation import validate_settings
 from labelcontrast.settings import RunSettings
 from labelcontrast.training.epochs import Epoch
@@ -257,15 +254,8 @@ def draw(kept: dict[str, Any], path: Path) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Where and when, with how much else to do."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "lightning", "transformers")},
-        "cores": os.cpu_count(),
-        "load average": round(os.getloadavg()[1], 2),
-        "threads": 1,
-    }
+    """Return the origin of the result, with the load of the machine."""
+    return {**describe_origin(), "load average": round(os.getloadavg()[1], 2), "threads": 1}
 
 
 def main() -> None:
