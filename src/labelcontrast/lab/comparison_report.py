@@ -17,9 +17,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from labelcontrast.files import read_json
+from labelcontrast.lab.trial_pages import draw_dots
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, Metric
 from labelcontrast.reports.figures import (
-    INK,
     PANEL,
     as_svg,
     binned_means,
@@ -210,21 +210,13 @@ def dot_figures(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> 
     """Draw one figure per metric: a dot for each run and a bar at the mean of each loss."""
     drawn = []
     for measure in measures:
-        means = []
+        percents = [100 * np.array(loss.metrics.get(measure.name, ()), dtype=float) for loss in losses]
+        rows = [(loss.name, own[np.isfinite(own)]) for loss, own in zip(losses, percents, strict=True)]
         with canvas(width=PANEL[0], height=0.26 * len(losses) + 0.8) as (figure, axes):
-            for place, loss in enumerate(losses):
-                values = 100 * np.array(loss.metrics.get(measure.name, ()), dtype=float)
-                values = values[np.isfinite(values)]
-                if values.size:
-                    color, marker = style_of(place)
-                    axes.scatter(
-                        values, [place] * len(values), s=24, color=color, marker=marker, alpha=0.6, linewidths=0
-                    )
-                    axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.8)
-                    means.append(f"{loss.name} {values.mean():.1f}")
-            axes.set_yticks(range(len(losses)), [loss.name for loss in losses])
-            axes.set(ylim=(len(losses) - 0.5, -0.5), title=measure.title, xlabel=f"% ({measure.better} is better)")
-            drawn.append(as_svg(figure, alternative=f"{measure.title} in percent, mean: {', '.join(means)}."))
+            draw_dots(axes, rows)
+            axes.set(title=measure.title, xlabel=f"% ({measure.better} is better)")
+            means = ", ".join(f"{name} {own.mean():.1f}" for name, own in rows if own.size)
+            drawn.append(as_svg(figure, alternative=f"{measure.title} in percent, mean: {means}."))
     return drawn
 
 

@@ -188,6 +188,11 @@ def _draw_lines(axes: "Axes", panel: Panel) -> None:
     _set_ticks(axes, panel, every, at)
 
 
+def _draw_dots(axes: "Axes", panel: Panel) -> None:
+    draw_dots(axes, [(series.name, np.array(series.values[0])) for series in panel.series])
+    axes.set(xlabel=panel.y_label)
+
+
 def _set_ticks(axes: "Axes", panel: Panel, every: Sequence[float | str], at: Mapping[float | str, float]) -> None:
     """Set a tick at every value unless there are too many; long names are wrapped."""
     if any(isinstance(x, str) for x in every):
@@ -202,15 +207,15 @@ def _set_ticks(axes: "Axes", panel: Panel, every: Sequence[float | str], at: Map
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _draw_dots(axes: "Axes", panel: Panel) -> None:
-    """Draw a row for each series: a dot for each run, and a bar at the mean."""
-    for place, series in enumerate(panel.series):
-        color, marker = style_of(place)
-        values = np.array(series.values[0])
-        axes.scatter(values, np.full(len(values), place), s=24, color=color, marker=marker, alpha=0.6, linewidths=0)
-        axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.8)
-    axes.set_yticks(range(len(panel.series)), [series.name for series in panel.series])
-    axes.set(ylim=(len(panel.series) - 0.5, -0.5), xlabel=panel.y_label)
+def draw_dots(axes: "Axes", rows: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Draw named rows: a dot for each value, and a bar at the mean; a row may be empty."""
+    for place, (_, values) in enumerate(rows):
+        if values.size:
+            color, marker = style_of(place)
+            axes.scatter(values, np.full(len(values), place), s=24, color=color, marker=marker, alpha=0.6, linewidths=0)
+            axes.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.8)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set(ylim=(len(rows) - 0.5, -0.5))
 
 
 def _width(panel: Panel) -> float:
