@@ -55,10 +55,10 @@ def test_lower_is_better_turns_the_order_round() -> None:
 
 def test_groups_are_the_largest_runs_of_neighbours() -> None:
     ranks = {"a": 1.0, "b": 1.8, "c": 2.1, "d": 3.4, "e": 4.6}
-    assert Ranking(ranks, 1.2, 0.0, 9).alike == [("a", "b", "c"), ("d", "e")]
-    assert Ranking(ranks, 1.4, 0.0, 9).alike == [("a", "b", "c"), ("c", "d"), ("d", "e")]
-    assert Ranking(ranks, 0.2, 0.0, 9).alike == []
-    assert Ranking(ranks, 9.0, 0.0, 9).alike == [("a", "b", "c", "d", "e")]
+    assert Ranking(ranks, 1.2, 0.0, 9).groups == [("a", "b", "c"), ("d", "e")]
+    assert Ranking(ranks, 1.4, 0.0, 9).groups == [("a", "b", "c"), ("c", "d"), ("d", "e")]
+    assert Ranking(ranks, 0.2, 0.0, 9).groups == []
+    assert Ranking(ranks, 9.0, 0.0, 9).groups == [("a", "b", "c", "d", "e")]
 
 
 def test_losses_that_are_alike_are_seldom_called_different() -> None:
@@ -156,7 +156,7 @@ def bars(drawn: str) -> int:
 def test_every_rank_is_said_and_a_bar_stands_for_each_group() -> None:
     groups = [("reg", "msc"), ("msc", "zlpr", "bce")]
     ranking = Ranking(RANKS, critical_difference=1.5, p=0.01, data_sets=9)
-    assert ranking.alike == groups
+    assert ranking.groups == groups
     drawn = rank_figure(ranking)
     said = re.search(r'aria-label="([^"]*)"', drawn)
     assert said is not None

@@ -42,7 +42,7 @@ class Ranking:
     data_sets: int
 
     @property
-    def alike(self) -> list[tuple[str, ...]]:
+    def groups(self) -> list[tuple[str, ...]]:
         """The largest groups of neighbours without a significant difference."""
         names = list(self.ranks)
         groups: list[tuple[str, ...]] = []
@@ -176,10 +176,10 @@ _ROW, _TOP = 0.55, 1.0
 
 
 def rank_figure(ranking: Ranking) -> str:
-    """Draw the critical-difference diagram: mean ranks, best on the left, and a bar for each group in ``alike``."""
-    ranks, alike, critical_difference = ranking.ranks, ranking.alike, ranking.critical_difference
+    """Draw the critical-difference diagram: mean ranks, best on the left, and a bar for each of the groups."""
+    ranks, groups, critical_difference = ranking.ranks, ranking.groups, ranking.critical_difference
     lines = (len(ranks) + 1) // 2
-    depth = _TOP + 0.28 * len(alike) + _ROW * lines
+    depth = _TOP + 0.28 * len(groups) + _ROW * lines
     with canvas(width=7.2, height=0.5 * depth + 1.0) as (figure, axes):
         low, high = 1, len(ranks)
         axes.set(xlim=(low - 0.45 * (high - low), high + 0.45 * (high - low)), ylim=(-depth, 1.5))
@@ -188,10 +188,10 @@ def rank_figure(ranking: Ranking) -> str:
         axes.plot([low, low + critical_difference], [1.0, 1.0], color=INK, linewidth=1.4, marker="|", markersize=7)
         label = f"critical difference {critical_difference:.2f}"
         axes.text(low + critical_difference + 0.025 * (high - low), 1.0, label, va="center")
-        for row, group in enumerate(alike):
+        for row, group in enumerate(groups):
             ends = ranks[group[0]] - 0.04, ranks[group[-1]] + 0.04
             axes.plot(ends, [-0.35 - 0.28 * row] * 2, color=INK, linewidth=4, solid_capstyle="round", zorder=3)
-        _draw_losses(axes, ranks, edges=(low, high), first=-_TOP - 0.28 * len(alike))
+        _draw_losses(axes, ranks, edges=(low, high), first=-_TOP - 0.28 * len(groups))
         ranked = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
         return as_svg(figure, alternative=f"Mean rank, 1 is best: {ranked}. {label.capitalize()}.")
 

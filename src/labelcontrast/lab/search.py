@@ -6,8 +6,8 @@ best.toml      all settings of the best trial, for ``train --config``
 table.md       the best trials of each loss
 report.html    the page: the table, the history of the search, and the importance of each setting
 
-The sampler (Optuna) is seeded and told the scores in the order of its questions; so the same search asks for the same
-trials, and those in the store are not run again. The test split plays no part.
+The sampler (Optuna) is seeded and receives the scores in the order of the trials; so the same search tries the same
+values, and trials in the store are not run again. The test split plays no part.
 """
 
 from collections.abc import Callable, Mapping, Sequence
