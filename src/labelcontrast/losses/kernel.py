@@ -179,11 +179,6 @@ def normalise(
     return normaliser, (normaliser if own is None else normaliser / own).log()
 
 
-def _negative(attraction: PerPair) -> PerPair:
-    """Return 1 for pairs that are no positives; as numbers, since booleans are slow to make and to use."""
-    return torch.eq(attraction, 0, out=torch.empty_like(attraction))
-
-
 def weighted_softmax(
     candidates: Float[Tensor, "candidates dim"],
     weights: PairWeights,
@@ -309,3 +304,8 @@ class _Sweep:
             torch.maximum(held, attraction, out=held)  # the repulsion of a positive, where it exceeds the attraction
             attraction = held if self.stop_repulsion == 1 else torch.lerp(attraction, held, self.stop_repulsion)
         return repulsion.sub_(attraction), attraction.mul_(block.similarity)
+
+
+def _negative(attraction: PerPair) -> PerPair:
+    """Return 1 for pairs that are no positives; as numbers, since booleans are slow to make and to use."""
+    return torch.eq(attraction, 0, out=torch.empty_like(attraction))

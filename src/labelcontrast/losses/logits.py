@@ -1,8 +1,8 @@
-"""Losses on logits, a number for every label: what a contrastive loss is compared with, and a linear probe trains on.
+"""Losses on logits, as functions: the baselines of the contrastive losses, and what a linear probe is trained on.
 
-Labels are 0 and 1. A number between is a soft label, the probability that it is there, and weighs both sides with that.
-NaN is an unknown label, which counts nowhere. All is in float32 or better, through log-sigmoids and log-sums: no logit
-is too large and no row too empty.
+Labels are 0 and 1. A number between is a soft label, the probability of the label, and weights both sides accordingly.
+NaN is an unknown label, which is ignored. Everything is in float32 or better, through log-sigmoids and log-sums, and
+finite for logits of any size and for empty rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +22,14 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 def bce(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Tensor:
-    r"""Binary cross-entropy of every label; the mean is over examples and labels.
+    r"""Compute the binary cross-entropy of every label; the mean is over examples and labels.
 
     .. math:: -y \log \sigma(x) - (1 - y) \log \sigma(-x)
 
     Args:
-        logits: before the sigmoid.
+        logits: Before the sigmoid.
         labels: 0, 1 or between; NaN is unknown.
-        reduction: over all known labels; ``"none"`` keeps [batch, labels].
+        reduction: Over all known labels; ``"none"`` keeps [batch, labels].
 
     Example:
         >>> bce(torch.tensor([[0.0, 100.0]]), torch.tensor([[1, 1]]))
@@ -42,16 +42,16 @@ def bce(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Ten
 def focal(
     logits: Logits, labels: Labels, *, gamma: float = 2.0, alpha: float | None = None, reduction: Reduction = "mean"
 ) -> Tensor:
-    r"""Binary cross-entropy that turns from the labels it already has right; the mean is over examples and labels.
+    r"""Compute binary cross-entropy with less weight on labels that are already right; the mean is over all of them.
 
     .. math:: -\alpha_t (1 - p_t)^\gamma \log p_t, \qquad p_t = \sigma(x) \text{ where } y = 1 \text{, else } \sigma(-x)
 
     Args:
-        logits: before the sigmoid.
+        logits: Before the sigmoid.
         labels: 0, 1 or between; NaN is unknown.
-        gamma: how fast it turns away; 0 is binary cross-entropy.
-        alpha: weight of positive labels, 1 - alpha that of negative ones; None weighs both with 1.
-        reduction: over all known labels; ``"none"`` keeps [batch, labels].
+        gamma: Focusing, how fast the weight falls; 0 is binary cross-entropy.
+        alpha: Weight of positive labels, 1 - alpha that of negative ones; by default 1 for both.
+        reduction: Over all known labels; ``"none"`` keeps [batch, labels].
 
     Example:
         >>> focal(torch.tensor([[0.0]]), torch.tensor([[1]]), gamma=2.0)  # log(2) / 4
@@ -77,18 +77,18 @@ def asl(
     detach_focus: bool = True,
     reduction: Reduction = "sum",
 ) -> Tensor:
-    r"""Asymmetric loss: focal, with a gamma each for positives and negatives, and easy negatives dropped.
+    r"""Compute the asymmetric loss: focal, with a gamma each for positives and negatives, and easy negatives dropped.
 
     .. math:: -y \, (1 - p)^{\gamma_+} \log p - (1 - y) \, p_m^{\gamma_-} \log (1 - p_m), \qquad p_m = \max(p - m, 0)
 
     Args:
-        logits: before the sigmoid.
+        logits: Before the sigmoid.
         labels: 0, 1 or between; NaN is unknown.
-        gamma_neg: focusing of the negatives.
-        gamma_pos: focusing of the positives.
-        margin: m; negatives with a probability below it count nothing.
-        detach_focus: hold the focusing factors constant in the gradient, as the published training does.
-        reduction: over all known labels; ``"none"`` keeps [batch, labels].
+        gamma_neg: Focusing of the negatives.
+        gamma_pos: Focusing of the positives.
+        margin: m; negatives with a probability below it cost nothing.
+        detach_focus: Hold the focusing factors constant in the gradient, as the published training does.
+        reduction: Over all known labels; ``"none"`` keeps [batch, labels].
 
     Example:
         >>> asl(torch.tensor([[0.0, -4.0]]), torch.tensor([[1, 0]]))  # the second is below the margin; log(2) / 2
@@ -109,14 +109,14 @@ def asl(
 
 
 def lsep(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Tensor:
-    r"""Log-sum-exp of all wrongly ranked pairs of labels; a row without positives, or without negatives, gives 0.
+    r"""Compute the log-sum-exp of all wrongly ranked pairs of labels; a row without positives or negatives gives 0.
 
     .. math:: \log \Bigl(1 + \sum_{u \in y} \sum_{v \notin y} e^{x_v - x_u}\Bigr)
 
     Args:
-        logits: scores to rank by; this loss knows no threshold.
+        logits: Scores to rank by; this loss has no threshold.
         labels: 0, 1 or between; NaN is unknown.
-        reduction: over rows; ``"none"`` keeps [batch].
+        reduction: Over rows; ``"none"`` keeps [batch].
 
     Example:
         >>> lsep(torch.tensor([[2.0, 2.0]]), torch.tensor([[1, 0]]))
@@ -130,14 +130,14 @@ def lsep(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Te
 
 
 def zlpr(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Tensor:
-    r"""Zero-bounded log-sum-exp ranking: positives above 0, negatives below, in one softmax a side.
+    r"""Compute the zero-bounded log-sum-exp of a ranking: positives above 0, negatives below, in one softmax a side.
 
     .. math:: \log \Bigl(1 + \sum_{u \in y} e^{-x_u}\Bigr) + \log \Bigl(1 + \sum_{v \notin y} e^{x_v}\Bigr)
 
     Args:
-        logits: the threshold at prediction is 0.
+        logits: The threshold at prediction is 0.
         labels: 0, 1 or between; NaN is unknown.
-        reduction: over rows; ``"none"`` keeps [batch].
+        reduction: Over rows; ``"none"`` keeps [batch].
 
     Example:
         >>> zlpr(torch.tensor([[0.0, 0.0]]), torch.tensor([[1, 0]]))  # 2 log(2)
@@ -192,20 +192,20 @@ class LogitLoss(FunctionLoss):
 
 
 def _ready(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The logits in float32 or better; how present each label is, and how absent: both 0 for an unknown one."""
+    """Return logits in float32 or better, and probabilities of presence and absence, both 0 for an unknown label."""
     logits = logits if logits.dtype == torch.float64 else logits.float()
     labels = labels.to(logits.dtype)
     return logits, labels.nan_to_num(0.0), (1 - labels).nan_to_num(0.0)
 
 
 def _log_sum(logits: Tensor, weights: Tensor) -> Tensor:
-    """The log of the weighted sum of a row's exponentials; of an empty sum a number so low that it stands for log 0."""
+    """Return the log of the weighted sum of a row's exponentials; for an empty sum a very low number."""
     lowest = torch.finfo(logits.dtype).min / 8  # minus infinity would make its own gradient NaN
     return (logits + weights.log().clamp(min=lowest)).logsumexp(1)
 
 
 def _reduce(losses: Tensor, counted: Tensor, reduction: Reduction) -> Tensor:
-    """Leave, sum, or average over what is counted; the mean of nothing is 0."""
+    """Leave, sum, or average over what is counted; an empty mean is 0."""
     if reduction == "none":
         return losses
     return losses.sum() if reduction == "sum" else losses.sum() / counted.sum().clamp(min=1)

@@ -43,10 +43,10 @@ class LossModule(nn.Module):
 def unit_vectors(
     projections: Tensor, dtype: torch.dtype, *, dim: int | None = None, name: str = "projections"
 ) -> Float[Tensor, "batch views dim"]:
-    """Put projections [batch, dim] or [batch, views, dim] on the unit sphere; a row of zeros stays where it is.
+    """Normalise projections, shape [batch, dim] or [batch, views, dim], to unit length; a row of zeros stays 0.
 
     Raises:
-        EmbeddingError: another shape, another width than ``dim``, NaN or infinity.
+        EmbeddingError: Another shape, another width than ``dim``, NaN or infinity.
     """
     if projections.ndim not in {2, 3} or not projections.is_floating_point() or not projections.shape[-1]:
         expected = "floats [batch, dim] or [batch, views, dim]"
@@ -73,15 +73,15 @@ def label_sets(
     """Read the labels of a batch: a tensor [batch, labels] of any type, dense or sparse, or a SciPy sparse matrix.
 
     Args:
-        labels: from 0 to 1; NaN where it is not known.
-        like: the projections that they belong to.
-        num_labels: their number, where it is fixed.
-        dense: whether every label has to have a column, even where the matrix is sparse.
-        close: adds to the matrix, dense or sparse, what else is there where these labels are.
+        labels: From 0 to 1; NaN for unknown.
+        like: The projections that they belong to.
+        num_labels: Number of labels, where it is fixed.
+        dense: Whether every label needs a column, even where the matrix is sparse.
+        close: Adds to the matrix, dense or sparse, the labels that these imply.
 
     Raises:
-        LabelShapeError: no matrix of this size.
-        TensorError: a label that is not from 0 to 1.
+        LabelShapeError: No matrix of this size.
+        TensorError: A label that is not from 0 to 1.
     """
     if hasattr(labels, "tocoo"):
         labels = labels.tocoo()
@@ -107,8 +107,8 @@ def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim
     """Read the weights of the examples: 1 by default.
 
     Raises:
-        LabelShapeError: not one for each.
-        TensorError: one below 0, or not finite.
+        LabelShapeError: Not one for each example.
+        TensorError: One below 0, or not finite.
     """
     if weights is None:
         return like.new_ones(len(like))
@@ -122,7 +122,7 @@ def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim
 class _UnitVectors(torch.autograd.Function):
     """``torch.nn.functional.normalize``, in half the passes, and for rows of any length.
 
-    Each row is divided by its largest part first: the square of a huge or tiny number leaves the range of its type.
+    Each row is divided by its largest number first: the square of a huge or tiny one leaves the range of its type.
     """
 
     @staticmethod
@@ -141,7 +141,7 @@ class _UnitVectors(torch.autograd.Function):
 
 
 def _check_range(labels: Tensor) -> None:
-    """Refuse labels that are not from 0 to 1; NaN is none of these."""
+    """Refuse labels that are not from 0 to 1, other than NaN."""
     if not labels.numel():
         return
     least, most = labels.aminmax()
