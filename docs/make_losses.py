@@ -69,8 +69,9 @@ loss = lc.make_loss("dice", temperature=0.1)
 
 It has blocks, views, soft and unknown labels, and the regulariser of `reg` (`stop_repulsion`). A function that returns
 a `Contrast` gives the loss its own parameters, with their types and defaults; `help(lc.register_loss)` shows this, and
-how a loss is registered that is not on these axes. A loss for everybody is a row of `losses/catalogue.py`, and its
-literal formula in `tests/losses/oracle.py`.
+how a loss is registered that is not on these axes. In a file, the command line takes it too:
+`labelcontrast train DATA --plugin my_losses.py --loss dice`. A loss for everybody is a row of `losses/catalogue.py`,
+and its literal formula in `tests/losses/oracle.py`.
 
 ## Parameters of all contrastive losses
 
