@@ -1,52 +1,22 @@
 """The house rules: imports run down only, no circle, no vague room, every public name listed."""
 
 import ast
+import importlib.util
 import re
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-import labelcontrast
-
-SOURCE = Path(labelcontrast.__file__).parent
-# From the roof to the ground. Names on one line do not know one another.
-FLOORS = [
-    ["__main__"],
-    ["cli", "serving"],
-    ["lab", "estimator", "integrations"],
-    ["experiment"],
-    ["run"],
-    ["training"],
-    ["data"],
-    ["losses", "encoders", "labels", "metrics", "probes", "reports", "settings"],
-    ["files", "dag"],
-    ["errors", "doors"],
-]
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-FILES = sorted(SOURCE.rglob("*.py"))
-
-
-def room_of(path: Path) -> str:
-    """The first part of a file's name below the package: ``data/readers/npz.py`` is in ``data``."""
-    return path.relative_to(SOURCE).with_suffix("").parts[0]
-
-
-def imports_of(path: Path) -> list[str]:
-    """The modules of this package that a file imports, as dotted names below the package."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labelcontrast"):
-            module = (node.module or "").removeprefix("labelcontrast").lstrip(".")
-            found += [f"{module}.{name.name}".lstrip(".") for name in node.names]
-        elif isinstance(node, ast.Import):
-            found += [
-                name.name.removeprefix("labelcontrast.")
-                for name in node.names
-                if name.name.startswith("labelcontrast.")
-            ]
-        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: imports are absolute"
-    return found
+DOCS = Path(__file__).parents[1] / "docs"
+_spec = importlib.util.spec_from_file_location("make_architecture", DOCS / "make_architecture.py")
+assert _spec is not None
+assert _spec.loader is not None
+house = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(house)
+SOURCE, FILES = house.SOURCE, house.files()
+room_of, imports_of, may_import = house.room_of, house.imports_of, house.may_import
 
 
 def module_of(name: str) -> Path | None:
@@ -61,13 +31,33 @@ def module_of(name: str) -> Path | None:
     return None
 
 
-ALLOWED = {("probes", "metrics"), ("settings", "losses")}
-"""Exceptions on one floor: a probe is chosen by average precision, and a loss is checked where it is written down."""
+def test_the_page_and_its_drawing_are_up_to_date() -> None:
+    assert house.PAGE.read_text() == house.page(), "run python docs/make_architecture.py"
+    assert house.DRAWING.read_text() == house.draw(house.flow()), "run python docs/make_architecture.py"
 
 
-def may_import(importer: str, imported: str) -> bool:
-    """Down only; within a room always (order and circles have a test of their own)."""
-    return importer == imported or FLOOR[importer] < FLOOR[imported] or (importer, imported) in ALLOWED
+def test_every_step_of_the_page_is_there() -> None:
+    for _, place in (*house.RUN, *house.LOSS):
+        assert house.resolve(place).__module__ == f"labelcontrast.{place.split(':')[0]}"
+    taken = (SOURCE / "experiment.py").read_text()
+    names = [place.split(":")[1] for _, place in house.RUN if f"{place.split(':')[1]}(" in taken]
+    assert [taken.index(f" {name}(") for name in names] == sorted(taken.index(f" {name}(") for name in names)
+    assert len(names) >= len(house.RUN) - 1  # the page is written by _with_report
+    for _, where, test in house.ADDITIONS:
+        for path in re.findall(r"`((?:\w+/)+\w+\.py|(?:\w+/)+)`", where):
+            assert (SOURCE / path).exists(), path
+        for path in re.findall(r"`(tests/[\w/.]+)`", test):
+            assert (DOCS.parent / path).exists(), path
+
+
+def test_imports_are_absolute() -> None:
+    relative = [
+        path
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
 
 
 @pytest.mark.parametrize(
@@ -124,3 +114,13 @@ def test_public_names_are_complete(path: Path) -> None:
     assert sorted(shown) == package.__all__ == dir(package)
     for name in package.__all__:
         assert getattr(package, name) is not None
+
+
+@pytest.mark.parametrize("path", DOORS, ids=lambda path: path.parent.name)
+def test_no_public_name_hides_behind_a_module(path: Path) -> None:
+    """Once a module is imported, it takes the place of a lazy name that is spelled like it."""
+    package = import_module(".".join(["labelcontrast", *path.relative_to(SOURCE).parts[:-1]]))
+    modules = {inside.stem for inside in path.parent.iterdir()}
+    public = {name: getattr(package, name) for name in package.__all__}
+    clashes = [name for name, found in public.items() if name in modules and not isinstance(found, ModuleType)]
+    assert clashes == []
