@@ -8,6 +8,8 @@ Read this file first. It is the specification of :class:`~labelcontrast.losses.l
 same in blocks, and the tests compare values and gradients of every flat loss of the catalogue. Use it in float64.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -44,20 +46,21 @@ def contrastive_loss(
         >>> contrastive_loss(Contrast(affinity=any_shared), torch.eye(3), torch.ones(3, 1))  # log of two candidates
         tensor(0.6931)
     """
+    like: dict[str, Any] = {"dtype": z.dtype, "device": z.device}
     if contrast.views_only or y is None:
-        y = torch.eye(len(z), dtype=z.dtype)  # an example shares a label with its other views only
+        y = torch.eye(len(z), **like)  # an example shares a label with its other views only
     if z.ndim == 3:
         z, y = torch.cat(z.unbind(1)), y.repeat(z.shape[1], 1)
     anchors, candidates, n = z, z, len(z)
     y_i, y_j = y, y
     if prototypes is not None and "prototypes" in contrast.candidates:  # a prototype has one label
-        one = torch.eye(len(prototypes), dtype=z.dtype)
+        one = torch.eye(len(prototypes), **like)
         both, labels = torch.cat([z, prototypes]), torch.cat([y, one])
         candidates, y_j = (both, labels) if "instances" in contrast.candidates else (prototypes, one)
         anchors, y_i = (both, labels) if "prototypes" in contrast.anchors else (z, y)
     alone = "instances" not in contrast.candidates
-    others = torch.ones(len(anchors), len(candidates), dtype=z.dtype)
-    others = others if alone else others - torch.eye(*others.shape, dtype=z.dtype)  # 0 for i = j
+    others = torch.ones(len(anchors), len(candidates), **like)
+    others = others if alone else others - torch.eye(*others.shape, **like)  # 0 for i = j
     instances = 0 if alone else n
 
     s = F.normalize(anchors, dim=1) @ F.normalize(candidates, dim=1).T / temperature
