@@ -1,4 +1,4 @@
-"""The family of errors: all descend from one base; a data error starts with its place."""
+"""Errors: the tree of classes, and messages that start with file and line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An experiment: the files of the run folder agree with one another, and a seed fixes them all."""
+"""Experiments: files of the run folder, seeds, resuming, hierarchies and invalid settings."""
 
 import csv
 import json
@@ -53,10 +53,10 @@ def test_the_kept_epoch_is_the_best_one(finished_runs: Runs) -> None:
     assert result["validation_score"] == max(scores)
 
 
-def test_the_seed_fixes_everything(vectors: Path, tmp_path: Path) -> None:
+def test_the_seed_determines_all_files(vectors: Path, tmp_path: Path) -> None:
     results = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        torch.manual_seed(len(results))  # the world's stream has no part in it
+        torch.manual_seed(len(results))  # the global generator has no effect
         results.append(run_experiment(build(vectors, seed=seed), tmp_path / name)["metrics"])
     assert results[0] == results[1] != results[2]
 
@@ -76,7 +76,7 @@ def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) ->
     assert resumed["metrics"] == whole["metrics"]
 
 
-def test_a_finished_run_is_only_read(finished_runs: Runs, vectors: Path) -> None:
+def test_a_finished_run_is_not_trained_again(finished_runs: Runs, vectors: Path) -> None:
     messages: list[str] = []
     folder = finished_runs["bce"]
     settings = RunSettings.build(
@@ -106,8 +106,8 @@ def test_force_removes_the_run_only_after_the_data_are_accepted(vectors: Path, t
     with pytest.raises(DataError):
         run_experiment(build(vectors, data="nowhere.csv"), tmp_path / "run", force=True)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == first
-    anew = run_experiment(build(vectors, seed=5), tmp_path / "run", force=True)
-    assert anew["metrics"] != first["metrics"]
+    replaced = run_experiment(build(vectors, seed=5), tmp_path / "run", force=True)
+    assert replaced["metrics"] != first["metrics"]
 
 
 @pytest.mark.parametrize(

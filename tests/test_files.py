@@ -1,4 +1,4 @@
-"""Files are written completely or not at all, and folders are claimed for results."""
+"""Atomic writes, JSON, and folders of results."""
 
 import json
 from pathlib import Path
@@ -19,8 +19,8 @@ def test_an_interrupted_write_leaves_the_older_file(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
 
 
-def test_a_draft_replaces_the_file_with_what_another_writer_made(tmp_path: Path) -> None:
-    """A library that writes by path, and replaces the draft by a file of its own, is covered too."""
+def test_a_draft_accepts_a_file_written_by_another_library(tmp_path: Path) -> None:
+    """A library that writes to a path may replace the draft by its own file."""
     path = tmp_path / "new" / "a.txt"
     with draft(str(path)) as temporary:
         (path.parent / "other").write_text("complete")
@@ -66,7 +66,7 @@ def test_nan_and_infinity_become_null(tmp_path: Path) -> None:
         ("study", "out holds a study; continue with --resume, replace it with --force, or choose another folder."),
     ],
 )
-def test_the_content_of_a_folder_is_named_and_kept(tmp_path: Path, there: str, line: str) -> None:
+def test_a_folder_in_use_is_refused_and_kept(tmp_path: Path, there: str, line: str) -> None:
     folder = tmp_path / "out"
     held = folder if there == "file" else folder / {"thesis": "thesis.tex", "study": "study.json"}[there]
     write_text(held, "years of work")
@@ -86,7 +86,7 @@ def test_an_empty_folder_is_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("own", "system", "folder"), [("a", "b", "a"), ("", "b", "b/labelcontrast")])
-def test_the_cache_is_where_the_environment_says(
+def test_the_cache_folder_is_set_by_the_environment(
     monkeypatch: pytest.MonkeyPatch, own: str, system: str, folder: str
 ) -> None:
     monkeypatch.setenv("LABELCONTRAST_CACHE", own)

@@ -1,4 +1,4 @@
-"""The house rules: imports run down only, no circle, no vague room, every public name listed."""
+"""Rules of the source tree: imports run down only, without circles; every file has a docstring and a specific name."""
 
 import ast
 import importlib.util
@@ -20,7 +20,7 @@ room_of, imports_of, may_import = house.room_of, house.imports_of, house.may_imp
 
 
 def module_of(name: str) -> Path | None:
-    """The file that a dotted name below the package lives in: the longest prefix that is a file."""
+    """Return the file of a dotted name below the package: the longest prefix that is a file."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         stem = SOURCE.joinpath(*parts[:length])
@@ -63,7 +63,7 @@ def test_imports_are_absolute() -> None:
 @pytest.mark.parametrize(
     "path", [path for path in FILES if room_of(path) != "__init__"], ids=lambda path: str(path.relative_to(SOURCE))
 )
-def test_a_file_imports_only_what_stands_below_it(path: Path) -> None:
+def test_imports_run_down_only(path: Path) -> None:
     upward = [name for name in imports_of(path) if not may_import(room_of(path), name.split(".")[0])]
     assert upward == []
 
@@ -86,19 +86,19 @@ def test_no_circle() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_a_file_says_what_it_is(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text())), "a file opens with a sentence"
+def test_every_file_has_a_docstring_and_a_specific_name(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), "every file needs a docstring"
     assert not {"utils", "helpers", "common", "misc"} & set(path.relative_to(SOURCE).with_suffix("").parts)
 
 
-def test_losses_know_tensors_only() -> None:
-    """The losses can be lifted into any training loop."""
+def test_losses_import_only_errors_and_lazy_names() -> None:
+    """Losses can be used in any training loop."""
     allowed = {"losses", "errors", "doors"}
     reached = {name.split(".")[0] for path in (SOURCE / "losses").rglob("*.py") for name in imports_of(path)}
     assert reached <= allowed
 
 
-def test_training_knows_no_loss() -> None:
+def test_training_imports_no_loss() -> None:
     reached = {name.split(".")[0] for path in (SOURCE / "training").rglob("*.py") for name in imports_of(path)}
     assert "losses" not in reached
 
@@ -108,7 +108,7 @@ DOORS = [path for path in FILES if path.name == "__init__.py" and "lazy_names" i
 
 @pytest.mark.parametrize("path", DOORS, ids=lambda path: path.parent.name)
 def test_public_names_are_complete(path: Path) -> None:
-    """What a type checker sees at a door is what is there, and it can be used."""
+    """The names for type checkers are the public names, and all can be imported."""
     shown = re.findall(r"^    from \S+ import (\w+) as \1$", path.read_text(), re.MULTILINE)
     package = import_module(".".join(["labelcontrast", *path.relative_to(SOURCE).parts[:-1]]))
     assert sorted(shown) == package.__all__ == dir(package)

@@ -1,4 +1,4 @@
-"""Tiny transformers models with random weights, saved as they would be published."""
+"""Tiny transformers models with random weights, saved like published ones."""
 
 from collections.abc import Callable
 from pathlib import Path

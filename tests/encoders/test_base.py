@@ -1,4 +1,4 @@
-"""Initial weights are drawn from the given generator only; the projector is its formula."""
+"""Initial weights drawn from the given generator, and the projector."""
 
 import math
 
@@ -14,7 +14,7 @@ def test_the_global_random_state_is_restored() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_generator_advances_by_what_was_drawn() -> None:
+def test_the_generator_advances_by_the_numbers_drawn() -> None:
     generator, same = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     with drawing_from(generator):
         first = torch.rand(3)
@@ -31,7 +31,7 @@ def test_without_a_generator_the_global_state_is_used() -> None:
     assert torch.equal(drawn, torch.rand(3))
 
 
-def test_the_projector_is_its_formula() -> None:
+def test_the_projector_equals_its_formula() -> None:
     projector = Projector(6, output_dim=4, generator=torch.Generator().manual_seed(0))
     embeddings = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
     weights = {name: value.detach() for name, value in projector.named_parameters()}
@@ -43,7 +43,7 @@ def test_the_projector_is_its_formula() -> None:
     assert torch.allclose(projector(embeddings), torch.stack(expected), atol=1e-6)
 
 
-def test_the_projectors_weights_start_xavier_and_its_biases_as_torch_does() -> None:
+def test_the_projector_has_xavier_weights_and_default_biases() -> None:
     projector = Projector(300, generator=torch.Generator().manual_seed(0))
     assert projector.output_dim == projector.output.out_features == 256
     for layer in (projector.hidden, projector.output):

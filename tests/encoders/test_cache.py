@@ -1,4 +1,4 @@
-"""Cached arrays: computed once for everything they depend on, and again when a file is damaged or cannot be written."""
+"""Cached arrays: computed once per key, and again if the file is damaged or cannot be written."""
 
 import stat
 from pathlib import Path
@@ -29,7 +29,7 @@ def ask(path: Path, key: str = "a", *, must_save: bool = False, arrays: dict[str
     return bool(computed)
 
 
-def test_they_are_computed_once_for_each_key(tmp_path: Path) -> None:
+def test_arrays_are_computed_once_per_key(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.safetensors"
     assert ask(path)
     assert not ask(path)
@@ -39,7 +39,7 @@ def test_they_are_computed_once_for_each_key(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["a.safetensors"]
 
 
-def test_the_key_is_the_content_and_nothing_runs_into_the_next(tmp_path: Path) -> None:
+def test_keys_of_different_contents_differ(tmp_path: Path) -> None:
     (tmp_path / "picture").write_bytes(b"content")
     different: list[Any] = [
         ["ab", "c"],
@@ -73,7 +73,7 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, left: int) -> None:
     assert not ask(path)
 
 
-def test_a_file_of_something_else_is_replaced(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     for metadata in (b'{"__metadata__":{"keys":"["}}', b'{"__metadata__":{"key":"{}"}}', b"{}"):
         path.write_bytes(len(metadata).to_bytes(8, "little") + metadata)
@@ -81,7 +81,7 @@ def test_a_file_of_something_else_is_replaced(tmp_path: Path) -> None:
         assert not ask(path)
 
 
-def test_a_folder_that_cannot_be_written_costs_time_only_unless_it_must(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_tolerated_unless_the_cache_is_required(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone" / "away")
     assert ask(tmp_path / "link" / "a")
     assert ask(tmp_path / "link" / "a")
@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_be_written_costs_time_only_unless_it_must(tmp_path
 
 
 @pytest.mark.parametrize("names", [["a"], ["a", "of many letters"], [str(number) for number in range(9)]])
-def test_they_are_mapped_from_an_aligned_file_that_others_may_read(tmp_path: Path, names: list[str]) -> None:
+def test_arrays_are_memory_mapped_from_an_aligned_readable_file(tmp_path: Path, names: list[str]) -> None:
     path, plain = tmp_path / "a.safetensors", tmp_path / "plain"
     plain.touch()
     arrays = {name: np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32) for name in names}

@@ -24,7 +24,7 @@ ROWS = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) * torch.te
 
 
 def loop_over_characters(word: str, rows: int) -> list[int]:
-    """The oracle: the whole word, then its pieces by size and position."""
+    """List the whole word, then its pieces by size and position."""
     marked = f"<{word}>"
     found = [zlib.crc32(marked.encode()) % rows]
     for size in (3, 4, 5):
@@ -40,7 +40,7 @@ def loop_over_characters(word: str, rows: int) -> list[int]:
 
 @given(st.lists(WORDS, max_size=8, unique=True))
 @settings(deadline=None, max_examples=60)
-def test_all_words_at_once_equal_a_loop_over_characters(some: list[str]) -> None:
+def test_hashed_subwords_equal_a_loop_over_characters(some: list[str]) -> None:
     assert [pieces.tolist() for pieces in hashed_pieces(some, rows=TABLE_ROWS)] == [
         loop_over_characters(word, TABLE_ROWS) for word in some
     ]
@@ -52,7 +52,7 @@ def test_hashes_are_the_same_in_every_process_and_version() -> None:
     assert loop_over_characters("cat", 2**15) == [31289, 3891, 9278, 20539, 14452, 3051]
 
 
-def test_a_text_is_its_lower_cased_words_and_other_characters_in_order() -> None:
+def test_texts_are_split_into_lower_case_words_and_other_characters() -> None:
     encoder = HashedEncoder(rows=TABLE_ROWS)
     (item,) = encoder.prepare(["The CAT, 😀!"])
     expected = [row for word in ("the", "cat", ",", "😀", "!") for row in loop_over_characters(word, TABLE_ROWS)]
@@ -66,7 +66,7 @@ def test_max_length_truncates_words() -> None:
     assert cut.token_lengths(["one two three"]).tolist() == [3]
 
 
-def test_a_text_is_the_mean_of_its_rows() -> None:
+def test_a_text_embedding_is_the_mean_of_its_rows() -> None:
     encoder = HashedEncoder(rows=TABLE_ROWS, width=16).eval()
     items = encoder.prepare(["a cat sat", "", "on the mat", ""])
     bags = [encoder.table.weight[torch.from_numpy(item).long()].mean(dim=0) for item in items if len(item)]
@@ -75,21 +75,21 @@ def test_a_text_is_the_mean_of_its_rows() -> None:
     assert torch.allclose(encoder(encoder.collate(items)), expected, atol=1e-6)
 
 
-def test_an_embedding_of_a_text_does_not_depend_on_its_batch() -> None:
+def test_a_text_embedding_does_not_depend_on_the_batch() -> None:
     encoder = HashedEncoder(rows=TABLE_ROWS, width=16).eval()
     items = encoder.prepare(["short", "a text that is far longer than the others", "", "third one"])
     alone = torch.cat([encoder(encoder.collate([item])) for item in items])
     assert torch.allclose(encoder(encoder.collate(items)), alone, atol=1e-6)
 
 
-def test_training_leaves_pieces_out_and_evaluation_does_not() -> None:
+def test_subwords_are_dropped_in_training_only() -> None:
     encoder = HashedEncoder(rows=TABLE_ROWS, width=16, dropout=0.0)
     batch = encoder.collate(encoder.prepare(["some words to be left out"]))
     assert not torch.equal(encoder.train()(batch), encoder(batch))
     assert torch.equal(encoder.eval()(batch), encoder(batch))
 
 
-def test_it_learns_which_word_matters() -> None:
+def test_the_hashed_encoder_learns_an_informative_word() -> None:
     texts = [f"{word} number {index}" for index in range(40) for word in ("good", "bad")]
     encoder = HashedEncoder(rows=2**12, width=32, generator=torch.Generator().manual_seed(0))
     head = torch.nn.Linear(32, 1)
@@ -103,14 +103,14 @@ def test_it_learns_which_word_matters() -> None:
     assert (head(unseen)[:, 0] > 0).tolist() == [True, False]
 
 
-def test_a_generator_decides_the_weights() -> None:
+def test_a_generator_determines_the_weights() -> None:
     first, second = (HashedEncoder(rows=64, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
     assert np.isclose(first.table.weight.std().item(), 0.01, rtol=0.1)
 
 
 @pytest.mark.parametrize("size", [32, 48, 75, 96])
-def test_the_convnet_takes_sizes_from_32_to_96(size: int) -> None:
+def test_the_convnet_accepts_sizes_from_32_to_96(size: int) -> None:
     encoder = ConvNet(width=32, image_size=size).eval()
     batch = encoder.collate(encoder.prepare([np.full((20, 30), 9, np.uint8)] * 2))
     assert batch["pixels"].shape == (2, size, size, 3)
@@ -121,7 +121,7 @@ def test_the_convnet_has_about_a_million_parameters() -> None:
     assert 1.0e6 < sum(weight.numel() for weight in ConvNet().parameters()) < 1.3e6
 
 
-def test_an_embedding_of_a_picture_does_not_depend_on_its_batch() -> None:
+def test_an_image_embedding_does_not_depend_on_the_batch() -> None:
     encoder = ConvNet(width=32, image_size=32).eval()
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     alone = torch.cat([encoder(encoder.collate(pictures[index : index + 1])) for index in range(3)])
@@ -149,7 +149,7 @@ def test_the_convnet_learns_a_mark_at_any_position() -> None:
 
 @given(st.lists(st.integers(1, 59), max_size=6, unique=True))
 @settings(deadline=None, max_examples=25)
-def test_one_epoch_in_any_batches_estimates_the_statistics_of_the_set(cuts: list[int]) -> None:
+def test_running_statistics_of_one_epoch_do_not_depend_on_the_batches(cuts: list[int]) -> None:
     standardise = Standardise(5).train()
     for batch in torch.tensor_split(ROWS, sorted(cuts)):
         standardise(batch)
@@ -177,7 +177,7 @@ def test_outliers_are_clipped_at_five_deviations() -> None:
     assert standardise.eval()(torch.tensor([[1.0]])).item() == 5.0
 
 
-def test_the_residual_network_is_its_formula() -> None:
+def test_the_residual_network_equals_its_formula() -> None:
     network = ResidualNetwork(3, width=4, dropout=0.5).eval()
     features = torch.randn(2, 3)
     norm, first, gelu, _, second = network.block
@@ -186,7 +186,7 @@ def test_the_residual_network_is_its_formula() -> None:
     assert torch.allclose(network(features), network.norm(hidden + inner), atol=1e-6)
 
 
-def test_a_batch_of_one_vector_can_be_trained_on() -> None:
+def test_training_accepts_a_batch_of_one_vector() -> None:
     encoder = VectorEncoder(input_dim=5, width=8).train()
     assert encoder(encoder.collate(encoder.prepare(ROWS[:1].numpy()))).isfinite().all()
 

@@ -1,4 +1,4 @@
-"""A frozen encoder: its features are computed once, its weights never change, and it is saved completely."""
+"""Frozen encoders: cached features, constant weights, and complete saving."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def test_the_features_are_those_of_the_frozen_encoder_in_evaluation_mode() -> No
     np.testing.assert_allclose(features, expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_features_are_cached_for_everything_they_depend_on(tmp_path: Path) -> None:
+def test_the_cache_key_has_everything_that_features_depend_on(tmp_path: Path) -> None:
     first, again = FrozenEncoder(base()), FrozenEncoder(base(), width=9)
     features = first.prepare_cached(TEXTS, tmp_path)
     np.testing.assert_array_equal(first.prepare(TEXTS), features)
@@ -75,7 +75,7 @@ def test_the_same_weights_with_another_tokenizer_or_configuration_have_other_fea
     assert not np.allclose(found[1], found[2])
 
 
-def test_a_path_given_as_text_counts_by_the_content_of_the_picture(tmp_path: Path) -> None:
+def test_the_cache_key_of_a_path_is_the_content_of_the_picture(tmp_path: Path) -> None:
     path, encoder = tmp_path / "a.png", FrozenEncoder(make_encoder("convnet", kind="image", image_size=32))
     found = []
     for grey in (0, 200):
@@ -97,7 +97,7 @@ def test_training_changes_the_adapter_only() -> None:
     assert not encoder.base.training
 
 
-def test_a_rebuilt_encoder_embeds_the_same(tmp_path: Path) -> None:
+def test_a_rebuilt_encoder_gives_the_same_embeddings(tmp_path: Path) -> None:
     encoder = FrozenEncoder(HashedEncoder(width=16), width=4).eval()
     encoder.save_assets(tmp_path)
     again = load_encoder(tmp_path, encoder.settings())

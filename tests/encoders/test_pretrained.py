@@ -1,4 +1,4 @@
-"""Pretrained encoders are found without a network or an import, and loaded completely and silently, or refused."""
+"""Pretrained encoders: found without network or import, and loaded completely and silently, or refused."""
 
 import contextlib
 import json

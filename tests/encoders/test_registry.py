@@ -1,4 +1,4 @@
-"""A name builds an encoder; settings, assets and weights rebuild it; what does not fit is refused in one line."""
+"""The registry of encoders: built by name, rebuilt from saved files, and refused in one line."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def embed(encoder: Encoder, kind: str) -> torch.Tensor:
 
 
 def stored_and_loaded(encoder: Encoder, folder: Path) -> Encoder:
-    """Through files, as in a run folder: TOML, safetensors and assets."""
+    """Save and rebuild an encoder through files as in a run folder: TOML, safetensors and assets."""
     (folder / "settings.toml").write_text(tomli_w.dumps(encoder.settings()))
     save_file({name: value.contiguous() for name, value in encoder.state_dict().items()}, folder / "w.safetensors")
     encoder.save_assets(folder)
@@ -56,7 +56,7 @@ def test_auto_is_the_embedded_default_of_the_kind(kind: str, family: str) -> Non
         (MINILM, "text", {"max_length": 12, "pooling": "cls"}),
     ],
 )
-def test_a_stored_encoder_embeds_as_before(name: str, kind: str, options: dict, tmp_path: Path) -> None:
+def test_a_saved_encoder_gives_the_same_embeddings(name: str, kind: str, options: dict, tmp_path: Path) -> None:
     encoder = make_encoder(name, kind=kind, **options)
     encoder.train()(encoder.collate(encoder.prepare(INPUTS[kind])))  # so that running statistics are not what they were
     again = stored_and_loaded(encoder, tmp_path)
@@ -134,7 +134,7 @@ def test_an_encoder_that_cannot_be_loaded_or_does_not_fit_is_refused(name: str, 
         ("convnet", "image", {"image_size": -1}, "image_size must be a positive number of pixels. Got -1."),
     ],
 )
-def test_options_that_the_encoder_lacks_are_refused(name: str, kind: str, options: dict, message: str) -> None:
+def test_unknown_options_are_refused(name: str, kind: str, options: dict, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         make_encoder(name, kind=kind, **options)
     assert message in str(refusal.value)
@@ -145,7 +145,7 @@ def test_an_unknown_family_is_refused() -> None:
         load_encoder(Path(), {"family": "hash"})
 
 
-def test_without_timm_the_message_is_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_timm_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'labelcontrast\[timm\]'"):
         make_encoder("timm:mobilenetv2_100", kind="image")
@@ -163,8 +163,7 @@ def test_loading_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_room_is_open_to_an_encoder_of_ones_own(tmp_path: Path) -> None:
-    """Encoders, a frozen one and the projector come from one door, and work together."""
+def test_public_names_combine_with_a_custom_encoder(tmp_path: Path) -> None:
     from labelcontrast import encoders
 
     base = encoders.make_encoder("hashed", kind="text", width=16)

@@ -1,4 +1,4 @@
-"""Models of texts embed as transformers does, independently of the batch; token ids are cached."""
+"""Text encoders: embeddings equal to those of transformers, independent of the batch; cached token ids."""
 
 import copy
 import json
@@ -35,7 +35,7 @@ def embed(encoder: TransformerText, texts: list[str]) -> torch.Tensor:
 
 
 def one_by_one(folder: str, texts: list[str], *, pooling: str) -> torch.Tensor:
-    """The oracle: transformers alone, a text at a time, without padding."""
+    """Embed with transformers, one text at a time, without padding."""
     with quietly(), torch.no_grad():
         model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
         hidden = [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0] for text in texts]
@@ -44,14 +44,16 @@ def one_by_one(folder: str, texts: list[str], *, pooling: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize(("config", "pad"), [(BERT, 0), (ROBERTA, 1)], ids=["bert", "roberta"])
-def test_models_embed_as_in_transformers(publish: Callable[..., Path], config: object, pad: int, pooling: str) -> None:
+def test_embeddings_equal_those_of_transformers(
+    publish: Callable[..., Path], config: object, pad: int, pooling: str
+) -> None:
     folder = str(publish(config, pad=pad))
     encoder = pretrained_text(locate(folder), pooling=pooling)
     assert encoder.output_dim == 16
     assert torch.allclose(embed(encoder, TEXTS), one_by_one(folder, TEXTS, pooling=pooling), atol=1e-5)
 
 
-def test_minilm_embeds_as_transformers_does_with_its_own_pooling(minilm: TransformerText) -> None:
+def test_minilm_embeddings_equal_those_of_transformers_with_its_pooling(minilm: TransformerText) -> None:
     texts = ["A sentence.", "Another sentence, which is a little longer than the first one.", "Wow!"]
     assert (minilm.pooling, minilm.max_length, minilm.output_dim) == ("mean", 256, 384)
     assert torch.allclose(embed(minilm, texts), one_by_one(locate(MINILM).place, texts, pooling="mean"), atol=1e-5)
@@ -83,13 +85,13 @@ def test_texts_are_truncated_at_the_limit_of_the_model(
 
 
 def items_of(encoder: TransformerText, texts: list[str], cache: Path) -> list[list[int]]:
-    """Token ids from the cache, of the same type as without it."""
+    """Return token ids from the cache, with the same type as without it."""
     kept = encoder.prepare_cached(texts, cache)
     assert all(item.dtype == np.int32 for item in kept)
     return [item.tolist() for item in kept]
 
 
-def test_token_ids_are_cached_for_everything_they_depend_on(
+def test_the_cache_key_has_everything_that_token_ids_depend_on(
     publish: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, cache = locate(str(publish(BERT))), tmp_path / "cache"
@@ -153,7 +155,7 @@ def test_padding_is_on_the_right_with_the_id_of_the_tokenizer(publish: Callable[
         (None, "cls"),
     ],
 )
-def test_pooling_is_what_the_folder_declares(publish: Callable[..., Path], declared: dict | None, pooling: str) -> None:
+def test_pooling_is_read_from_the_folder(publish: Callable[..., Path], declared: dict | None, pooling: str) -> None:
     folder = publish(BERT)
     if declared is not None:
         (folder / "1_Pooling").mkdir()
@@ -177,7 +179,7 @@ def test_every_weight_is_trained(publish: Callable[..., Path]) -> None:
     assert [name for name, weight in encoder.named_parameters() if weight.grad is None] == []
 
 
-def test_a_model_is_stored_without_its_source(publish: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_saved_model_does_not_need_its_source(publish: Callable[..., Path], tmp_path: Path) -> None:
     encoder = pretrained_text(locate(str(publish(ROBERTA, pad=1))), max_length=7)
     (tmp_path / "run").mkdir()
     encoder.save_assets(tmp_path / "run")

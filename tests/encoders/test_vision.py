@@ -1,4 +1,4 @@
-"""Pictures in every format become the same bytes; vision models embed as transformers and timm do."""
+"""Vision encoders: pictures in every format, and embeddings equal to those of transformers and timm."""
 
 import json
 import struct
@@ -43,7 +43,7 @@ def save(folder: Path, image: Image.Image, name: str = "picture.png", **how: obj
     return folder / name
 
 
-def test_an_array_and_its_file_are_the_same_picture(tmp_path: Path) -> None:
+def test_an_array_and_its_file_give_the_same_picture(tmp_path: Path) -> None:
     colour = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
     path = save(tmp_path, Image.fromarray(colour))
     from_file, from_text, from_array, from_bytes = decode_pictures(
@@ -57,7 +57,7 @@ def test_an_array_and_its_file_are_the_same_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
-def test_every_mode_becomes_red_green_and_blue(tmp_path: Path, mode: str) -> None:
+def test_every_mode_is_converted_to_rgb(tmp_path: Path, mode: str) -> None:
     if mode == "I;16":
         image = Image.fromarray(GREY.astype(np.uint16) << 8)
     else:
@@ -168,7 +168,7 @@ def test_transformers_models_receive_what_their_processor_returns(publish: Calla
 
 
 @pytest.mark.parametrize("config", [VIT, RESNET, SWIN, DINO], ids=["vit", "resnet", "swin", "dinov2"])
-def test_transformers_models_embed_with_their_pooled_output(publish: Callable[..., Path], config: object) -> None:
+def test_transformers_embeddings_are_the_pooled_output(publish: Callable[..., Path], config: object) -> None:
     size = 28 if config is DINO else 32
     own = processor({"height": size, "width": size})
     folder = publish_with(publish, config, own)
@@ -212,7 +212,7 @@ def test_sizes_are_read_in_every_format_of_processors(publish: Callable[..., Pat
     assert (list(transform.mean), list(transform.std), transform.interpolation) == (MEAN, STD, "bicubic")
 
 
-def test_a_processor_may_not_normalise(publish: Callable[..., Path]) -> None:
+def test_a_processor_without_normalisation_is_supported(publish: Callable[..., Path]) -> None:
     folder = publish(RESNET)
     inner = {"image_processor": {"size": 32, "do_normalize": False}}
     (folder / "processor_config.json").write_text(json.dumps(inner))
@@ -236,7 +236,7 @@ def test_a_model_without_a_processor_is_refused(publish: Callable[..., Path]) ->
 
 
 @pytest.mark.parametrize("config", [VIT, RESNET], ids=["vit", "resnet"])
-def test_a_transformer_is_stored_without_its_source(
+def test_a_saved_transformer_does_not_need_its_source(
     publish: Callable[..., Path], tmp_path: Path, config: object
 ) -> None:
     folder = publish_with(publish, config, processor({"height": 32, "width": 32}))
@@ -252,7 +252,7 @@ def test_a_transformer_is_stored_without_its_source(
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "tf_efficientnet_lite0"])
 @pytest.mark.parametrize("form", ["{}", "timm:{}", "timm:local-dir:{}"])
-def test_a_folder_embeds_as_in_timm(shared: Path, name: str, form: str) -> None:
+def test_embeddings_of_a_folder_equal_those_of_timm(shared: Path, name: str, form: str) -> None:
     folder = shared / "encoders" / name
     encoder = pretrained_timm(locate(form.format(folder)), image_size=64)
     own = json.loads((folder / "config.json").read_text())["pretrained_cfg"]
@@ -272,7 +272,7 @@ def test_a_timm_model_keeps_its_size_and_interpolation(shared: Path) -> None:
     assert transform.mean == (0.485, 0.456, 0.406)
 
 
-def test_a_timm_model_is_stored_without_its_source(shared: Path, tmp_path: Path) -> None:
+def test_a_saved_timm_model_does_not_need_its_source(shared: Path, tmp_path: Path) -> None:
     encoder = pretrained_timm(locate(str(shared / "encoders" / "tf_efficientnet_lite0")), image_size=64)
     encoder.save_assets(tmp_path / "run")
     kept = {name: value for name, value in encoder.settings().items() if name != "family"}

@@ -1,4 +1,4 @@
-"""Comparisons: one table, nothing run twice, failures shown, another protocol refused; their baseline, and the demo."""
+"""Comparisons of losses: plan, resume, failures, folds and significance; their linear baseline, and the demo."""
 
 import json
 import pickle
@@ -36,7 +36,7 @@ def settings(vectors: Path) -> RunSettings:
     return RunSettings.build({"data": str(vectors), "training": {"epochs": 2, "batch_size": 64}})
 
 
-def test_every_loss_with_every_seed_seed_by_seed(tmp_path: Path) -> None:
+def test_the_plan_has_every_loss_for_each_seed_in_turn(tmp_path: Path) -> None:
     losses = [LossSettings(name="bce"), LossSettings(name="reg", alpha=1), parse_loss("zlpr+0.5*reg:alpha=1")]
     fingerprints = {"data": "abc", "encoder": None}
     trials = plan_comparison(RunSettings(data="a.csv"), losses, 2, tmp_path, fingerprints)
@@ -52,36 +52,38 @@ def test_every_loss_with_every_seed_seed_by_seed(tmp_path: Path) -> None:
     assert not {trial.key for trial in other} & {trial.key for trial in trials}
 
 
-def test_what_is_done_is_not_done_again(settings: RunSettings, tmp_path: Path) -> None:
+def test_a_resumed_comparison_runs_only_missing_trials(settings: RunSettings, tmp_path: Path) -> None:
     losses = [LossSettings(name="bce"), LossSettings(name="reg")]
     table = run_comparison(settings, losses, tmp_path / "out", seeds=1)
     assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "reg"]
     assert (tmp_path / "out" / "table.md").read_text().count("\n") == 5
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
     assert len(before) == 2
-    kept = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.safetensors"))
-    assert [str(path) for path in kept] == [
+    saved = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.safetensors"))
+    assert [str(path) for path in saved] == [
         "baseline.safetensors",
         "runs/bce-seed0/test.safetensors",
         "runs/reg-seed0/test.safetensors",
     ]
-    heard: list[str] = []
+    messages: list[str] = []
     more = run_comparison(
         settings,
         losses,
         tmp_path / "out",
         seeds=2,
         options=Options(resume=True),
-        callbacks=Callbacks(on_message=heard.append),
+        callbacks=Callbacks(on_message=messages.append),
     )
-    assert "comparison: 4 trials, 2 done before" in heard
+    assert "comparison: 4 trials, 2 done before" in messages
     assert all(path.stat().st_mtime_ns == before[path] for path in before)
     assert "±" in as_text(more)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [run["seed"] for run in results["rows"]["reg"]] == [0, 1]
 
 
-def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) -> None:
+def test_the_table_marks_the_losses_not_significantly_worse_than_the_best(
+    settings: RunSettings, tmp_path: Path
+) -> None:
     losses = [LossSettings(name="bce"), LossSettings(name="reg"), LossSettings(name="zlpr")]
     table = run_comparison(settings, losses, tmp_path / "out", seeds=2)
     tested = json.loads((tmp_path / "out" / "results.json").read_text())["significance"]
@@ -98,30 +100,30 @@ def test_what_is_bold_is_what_was_tested(settings: RunSettings, tmp_path: Path) 
     assert "not significantly worse" in page.read_text()
 
 
-def test_every_fold_is_tested_on_by_every_loss_and_by_the_baseline(settings: RunSettings, tmp_path: Path) -> None:
-    heard: list[str] = []
+def test_losses_and_baseline_are_evaluated_on_every_fold(settings: RunSettings, tmp_path: Path) -> None:
+    messages: list[str] = []
     settings = settings.model_copy(update={"folds": 3, "seed": 5})
-    callbacks = Callbacks(on_message=heard.append)
+    callbacks = Callbacks(on_message=messages.append)
     table = run_comparison(settings, [LossSettings(name="bce")], tmp_path, seeds=3, callbacks=callbacks)
-    assert any(sentence.startswith("test is fold 0 of 3") for sentence in heard)
-    assert "[3/3] bce, seed 2, fold 2" in heard
+    assert any(sentence.startswith("test is fold 0 of 3") for sentence in messages)
+    assert "[3/3] bce, seed 2, fold 2" in messages
     results = json.loads((tmp_path / "results.json").read_text())
     assert [run["fold"] for run in results["rows"]["bce"]] == [0, 1, 2]
     assert [row[-2].text for row in table.rows] == ["3", "3"]
-    kept = [f"baseline{fold}.safetensors" for fold in ("", "-fold1", "-fold2")]
-    for fold, name in enumerate(kept):
+    saved = [f"baseline{fold}.safetensors" for fold in ("", "-fold1", "-fold2")]
+    for fold, name in enumerate(saved):
         one, other = Outputs.load(tmp_path / name), Outputs.load(tmp_path / f"runs/bce-seed{fold}/test.safetensors")
         np.testing.assert_array_equal(one.labels, other.labels)
         measured = results["baseline"]["folds"][fold]["metrics"]["test"]["micro_f1"]
         assert measured == pytest.approx(compute_metrics(one.labels, one.scores, one.predictions)["micro_f1"])
-    assert sum(len(Outputs.load(tmp_path / name).labels) for name in kept) == 240
+    assert sum(len(Outputs.load(tmp_path / name).labels) for name in saved) == 240
     micro = [fit["metrics"]["test"]["micro_f1"] for fit in results["baseline"]["folds"]]
     assert table.rows[0][1].text == f"{100 * np.mean(micro):.2f} ± {100 * np.std(micro, ddof=1):.2f}"
     assert "p_examples" in results["significance"]["linear SVM"]["micro_f1"] or table.rows[0][1].best
     assert "seed 2, fold 2" in (tmp_path / "report.html").read_text()
 
 
-def test_the_one_fold_that_is_named_is_that_of_the_baseline_too(settings: RunSettings, tmp_path: Path) -> None:
+def test_a_fixed_fold_is_used_for_losses_and_baseline(settings: RunSettings, tmp_path: Path) -> None:
     settings = settings.model_copy(update={"folds": 3, "fold": 2})
     run_comparison(settings, [LossSettings(name="bce")], tmp_path, seeds=2)
     results = json.loads((tmp_path / "results.json").read_text())
@@ -133,7 +135,7 @@ def test_the_one_fold_that_is_named_is_that_of_the_baseline_too(settings: RunSet
     assert "metrics" in results["baseline"]
 
 
-def test_what_is_measured_over_a_hierarchy_is_a_table_too(living: Path, tmp_path: Path) -> None:
+def test_hierarchical_metrics_have_their_own_table(living: Path, tmp_path: Path) -> None:
     hierarchy = {"closure": True, "consistency": "max"}
     values = {"data": str(living), "training": {"epochs": 1, "batch_size": 64}, "hierarchy": hierarchy}
     losses = [LossSettings(name="bce"), LossSettings(name="himulcon")]
@@ -152,7 +154,7 @@ def test_what_is_measured_over_a_hierarchy_is_a_table_too(living: Path, tmp_path
     assert 'id="over-hierarchy"' in write_comparison(tmp_path).read_text()
 
 
-def test_a_failure_is_shown_and_the_others_go_on(settings: RunSettings, tmp_path: Path) -> None:
+def test_a_failed_run_is_reported_and_the_others_are_run(settings: RunSettings, tmp_path: Path) -> None:
     losses = [LossSettings(name="proto", temperature=1e-9), LossSettings(name="bce")]
     table = run_comparison(settings, losses, tmp_path / "out", seeds=1, baseline=False)
     assert [row[-2].text for row in table.rows] == ["0 of 1", "1"]
@@ -160,7 +162,9 @@ def test_a_failure_is_shown_and_the_others_go_on(settings: RunSettings, tmp_path
     assert "temperature must be" in run["error"]
 
 
-def test_another_protocol_is_refused_and_force_starts_anew(settings: RunSettings, tmp_path: Path) -> None:
+def test_resume_refuses_another_protocol_and_force_replaces_the_comparison(
+    settings: RunSettings, tmp_path: Path
+) -> None:
     losses, out = [LossSettings(name="bce")], tmp_path / "out"
     run_comparison(settings, losses, out, seeds=1, baseline=False)
     with pytest.raises(RunError, match="holds a comparison; continue with --resume"):
@@ -175,7 +179,7 @@ def test_another_protocol_is_refused_and_force_starts_anew(settings: RunSettings
         run_comparison(settings, losses, tmp_path / "mine", options=Options(force=True))
 
 
-def test_what_failed_is_tried_again_and_what_was_removed_too(settings: RunSettings, tmp_path: Path) -> None:
+def test_resume_repeats_failed_and_removed_runs(settings: RunSettings, tmp_path: Path) -> None:
     losses, out = [LossSettings(name="bce")], tmp_path / "out"
     run_comparison(settings, losses, out, seeds=1, baseline=False)
     record = next((out / "trials").glob("*.json"))
@@ -187,18 +191,18 @@ def test_what_failed_is_tried_again_and_what_was_removed_too(settings: RunSettin
     assert table.rows[0][-2].text == "1"
 
 
-def test_losses_that_are_the_same_run_once(settings: RunSettings, tmp_path: Path) -> None:
-    heard: list[str] = []
+def test_losses_with_equal_settings_share_one_run(settings: RunSettings, tmp_path: Path) -> None:
+    messages: list[str] = []
     losses = [LossSettings(name="reg"), LossSettings(name="reg", temperature=0.1)]
-    callbacks = Callbacks(on_message=heard.append)
+    callbacks = Callbacks(on_message=messages.append)
     table = run_comparison(settings, losses, tmp_path / "out", seeds=1, baseline=False, callbacks=callbacks)
     assert [row[0].text for row in table.rows] == ["reg", "reg temperature=0.1"]
     assert [cell.text for cell in table.rows[0][1:]] == [cell.text for cell in table.rows[1][1:]]
-    assert "[1/1] reg, seed 0" in heard
+    assert "[1/1] reg, seed 0" in messages
     assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["reg-seed0"]
 
 
-def test_data_that_have_changed_since_are_refused(settings: RunSettings, vectors: Path, tmp_path: Path) -> None:
+def test_resume_refuses_changed_data(settings: RunSettings, vectors: Path, tmp_path: Path) -> None:
     data = tmp_path / "mine.npz"
     shutil.copy(vectors, data)
     settings = settings.model_copy(update={"data": str(data)})
@@ -212,10 +216,10 @@ def test_data_that_have_changed_since_are_refused(settings: RunSettings, vectors
         run_comparison(settings, losses, out, seeds=1, options=Options(resume=True))
 
 
-def test_several_processes_share_the_runs_and_the_table_is_written_here(
+def test_worker_processes_run_the_trials_and_the_parent_writes_the_table(
     settings: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[str] = []
+    messages: list[str] = []
     asked: list[int] = []
 
     def in_this_process(trials, store, perform, *, jobs, on_event) -> None:
@@ -225,20 +229,20 @@ def test_several_processes_share_the_runs_and_the_table_is_written_here(
 
     monkeypatch.setattr(pipeline, "run_at", lambda address: in_this_process)
     losses = [LossSettings(name="bce"), LossSettings(name="proto", temperature=1e-9)]
-    options, callbacks = Options(jobs=2), Callbacks(on_message=heard.append)
+    options, callbacks = Options(jobs=2), Callbacks(on_message=messages.append)
     out = tmp_path / "out"
     table = run_comparison(settings, losses, out, seeds=1, baseline=False, options=options, callbacks=callbacks)
     assert asked == [2]
     assert [row[-2].text for row in table.rows] == ["1", "0 of 1"]
-    assert heard[-5] == "comparison: 2 trials"
-    assert heard[-4] == "[1/2] bce, seed 0"
-    assert re.fullmatch(r"bce, seed 0: macro-F1 \d+\.\d %, \d+ s", heard[-3])
-    assert heard[-2] == "[2/2] proto temperature=1e-09, seed 0"
-    assert heard[-1].startswith("proto temperature=1e-09, seed 0: failed: temperature must be")
+    assert messages[-5] == "comparison: 2 trials"
+    assert messages[-4] == "[1/2] bce, seed 0"
+    assert re.fullmatch(r"bce, seed 0: macro-F1 \d+\.\d %, \d+ s", messages[-3])
+    assert messages[-2] == "[2/2] proto temperature=1e-09, seed 0"
+    assert messages[-1].startswith("proto temperature=1e-09, seed 0: failed: temperature must be")
     assert "proto temperature=1e-09" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_it_compares_three_losses_and_keeps_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_compares_three_losses_and_saves_their_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "SIZES", {"train": 96, "val": 40, "test": 40})
     monkeypatch.setitem(comparison.DEMO_SETTINGS, "training", {"epochs": 1})
     table = run_demo(tmp_path, callbacks=Callbacks())
@@ -249,7 +253,7 @@ def test_it_compares_three_losses_and_keeps_the_models(tmp_path: Path, monkeypat
 
 
 @pytest.mark.slow
-def test_the_command_learns_and_ends_with_the_page(tmp_path: Path) -> None:
+def test_the_demo_command_trains_good_models_and_prints_the_path_of_the_page(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "labelcontrast", "demo", "--out", "demo"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "demo/comparison/report.html" in done.stdout
@@ -260,7 +264,7 @@ def test_the_command_learns_and_ends_with_the_page(tmp_path: Path) -> None:
         assert metrics["macro_f1"] > 0.7, loss
 
 
-def test_it_is_one_svm_a_label(vectors: Path, tmp_path: Path) -> None:
+def test_the_baseline_is_one_linear_svm_per_label(vectors: Path, tmp_path: Path) -> None:
     splits = load_splits(vectors, seed=0)
     train, test = (splits.vocabulary.encode(part.label_sets).toarray() for part in (splits.train, splits.test))
     scaler = StandardScaler().fit(splits.train.inputs)
@@ -272,7 +276,7 @@ def test_it_is_one_svm_a_label(vectors: Path, tmp_path: Path) -> None:
     assert baseline["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(test, predictions, average="micro"))
 
 
-def test_labels_that_all_or_none_have_do_not_stop_it(tmp_path: Path) -> None:
+def test_the_baseline_accepts_constant_labels(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
     labels = np.stack([np.ones(60), np.zeros(60), features[:, 0] > 0], axis=1).astype(np.uint8)
     np.savez(tmp_path / "a.npz", X=features, Y=labels)
@@ -281,7 +285,7 @@ def test_labels_that_all_or_none_have_do_not_stop_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "vector"])
-def test_a_label_is_fitted_where_it_is_known(kind: str, vectors: Path, tmp_path: Path) -> None:
+def test_the_baseline_fits_each_label_on_annotated_examples(kind: str, vectors: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     splits = load_splits(vectors, seed=0)
     if kind == "text":
@@ -292,10 +296,10 @@ def test_a_label_is_fitted_where_it_is_known(kind: str, vectors: Path, tmp_path:
         parts = {part: replace(examples, inputs=words[part], kind="text") for part, examples in splits.by_name.items()}
         splits = replace(splits, **parts)
     names = splits.vocabulary.names
-    looked_for = [tuple(name for name in names[:4] if random.random() < 0.7) for _ in splits.train.ids]
-    partly = replace(splits, train=replace(splits.train, annotated=looked_for))
+    annotated = [tuple(name for name in names[:4] if random.random() < 0.7) for _ in splits.train.ids]
+    partly = replace(splits, train=replace(splits.train, annotated=annotated))
     train = splits.vocabulary.encode(splits.train.label_sets).toarray()
-    known = np.array([[name in row for name in names] for row in looked_for]) | (train == 1)
+    known = np.array([[name in row for name in names] for row in annotated]) | (train == 1)
     inputs = StandardScaler() if kind == "vector" else TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     rows, unseen = inputs.fit_transform(splits.train.inputs), inputs.transform(splits.test.inputs)
     expected = [
@@ -312,7 +316,7 @@ def test_a_label_is_fitted_where_it_is_known(kind: str, vectors: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_it_is_near_the_published_baseline_on_tweets(shared: Path) -> None:
+def test_the_baseline_is_near_the_published_one_on_tweets(shared: Path) -> None:
     metrics = fit_baseline(load_splits(shared / "data" / "semeval2018_ec", seed=0))["metrics"]["test"]
     assert metrics["micro_f1"] == pytest.approx(0.574, abs=0.02)
     assert metrics["macro_f1"] == pytest.approx(0.417, abs=0.03)

@@ -1,4 +1,4 @@
-"""The door of the lab, used as a researcher would: from declarations to tables, rankings and tests."""
+"""The public names of the lab: comparisons, studies, rankings and significance tests from Python."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from labelcontrast.settings import RunSettings, parse_losses
 QUICK = {"training": {"epochs": 1, "batch_size": 64}}
 
 
-def test_a_comparison_a_study_and_a_ranking_in_a_few_lines(vectors: Path, living: Path, tmp_path: Path) -> None:
+def test_comparisons_studies_and_rankings_run_from_python(vectors: Path, living: Path, tmp_path: Path) -> None:
     losses = parse_losses("bce,reg,zlpr")
     for data in (vectors, living):
         folder = str(tmp_path / data.stem)
@@ -26,7 +26,7 @@ def test_a_comparison_a_study_and_a_ranking_in_a_few_lines(vectors: Path, living
     assert set(lab.study_catalogue()) >= {"thresholds", "temperature"}
 
 
-def test_significance_is_for_arrays_of_ones_own() -> None:
+def test_significance_tests_accept_arrays() -> None:
     random = np.random.default_rng(0)
     one, other = 0.6 + 0.01 * random.normal(size=6), 0.5 + 0.01 * random.normal(size=6)
     found = lab.paired_test(one, other, one[:, None] + np.zeros((6, 50)), other[:, None] + np.zeros((6, 50)))

@@ -1,4 +1,4 @@
-"""The engine: equal trials run once, progress is reported, and the page is written within its share of the time."""
+"""The pipeline: equal trials run once, progress is printed, and writing the page has a limited share of the time."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from labelcontrast.settings import RunSettings
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock set by the test."""
 
     now = 0.0
 
@@ -20,7 +20,7 @@ class Clock:
         return self.now
 
 
-def test_all_calls_together_stay_below_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttle_limits_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(pipeline, "time", clock)
     called = []
@@ -43,7 +43,7 @@ def made_trial(key: str, folder: Path, title: str = "") -> Trial:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store with a finished trial and a failed one."""
+    """Return a store with a finished trial and a failed one."""
     found = Store(tmp_path / "store")
     found.write("done", {"seconds": 1.0, "result": {"metrics": {"test": {"macro_f1": 0.5}}}})
     found.write("failed", {"seconds": 1.0, "error": "the disk is full."})
@@ -56,14 +56,14 @@ def perform(trial: Trial) -> Record:
     return {"seconds": 1.0, "result": {"metrics": {"test": {"macro_f1": 0.25}}}}
 
 
-def test_what_is_missing_or_failed_runs_and_equal_trials_run_once(store: Store, tmp_path: Path) -> None:
+def test_missing_and_failed_trials_run_and_equal_trials_run_once(store: Store, tmp_path: Path) -> None:
     keys = ("new", "done", "failed", "bad")
     trials = [*(made_trial(key, tmp_path) for key in keys), made_trial("new", tmp_path, "the same again")]
-    heard: list[str] = []
+    messages: list[str] = []
     written: list[int] = []
-    progress = Progress(heard.append, name="mine")
-    run_missing(trials, store, perform, Options(), progress, after_each=lambda: written.append(len(heard)))
-    assert heard == [
+    progress = Progress(messages.append, name="mine")
+    run_missing(trials, store, perform, Options(), progress, after_each=lambda: written.append(len(messages)))
+    assert messages == [
         "mine: 4 trials, 1 done before",
         "[1/3] trial new: macro-F1 25.0 %, 1 s",
         "[2/3] trial failed: macro-F1 25.0 %, 1 s",
@@ -74,20 +74,20 @@ def test_what_is_missing_or_failed_runs_and_equal_trials_run_once(store: Store, 
 
 
 def test_a_trial_that_prints_its_epochs_is_announced(store: Store, tmp_path: Path) -> None:
-    heard: list[str] = []
+    messages: list[str] = []
     trials = [made_trial("done", tmp_path), made_trial("new", tmp_path)]
-    run_missing(trials, store, perform, Options(), Progress(heard.append, name="mine", announce=True))
-    assert heard == ["mine: 2 trials, 1 done before", "[1/1] trial new", "trial new: macro-F1 25.0 %, 1 s"]
+    run_missing(trials, store, perform, Options(), Progress(messages.append, name="mine", announce=True))
+    assert messages == ["mine: 2 trials, 1 done before", "[1/1] trial new", "trial new: macro-F1 25.0 %, 1 s"]
 
 
-def test_without_a_name_every_trial_done_before_has_a_line(store: Store, tmp_path: Path) -> None:
-    heard: list[str] = []
+def test_without_a_name_each_finished_trial_is_printed(store: Store, tmp_path: Path) -> None:
+    messages: list[str] = []
     trials = [made_trial("done", tmp_path), made_trial("new", tmp_path)]
-    run_missing(trials, store, perform, Options(), Progress(heard.append, describe=lambda _: "a number"))
-    assert heard == ["trial done: done before", "trial new: a number, 1 s"]
+    run_missing(trials, store, perform, Options(), Progress(messages.append, describe=lambda _: "a number"))
+    assert messages == ["trial done: done before", "trial new: a number, 1 s"]
 
 
-def test_a_shared_training_is_removed_when_its_last_trial_has_ended(store: Store, tmp_path: Path) -> None:
+def test_a_shared_training_is_removed_after_its_last_trial(store: Store, tmp_path: Path) -> None:
     training = store.folder / "training-x"
     training.mkdir()
     trials = [replace(made_trial(key, tmp_path), training=training) for key in ("new", "other")]

@@ -1,4 +1,4 @@
-"""Quantities of a record: test metrics, means over epochs, seconds; None where nothing was measured."""
+"""Quantities of a record: test metrics, means over epochs and seconds; None if missing."""
 
 from labelcontrast.lab.quantities import QUANTITIES, read_epochs, read_quantity
 from labelcontrast.losses.factory import make_loss
@@ -13,7 +13,7 @@ RECORD = {
 }
 
 
-def test_each_is_found_where_it_is_kept() -> None:
+def test_metrics_seconds_and_epochs_are_read_from_a_record() -> None:
     assert read_quantity(RECORD, "macro_f1") == 0.4
     assert read_quantity(RECORD, "map_macro") is None
     assert read_quantity(RECORD, "seconds") == 3.5
@@ -22,7 +22,7 @@ def test_each_is_found_where_it_is_kept() -> None:
     assert read_epochs(RECORD, "score") == [0.2, 0.4]
 
 
-def test_what_a_hierarchy_comes_to_is_found_by_level() -> None:
+def test_hierarchical_quantities_are_read_by_level() -> None:
     levels = [{"micro_f1": 0.9, "accuracy": 0.8}, {"micro_f1": 0.5, "accuracy": None}]
     near = {"map": 0.3, "precision_at_1": 0.4, "nmi": 0.2}
     over = {"test": {"hierarchical_f1": 0.7, "levels": levels}, "unseen": [near, {"nmi": 0.1}], "unseen_leaves": near}
@@ -37,7 +37,7 @@ def test_what_a_hierarchy_comes_to_is_found_by_level() -> None:
     assert QUANTITIES["tree_distance_of_errors"].factor == 1
 
 
-def test_what_the_embeddings_look_like_and_what_is_done_to_a_part_of_the_labels() -> None:
+def test_representation_and_repulsion_by_label_frequency_are_read() -> None:
     found = {"alignment": 0.4, "uniformity": -2.0, "effective_rank": 7.5}
     result = {**RECORD["result"], "representation": found}
     history = [{"epoch": 1, "score": 0.2, "diagnostics": {"pushed_away_tail": 0.25, "push_tail": 0.01}}]
@@ -50,7 +50,7 @@ def test_what_the_embeddings_look_like_and_what_is_done_to_a_part_of_the_labels(
     assert QUANTITIES["alignment"].better == "lower"
 
 
-def test_what_was_not_measured_is_nothing() -> None:
+def test_a_missing_quantity_is_none() -> None:
     assert read_quantity({"error": "x"}, "macro_f1") is None
     assert read_quantity({}, "seconds") is None
     logit = {"result": RECORD["result"], "history": [{"epoch": 1, "score": 0.2, "diagnostics": {}}]}
@@ -58,7 +58,7 @@ def test_what_was_not_measured_is_nothing() -> None:
     assert read_epochs({"error": "x"}, "score") == []
 
 
-def test_every_metric_and_everything_that_a_loss_counts_can_be_shown() -> None:
+def test_all_metrics_and_pair_statistics_are_quantities() -> None:
     import torch
 
     loss = make_loss("reg", num_labels=2, dim=3, diagnostics=True)

@@ -37,7 +37,7 @@ def as_results(values: np.ndarray) -> dict[str, dict[str, float]]:
     }
 
 
-def test_the_published_example() -> None:
+def test_ranks_and_critical_difference_of_the_published_example() -> None:
     ranking = rank_losses(as_results(PUBLISHED))
     assert ranking.ranks["loss 0"] == pytest.approx(3.143, abs=0.001)
     assert ranking.ranks["loss 1"] == pytest.approx(2.000, abs=0.001)
@@ -47,13 +47,13 @@ def test_the_published_example() -> None:
     assert ranking.p < 0.05
 
 
-def test_lower_is_better_turns_the_order_round() -> None:
+def test_ranks_are_reversed_if_lower_is_better() -> None:
     higher, lower = (rank_losses(as_results(PUBLISHED), better=better).ranks for better in ("higher", "lower"))
     for name, rank in higher.items():
         assert rank + lower[name] == pytest.approx(5)
 
 
-def test_groups_are_the_largest_runs_of_neighbours() -> None:
+def test_groups_are_maximal_intervals_within_the_critical_difference() -> None:
     ranks = {"a": 1.0, "b": 1.8, "c": 2.1, "d": 3.4, "e": 4.6}
     assert Ranking(ranks, 1.2, 0.0, 9).groups == [("a", "b", "c"), ("d", "e")]
     assert Ranking(ranks, 1.4, 0.0, 9).groups == [("a", "b", "c"), ("c", "d"), ("d", "e")]
@@ -61,7 +61,7 @@ def test_groups_are_the_largest_runs_of_neighbours() -> None:
     assert Ranking(ranks, 9.0, 0.0, 9).groups == [("a", "b", "c", "d", "e")]
 
 
-def test_losses_that_are_alike_are_seldom_called_different() -> None:
+def test_the_false_positive_rate_for_equal_losses_is_near_five_percent() -> None:
     generator = np.random.default_rng(0)
     wrong = []
     for _ in range(400):
@@ -70,7 +70,7 @@ def test_losses_that_are_alike_are_seldom_called_different() -> None:
     assert 0.01 < np.mean(wrong) < 0.09
 
 
-def test_too_few_or_unequal_losses_are_refused() -> None:
+def test_too_few_data_sets_or_different_losses_are_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"^every data set needs the same losses\. b has bce, reg, not bce, msc, reg\.$"
     ):
@@ -83,7 +83,7 @@ NAMES = ("micro_f1", "macro_f1", "map_macro")
 
 
 def comparison(folder: Path, **losses: list[float]) -> Path:
-    """A folder with the results of losses, a value a seed; the same on every metric."""
+    """Write the folder of a comparison with one value per loss and seed, the same for every metric."""
     rows = {
         name: [{"seed": 0, "error": "x"}, *({"metrics": {"test": dict.fromkeys(NAMES, value)}} for value in values)]
         for name, values in losses.items()
@@ -93,7 +93,7 @@ def comparison(folder: Path, **losses: list[float]) -> Path:
     return folder
 
 
-def test_ranks_are_those_of_the_means_over_seeds(tmp_path: Path) -> None:
+def test_comparisons_are_ranked_by_means_over_seeds(tmp_path: Path) -> None:
     folders = [
         comparison(tmp_path / "one", bce=[0.1, 0.9], reg=[0.6, 0.6], msc=[0.7]),
         comparison(tmp_path / "two", bce=[0.2], msc=[0.5], reg=[0.4]),
@@ -109,7 +109,7 @@ def test_ranks_are_those_of_the_means_over_seeds(tmp_path: Path) -> None:
 
 
 def study(folder: Path, *rows: str) -> Path:
-    """A folder with the trials of a study, of which the macro-F1 is half the micro-F1 and the mAP a tenth of it."""
+    """Write the folder of a study; macro-F1 is half of micro-F1, and mAP is a tenth of it."""
     lines = ["data,loss,loss.alpha,seed,micro_f1,sample_f1,macro_f1,map_macro,error"]
     for row in rows:
         data, loss, alpha, value = row.split()
@@ -121,7 +121,7 @@ def study(folder: Path, *rows: str) -> Path:
     return folder
 
 
-def test_the_trials_of_studies_are_ranked_data_set_by_data_set(tmp_path: Path) -> None:
+def test_studies_are_ranked_by_data_set(tmp_path: Path) -> None:
     one = study(tmp_path / "one", "a bce - 0.1", "a bce - 0.9", "a reg 0.0 0.6", "a reg 1.0 0.7", "a reg 1.0 failed",
                 "b bce - 0.2", "b reg 0.0 0.4", "b reg 1.0 0.5")  # fmt: skip
     two = study(tmp_path / "two", "c bce - 0.8", "c reg 1.0 0.3", "c reg 0.0 0.8")
@@ -153,13 +153,13 @@ def bars(drawn: str) -> int:
     return len([stroke for stroke in re.findall(r"stroke-width: ([0-9.]+)", drawn) if float(stroke) == 4])
 
 
-def test_every_rank_is_said_and_a_bar_stands_for_each_group() -> None:
+def test_the_figure_describes_every_rank_and_draws_a_bar_per_group() -> None:
     groups = [("reg", "msc"), ("msc", "zlpr", "bce")]
     ranking = Ranking(RANKS, critical_difference=1.5, p=0.01, data_sets=9)
     assert ranking.groups == groups
     drawn = rank_figure(ranking)
-    said = re.search(r'aria-label="([^"]*)"', drawn)
-    assert said is not None
-    assert said[1] == "Mean rank, 1 is best: reg 1.40, msc 2.10, zlpr 3.00, bce 3.50. Critical difference 1.50."
+    described = re.search(r'aria-label="([^"]*)"', drawn)
+    assert described is not None
+    assert described[1] == "Mean rank, 1 is best: reg 1.40, msc 2.10, zlpr 3.00, bce 3.50. Critical difference 1.50."
     assert bars(drawn) == 2
     assert bars(rank_figure(Ranking(RANKS, critical_difference=0.2, p=0.01, data_sets=9))) == 0

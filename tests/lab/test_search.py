@@ -1,4 +1,4 @@
-"""Searches: a sampler that finds good values, nothing run twice, failures survived, and what the folder holds after."""
+"""Searches: the sampler, resuming without repeating a trial, failures, and the files of the folder."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,19 @@ from labelcontrast.settings import RunSettings, parse_loss
 
 
 def history(loss: str, *scores: float | None, importance: Mapping[str, float] | None = None) -> LossHistory:
-    """A loss whose trials came to these scores; the settings of each are kept with it."""
+    """Return a loss with one trial per score; None is a failed trial."""
     trials = []
     for place, score in enumerate(scores):
         metrics = {"val": {"map_macro": score}, "test": {"map_macro": 1 - (score or 0)}}
-        came_to = {"error": "the disk is full."} if score is None else {"result": {"metrics": metrics}}
+        outcome = {"error": "the disk is full."} if score is None else {"result": {"metrics": metrics}}
         settings = {"data": "a.npz", "loss": {"name": loss}, "seed": place}
-        record = {"title": f"{loss} {place}", "seconds": 1.0, "settings": settings, **came_to}
+        record = {"title": f"{loss} {place}", "seconds": 1.0, "settings": settings, **outcome}
         trials.append(SearchTrial({"loss.alpha": place / 4} if loss == "reg" else {}, record))
     return LossHistory(loss, {"loss.alpha": Range(0.0, 2.0)} if loss == "reg" else {}, trials, importance or {})
 
 
 def write_folder(folder: Path, histories: Sequence[LossHistory]) -> None:
-    """What a search keeps of these."""
+    """Write the folder of a search with these trials."""
     for one in histories:
         for place, trial in enumerate(one.trials):
             Store(folder / "trials").write(f"{one.loss}{place}", trial.record)
@@ -53,7 +53,7 @@ def write_folder(folder: Path, histories: Sequence[LossHistory]) -> None:
     write_json(folder / "search.json", content)
 
 
-def test_the_best_on_validation_is_kept_complete_and_a_failure_is_shown(tmp_path: Path) -> None:
+def test_the_best_validation_settings_are_saved_and_failures_are_shown(tmp_path: Path) -> None:
     histories = [history("reg", 0.5, None, 0.7, 0.6, 0.4, importance={"loss.alpha": 1.0}), history("bce", 0.65)]
     write_folder(tmp_path, histories)
     write_search(tmp_path)
@@ -66,13 +66,13 @@ def test_the_best_on_validation_is_kept_complete_and_a_failure_is_shown(tmp_path
     assert "labelcontrast search a.npz" in page, "the command of the search, whoever makes the page again"
 
 
-def test_a_search_that_has_not_ended_has_a_page_too(tmp_path: Path) -> None:
+def test_an_unfinished_search_has_a_page(tmp_path: Path) -> None:
     write_folder(tmp_path, [history("reg", 0.5, 0.6)])
     Store(tmp_path / "trials").remove("reg1")
     assert [[cell.text for cell in row] for row in write_search(tmp_path).rows] == [["reg", "50.00", "0", "1"]]
 
 
-def test_the_table_has_the_best_trials_of_each_loss() -> None:
+def test_the_table_lists_the_best_trials_of_each_loss() -> None:
     reg = history("reg", 0.5, 0.7, 0.6, 0.4)
     table = search_table([replace(reg, trials=[*reg.trials, reg.trials[1]]), history("bce")])
     assert table.header == ("loss", "validation mAP (%)", "loss.alpha", "trial")
@@ -88,7 +88,7 @@ SPACE = {"rate": Range(1e-5, 1e-1, log=True), "alpha": Range(0.0, 2.0)}
 
 
 def height(values: dict[str, float]) -> float:
-    """A hill with its top at alpha 1.5; the rate hardly matters."""
+    """Return an objective with its maximum at alpha 1.5, almost independent of the rate."""
     return -((values["alpha"] - 1.5) ** 2) - 1e-3 * values["rate"]
 
 
@@ -101,7 +101,7 @@ def climb(sampler: Sampler, rounds: int) -> list[dict[str, float]]:
     return asked
 
 
-def test_a_longer_search_begins_as_the_shorter_one() -> None:
+def test_a_longer_search_starts_with_the_trials_of_a_shorter_one() -> None:
     shorter, longer = climb(Sampler(SPACE, seed=3), 8), climb(Sampler(SPACE, seed=3), 12)
     assert longer[:16] == shorter
     assert climb(Sampler(SPACE, seed=4), 2) != shorter[:4]
@@ -109,7 +109,7 @@ def test_a_longer_search_begins_as_the_shorter_one() -> None:
     assert all(value == float(f"{value:.3g}") for one in longer for value in one.values())
 
 
-def test_it_looks_where_it_was_good_and_knows_what_mattered() -> None:
+def test_the_sampler_concentrates_near_the_optimum_and_ranks_importance() -> None:
     sampler = Sampler(SPACE, seed=0)
     asked = climb(sampler, 25)
     first, last = ([abs(one["alpha"] - 1.5) for one in part] for part in (asked[:10], asked[-20:]))
@@ -119,7 +119,7 @@ def test_it_looks_where_it_was_good_and_knows_what_mattered() -> None:
     assert sum(found.values()) == pytest.approx(1)
 
 
-def test_what_failed_has_no_say() -> None:
+def test_failed_trials_do_not_affect_the_sampler() -> None:
     sampler = Sampler(SPACE, seed=0)
     sampler.ask(3)
     sampler.tell([None, float("nan"), 1.0])
@@ -129,7 +129,7 @@ def test_what_failed_has_no_say() -> None:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
-    """The trials that are run; the nearer alpha is to 1, the better."""
+    """Replace training by a score that is best at alpha 1; return the list of the trials run."""
     trials: list[Trial] = []
 
     def perform(trial: Trial) -> Record:
@@ -149,13 +149,13 @@ def question(vectors: Path) -> dict[str, Any]:
     return {"settings": settings, "searched": plan_search(settings, [parse_loss("reg")], ["loss.alpha=0:2"])}
 
 
-def test_the_best_settings_are_found_and_nothing_is_run_twice(
+def test_a_resumed_search_equals_a_whole_one_and_repeats_no_trial(
     ran: list[Trial], question: dict[str, Any], tmp_path: Path
 ) -> None:
-    heard: list[str] = []
-    run_search(**question, folder=tmp_path / "out", trials=12, say=heard.append)
+    messages: list[str] = []
+    run_search(**question, folder=tmp_path / "out", trials=12, say=messages.append)
     assert len(ran) == 12
-    assert heard[0].startswith("reg, trial 1 of 12: validation mAP (%) ")
+    assert messages[0].startswith("reg, trial 1 of 12: validation mAP (%) ")
     best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
     values = [float(trial.settings.loss.parameters["alpha"]) for trial in ran]
     assert best["loss"]["alpha"] == min(values, key=lambda value: abs(value - 1))
@@ -168,7 +168,7 @@ def test_the_best_settings_are_found_and_nothing_is_run_twice(
     assert again.rows[0][1].best
 
 
-def test_a_killed_search_goes_on_with_as_many_questions_at_a_time_as_before(
+def test_a_resumed_search_keeps_its_batch_size(
     ran: list[Trial], question: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -181,7 +181,7 @@ def test_a_killed_search_goes_on_with_as_many_questions_at_a_time_as_before(
     assert [trial.key for trial in ran[8:]] == whole
 
 
-def test_what_failed_is_tried_again(question: dict[str, Any], ran: list[Trial], tmp_path: Path) -> None:
+def test_resume_repeats_failed_trials(question: dict[str, Any], ran: list[Trial], tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_search(**question, folder=out, trials=1)
     path = next((out / "trials").glob("*.json"))
@@ -191,9 +191,7 @@ def test_what_failed_is_tried_again(question: dict[str, Any], ran: list[Trial], 
     assert "error" not in path.read_text()
 
 
-def test_searches_with_a_store_in_common_share_their_trials(
-    ran: list[Trial], question: dict[str, Any], tmp_path: Path
-) -> None:
+def test_searches_with_one_store_share_trials(ran: list[Trial], question: dict[str, Any], tmp_path: Path) -> None:
     tables = [
         as_markdown(run_search(**question, folder=tmp_path / name, trials=3, store=tmp_path / "store"))
         for name in ("a", "b")
@@ -204,7 +202,7 @@ def test_searches_with_a_store_in_common_share_their_trials(
 
 
 @pytest.mark.usefixtures("ran")
-def test_folders_are_kept_unless_asked(question: dict[str, Any], tmp_path: Path) -> None:
+def test_existing_folders_are_not_overwritten(question: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_search(**question, folder=out, trials=1)
     with pytest.raises(RunError, match="holds a search; continue with --resume, replace it with --force, or"):

@@ -1,4 +1,4 @@
-"""What varies under a loss: by default, as given, and what is refused before anything runs."""
+"""Search spaces: the default of each loss, given ranges, and invalid ranges."""
 
 import pytest
 
@@ -12,7 +12,7 @@ SETTINGS = RunSettings(data="a.npz")
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranges are checked the same, whether or not Optuna is there."""
+    """Make Optuna seem installed; ranges do not depend on it."""
     monkeypatch.setattr(space, "find_spec", lambda _: True)
 
 
@@ -25,13 +25,13 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("supcon", ["training.learning_rate", "loss.temperature"]),
     ],
 )
-def test_a_loss_is_searched_in_what_it_has(loss: str, names: list[str]) -> None:
+def test_the_default_space_has_the_parameters_of_the_loss(loss: str, names: list[str]) -> None:
     found = default_space(SETTINGS, parse_loss(loss))
     assert list(found) == names
     assert found["training.learning_rate"] == Range(1e-4, 1e-2, log=True)
 
 
-def test_ranges_that_are_given_take_the_place_of_the_default_where_the_loss_has_them() -> None:
+def test_given_ranges_replace_the_default_space() -> None:
     losses = [parse_loss("zlpr+0.5*reg"), parse_loss("reg"), parse_loss("bce")]
     planned = plan_search(SETTINGS, losses, ["loss.joint.weight=0.1:2:log", "loss.alpha=0:1"])
     assert [list(one.space) for one in planned] == [["loss.joint.weight"], ["loss.alpha"], ["training.learning_rate"]]
@@ -51,13 +51,13 @@ def test_ranges_that_are_given_take_the_place_of_the_default_where_the_loss_has_
         ("training.epochs=1:2.5", "training.epochs must be"),
     ],
 )
-def test_what_is_no_range_is_refused(given: str, message: str) -> None:
+def test_an_invalid_range_is_refused(given: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         plan_search(SETTINGS, [parse_loss("reg")], [given])
     assert str(refusal.value).startswith(message)
 
 
-def test_without_optuna_the_install_line_is_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_the_error_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space, "find_spec", lambda _: None)
     with pytest.raises(
         MissingExtraError, match=r"^the search needs an extra .*: pip install 'labelcontrast\[search\]'$"

@@ -1,7 +1,4 @@
-"""The tests on simulated data with a known answer: how often they are wrong, and that they see what is there.
-
-What is bold: the best, and what is not significantly worse, from the kept outputs of made-up runs.
-"""
+"""Significance tests: level and power on simulated data, exact enumeration, and the losses marked as best."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +33,7 @@ SEEDS, EXAMPLES, TRIALS = 3, 150, 400
 def simulate(
     generator: np.random.Generator, *, by_seed: float, by_example: float, gain: float = 0.0, seeds: int = SEEDS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each example counts under two losses: an effect of loss and seed, of loss and example, and noise."""
+    """Draw a value per seed and example for two losses: a seed effect, an example effect, and noise."""
     both = []
     for mean in (gain, 0.0):
         seed, example = generator.normal(size=(seeds, 1)), generator.normal(size=(1, EXAMPLES))
@@ -45,13 +42,13 @@ def simulate(
 
 
 def compared(one: np.ndarray, other: np.ndarray, generator: np.random.Generator) -> float:
-    """The p-value of ``paired_test`` for the mean over examples."""
+    """Return the p-value of ``paired_test`` for the mean over examples."""
     draws = generator.multinomial(EXAMPLES, np.full(EXAMPLES, 1 / EXAMPLES), size=100) / EXAMPLES
     return paired_test(one.mean(1), other.mean(1), one @ draws.T, other @ draws.T).p
 
 
 def rate(test: Callable[..., float], **world: float) -> float:
-    """How often a test calls a difference significant."""
+    """Return the share of simulations in which a test is significant at 5 percent."""
     generator = np.random.default_rng(11)
     found = [test(*simulate(generator, **world), generator) < 0.05 for _ in range(TRIALS)]
     return float(np.mean(found))
@@ -69,12 +66,12 @@ HIGHEST = stats.binom.ppf(0.999, TRIALS, 0.05) / TRIALS
 
 
 @pytest.mark.parametrize(("by_seed", "by_example"), [(0.0, 1.0), (0.1, 0.0), (0.1, 1.0), (0.05, 1.0)])
-def test_both_sources_together_are_wrong_as_seldom_as_they_say(by_seed: float, by_example: float) -> None:
+def test_the_paired_test_keeps_its_level_with_seed_and_example_effects(by_seed: float, by_example: float) -> None:
     assert 0.005 < rate(compared, by_seed=by_seed, by_example=by_example) <= HIGHEST
 
 
 def cross_validated(generator: np.random.Generator, folds: int, gain: float = 0.0) -> float:
-    """The p-value of the accuracies of two nearest-mean rules, each of which sees features of its own."""
+    """Return the p-value for the accuracies of two nearest-mean classifiers on different features."""
     truth = generator.integers(0, 2, EXAMPLES)
     features = generator.normal(size=(2, EXAMPLES, 4)) + 0.4 * truth[:, None]
     features[0] += gain * truth[:, None]
@@ -91,23 +88,23 @@ def cross_validated(generator: np.random.Generator, folds: int, gain: float = 0.
 
 
 @pytest.mark.parametrize("folds", [3, 5, 10])
-def test_folds_are_wrong_no_more_often_than_they_say_though_they_share_what_they_train_on(folds: int) -> None:
+def test_the_paired_test_keeps_its_level_over_folds_with_overlapping_training_sets(folds: int) -> None:
     generator = np.random.default_rng(7)
     assert np.mean([cross_validated(generator, folds) < 0.05 for _ in range(TRIALS)]) <= HIGHEST
     assert np.mean([cross_validated(generator, folds, gain=0.8) < 0.05 for _ in range(50)]) > 0.8
 
 
-def test_examples_alone_are_right_about_these_seeds_only() -> None:
+def test_permuting_examples_keeps_its_level_only_without_seed_effects() -> None:
     assert 0.02 < rate(over_examples, by_seed=0.0, by_example=1.0) <= HIGHEST
     assert rate(over_examples, by_seed=0.1, by_example=0.5) > 0.2
 
 
-def test_what_is_there_is_seen() -> None:
+def test_both_tests_have_power() -> None:
     assert rate(compared, by_seed=0.02, by_example=0.5, gain=0.3) > 0.9
     assert rate(over_examples, by_seed=0.0, by_example=0.5, gain=0.3) > 0.9
 
 
-def test_the_interval_holds_the_difference_that_is_there() -> None:
+def test_the_confidence_interval_has_its_coverage() -> None:
     generator, held = np.random.default_rng(3), []
     for _ in range(TRIALS):
         one, other = simulate(generator, by_seed=0.05, by_example=1.0, gain=0.3, seeds=5)
@@ -118,7 +115,7 @@ def test_the_interval_holds_the_difference_that_is_there() -> None:
     assert 0.92 < np.mean(held) < 0.99
 
 
-def test_one_seed_leaves_examples_and_no_example_leaves_seeds() -> None:
+def test_the_paired_test_reduces_to_a_z_test_or_a_paired_t_test() -> None:
     generator = np.random.default_rng(0)
     draws = generator.normal(scale=0.1, size=(2, 1, 5000))
     alone = paired_test(np.array([0.5]), np.array([0.3]), draws[0], draws[1])
@@ -130,7 +127,7 @@ def test_one_seed_leaves_examples_and_no_example_leaves_seeds() -> None:
     assert paired_test(one + 1, one, flat, flat).p == pytest.approx(0, abs=1e-9)
 
 
-def test_swapped_examples_by_counting_all_swaps() -> None:
+def test_permuting_examples_equals_enumeration() -> None:
     generator = np.random.default_rng(1)
     one, other = generator.random((2, 8, 2)), generator.random((2, 8, 2))
 
@@ -150,7 +147,7 @@ def test_swapped_examples_by_counting_all_swaps() -> None:
     assert p == pytest.approx(as_large / 256, abs=0.015)
 
 
-def test_swapped_seeds_by_counting_all_swaps() -> None:
+def test_permuting_seeds_equals_enumeration() -> None:
     one, other = np.array([0.3, 0.5, 0.4, 0.9, 0.6]), np.array([0.2, 0.55, 0.1, 0.4, 0.5])
     found = abs((one - other).mean())
     as_large = [abs((np.array(signs) * (one - other)).mean()) >= found - 1e-12 for signs in product([1, -1], repeat=5)]
@@ -160,7 +157,7 @@ def test_swapped_seeds_by_counting_all_swaps() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_by_its_definition(p_values: list[float]) -> None:
+def test_holm_equals_its_definition(p_values: list[float]) -> None:
     found = holm(np.array(p_values))
     ranked = sorted(range(len(p_values)), key=p_values.__getitem__)
     for place, test in enumerate(ranked):
@@ -168,7 +165,7 @@ def test_holm_by_its_definition(p_values: list[float]) -> None:
         assert found[test] == pytest.approx(max(steps))
 
 
-def test_holm_keeps_any_false_positive_among_many_tests_rare() -> None:
+def test_holm_controls_the_familywise_error_rate() -> None:
     p_values = np.random.default_rng(5).random((2000, 6))
     wrong = np.mean([(holm(row) < 0.05).any() for row in p_values])
     assert 0.03 < wrong < 0.07
@@ -181,7 +178,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_runs(folder: Path, generator: np.random.Generator, noises: dict[str, float], seeds: int = 3):
-    """Runs of losses on the same 120 examples and 4 labels; the noisier a loss, the worse."""
+    """Save runs of losses on the same 120 examples and 4 labels, with noise added to the scores of each loss."""
     true = (generator.random((120, 4)) < 0.4).astype(np.uint8)
     losses: dict[str, dict[int, EvaluatedRun]] = {name: {} for name in noises}
     for name, noise in noises.items():
@@ -197,7 +194,7 @@ def make_runs(folder: Path, generator: np.random.Generator, noises: dict[str, fl
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_the_best_and_what_is_as_good(tmp_path: Path) -> None:
+def test_the_best_loss_and_those_not_significantly_worse(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 1.5, "far worse": 6.0})
     found = compare_with_best(losses)
     for metric in METRICS.values():
@@ -217,7 +214,7 @@ def test_the_best_and_what_is_as_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_losses_that_are_alike_are_seldom_called_worse(tmp_path: Path) -> None:
+def test_equal_losses_are_rarely_called_worse(tmp_path: Path) -> None:
     generator, wrong = np.random.default_rng(1), []
     for trial in range(25):
         (tmp_path / str(trial)).mkdir()
@@ -228,7 +225,7 @@ def test_losses_that_are_alike_are_seldom_called_worse(tmp_path: Path) -> None:
     assert np.mean(wrong) < 0.08
 
 
-def test_the_sums_of_all_examples_give_the_metric(tmp_path: Path) -> None:
+def test_the_ratio_of_summed_terms_is_the_metric(tmp_path: Path) -> None:
     runs = make_runs(tmp_path, np.random.default_rng(2), {"a": 3.0}, seeds=1)["a"]
     outputs = Outputs.load(runs[0].outputs)
     for metric in (METRICS[name] for name in ("micro_f1", "macro_f1", "sample_f1", "hamming_loss")):
@@ -237,7 +234,7 @@ def test_the_sums_of_all_examples_give_the_metric(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: Path) -> None:
+def test_folds_are_resampled_separately_and_permuted_jointly(tmp_path: Path) -> None:
     generator, losses = np.random.default_rng(4), {"a": {}, "b": {}}
     for fold in range(3):
         (tmp_path / str(fold)).mkdir()
@@ -277,7 +274,7 @@ def test_folds_are_resampled_each_by_itself_and_swapped_all_together(tmp_path: P
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_without_a_seed_in_common_the_best_stands_alone(tmp_path: Path) -> None:
+def test_losses_without_a_common_seed_are_not_tested(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(3), {"a": 1.0, "b": 1.1}, seeds=1)
     losses["b"] = {7: losses["b"][0]}
     row = {name: compare_with_best(losses)[name]["map_macro"] for name in losses}
@@ -286,7 +283,7 @@ def test_without_a_seed_in_common_the_best_stands_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_what_could_not_be_measured_is_left_out(tmp_path: Path) -> None:
+def test_undefined_metrics_are_omitted(tmp_path: Path) -> None:
     losses = make_runs(tmp_path, np.random.default_rng(3), {"a": 1.0, "b": 1.1}, seeds=1)
     losses["b"] = {0: replace(losses["b"][0], metrics={**losses["b"][0].metrics, "map_macro": None})}
     assert set(compare_with_best(losses)["a"]) == set(METRICS) - {"map_macro"}
@@ -294,7 +291,7 @@ def test_what_could_not_be_measured_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
+def test_a_rewritten_file_of_outputs_is_read_again(tmp_path: Path) -> None:
     first = compare_with_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "b": 6.0}))
     second = compare_with_best(make_runs(tmp_path, np.random.default_rng(0), {"a": 6.0, "b": 1.5}))
     assert first["b"]["macro_f1"]["best"] == "a"
@@ -303,8 +300,8 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-def test_over_a_hierarchy_too_where_there_is_one(tmp_path: Path) -> None:
-    """The labels of ``make_runs`` are two leaves below each of two roots, which are no labels."""
+def test_hierarchical_metrics_are_tested(tmp_path: Path) -> None:
+    """The four labels are leaves under two roots that are not labels."""
     losses = make_runs(tmp_path, np.random.default_rng(0), {"a": 1.5, "far worse": 6.0, "without": 1.0})
     tree = LabelTree.over("abcd", Hierarchy.from_parents({"a": "r", "b": "r", "c": "s", "d": "s"}))
     write_hierarchy(tree.nodes, tmp_path / "hierarchy.json")

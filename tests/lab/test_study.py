@@ -1,4 +1,4 @@
-"""Studies: declarations, the trials that they plan, and the docs page made from the catalogue."""
+"""Studies: declarations, planned trials, and the docs page generated from the catalogue."""
 
 import importlib.util
 from pathlib import Path
@@ -24,7 +24,7 @@ SOUND = {
 
 
 @pytest.mark.parametrize("name", study_catalogue())
-def test_every_study_can_be_planned_shown_and_is_short(name: str) -> None:
+def test_every_study_of_the_catalogue_is_short_and_can_be_planned_and_shown(name: str) -> None:
     study = find_study(name)
     assert study.name == name
     assert study.question.endswith("?")
@@ -37,7 +37,7 @@ def test_every_study_can_be_planned_shown_and_is_short(name: str) -> None:
     assert all(axis in study.table.rows or len(values) <= 3 for axis, values in study.grid.items())
 
 
-def test_the_published_ones_have_the_published_values() -> None:
+def test_studies_of_published_tables_have_the_published_values() -> None:
     known = study_catalogue()
     assert known["multiclass"].losses[-1] == "supcon:positives=exact:stop_repulsion=1.0"
     assert known["few-labels"].table.metrics == ("micro_f1", "macro_f1", "hamming_loss")
@@ -46,7 +46,7 @@ def test_the_published_ones_have_the_published_values() -> None:
 
 
 @pytest.mark.parametrize("reduction", study_catalogue()["weighting"].grid["loss.reduction"])
-def test_what_is_declared_to_change_nothing_changes_nothing(reduction: str) -> None:
+def test_idle_axes_do_not_change_the_loss(reduction: str) -> None:
     study = study_catalogue()["weighting"]
     assert study.idle == {"loss.sharing": {"loss.affinity": "exact"}}
     random = torch.Generator().manual_seed(0)
@@ -94,13 +94,13 @@ def test_what_is_declared_to_change_nothing_changes_nothing(reduction: str) -> N
         ),
     ],
 )
-def test_a_wrong_declaration_is_one_line(changes: dict[str, object], message: str) -> None:
+def test_an_invalid_declaration_is_refused_in_one_line(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         Study.build({"name": "mine", **SOUND, **changes})
     assert str(refusal.value).startswith(message)
 
 
-def test_ones_own_study_is_a_file_and_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_a_study_is_read_from_a_file_and_errors_name_it(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('question = "Why?"\nlosses = ["bce"]\n[table]\nmetrics = ["lrap"]\n')
     assert find_study(str(path)) == read_study(path)
@@ -114,7 +114,7 @@ def test_ones_own_study_is_a_file_and_is_refused_with_its_name(tmp_path: Path) -
         find_study("temprature")
 
 
-def test_a_grid_is_narrowed_and_what_is_not_its_own_is_left() -> None:
+def test_changes_replace_losses_seeds_and_values_of_the_grid() -> None:
     study = Study.build({"name": "mine", **SOUND})
     one = study.with_changes(losses="zlpr,reg", seeds=5, assignments=["loss.alpha=[2.0, 4.0]", "training.epochs=2"])
     assert one.losses == ("zlpr", "reg")
@@ -137,7 +137,7 @@ def study(**changes: object) -> Study:
     return Study.build(values | changes)
 
 
-def test_every_combination_with_every_seed_and_a_loss_without_the_axis_once() -> None:
+def test_the_plan_has_every_combination_and_a_loss_without_the_axis_once() -> None:
     planned = plan_study(study(), ["here/one.npz", "two.csv.gz"], {})
     assert [one.point for one in planned[:3]] == [
         {"data": "one", "loss": "bce", "seed": 0},
@@ -152,21 +152,21 @@ def test_every_combination_with_every_seed_and_a_loss_without_the_axis_once() ->
     assert planned[-1].title == "two, reg temperature=0.2, alpha 1.0, seed 1"
 
 
-def test_the_weight_of_a_joint_loss_varies_where_there_is_one() -> None:
+def test_the_weight_of_joint_losses_varies_for_them_only() -> None:
     planned = plan_study(study(losses=["bce", "bce+reg"], grid={"loss.joint.weight": [0.1, 2.0]}, seeds=1), ["a"], {})
     joint = [one.settings.loss.joint for one in planned]
     assert [one and one.weight for one in joint] == [None, 0.1, 2.0]
     assert [one.point.get("loss.joint.weight") for one in planned] == [None, 0.1, 2.0]
 
 
-def test_a_loss_with_settings_of_its_own_has_them_alone() -> None:
+def test_settings_of_one_loss_apply_to_it_only() -> None:
     planned = plan_study(
         study(losses=["bce", "bce:training.epochs=2"], seeds=1), ["a.npz"], {"training": {"epochs": 3}}
     )
     assert [(one.point["loss"], one.settings.training.epochs) for one in planned] == [("bce", 3), ("bce epochs=2", 2)]
 
 
-def test_what_the_user_sets_goes_before_the_protocol_and_the_protocol_before_the_defaults() -> None:
+def test_user_settings_override_the_protocol_and_the_protocol_overrides_defaults() -> None:
     planned = plan_study(study(), ["a.npz"], {"training": {"epochs": 3}})
     assert {one.settings.training.epochs for one in planned} == {3}
     assert {one.settings.evaluation.threshold for one in planned} == {"fixed"}
@@ -188,20 +188,18 @@ def test_what_the_user_sets_goes_before_the_protocol_and_the_protocol_before_the
         ({"grid": {"training.batch_size": [0]}}, {}, "training.batch_size must be greater than or equal to 1. Got 0."),
     ],
 )
-def test_what_cannot_run_is_refused_before_anything_runs(
-    changes: dict[str, object], settings: dict[str, object], message: str
-) -> None:
+def test_an_invalid_plan_is_refused(changes: dict[str, object], settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         plan_study(study(**changes), ["a.npz"], settings)
     assert str(refusal.value).startswith(message)
 
 
-def test_two_data_sets_of_one_name_are_refused() -> None:
+def test_two_data_sets_with_the_same_name_are_refused() -> None:
     with pytest.raises(ConfigError, match=r'two data sets are named "a": x/a\.npz and y/a\.npz'):
         plan_study(study(), ["x/a.npz", "y/a.npz"], {})
 
 
-def test_variants_are_set_beside_one_another_and_not_combined() -> None:
+def test_variants_are_alternatives() -> None:
     variants = {"ours": {}, "both": {"val_fraction": 0.5, "evaluation.threshold": "global"}}
     planned = plan_study(study(grid={}, variants=variants, seeds=1), ["a.npz"], {})
     assert [(one.point["loss"], one.point["variant"]) for one in planned] == [
@@ -210,13 +208,13 @@ def test_variants_are_set_beside_one_another_and_not_combined() -> None:
         ("reg temperature=0.2", "ours"),
         ("reg temperature=0.2", "both"),
     ]
-    told = [(one.settings.val_fraction, one.settings.evaluation.threshold) for one in planned[:2]]
-    assert told == [(1.0, "fixed"), (0.5, "global")]
+    settings_found = [(one.settings.val_fraction, one.settings.evaluation.threshold) for one in planned[:2]]
+    assert settings_found == [(1.0, "fixed"), (0.5, "global")]
     planned = plan_study(study(grid={}, variants=variants, seeds=1), ["a.npz"], {"val_fraction": 0.2})
     assert [one.settings.val_fraction for one in planned[:2]] == [0.2, 0.5]
 
 
-def test_an_axis_that_changes_nothing_there_has_one_trial_for_all_its_values() -> None:
+def test_an_idle_axis_has_one_trial_for_all_its_values() -> None:
     planned = plan_study(find_study("weighting"), ["a.npz"], {})
     places = [one.point for one in planned if one.point["seed"] == 0 and one.point["loss.reduction"] == "mean_all"]
     assert len(places) == 9
@@ -224,7 +222,7 @@ def test_an_axis_that_changes_nothing_there_has_one_trial_for_all_its_values() -
     assert [place["loss.sharing"] for place in places if place["loss.affinity"] == "any"] == ["per_anchor", "per_label"]
 
 
-def test_every_encoder_is_read_off_on_every_data_set(tmp_path: Path) -> None:
+def test_a_transfer_study_evaluates_every_encoder_on_every_data_set(tmp_path: Path) -> None:
     for name, value in (("one", 0), ("two", 1)):
         np.save(tmp_path / f"{name}.npy", np.full(3, value))
     data = [str(tmp_path / "one.npy"), str(tmp_path / "two.npy")]
@@ -255,7 +253,7 @@ def maker() -> ModuleType:
     return module
 
 
-def test_the_page_is_that_of_the_catalogue(maker: ModuleType) -> None:
+def test_the_docs_page_is_generated_from_the_catalogue(maker: ModuleType) -> None:
     page = (DOCS / "studies.md").read_text()
     assert page == maker.page(), "run python docs/make_studies.py"
     assert sorted(name for names in maker.PARTS.values() for name in names) == sorted(study_catalogue())
@@ -264,7 +262,7 @@ def test_the_page_is_that_of_the_catalogue(maker: ModuleType) -> None:
         assert f"labelcontrast study {name} " in page
 
 
-def test_the_declaration_that_is_shown_is_short_and_can_be_planned(maker: ModuleType, tmp_path: Path) -> None:
+def test_the_example_of_the_docs_page_is_short_and_can_be_planned(maker: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "projections.toml"
     path.write_text(maker.MINE)
     assert len(maker.MINE.splitlines()) <= 40

@@ -1,4 +1,4 @@
-"""Running a study, and its report: nothing run twice, failures shown, and written again from its folder at any time."""
+"""Running and resuming a study, shared trainings, failures, and the report written from its folder."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ QUICK = {"training": {"epochs": 1, "batch_size": 64}}
 
 
 class Killed(BaseException):
-    """Ends a trial without a record, as a kill does."""
+    """Ends a trial without a record, like a killed process."""
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +57,13 @@ def finished(tiny: Study, vectors: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def instant(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Trials that take no time and come to what the test says."""
-    came_to = {"result": {"metrics": {"test": dict.fromkeys(METRICS, 0.5)}, "seconds": {}, "warnings": []}}
-    monkeypatch.setattr(
-        study_report, "Runner", lambda _: lambda trial: {"title": trial.title, "seconds": 1.0} | came_to
-    )
-    return came_to
+    """Replace training by a fixed record, which the test can change."""
+    record = {"result": {"metrics": {"test": dict.fromkeys(METRICS, 0.5)}, "seconds": {}, "warnings": []}}
+    monkeypatch.setattr(study_report, "Runner", lambda _: lambda trial: {"title": trial.title, "seconds": 1.0} | record)
+    return record
 
 
-def test_it_leaves_a_page_tables_figures_and_every_number(finished: Path) -> None:
+def test_the_folder_has_page_tables_figures_and_results(finished: Path) -> None:
     names = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if "trials" not in path.parts}
     assert names == {
         "study.json",
@@ -80,12 +78,12 @@ def test_it_leaves_a_page_tables_figures_and_every_number(finished: Path) -> Non
         *(f"figures/{name}.{end}" for name in FIGURES for end in ("svg", "png")),
     }
     page = (finished / "report.html").read_text()
-    for said in ("Does the temperature matter?", "Table 1", "processors", "training.epochs", "scikit-learn", "<svg"):
-        assert said in page
+    for text in ("Does the temperature matter?", "Table 1", "processors", "training.epochs", "scikit-learn", "<svg"):
+        assert text in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     notes = (finished / "report.md").read_text()
-    for said in ("Does the temperature matter?", "Table 1", "processors", "training.epochs", "scikit-learn"):
-        assert said in notes
+    for text in ("Does the temperature matter?", "Table 1", "processors", "training.epochs", "scikit-learn"):
+        assert text in notes
     assert (finished / "table.md").read_text() in notes
     assert all((finished / link).exists() for link in re.findall(r"\]\((.+?)\)", notes))
     verdicts = json.loads((finished / "significance.json").read_text())
@@ -108,38 +106,36 @@ def test_it_leaves_a_page_tables_figures_and_every_number(finished: Path) -> Non
 
 
 @pytest.mark.usefixtures("instant")
-def test_what_is_done_is_not_done_again_and_more_may_be_asked(tiny: Study, vectors: Path, finished: Path) -> None:
+def test_a_resumed_study_runs_only_additional_trials(tiny: Study, vectors: Path, finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "trials").glob("*.json")}
-    heard: list[str] = []
+    messages: list[str] = []
     more = tiny.with_changes(losses="bce,reg,zlpr")
-    table = run_study(more, [str(vectors)], QUICK, finished, options=Options(resume=True), say=heard.append)
+    table = run_study(more, [str(vectors)], QUICK, finished, options=Options(resume=True), say=messages.append)
     assert [row[0].text for row in table.rows] == ["bce", "reg", "reg", "zlpr"]
-    assert heard[0] == "tiny: 4 trials, 3 done before"
-    assert len(heard) == 2
-    assert heard[1] == "[1/1] vectors, zlpr, seed 0: macro-F1 50.0 %, 1 s"
+    assert messages[0] == "tiny: 4 trials, 3 done before"
+    assert len(messages) == 2
+    assert messages[1] == "[1/1] vectors, zlpr, seed 0: macro-F1 50.0 %, 1 s"
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
-def test_studies_with_a_store_in_common_share_their_trials(
-    tiny: Study, vectors: Path, finished: Path, tmp_path: Path
-) -> None:
-    heard: list[str] = []
+def test_studies_with_one_store_share_trials(tiny: Study, vectors: Path, finished: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
     other = tiny.model_copy(update={"name": "other"})
-    table = run_study(other, [str(vectors)], QUICK, tmp_path / "other", store=finished / "trials", say=heard.append)
-    assert heard == ["other: 3 trials, 3 done before"]
+    table = run_study(other, [str(vectors)], QUICK, tmp_path / "other", store=finished / "trials", say=messages.append)
+    assert messages == ["other: 3 trials, 3 done before"]
     assert not (tmp_path / "other" / "trials").exists()
     assert as_markdown(table) == as_markdown(write_study(tmp_path / "other"))
 
 
-def test_a_failure_is_shown_and_is_tried_again_by_the_next_command(
+def test_a_failed_trial_is_reported_and_repeated_on_resume(
     tiny: Study, vectors: Path, tmp_path: Path, instant: dict[str, object]
 ) -> None:
-    heard: list[str] = []
+    messages: list[str] = []
     good = instant.pop("result")
     instant["error"] = "the disk is full."
-    table = run_study(tiny, [str(vectors)], QUICK, tmp_path / "out", say=heard.append)
+    table = run_study(tiny, [str(vectors)], QUICK, tmp_path / "out", say=messages.append)
     assert [row[-1].text for row in table.rows] == ["0 of 1", "0 of 1", "0 of 1"]
-    assert heard[1] == "[1/3] vectors, bce, seed 0: failed: the disk is full., 1 s"
+    assert messages[1] == "[1/3] vectors, bce, seed 0: failed: the disk is full., 1 s"
     page = (tmp_path / "out" / "report.html").read_text()
     assert "vectors, reg, temperature 0.5, seed 0" in page
     assert page.count("the disk is full.") == 3
@@ -151,7 +147,7 @@ def test_a_failure_is_shown_and_is_tried_again_by_the_next_command(
     assert [row[-1].text for row in table.rows] == ["1"]
 
 
-def test_folders_are_kept_unless_asked(tiny: Study, vectors: Path, finished: Path, tmp_path: Path) -> None:
+def test_existing_folders_are_not_overwritten(tiny: Study, vectors: Path, finished: Path, tmp_path: Path) -> None:
     data = [str(vectors)]
     with pytest.raises(RunError, match="holds the study tiny; continue with --resume, replace it with --force, or"):
         run_study(tiny, data, QUICK, finished)
@@ -174,7 +170,7 @@ def test_folders_are_kept_unless_asked(tiny: Study, vectors: Path, finished: Pat
 
 
 @pytest.mark.usefixtures("instant")
-def test_two_data_sets_stand_side_by_side(tiny: Study, vectors: Path, tmp_path: Path) -> None:
+def test_data_sets_have_their_own_columns(tiny: Study, vectors: Path, tmp_path: Path) -> None:
     with np.load(vectors) as arrays:
         np.savez(tmp_path / "again.npz", **{name: arrays[name] for name in arrays})
     one = tiny.with_changes(losses="bce")
@@ -184,7 +180,7 @@ def test_two_data_sets_stand_side_by_side(tiny: Study, vectors: Path, tmp_path: 
     assert len(list((tmp_path / "out" / "trials").glob("*.json"))) == 1, "the same contents are the same trial"
 
 
-def test_trials_are_named_by_their_data_wherever_they_lie(tiny: Study, tmp_path: Path) -> None:
+def test_trial_keys_depend_on_the_contents_of_the_data_and_not_on_their_path(tiny: Study, tmp_path: Path) -> None:
     for folder, value in (("one", 0), ("two", 0), ("three", 1)):
         (tmp_path / folder).mkdir()
         np.save(tmp_path / folder / "a.npy", np.full(3, value))
@@ -199,12 +195,12 @@ def test_trials_are_named_by_their_data_wherever_they_lie(tiny: Study, tmp_path:
 
 
 @pytest.fixture(scope="module")
-def readings() -> Study:
-    """One training under three evaluations, and another beside it."""
+def evaluations() -> Study:
+    """Return a study with three evaluations of one training, and one of another."""
     return Study.build(
         {
-            "name": "readings",
-            "question": "How much is the reading?",
+            "name": "evaluations",
+            "question": "How much does the evaluation matter?",
             "losses": ["bce", "reg"],
             "seeds": 1,
             "variants": {
@@ -218,17 +214,17 @@ def readings() -> Study:
     )
 
 
-def test_what_differs_in_its_evaluation_alone_is_trained_once(
-    readings: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_trials_that_differ_only_in_evaluation_share_one_training(
+    evaluations: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epochs: list[int] = []
     callbacks = Callbacks(on_epoch=lambda epoch: epochs.append(epoch.epoch))
     monkeypatch.setattr(study_report, "Runner", lambda device: Runner(device, callbacks=callbacks))
-    run_study(readings, [str(vectors)], QUICK, tmp_path / "out")
-    assert epochs == [1] * 4, "a loss trains once for three evaluations, and once more for another epoch"
-    assert not list((tmp_path / "out").rglob("training-*")), "nothing is left of what was in common"
+    run_study(evaluations, [str(vectors)], QUICK, tmp_path / "out")
+    assert epochs == [1] * 4, "a loss trains once for three evaluations, and once for the last epoch"
+    assert not list((tmp_path / "out").rglob("training-*")), "the shared trainings are removed"
     assert not list((tmp_path / "out").rglob("*.ckpt"))
-    for trial in name_trials(plan_study(readings, [str(vectors)], QUICK), Store(tmp_path / "out" / "trials")):
+    for trial in name_trials(plan_study(evaluations, [str(vectors)], QUICK), Store(tmp_path / "out" / "trials")):
         if trial.training is None:
             continue
         alone = run_experiment(trial.settings, tmp_path / "alone" / trial.key)
@@ -238,8 +234,8 @@ def test_what_differs_in_its_evaluation_alone_is_trained_once(
         assert (trial.folder / "report.html").exists()
 
 
-def test_a_training_in_common_that_was_interrupted_goes_on(
-    readings: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_shared_training_is_resumed(
+    evaluations: Study, vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     epochs: list[int] = []
 
@@ -251,27 +247,25 @@ def test_a_training_in_common_that_was_interrupted_goes_on(
     callbacks = Callbacks(on_epoch=interrupt_once)
     monkeypatch.setattr(study_report, "Runner", lambda device: Runner(device, callbacks=callbacks))
     two = Study.build(
-        {**readings.model_dump(), "losses": ["reg"], "variants": {"a": {}, "b": {"evaluation.threshold": "fixed"}}}
+        {**evaluations.model_dump(), "losses": ["reg"], "variants": {"a": {}, "b": {"evaluation.threshold": "fixed"}}}
     )
     longer = {"training": {"epochs": 2, "batch_size": 64}}
     with pytest.raises(Killed):
         run_study(two, [str(vectors)], longer, tmp_path / "out")
     assert len(list((tmp_path / "out" / "trials").glob("training-*/checkpoints"))) == 1
     run_study(two, [str(vectors)], longer, tmp_path / "out", options=Options(resume=True))
-    assert epochs == [1, 2, 2], "the first epoch is there, and the second trial needs none"
+    assert epochs == [1, 2, 2], "the first epoch was saved, and the second trial trains nothing"
     for trial in name_trials(plan_study(two, [str(vectors)], longer), Store(tmp_path / "out" / "trials")):
         alone = run_experiment(trial.settings, tmp_path / "alone" / trial.key)
         record = json.loads((tmp_path / "out" / "trials" / f"{trial.key}.json").read_text())
         assert record["result"]["metrics"] == alone["metrics"]
 
 
-def test_an_encoder_is_trained_once_for_all_that_it_is_read_off_on(
-    readings: Study, vectors: Path, tmp_path: Path
-) -> None:
+def test_transfer_trials_share_one_training_per_encoder(evaluations: Study, vectors: Path, tmp_path: Path) -> None:
     with np.load(vectors) as arrays:
         np.savez(tmp_path / "b.npz", X=arrays["X"][:150], Y=arrays["Y"][:150, 1:3])
     study = Study.build(
-        {**readings.model_dump(exclude={"variants"}), "transfer": True, "table": {"metrics": ["micro_f1"]}}
+        {**evaluations.model_dump(exclude={"variants"}), "transfer": True, "table": {"metrics": ["micro_f1"]}}
     )
     data = [str(vectors), str(tmp_path / "b.npz")]
     trials = name_trials(plan_study(study, data, QUICK), Store(tmp_path))
@@ -280,11 +274,11 @@ def test_an_encoder_is_trained_once_for_all_that_it_is_read_off_on(
 
 
 @pytest.mark.usefixtures("instant")
-def test_a_training_stays_as_long_as_a_trial_needs_it_or_a_command_is_at_it(
-    readings: Study, vectors: Path, tmp_path: Path
+def test_a_shared_training_is_kept_while_a_trial_or_a_claim_needs_it(
+    evaluations: Study, vectors: Path, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    trials = name_trials(plan_study(readings.with_changes(losses="bce"), [str(vectors)], QUICK), store)
+    trials = name_trials(plan_study(evaluations.with_changes(losses="bce"), [str(vectors)], QUICK), store)
     training = trials[0].training
     assert [trial.training for trial in trials] == [training] * 3 + [None]
     training.mkdir()
@@ -302,7 +296,7 @@ def test_a_training_stays_as_long_as_a_trial_needs_it_or_a_command_is_at_it(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A study of three trials: one good, one failed, one still running."""
+    """Write the folder of a study with a finished, a failed and an unfinished trial."""
     study = find_study("multiclass")
     places = [{"data": "news", "loss": loss, "seed": 0} for loss in ("bce", "supcon", "zlpr")]
     trials = [{"key": f"key{number}", "place": place} for number, place in enumerate(places)]
@@ -318,20 +312,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_has_failed_and_what_has_not_ended_is_said(folder: Path) -> None:
+def test_failed_and_unfinished_trials_are_reported(folder: Path) -> None:
     table = write_study(folder)
     assert [row[-1].text for row in table.rows] == ["1", "0 of 1", "0 of 1"]
     page = (folder / "report.html").read_text()
-    for said in ("1 of 3 trials have not ended.", "news: one label is never seen", "no room", "2, 1 failed"):
-        assert said in page
+    for text in ("1 of 3 trials have not ended.", "news: one label is never seen", "no room", "2, 1 failed"):
+        assert text in page
     assert "1 min 15 s" in page
     assert "<td>3</td>" in page
     assert (folder / "table.csv").read_text().splitlines()[1] == "bce,50.00,50.00,50.00,1"
     assert (folder / "results.csv").read_text().splitlines()[2].endswith(",no room")
 
 
-def test_verdicts_that_were_kept_hold_where_the_outputs_are_gone(folder: Path) -> None:
-    """The folder of a finished study can be kept without the outputs of its trials."""
+def test_saved_verdicts_are_used_without_outputs(folder: Path) -> None:
     write_study(folder)
     assert "the difference need not be significant" in (folder / "report.html").read_text()
     verdict = {"column": {"data": "news"}, "row": {"loss": "bce"}, "metric": "macro_f1", "as_good": True}
@@ -341,14 +334,14 @@ def test_verdicts_that_were_kept_hold_where_the_outputs_are_gone(folder: Path) -
         assert "every mean that is not significantly worse" in (folder / page).read_text()
 
 
-def test_the_page_is_the_same_when_it_is_made_again(folder: Path) -> None:
+def test_writing_the_report_twice_gives_the_same_files(folder: Path) -> None:
     write_study(folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     write_study(folder)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_store_elsewhere_is_found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_store_outside_the_folder_is_read(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("store")
     content = json.loads((folder / "study.json").read_text()) | {"store": str(elsewhere)}
     assert [one.record for one in read_outcomes(folder, content)] == [None, None, None]
@@ -356,7 +349,7 @@ def test_a_store_elsewhere_is_found(folder: Path, tmp_path_factory: pytest.TempP
     assert read_outcomes(folder, content)[2].record == {"seconds": 0.0}
 
 
-def test_quantities_of_which_the_same_is_said_have_one_line() -> None:
-    told = dict(_glossary(["level_0_macro_f1", "macro_f1", "level_1_macro_f1"]))
-    assert list(told) == ["level 0 macro-F1 (%), level 1 macro-F1 (%)", "macro-F1 (%)"]
-    assert told["macro-F1 (%)"].endswith("Higher is better.")
+def test_quantities_with_the_same_meaning_share_a_glossary_entry() -> None:
+    glossary = dict(_glossary(["level_0_macro_f1", "macro_f1", "level_1_macro_f1"]))
+    assert list(glossary) == ["level 0 macro-F1 (%), level 1 macro-F1 (%)", "macro-F1 (%)"]
+    assert glossary["macro-F1 (%)"].endswith("Higher is better.")

@@ -1,4 +1,4 @@
-"""From outcomes to cells, verdicts and panels of a study."""
+"""Cells, significance and panels of a study from the outcomes of its trials."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ OUTCOMES = [
 ]
 
 
-def test_values_are_those_of_the_seeds_of_a_place() -> None:
+def test_values_at_a_point_have_one_value_per_seed() -> None:
     assert values_at(OUTCOMES, {"loss": "reg", "loss.alpha": 1}, "macro_f1") == [0.3, 0.5]
     assert values_at(OUTCOMES, {"loss": "reg", "loss.alpha": 0}, "macro_f1") == [0.2]
     assert values_at(OUTCOMES, {"loss": "bce", "loss.alpha": 1}, "macro_f1") == [0.1]
@@ -68,7 +68,7 @@ def test_rows_are_sorted_by_the_first_dimension_then_by_the_second() -> None:
     ]
 
 
-def test_what_failed_or_has_not_ended_is_counted_as_such() -> None:
+def test_failed_and_unfinished_runs_are_counted() -> None:
     assert count_runs(OUTCOMES, {"loss": "bce"}) == "1 of 2"
     assert count_runs(OUTCOMES, {"loss": "reg", "loss.alpha": 0}) == "1 of 2"
     assert count_runs(OUTCOMES, {"loss": "reg", "loss.alpha": 1}) == "2"
@@ -76,7 +76,7 @@ def test_what_failed_or_has_not_ended_is_counted_as_such() -> None:
 
 
 NOISE = {"bce": 1.0, "reg": 1.02, "supcon": 4.0}
-"""How much noise lies over the truth: the first two are about as good, the third is not."""
+"""Standard deviation of the noise on the scores: the first two losses are about equal, the third is worse."""
 SEEDS = 4
 
 
@@ -102,9 +102,9 @@ def outcomes(tmp_path: Path) -> list[Outcome]:
     return found
 
 
-def test_a_column_is_a_comparison_of_its_own(outcomes: list[Outcome]) -> None:
+def test_each_column_is_tested_separately(outcomes: list[Outcome]) -> None:
     verdicts = compare_rows(study(), outcomes, [{"data": "a"}, {"data": "b"}])
-    assert {one["metric"] for one in verdicts} == {"macro_f1"}, "seconds are no measure of predictions"
+    assert {one["metric"] for one in verdicts} == {"macro_f1"}, "seconds are not tested"
     assert len(verdicts) == 6
     for data in ("a", "b"):
         runs = {
@@ -126,7 +126,7 @@ def test_a_column_is_a_comparison_of_its_own(outcomes: list[Outcome]) -> None:
     assert not by_loss["supcon"]
 
 
-def test_rows_of_other_data_or_of_another_value_are_not_compared(outcomes: list[Outcome]) -> None:
+def test_rows_of_different_data_or_values_of_within_are_not_compared(outcomes: list[Outcome]) -> None:
     one = study(table={"rows": ["data", "loss"], "metrics": ["macro_f1"]})
     verdicts = compare_rows(one, outcomes, [{}])
     assert {(each["row"]["data"], each["best"].partition(",")[0]) for each in verdicts} == {("a", "a"), ("b", "b")}
@@ -138,13 +138,13 @@ def test_rows_of_other_data_or_of_another_value_are_not_compared(outcomes: list[
     assert comparable_rows(within, rows) == [[rows[0], rows[2]], [rows[1], rows[3]]]
 
 
-def test_encoders_of_other_data_are_compared_where_they_are_read_off_on_the_same() -> None:
+def test_transferred_encoders_are_compared_on_the_same_target() -> None:
     one = study(transfer=True, table={"rows": ["data", "loss"], "metrics": ["macro_f1"]})
     rows = [{"data": data, "loss": "reg"} for data in ("a", "b")]
     assert comparable_rows(one, rows) == [rows]
 
 
-def test_without_its_outputs_a_trial_cannot_be_judged_and_a_failed_one_need_not_be(outcomes: list[Outcome]) -> None:
+def test_verdicts_need_the_outputs_of_all_finished_trials(outcomes: list[Outcome]) -> None:
     failed = [*outcomes[1:], Outcome(outcomes[0].point, {"error": "no room"}, Path("nowhere"))]
     verdicts = compare_rows(study(), failed, [{"data": "a"}])
     assert {one["row"]["loss"] for one in verdicts} == set(NOISE)
@@ -152,37 +152,37 @@ def test_without_its_outputs_a_trial_cannot_be_judged_and_a_failed_one_need_not_
     assert compare_rows(study(), outcomes, [{"data": "a"}]) is None
 
 
-def test_a_row_is_named_by_its_place() -> None:
+def test_a_row_title_names_its_values() -> None:
     assert row_title({"data": "tweets", "loss": "reg", "train_fraction": 0.1}) == "tweets, reg, train fraction 0.1"
 
 
 GRID = {"loss.alpha": [1.0, 0.0]}
 
 
-def made(metrics: dict[str, float]) -> dict[str, object]:
+def record_of(metrics: dict[str, float]) -> dict[str, object]:
     history = [{"epoch": epoch, "score": 0.1 * epoch, "diagnostics": {}} for epoch in (1, 2)]
     return {"result": {"metrics": {"test": metrics}, "seconds": {"training": 4.0}}, "history": history}
 
 
-def made_study(**changes: object) -> Study:
+def grid_study(**changes: object) -> Study:
     values = {"name": "s", "question": "?", "losses": ["bce", "reg"], "seeds": 2, "grid": GRID}
     table = {"rows": ["loss", "loss.alpha"], "metrics": ["macro_f1", "hamming_loss", "seconds"]}
     return Study.build(values | {"table": table} | changes)
 
 
-def made_outcomes(one: Study, data: tuple[str, ...] = ("a.npz",)) -> list[Outcome]:
-    """Macro-F1 is 0.2 under bce, 0.3 + 0.1 alpha under reg, and 0.02 more with the second seed; b is 0.5 better."""
+def grid_outcomes(one: Study, data: tuple[str, ...] = ("a.npz",)) -> list[Outcome]:
+    """Macro-F1 is 0.2 for bce and 0.3 + 0.1 alpha for reg, plus 0.02 for the second seed, plus 0.5 on data set b."""
     found = []
     for planned in plan_study(one, data, {}):
         point = planned.point
         value = 0.2 if point["loss"] == "bce" else 0.3 + 0.1 * float(point.get("loss.alpha", 0))
         value += 0.02 * int(point["seed"]) + (0.5 if point["data"] == "b" else 0.0)
-        found.append(Outcome(point, made({"macro_f1": value, "hamming_loss": 1 - value})))
+        found.append(Outcome(point, record_of({"macro_f1": value, "hamming_loss": 1 - value})))
     return found
 
 
-def test_means_deviations_and_the_best_of_each_column() -> None:
-    table = study_table(made_study(), made_outcomes(made_study()))
+def test_cells_show_mean_and_deviation_and_mark_the_best() -> None:
+    table = study_table(grid_study(), grid_outcomes(grid_study()))
     assert table.header == ("loss", "alpha", "macro-F1 (%)", "Hamming loss (%)", "time of a run (s)", "runs")
     assert [[cell.text for cell in row[:3]] for row in table.rows] == [
         ["bce", NOTHING, "21.00 ± 1.41"],
@@ -198,9 +198,9 @@ def test_means_deviations_and_the_best_of_each_column() -> None:
     assert [row[-1].text for row in table.rows] == ["2", "2", "2"]
 
 
-def test_what_is_no_row_makes_columns_and_a_loss_without_the_axis_stands_in_all_of_them() -> None:
-    one = made_study(table={"rows": ["loss"], "metrics": ["macro_f1"]})
-    table = study_table(one, made_outcomes(one, ("a.npz", "b.npz")))
+def test_other_dimensions_make_columns_and_a_loss_without_the_axis_is_in_all() -> None:
+    one = grid_study(table={"rows": ["loss"], "metrics": ["macro_f1"]})
+    table = study_table(one, grid_outcomes(one, ("a.npz", "b.npz")))
     assert table.header == (
         "loss",
         "a alpha 1.0 macro-F1 (%)",
@@ -214,18 +214,18 @@ def test_what_is_no_row_makes_columns_and_a_loss_without_the_axis_stands_in_all_
     assert reg == ["reg", "41.00", "31.00", "91.00", "81.00", "8"]
 
 
-def test_failures_and_what_has_not_ended_leave_their_seed_out() -> None:
-    found = made_outcomes(made_study())
+def test_means_omit_seeds_of_failed_and_unfinished_trials() -> None:
+    found = grid_outcomes(grid_study())
     found[0] = Outcome(found[0].point, {"error": "x"})
     found[4] = Outcome(found[4].point, None)
     found[1] = Outcome(found[1].point, {"error": "x"})
-    rows = [[row[2].text, row[-1].text] for row in study_table(made_study(), found).rows]
+    rows = [[row[2].text, row[-1].text] for row in study_table(grid_study(), found).rows]
     assert rows == [["22.00", "1 of 2"], [NOTHING, "0 of 2"], ["31.00 ± 1.41", "2"]]
 
 
-def test_a_panel_for_each_quantity_and_data_set_with_a_line_for_each_loss() -> None:
-    one = made_study(figures=[{"x": "loss.alpha", "y": ["macro_f1", "hamming_loss"]}])
-    panels = study_panels(one, made_outcomes(one, ("a.npz", "b.npz")))
+def test_panels_per_quantity_and_data_set_have_a_line_per_loss() -> None:
+    one = grid_study(figures=[{"x": "loss.alpha", "y": ["macro_f1", "hamming_loss"]}])
+    panels = study_panels(one, grid_outcomes(one, ("a.npz", "b.npz")))
     assert [(panel.title, panel.y_label) for panel in panels] == [
         ("a", "macro-F1 (%)"),
         ("b", "macro-F1 (%)"),
@@ -241,40 +241,40 @@ def test_a_panel_for_each_quantity_and_data_set_with_a_line_for_each_loss() -> N
     assert np.allclose(line.values, [[30.0, 32.0], [40.0, 42.0]])
 
 
-def test_lines_may_be_data_sets_or_values() -> None:
-    one = made_study(losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"], "lines": "data"}])
-    (panel,) = study_panels(one, made_outcomes(one, ("a.npz", "b.npz")))
+def test_lines_can_be_data_sets_or_values_of_an_axis() -> None:
+    one = grid_study(losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"], "lines": "data"}])
+    (panel,) = study_panels(one, grid_outcomes(one, ("a.npz", "b.npz")))
     assert [series.name for series in panel.series] == ["a", "b"]
-    one = made_study(losses=["reg"], figures=[{"x": "epoch", "y": ["score"], "lines": "loss.alpha"}])
-    (panel,) = study_panels(one, made_outcomes(one))
+    one = grid_study(losses=["reg"], figures=[{"x": "epoch", "y": ["score"], "lines": "loss.alpha"}])
+    (panel,) = study_panels(one, grid_outcomes(one))
     assert [series.name for series in panel.series] == ["alpha 1.0", "alpha 0.0"]
     assert panel.series[0].x == [1, 2]
     assert np.allclose(panel.series[0].values, [[10.0, 10.0], [20.0, 20.0]])
 
 
-def test_dots_are_all_runs_of_a_loss_and_what_was_never_measured_has_no_panel() -> None:
+def test_dot_panels_show_all_runs_and_unmeasured_quantities_have_no_panel() -> None:
     figures = [{"x": "loss", "y": ["macro_f1"]}, {"x": "epoch", "y": ["positives_pushed_away"]}]
-    one = made_study(grid={}, figures=figures, table={"metrics": ["macro_f1"]})
-    (panel,) = study_panels(one, made_outcomes(one))
+    one = grid_study(grid={}, figures=figures, table={"metrics": ["macro_f1"]})
+    (panel,) = study_panels(one, grid_outcomes(one))
     assert panel.kind == "dots"
     assert [series.name for series in panel.series] == ["bce", "reg"]
     assert np.allclose(panel.series[1].values, [[30.0, 32.0]])
 
 
 @pytest.mark.parametrize(("values", "expected"), [([True, False], ["True", "False"]), (["a", "b"], ["a", "b"])])
-def test_names_and_switches_stand_in_the_order_of_the_grid(values: list[object], expected: list[str]) -> None:
-    one = made_study(grid={"loss.alpha": values}, losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"]}])
+def test_categorical_values_keep_the_order_of_the_grid(values: list[object], expected: list[str]) -> None:
+    one = grid_study(grid={"loss.alpha": values}, losses=["reg"], figures=[{"x": "loss.alpha", "y": ["macro_f1"]}])
     found = [
-        Outcome({"data": "a", "loss": "reg", "loss.alpha": value, "seed": 0}, made({"macro_f1": 0.1}))
+        Outcome({"data": "a", "loss": "reg", "loss.alpha": value, "seed": 0}, record_of({"macro_f1": 0.1}))
         for value in values
     ]
     assert list(study_panels(one, found)[0].series[0].x) == expected
 
 
-def test_the_best_is_looked_for_within_rows_of_the_same_value() -> None:
+def test_the_best_is_marked_within_rows_of_the_same_value() -> None:
     table = {"rows": ["loss.alpha", "loss"], "within": ["loss.alpha"], "metrics": ["macro_f1"]}
-    one = made_study(losses=["reg", "wo_reg"], table=table)
-    rows = study_table(one, made_outcomes(one)).rows
+    one = grid_study(losses=["reg", "wo_reg"], table=table)
+    rows = study_table(one, grid_outcomes(one)).rows
     assert [(row[0].text, row[1].text, row[2].best) for row in rows] == [
         ("1.0", "reg", True),
         ("1.0", "wo_reg", True),
@@ -284,25 +284,25 @@ def test_the_best_is_looked_for_within_rows_of_the_same_value() -> None:
     found = [
         Outcome(
             outcome.point,
-            outcome.record if outcome.point["loss"] == "reg" else made({"macro_f1": 0.1, "hamming_loss": 1}),
+            outcome.record if outcome.point["loss"] == "reg" else record_of({"macro_f1": 0.1, "hamming_loss": 1}),
         )
-        for outcome in made_outcomes(one)
+        for outcome in grid_outcomes(one)
     ]
     assert [row[2].best for row in study_table(one, found).rows] == [True, False, True, False]
 
 
-def test_what_is_not_significantly_worse_is_marked_beside_the_best() -> None:
+def test_rows_not_significantly_worse_are_marked_with_the_best() -> None:
     verdict = {"column": {"data": "a"}, "row": {"loss": "bce"}, "metric": "macro_f1", "as_good": True}
     other = {"column": {"data": "a"}, "row": {"loss": "reg", "loss.alpha": 0.0}, "metric": "macro_f1", "as_good": False}
-    rows = study_table(made_study(), made_outcomes(made_study()), [verdict, other]).rows
+    rows = study_table(grid_study(), grid_outcomes(grid_study()), [verdict, other]).rows
     assert [row[2].best for row in rows] == [True, True, False]
-    assert [row[3].best for row in rows] == [False, True, False], "a verdict is about one metric"
+    assert [row[3].best for row in rows] == [False, True, False], "a verdict holds for one metric"
 
 
-def test_quantities_of_one_axis_are_lines_of_one_panel_and_panels_have_one_scale() -> None:
+def test_quantities_with_one_axis_share_a_panel_and_panels_share_limits() -> None:
     names = [f"{what}_{bucket}" for bucket in ("head", "tail") for what in ("pushed_away", "push")]
     figures = [{"x": "epoch", "y": names, "lines": "quantity"}]
-    one = made_study(losses=["reg", "wo_reg"], grid={}, figures=figures, table={"metrics": ["macro_f1"]}, seeds=1)
+    one = grid_study(losses=["reg", "wo_reg"], grid={}, figures=figures, table={"metrics": ["macro_f1"]}, seeds=1)
     found = []
     for place, scale in (
         ({"data": "a", "loss": "reg", "seed": 0}, 0.1),
@@ -310,7 +310,7 @@ def test_quantities_of_one_axis_are_lines_of_one_panel_and_panels_have_one_scale
     ):
         measured = [dict(zip(names, (scale, 0.01, 2 * scale, 0.03), strict=True)) for _ in range(2)]
         history = [{"epoch": epoch, "score": 0.1, "diagnostics": each} for epoch, each in enumerate(measured, 1)]
-        found.append(Outcome(place, {**made({"macro_f1": 0.1}), "history": history}))
+        found.append(Outcome(place, {**record_of({"macro_f1": 0.1}), "history": history}))
     panels = study_panels(one, found)
     assert [(panel.title, panel.y_label) for panel in panels] == [
         ("reg", "positives pushed away (%)"),

@@ -1,4 +1,4 @@
-"""Trials: keys that are equal when results are, records of good and failed runs, and the store with its claims."""
+"""Trials: keys and fingerprints, records of finished and failed runs, and the store with its claims."""
 
 import json
 import pickle
@@ -30,7 +30,7 @@ def name(**changes: object) -> str:
     return identify(RunSettings.build({"data": "here.npz", **changes}), data="abc", encoder=None)
 
 
-def test_what_gives_the_same_result_has_the_same_name() -> None:
+def test_equal_results_have_equal_keys() -> None:
     assert name() == name(data="elsewhere/here.npz")
     assert name() == name(loss={"name": "reg", "temperature": 0.1})
     assert name(loss={"name": "reg", "alpha": 1.0, "temperature": 0.2}) == name(
@@ -52,11 +52,11 @@ def test_what_gives_the_same_result_has_the_same_name() -> None:
     ],
     ids=str,
 )
-def test_whatever_can_change_a_result_changes_the_name(changes: dict[str, object]) -> None:
+def test_settings_that_change_a_result_change_the_key(changes: dict[str, object]) -> None:
     assert name(**changes) != name()
 
 
-def test_a_part_of_a_run_is_named_by_the_settings_that_it_depends_on() -> None:
+def test_a_partial_key_ignores_the_excluded_settings() -> None:
     def part(**changes: object) -> str:
         settings = RunSettings.build({"data": "here.npz", **changes})
         return identify(settings, data="abc", encoder=None, without=("evaluation.", "transfer_to"))
@@ -66,7 +66,7 @@ def test_a_part_of_a_run_is_named_by_the_settings_that_it_depends_on() -> None:
     assert len({name(), part(), part(seed=1), part(training={"keep": "last"}), part(loss={"name": "wo_reg"})}) == 5
 
 
-def test_other_data_another_encoder_and_another_version_are_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_depends_on_data_encoder_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = RunSettings(data="a")
     names = {identify(settings, data=data, encoder=encoder) for data in "ab" for encoder in (None, "c")}
     assert len(names) == 4
@@ -74,7 +74,7 @@ def test_other_data_another_encoder_and_another_version_are_other_trials(monkeyp
     assert identify(settings, data="a", encoder=None) not in names
 
 
-def test_a_fingerprint_is_of_contents_and_names_within_and_not_of_the_place(tmp_path: Path) -> None:
+def test_a_fingerprint_depends_on_file_names_and_contents_and_not_on_the_path(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder / "images").mkdir(parents=True)
         (tmp_path / folder / "train.csv").write_text("text,label\n")
@@ -87,12 +87,12 @@ def test_a_fingerprint_is_of_contents_and_names_within_and_not_of_the_place(tmp_
     assert fingerprint(tmp_path / "one") != before
 
 
-def test_data_that_are_not_there_are_refused(tmp_path: Path) -> None:
+def test_missing_data_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no\.csv: there is no such file or folder\."):
         fingerprint(tmp_path / "no.csv")
 
 
-def test_an_encoder_in_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
+def test_the_fingerprint_of_an_encoder_folder_depends_on_its_files(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     before = fingerprint_encoder(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"others!")
@@ -101,13 +101,13 @@ def test_an_encoder_in_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
     assert fingerprint_encoder("organisation/model") is None
 
 
-def test_a_data_set_of_the_hub_is_known_by_its_name(tmp_path: Path) -> None:
+def test_the_fingerprint_of_a_hub_data_set_is_its_name(tmp_path: Path) -> None:
     assert fingerprint_data("hf:go_emotions:simplified") == "hf:go_emotions:simplified"
     (tmp_path / "a.csv").write_text("text,label")
     assert fingerprint_data(str(tmp_path / "a.csv")) == fingerprint(tmp_path / "a.csv")
 
 
-def test_a_hierarchy_is_known_by_its_contents_wherever_it_lies(tmp_path: Path) -> None:
+def test_the_key_depends_on_the_contents_of_the_hierarchy_file_and_not_on_its_path(tmp_path: Path) -> None:
     for folder, above in (("one", "animal"), ("two", "animal"), ("three", "plant")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "tree.json").write_text(f'{{"cat": "{above}", "{above}": null}}')
@@ -118,7 +118,7 @@ def test_a_hierarchy_is_known_by_its_contents_wherever_it_lies(tmp_path: Path) -
     assert fingerprint_hierarchy(str(tmp_path / "gone.json")) == str(tmp_path / "gone.json")
 
 
-def test_a_hierarchy_beside_a_single_file_belongs_to_the_data(tmp_path: Path) -> None:
+def test_the_fingerprint_of_a_file_includes_the_hierarchy_beside_it(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\n")
     before = fingerprint_data(str(tmp_path / "a.csv"))
     (tmp_path / "hierarchy.json").write_text('{"cat": null}')
@@ -133,7 +133,7 @@ def trial(vectors: Path, folder: Path, **loss: object) -> Trial:
     return Trial("key", "title", settings, folder)
 
 
-def test_a_record_holds_metrics_and_history_and_the_weights_go(vectors: Path, tmp_path: Path) -> None:
+def test_a_record_has_metrics_and_history_and_the_weights_are_removed(vectors: Path, tmp_path: Path) -> None:
     record = Runner()(trial(vectors, tmp_path / "run", name="reg"))
     assert record["result"]["metrics"]["test"]["micro_f1"] > 0.3
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2]
@@ -144,14 +144,14 @@ def test_a_record_holds_metrics_and_history_and_the_weights_go(vectors: Path, tm
     assert not list(tmp_path.rglob("model.safetensors"))
 
 
-def test_a_refusal_is_a_result(vectors: Path, tmp_path: Path) -> None:
+def test_a_configuration_error_is_recorded_without_a_traceback(vectors: Path, tmp_path: Path) -> None:
     record = Runner()(trial(vectors, tmp_path / "run", name="proto", temperature=1e-9))
     assert "temperature must be" in record["error"]
     assert "result" not in record
     assert "trace" not in record
 
 
-def test_what_nobody_foresaw_is_kept_with_its_trace(
+def test_an_unexpected_error_is_recorded_with_its_traceback(
     vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def burst(*_: object, **__: object) -> None:
@@ -163,7 +163,7 @@ def test_what_nobody_foresaw_is_kept_with_its_trace(
     assert "in burst" in record["trace"]
 
 
-def test_a_runner_without_callbacks_can_be_sent_to_another_process() -> None:
+def test_a_runner_without_callbacks_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(Runner(device="cuda"))) == Runner(device="cuda")
 
 
@@ -179,7 +179,7 @@ time.sleep(60)
 
 @contextmanager
 def another_process(store: Store, key: str, command: str, deaths: int) -> Iterator[subprocess.Popen[str]]:
-    """Hold a claim in a process of its own."""
+    """Hold a claim in another process."""
     store.folder.mkdir(exist_ok=True)
     words = [sys.executable, "-c", HOLDER, str(store.folder / f"{key}.claim"), command, str(deaths)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
@@ -189,7 +189,7 @@ def another_process(store: Store, key: str, command: str, deaths: int) -> Iterat
         process.kill()
 
 
-def test_a_result_is_read_back_and_forgotten(tmp_path: Path) -> None:
+def test_records_are_written_read_and_removed(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     assert not store.has("a")
     assert store.read("a") is None
@@ -200,13 +200,13 @@ def test_a_result_is_read_back_and_forgotten(tmp_path: Path) -> None:
     assert store.read("a") is None
 
 
-def test_a_damaged_result_is_one_line(tmp_path: Path) -> None:
+def test_a_damaged_record_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"seconds": ')
     with pytest.raises(RunError, match=r"a\.json is damaged: .*; remove it, and its trial is run again\."):
         Store(tmp_path).read("a")
 
 
-def test_a_claim_is_held_by_one_at_a_time_in_this_process_too(tmp_path: Path) -> None:
+def test_a_claim_is_exclusive_within_a_process(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with store.claim("a", command="x") as first, store.claim("a", command="x") as second:
         assert first is not None
@@ -217,7 +217,7 @@ def test_a_claim_is_held_by_one_at_a_time_in_this_process_too(tmp_path: Path) ->
         assert again is not None
 
 
-def test_the_claim_of_a_killed_process_is_taken_over_and_its_deaths_are_counted(tmp_path: Path) -> None:
+def test_the_claim_of_a_killed_process_is_taken_over_and_counts_deaths(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with another_process(store, "a", "mine", deaths=1) as process:
         with store.claim("a", command="mine") as claim:
@@ -234,7 +234,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_and_its_deaths_are_counted(
             assert claim.deaths == 0
 
 
-def test_a_claim_goes_with_its_block_and_stays_as_a_trace_when_that_is_interrupted(tmp_path: Path) -> None:
+def test_a_claim_file_is_removed_unless_the_block_is_interrupted(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(KeyboardInterrupt), store.claim("a", command="x"):
         raise KeyboardInterrupt
@@ -244,7 +244,7 @@ def test_a_claim_goes_with_its_block_and_stays_as_a_trace_when_that_is_interrupt
     assert not (tmp_path / "a.claim").exists()
 
 
-def test_who_waited_for_a_claim_that_is_gone_asks_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_on_a_removed_claim_file_is_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Store(tmp_path).claim("a", command="x")
     held.__enter__()
 
@@ -255,7 +255,7 @@ def test_who_waited_for_a_claim_that_is_gone_asks_anew(tmp_path: Path, monkeypat
     lock = trials._lock
     monkeypatch.setattr(trials, "_lock", they_end)
     with Store(tmp_path).claim("a", command="y") as claim:
-        assert claim is None, "a third could hold the file that is there by now"
+        assert claim is None, "another process could hold the new file"
     monkeypatch.setattr(trials, "_lock", lock)
     with Store(tmp_path).claim("a", command="y") as claim:
         assert claim is not None

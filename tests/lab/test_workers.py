@@ -1,7 +1,4 @@
-"""Workers: every trial once, whoever claims the others; dead processes are replaced, and trials that kill them fail.
-
-The same holds on a Ray cluster.
-"""
+"""Workers: every trial runs once, and a trial that kills its process fails; in processes and on a Ray cluster."""
 
 import json
 import multiprocessing
@@ -22,29 +19,32 @@ from labelcontrast.lab.workers import Event, run_at, run_on_ray, run_trials, wor
 from labelcontrast.settings import RunSettings
 
 
-def made_trials(count: int) -> list[Trial]:
-    settings = [RunSettings.build({"data": "a", "loss": {"name": "reg", "alpha": alpha}}) for alpha in range(count)]
-    return [Trial(f"key{place}", f"trial {place}", one, Path("nowhere")) for place, one in enumerate(settings)]
+def make_trial(key: str, folder: Path, **settings: object) -> Trial:
+    return Trial(key, f"trial {key}", RunSettings.build({"data": "a", **settings}), folder / key)
 
 
-def test_what_the_store_holds_is_not_run_and_the_order_is_kept(tmp_path: Path) -> None:
-    store, trials, run, told = Store(tmp_path), made_trials(4), [], []
+def make_trials(count: int) -> list[Trial]:
+    return [make_trial(f"key{alpha}", Path("nowhere"), loss={"name": "reg", "alpha": alpha}) for alpha in range(count)]
+
+
+def test_stored_trials_are_skipped_and_the_others_run_in_order(tmp_path: Path) -> None:
+    store, trials, run, events = Store(tmp_path), make_trials(4), [], []
     store.write("key1", {"seconds": 0.0})
 
     def perform(trial: Trial) -> Record:
         run.append(trial.key)
         return {"seconds": 0.0}
 
-    run_trials(trials, store, perform, on_event=told.append)
+    run_trials(trials, store, perform, on_event=events.append)
     assert run == ["key0", "key2", "key3"]
-    assert told[:2] == [Event("begun", "key0"), Event("ended", "key0")]
-    run_trials(trials, store, perform, on_event=told.append)
+    assert events[:2] == [Event("begun", "key0"), Event("ended", "key0")]
+    run_trials(trials, store, perform, on_event=events.append)
     assert len(run) == 3
 
 
-def test_two_that_share_a_store_run_every_trial_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_with_one_store_run_every_trial_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "PAUSE", 0.01)
-    trials, run = made_trials(12), []
+    trials, run = make_trials(12), []
 
     def perform(trial: Trial) -> Record:
         run.append(trial.key)
@@ -62,7 +62,7 @@ def test_two_that_share_a_store_run_every_trial_once(tmp_path: Path, monkeypatch
     assert sorted(run) == sorted(trial.key for trial in trials)
 
 
-def test_a_trial_that_others_hold_is_waited_for_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_claimed_by_another_command_is_awaited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, run = Store(tmp_path), []
     with store.claim("key0", command="theirs"):
 
@@ -71,12 +71,12 @@ def test_a_trial_that_others_hold_is_waited_for_and_not_run(tmp_path: Path, monk
             store.write("key0", {})
 
         monkeypatch.setattr(workers.time, "sleep", they_finish)
-        work(made_trials(2), store, lambda trial: run.append(trial.key) or {}, command="x", on_event=lambda _: None)
+        work(make_trials(2), store, lambda trial: run.append(trial.key) or {}, command="x", on_event=lambda _: None)
     assert run == ["key1"]
 
 
 def test_an_interrupted_trial_is_run_again(tmp_path: Path) -> None:
-    store, trials = Store(tmp_path), made_trials(1)
+    store, trials = Store(tmp_path), make_trials(1)
 
     def interrupted(_: Trial) -> Record:
         raise KeyboardInterrupt
@@ -90,57 +90,53 @@ def test_an_interrupted_trial_is_run_again(tmp_path: Path) -> None:
 
 @pytest.fixture
 def forking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork this process in place of a server, which imports torch for seconds; the slow test starts one."""
+    """Fork worker processes, which saves importing torch; the slow test uses the fork server."""
     forks = multiprocessing.get_context("fork")
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda _: forks)
 
 
 @pytest.mark.usefixtures("forking")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_several_processes_share_the_trials_and_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_processes_share_trials_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(workers.THREADS, "6")
-    store, told = Store(tmp_path), []
+    store, events = Store(tmp_path), []
 
     def perform(_: Trial) -> Record:
         time.sleep(0.1)
         return {"process": os.getpid(), "threads": os.environ[workers.THREADS]}
 
-    run_trials(made_trials(6), store, perform, jobs=2, on_event=told.append)
+    run_trials(make_trials(6), store, perform, jobs=2, on_event=events.append)
     records = [store.read(f"key{place}") for place in range(6)]
     assert {record["threads"] for record in records} == {"3"}
     assert len({record["process"] for record in records} - {os.getpid()}) == 2
-    assert sorted(event.key for event in told if event.kind == "ended") == [f"key{place}" for place in range(6)]
+    assert sorted(event.key for event in events if event.kind == "ended") == [f"key{place}" for place in range(6)]
     assert os.environ[workers.THREADS] == "6"
 
 
 @pytest.mark.usefixtures("forking")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_trial_that_kills_its_process_has_failed_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_trial_that_kills_its_process_fails_and_the_others_run(tmp_path: Path) -> None:
     def perform(trial: Trial) -> Record:
         if trial.key == "key0":
             os.kill(os.getpid(), signal.SIGKILL)
         return {"good": trial.key}
 
     store = Store(tmp_path)
-    run_trials(made_trials(3), store, perform, jobs=2, on_event=lambda _: None)
+    run_trials(make_trials(3), store, perform, jobs=2, on_event=lambda _: None)
     assert store.read("key0")["error"] == "its process died, 2 times."
     assert [store.read(key)["good"] for key in ("key1", "key2")] == ["key1", "key2"]
 
 
 @pytest.mark.usefixtures("forking")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_processes_that_die_before_a_trial_are_not_started_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_that_die_before_a_trial_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "keep_freed_memory", lambda: os._exit(3))
     with pytest.raises(RunError, match="died before they began one; --jobs 1 shows why"):
-        run_trials(made_trials(2), Store(tmp_path), lambda _: {}, jobs=2, on_event=lambda _: None)
+        run_trials(make_trials(2), Store(tmp_path), lambda _: {}, jobs=2, on_event=lambda _: None)
 
 
 @pytest.mark.slow
-def test_sigkill_in_the_middle_and_resume_give_the_same_results_and_repeat_nothing(
-    vectors: Path, tmp_path: Path
-) -> None:
+def test_a_killed_and_resumed_study_has_the_same_results_and_repeats_nothing(vectors: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "labelcontrast", "study", "multiclass", str(vectors), "--seeds", "2"]
     words += ["--set", "training.epochs=8", "--set", "training.batch_size=32", "--jobs", "2", "--out"]
     subprocess.run([*words, "whole"], cwd=tmp_path, check=True, capture_output=True)
@@ -168,39 +164,35 @@ def test_sigkill_in_the_middle_and_resume_give_the_same_results_and_repeat_nothi
     assert results[0] == results[1]
 
 
-def trial(key: str, folder: Path, **settings: object) -> Trial:
-    return Trial(key, f"trial {key}", RunSettings.build({"data": "a", **settings}), folder / key)
-
-
-def test_without_an_address_trials_run_here() -> None:
+def test_without_an_address_trials_run_locally() -> None:
     assert run_at(None) is run_trials
 
 
-def test_without_ray_the_install_line_is_the_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_error_names_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'labelcontrast\[ray\]'$"):
         run_at("local")([], Store(tmp_path), Runner(), jobs=1, on_event=lambda _: None)
 
 
 def perform_anywhere(trial: Trial) -> Record:
-    """Return where the trial ran; one kills its process, one raises."""
+    """Return the process and folder of a trial; "deadly" kills its process, and "raises" raises."""
     if trial.key == "deadly":
         os._exit(9)
     if trial.key == "raises":
-        message = "nobody foresaw this"
+        message = "an unexpected error"
         raise ValueError(message)
     return {"process": os.getpid(), "place": str(Path.cwd()), "seconds": 0.0}
 
 
 class FakeRay:
-    """Ray's calls that are used, in this process: to see the contract where Ray is not installed."""
+    """The functions of Ray that are used, in this process."""
 
     class exceptions:
         class RayError(Exception):
-            """Any."""
+            """Base class."""
 
         class WorkerCrashedError(RayError):
-            """A death."""
+            """A worker process died."""
 
     def __init__(self) -> None:
         self.asked: dict[str, object] = {}
@@ -211,24 +203,24 @@ class FakeRay:
 
     def remote(self, **options: object) -> object:
         self.asked = options
-        return lambda function: type("Task", (), {"remote": staticmethod(lambda *given: _Later(function, given))})
+        return lambda function: type("Task", (), {"remote": staticmethod(lambda *given: _Task(function, given))})
 
-    def wait(self, tasks: list["_Later"], timeout: float) -> tuple[list["_Later"], list["_Later"]]:
+    def wait(self, tasks: list["_Task"], timeout: float) -> tuple[list["_Task"], list["_Task"]]:
         return tasks[:1], tasks[1:]
 
-    def get(self, task: "_Later") -> Record:
+    def get(self, task: "_Task") -> Record:
         if task.given[-1].key == "deadly":
             raise self.exceptions.WorkerCrashedError
         try:
             return task.function(*task.given)
         except ValueError as error:
-            raise self.exceptions.RayError(f"a task said:\n{error}") from error
+            raise self.exceptions.RayError(f"a task failed:\n{error}") from error
 
     def shutdown(self) -> None:
         self.shut += 1
 
 
-class _Later:
+class _Task:
     def __init__(self, function, given) -> None:
         self.function, self.given = function, given
 
@@ -240,41 +232,41 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     return ray
 
 
-def test_every_trial_once_and_whatever_happens_to_it_is_its_result(fake: FakeRay, tmp_path: Path) -> None:
-    store, told = Store(tmp_path), []
+def test_ray_runs_every_trial_once_and_records_errors(fake: FakeRay, tmp_path: Path) -> None:
+    store, events = Store(tmp_path), []
     store.write("held", {"seconds": 1.0})
-    trials = [trial(key, tmp_path) for key in ("one", "held", "deadly", "raises", "two")]
-    run_on_ray(trials, store, perform_anywhere, address="auto", jobs=2, on_event=told.append)
+    trials = [make_trial(key, tmp_path) for key in ("one", "held", "deadly", "raises", "two")]
+    run_on_ray(trials, store, perform_anywhere, address="auto", jobs=2, on_event=events.append)
     assert store.read("held") == {"seconds": 1.0}
     assert store.read("one")["place"] == str(Path.cwd())
     assert store.read("deadly")["error"] == "its process died, 2 times."
-    assert store.read("raises")["error"] == "a task said: nobody foresaw this"
-    assert [event.key for event in told if event.kind == "begun"] == ["one", "deadly", "raises", "two"]
-    assert told[:3] == [Event("begun", "one"), Event("begun", "deadly"), Event("ended", "one")]
+    assert store.read("raises")["error"] == "a task failed: an unexpected error"
+    assert [event.key for event in events if event.kind == "begun"] == ["one", "deadly", "raises", "two"]
+    assert events[:3] == [Event("begun", "one"), Event("begun", "deadly"), Event("ended", "one")]
     assert not list(tmp_path.glob("*.claim"))
     assert fake.asked == {"max_retries": 1, "num_cpus": 2, "num_gpus": 0.5}
     assert fake.shut == 1
 
 
-def test_what_another_command_holds_is_left_to_it(fake: FakeRay, tmp_path: Path, monkeypatch) -> None:
-    store, told = Store(tmp_path), []
+def test_ray_skips_trials_claimed_by_another_command(fake: FakeRay, tmp_path: Path, monkeypatch) -> None:
+    store, events = Store(tmp_path), []
     with store.claim("theirs", command="theirs"):
         monkeypatch.setattr(workers.time, "sleep", lambda _: store.write("theirs", {"seconds": 2.0}))
         run_on_ray(
-            [trial("theirs", tmp_path), trial("mine", tmp_path)],
+            [make_trial("theirs", tmp_path), make_trial("mine", tmp_path)],
             store,
             perform_anywhere,
             address="a",
             jobs=4,
-            on_event=told.append,
+            on_event=events.append,
         )
-    assert {event.key for event in told} == {"mine"}
+    assert {event.key for event in events} == {"mine"}
     assert store.read("theirs") == {"seconds": 2.0}
 
 
 @pytest.fixture
 def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster of this machine."""
+    """Start a local cluster in a temporary folder."""
     pytest.importorskip("ray", reason="Ray is an extra")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.chdir(tmp_path)
@@ -283,26 +275,26 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("real")
 @pytest.mark.filterwarnings("default")
-def test_a_real_cluster_runs_real_trials(vectors: Path, tmp_path: Path) -> None:
-    store, told = Store(tmp_path / "store"), []
+def test_a_real_ray_cluster_runs_trials(vectors: Path, tmp_path: Path) -> None:
+    store, events = Store(tmp_path / "store"), []
     (tmp_path / "vectors.npz").write_bytes(vectors.read_bytes())
     short = {"data": "vectors.npz", "training": {"epochs": 1, "batch_size": 64}}
     trials = [
-        trial("good", store.folder, **short, loss={"name": "bce"}),
-        trial("refused", store.folder, **short, loss={"name": "proto", "temperature": 1e-9}),
+        make_trial("good", store.folder, **short, loss={"name": "bce"}),
+        make_trial("refused", store.folder, **short, loss={"name": "proto", "temperature": 1e-9}),
     ]
-    run_on_ray(trials, store, Runner(), address="local", jobs=2, on_event=told.append)
+    run_on_ray(trials, store, Runner(), address="local", jobs=2, on_event=events.append)
     assert store.read("good")["result"]["metrics"]["test"]["micro_f1"] > 0
     assert "temperature must be" in store.read("refused")["error"]
-    assert sorted(event.key for event in told if event.kind == "ended") == ["good", "refused"]
-    run_on_ray(trials, store, Runner(), address="local", jobs=2, on_event=told.append)
-    assert len(told) == 4, "nothing is run twice"
+    assert sorted(event.key for event in events if event.kind == "ended") == ["good", "refused"]
+    run_on_ray(trials, store, Runner(), address="local", jobs=2, on_event=events.append)
+    assert len(events) == 4, "no trial is repeated"
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("real")
 @pytest.mark.filterwarnings("default")
-def test_a_trial_that_kills_its_process_on_a_real_cluster_has_failed(tmp_path: Path) -> None:
+def test_a_trial_that_kills_its_process_on_a_real_ray_cluster_fails(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
     def deadly(trial: Trial) -> Record:
@@ -311,7 +303,7 @@ def test_a_trial_that_kills_its_process_on_a_real_cluster_has_failed(tmp_path: P
         return {"process": os.getpid(), "seconds": 0.0}
 
     run_on_ray(
-        [trial("deadly", tmp_path), trial("good", tmp_path)],
+        [make_trial("deadly", tmp_path), make_trial("good", tmp_path)],
         store,
         deadly,
         address="local",

@@ -1,4 +1,4 @@
-"""Consistent scores against walks, a general solver, isotonic regression, and projecting link by link."""
+"""Consistent scores against walks over the graph, a general solver, isotonic regression and Dykstra's method."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ quick = settings(deadline=None, max_examples=40)
 
 @quick
 @given(graphs(most_parents=3))
-def test_every_link_is_in_the_forest_or_beside_it_and_subtrees_lie_together(graph: Graph) -> None:
+def test_edges_are_split_into_a_forest_and_others_with_contiguous_subtrees(graph: Graph) -> None:
     forest, children, others = split_off_forest(graph.parents)
     subtrees = {
         int(label): {int(below) for below in forest.order[place : place + size]}
@@ -35,8 +35,8 @@ def test_every_link_is_in_the_forest_or_beside_it_and_subtrees_lie_together(grap
 
 @settings(deadline=None, max_examples=30)
 @given(graphs(), st.integers(0, 99), st.sampled_from([1, 2, 16]))
-def test_the_projection_is_the_nearest(graph: Graph, seed: int, digits: int) -> None:
-    """With few digits many scores are equal to begin with."""
+def test_the_projection_equals_a_general_solver(graph: Graph, seed: int, digits: int) -> None:
+    """Rounding to few digits makes ties."""
     scores = np.random.default_rng(seed).random(len(graph.above)).round(digits)
     limits = [
         {"type": "ineq", "fun": lambda t, child=child, parent=parent: t[parent] - t[child]}
@@ -47,14 +47,14 @@ def test_the_projection_is_the_nearest(graph: Graph, seed: int, digits: int) -> 
     np.testing.assert_allclose(nearest_consistent(scores[:, None], graph.parents)[:, 0], nearest.x, atol=1e-5)
 
 
-def test_on_a_chain_it_is_isotonic_regression() -> None:
+def test_the_projection_on_a_chain_is_isotonic_regression() -> None:
     scores = np.random.default_rng(0).random((16, 5))
     expected = np.stack([isotonic_regression(column, increasing=False) for column in scores.T], 1)
     np.testing.assert_allclose(nearest_consistent(scores, csr_array(np.eye(16, k=-1))), expected, rtol=1e-12)
 
 
 def link_by_link(scores: np.ndarray, links: list[tuple[int, int]]) -> np.ndarray:
-    """Dykstra's method on one pair of child and parent after the other, a thousand times."""
+    """Project with Dykstra's method, a thousand cycles over the pairs of child and parent."""
     found, taken = scores.copy(), dict.fromkeys(links, 0.0)
     for _ in range(1000):
         for child, parent in links:
@@ -66,7 +66,7 @@ def link_by_link(scores: np.ndarray, links: list[tuple[int, int]]) -> np.ndarray
 
 
 @pytest.mark.parametrize("most_parents", [1, 3])
-def test_a_hierarchy_of_fifty_equals_projecting_link_by_link(most_parents: int) -> None:
+def test_the_projection_equals_dykstras_method_on_fifty_nodes(most_parents: int) -> None:
     random = np.random.default_rng(most_parents)
     links = sorted({(node, int(random.integers(node))) for node in range(1, 50) for _ in range(most_parents)})
     parents = csr_array((np.ones(len(links)), tuple(zip(*links, strict=True))), shape=(50, 50))
@@ -74,8 +74,8 @@ def test_a_hierarchy_of_fifty_equals_projecting_link_by_link(most_parents: int) 
     np.testing.assert_allclose(nearest_consistent(scores, parents), link_by_link(scores, links), atol=1e-5)
 
 
-def test_a_family_of_ten_thousand() -> None:
-    """The parent rises to the best mean of its own and the highest children's scores, and they fall to it."""
+def test_the_projection_on_a_star_of_ten_thousand_nodes() -> None:
+    """The parent and its highest children get the largest mean of the parent's score and the k highest."""
     scores = np.random.default_rng(0).random((10_001, 3))
     children = np.arange(1, 10_001)
     parents = csr_array((np.ones(10_000), (children, np.zeros(10_000, int))), shape=(10_001, 10_001))
@@ -95,7 +95,7 @@ def drawn(graph: Graph, seed: int, examples: int = 4) -> np.ndarray:
 
 @quick_of_consistency
 @given(graphs(), st.integers(0, 99))
-def test_max_and_product_equal_walks(graph: Graph, seed: int) -> None:
+def test_max_and_product_equal_walks_over_the_graph(graph: Graph, seed: int) -> None:
     scores, nodes = drawn(graph, seed), range(len(graph.above))
     best = [[max(row[below] for below in nodes if node in graph.walk(below)) for node in nodes] for row in scores]
     np.testing.assert_array_equal(consistent(scores, graph.parents, "max"), best)
@@ -105,7 +105,7 @@ def test_max_and_product_equal_walks(graph: Graph, seed: int) -> None:
 
 @quick_of_consistency
 @given(graphs(), st.integers(0, 99), st.sampled_from(["max", "product", "projection"]))
-def test_no_label_is_above_its_parents_and_consistent_scores_stay(graph: Graph, seed: int, how: str) -> None:
+def test_results_are_consistent_and_consistent_scores_do_not_change(graph: Graph, seed: int, how: str) -> None:
     scores = drawn(graph, seed)
     found = consistent(scores, graph.parents, how)
     for child, above in enumerate(graph.above):
@@ -116,7 +116,7 @@ def test_no_label_is_above_its_parents_and_consistent_scores_stay(graph: Graph, 
         np.testing.assert_allclose(consistent(found, graph.parents, how), found, atol=1e-6)
 
 
-def test_refusals() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         consistent(np.zeros((1, 1)), csr_array((1, 1)), "mean")
     assert str(caught.value) == "how must be one of max, product, projection. Got 'mean'."

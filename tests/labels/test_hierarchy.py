@@ -1,4 +1,4 @@
-"""Hierarchies and trees over labels against walks from node to node; held-out leaves; refusals."""
+"""Hierarchies and label trees against walks over the graph; held-out leaves; invalid input."""
 
 import re
 from itertools import product
@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from graphs import Graph, label_matrices
 from graphs import graphs as index_graphs
-from labelcontrast import labels as door
+from labelcontrast import labels as public
 from labelcontrast.errors import ConfigError, LabelError
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree, hold_out_leaves
 
@@ -22,7 +22,7 @@ quick = settings(deadline=None, max_examples=60)
 
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[str, list[str]]:
-    """Up to nine nodes in any order, each below up to three others."""
+    """Draw up to nine nodes in any order, each with up to three parents."""
     size = draw(st.integers(1, 9))
     above = {
         str(node): [str(p) for p in draw(st.sets(st.integers(0, node - 1), max_size=3))] if node else []
@@ -32,7 +32,7 @@ def graphs(draw: st.DrawFn) -> dict[str, list[str]]:
 
 
 def walk(above: dict[str, list[str]], name: str) -> set[str]:
-    """A node and all above it."""
+    """Return a node and its ancestors."""
     return {name}.union(*(walk(above, parent) for parent in above[name]))
 
 
@@ -42,7 +42,7 @@ def depth(above: dict[str, list[str]], name: str) -> int:
 
 @quick
 @given(graphs())
-def test_ancestors_levels_leaves_and_children_equal_walks(above: dict[str, list[str]]) -> None:
+def test_ancestors_levels_leaves_and_children_equal_walks_over_the_graph(above: dict[str, list[str]]) -> None:
     hierarchy = Hierarchy.from_parents(above)
     names = hierarchy.names
     assert list(names) == list(above)
@@ -58,7 +58,7 @@ def test_ancestors_levels_leaves_and_children_equal_walks(above: dict[str, list[
 
 @quick
 @given(graphs(), st.data())
-def test_closing_adds_all_above_and_twice_is_once(above: dict[str, list[str]], data: st.DataObject) -> None:
+def test_the_closure_adds_all_ancestors_and_is_idempotent(above: dict[str, list[str]], data: st.DataObject) -> None:
     hierarchy = Hierarchy.from_parents(above)
     sets = data.draw(st.lists(st.sets(st.sampled_from(hierarchy.names)).map(tuple), max_size=4))
     closed = hierarchy.close(hierarchy.vocabulary.encode(sets))
@@ -71,7 +71,7 @@ def test_closing_adds_all_above_and_twice_is_once(above: dict[str, list[str]], d
 
 @quick
 @given(graphs())
-def test_lowest_common_ancestors_have_none_below_them(above: dict[str, list[str]]) -> None:
+def test_lowest_common_ancestors_equal_walks_over_the_graph(above: dict[str, list[str]]) -> None:
     hierarchy = Hierarchy.from_parents(above)
     first, second = (index.ravel() for index in np.indices((len(above), len(above))))
     found = hierarchy.vocabulary.decode(hierarchy.lowest_common_ancestors(first, second))
@@ -82,7 +82,7 @@ def test_lowest_common_ancestors_have_none_below_them(above: dict[str, list[str]
 
 @quick
 @given(graphs(), st.data())
-def test_a_vocabulary_first(above: dict[str, list[str]], data: st.DataObject) -> None:
+def test_nodes_are_reordered_with_the_vocabulary_first(above: dict[str, list[str]], data: st.DataObject) -> None:
     names = [*data.draw(st.permutations(sorted(above)))[:3], "stranger"]
     hierarchy = Hierarchy.from_parents(above).over(names)
     assert list(hierarchy.names[: len(names)]) == names
@@ -95,14 +95,14 @@ def test_a_vocabulary_first(above: dict[str, list[str]], data: st.DataObject) ->
 
 @quick
 @given(graphs())
-def test_the_parent_map_makes_the_same_again(above: dict[str, list[str]]) -> None:
+def test_a_hierarchy_is_rebuilt_from_its_parent_map(above: dict[str, list[str]]) -> None:
     hierarchy = Hierarchy.from_parents(above)
     again = Hierarchy.from_parents(hierarchy.to_parents())
     assert again.names == hierarchy.names
     assert (again.parents != hierarchy.parents).nnz == 0
 
 
-def test_roots_need_not_be_named() -> None:
+def test_roots_are_inferred() -> None:
     assert Hierarchy([("cat", "animal"), ("dog", "animal")]).names == ("cat", "dog", "animal")
 
 
@@ -120,20 +120,20 @@ def test_roots_need_not_be_named() -> None:
         ([("", None)], "a label name must be text that is not empty. Got ''."),
     ],
 )
-def test_refusals(edges: list[tuple[str, str | None]], message: str) -> None:
+def test_invalid_edges_are_refused(edges: list[tuple[str, str | None]], message: str) -> None:
     with pytest.raises(LabelError) as caught:
         Hierarchy(edges, where=lambda place: f"edge {place}")
     assert str(caught.value) == message
 
 
-def test_labels_of_another_width_are_refused() -> None:
+def test_labels_of_a_different_width_are_refused() -> None:
     with pytest.raises(LabelError) as caught:
         Hierarchy([("a", None)]).close(np.ones((2, 3)))
     assert str(caught.value) == "labels must have a column for each of 1 nodes. Got 3."
 
 
-def test_a_hundred_thousand_nodes_in_seconds() -> None:
-    """Each node below a random earlier one, which makes some 12 ancestors a node."""
+def test_a_hundred_thousand_nodes_take_seconds() -> None:
+    """Each node is the child of a random earlier one, which gives about 12 ancestors per node."""
     size = 100_000
     above = np.random.default_rng(0).integers(0, np.arange(1, size))
     edges = [("0", None), *((str(node), str(parent)) for node, parent in enumerate(above.tolist(), 1))]
@@ -164,20 +164,20 @@ def above(name: str) -> set[str]:
     return set(parents).union(*(above(parent) for parent in parents))
 
 
-def test_labels_come_first_and_nodes_above_none_are_left_out(tree: LabelTree) -> None:
+def test_a_tree_has_labels_first_and_omits_nodes_above_none(tree: LabelTree) -> None:
     assert list(tree.nodes.names[:6]) == LABELS
     assert set(tree.nodes.names[6:]) == {"animal", "plant", "bug"}
     assert tree.depths.tolist() == [3, 2, 0, 2, 2, 0]
 
 
-def test_a_parent_among_labels_is_the_next_label_above(tree: LabelTree) -> None:
+def test_the_parent_of_a_label_is_its_nearest_ancestor_that_is_a_label(tree: LabelTree) -> None:
     for (row, one), (column, other) in product(enumerate(LABELS), repeat=2):
         assert tree.ancestors[row, column] == (one == other or other in above(one))
         between = {label for label in LABELS if label in above(one) and other in above(label)}
         assert tree.parents[row, column] == (other in above(one) and not between), (one, other)
 
 
-def test_closed_and_lowest_label_sets(tree: LabelTree) -> None:
+def test_close_adds_ancestors_and_lowest_removes_them(tree: LabelTree) -> None:
     labels = np.random.default_rng(0).integers(0, 2, (40, 6)).astype(np.uint8)
     closed, lowest, implied = tree.close(labels).toarray(), tree.lowest(labels).toarray(), tree.imply(labels)
     for row in range(40):
@@ -190,7 +190,7 @@ def test_closed_and_lowest_label_sets(tree: LabelTree) -> None:
         assert unlabelled == own | {name for name in whole if name not in LABELS}
 
 
-def test_a_soft_label_adds_to_all_above_it(tree: LabelTree) -> None:
+def test_a_soft_label_is_added_to_its_ancestors(tree: LabelTree) -> None:
     targets = csr_array(np.array([[0.5, 0.25, 0.0, 0.0, 0.5, 0.0], [np.nan, 0.0, 0.0, 0.5, 0.0, 0.0]], np.float32))
     closed = dict(zip(tree.nodes.names, tree.close_soft(targets).T.tolist(), strict=True))
     assert closed["dog"][0] == 1.0
@@ -206,9 +206,7 @@ TREE = csr_array(np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0
 
 @settings(deadline=None, max_examples=40)
 @given(index_graphs(), st.data(), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 9))
-def test_no_example_for_training_has_a_leaf_that_is_held_out(
-    graph: Graph, data: st.DataObject, share: float, seed: int
-) -> None:
+def test_no_training_example_has_a_held_out_leaf(graph: Graph, data: st.DataObject, share: float, seed: int) -> None:
     labels = data.draw(label_matrices(labels=len(graph.above), examples=5))
     leaves = {node for node in range(len(graph.above)) if not any(node in above for above in graph.above)}
     used = {leaf for leaf in leaves if labels[:, leaf].any()}
@@ -221,7 +219,7 @@ def test_no_example_for_training_has_a_leaf_that_is_held_out(
     assert [any(row[leaf] for leaf in held) for row in labels] == unseen.tolist()
 
 
-def test_refusals_of_held_out_leaves() -> None:
+def test_invalid_shares_of_held_out_leaves_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         hold_out_leaves(np.eye(4), TREE, share=1.0, generator=np.random.default_rng(0))
     assert str(caught.value) == "share must be between 0 and 1. Got 1.0."
@@ -230,15 +228,15 @@ def test_refusals_of_held_out_leaves() -> None:
     assert str(caught.value) == "to hold out leaves, two of them must have an example. Got 1."
 
 
-def test_the_door_leads_from_a_file_to_consistent_label_sets(tmp_path) -> None:
+def test_hierarchies_and_vocabularies_work_from_the_public_names(tmp_path) -> None:
     (tmp_path / "animals.txt").write_text("animal\n  cat\n  dog\n")
-    tree = door.LabelTree.over(["cat", "animal"], door.read_hierarchy(str(tmp_path / "animals.txt")))
-    labels = door.LabelVocabulary(("cat", "animal")).encode([("cat",), ()])
+    tree = public.LabelTree.over(["cat", "animal"], public.read_hierarchy(str(tmp_path / "animals.txt")))
+    labels = public.LabelVocabulary(("cat", "animal")).encode([("cat",), ()])
     assert tree.close(labels).toarray().tolist() == [[1, 1], [0, 0]]
-    assert door.consistent(np.array([[0.8, 0.4]]), tree.parents, "max").tolist() == [[0.8, 0.8]]
+    assert public.consistent(np.array([[0.8, 0.4]]), tree.parents, "max").tolist() == [[0.8, 0.8]]
 
 
-def test_the_python_of_the_page_runs(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_the_docs_page_runs(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "hierarchy.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "animals.txt").write_text("animal\n  cat\n  dog\n")

@@ -1,4 +1,4 @@
-"""Every format holds the same hierarchy; what is wrong in a file is refused with its line."""
+"""Hierarchy files: equal hierarchies from every format, and errors with their line."""
 
 from pathlib import Path
 
@@ -23,23 +23,23 @@ def written(tmp_path: Path, name: str, text: str) -> Path:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_format_holds_the_same(tmp_path: Path, name: str) -> None:
+def test_every_format_gives_the_same_hierarchy(tmp_path: Path, name: str) -> None:
     assert read_hierarchy(written(tmp_path, name, FILES[name])).to_parents() == ANIMALS
 
 
 @pytest.mark.parametrize("parting", [" > ", "/"])
-def test_paths_are_named_by_all_their_steps(tmp_path: Path, parting: str) -> None:
+def test_nodes_of_label_paths_are_named_by_the_whole_path(tmp_path: Path, parting: str) -> None:
     lines = [parting.join(steps) for steps in [("a", "x"), ("b", "x"), ("a", "x", "z")]]
     expected = {"a": None, lines[0]: "a", "b": None, lines[1]: "b", lines[2]: lines[0]}
     assert read_hierarchy(written(tmp_path, "a.paths", "\n".join(lines))).to_parents() == expected
     assert from_label_paths([*lines, lines[0]]).to_parents() == expected
 
 
-def test_a_separator_of_your_own() -> None:
+def test_the_separator_can_be_chosen() -> None:
     assert from_label_paths(["a.b/c"], separator=".").to_parents() == {"a": None, "a.b/c": "a"}
 
 
-def test_a_name_under_two_parents_is_one_node_or_is_named_by_its_path(tmp_path: Path) -> None:
+def test_a_name_with_two_parents_is_one_node_in_an_edge_list_and_two_by_path(tmp_path: Path) -> None:
     graph = written(tmp_path, "a.csv", "child,parent\nx,a\nx,b\n")
     assert read_hierarchy(graph).to_parents() == {"x": ["a", "b"], "a": None, "b": None}
     tree = written(tmp_path, "a.txt", "a\n  x\n    z\nb\n  x\n")
@@ -52,7 +52,7 @@ def test_a_name_under_two_parents_is_one_node_or_is_named_by_its_path(tmp_path: 
     }
 
 
-def test_a_written_hierarchy_is_read_again(tmp_path: Path) -> None:
+def test_a_written_hierarchy_is_read_back(tmp_path: Path) -> None:
     hierarchy = Hierarchy.from_parents({"ü": None, "b": "ü", 'c"': ["ü", "b"]})
     write_hierarchy(hierarchy, tmp_path / "kept" / "hierarchy.json")
     assert read_hierarchy(tmp_path / "kept" / "hierarchy.json").to_parents() == hierarchy.to_parents()
@@ -85,14 +85,14 @@ def test_a_written_hierarchy_is_read_again(tmp_path: Path) -> None:
         ("a.paths", "a/b\na//c\n", ', line 2: "a//c" has an empty step.'),
     ],
 )
-def test_refusals_name_the_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_errors_name_the_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     path = written(tmp_path, name, text)
     with pytest.raises(LabelError) as caught:
         read_hierarchy(path)
     assert str(caught.value).startswith(f"{path}{message}")
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"could not be read: .*No such file"):
         read_hierarchy(tmp_path / "a.json")
     (tmp_path / "b.txt").write_bytes(b"\xff")
@@ -107,8 +107,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert str(caught.value) == '"b/" has an empty step.'
 
 
-def test_the_given_hierarchies(shared: Path) -> None:
-    """Every map is read, and the label paths of the products make the same as their map."""
+def test_the_shared_hierarchies_are_read(shared: Path) -> None:
+    """The label paths of the products give the same hierarchy as their parent map."""
     found = {path.parent.name: read_hierarchy(path) for path in sorted((shared / "data").glob("*/hierarchy.json"))}
     levels = {name: int(hierarchy.depths.max()) + 1 for name, hierarchy in found.items()}
     assert (levels["clinc150"], levels["fashion_products"], levels["newsgroups20"]) == (2, 3, 3)

@@ -1,4 +1,4 @@
-"""Coded label sets are the list of tuples that they stand for, whatever is done with them."""
+"""Coded label sets behave like a list of tuples."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_label_sets_read_like_a_list(sets: list[tuple[str, ...]], part: slice, r
 
 @settings(deadline=None)
 @given(SETS, st.lists(st.integers(0, 8)))
-def test_a_selection_is_that_of_the_list(sets: list[tuple[str, ...]], rows: list[int]) -> None:
+def test_a_selection_equals_that_of_the_list(sets: list[tuple[str, ...]], rows: list[int]) -> None:
     chosen = [row for row in rows if row < len(sets)]
     selected = LabelSets.of(sets).select(np.array(chosen, dtype=np.int64))
     assert selected == [sets[row] for row in chosen]
@@ -39,13 +39,13 @@ def test_a_selection_is_that_of_the_list(sets: list[tuple[str, ...]], rows: list
 
 @settings(deadline=None)
 @given(SETS, st.dictionaries(st.sampled_from("abcd"), st.lists(st.sampled_from("axyz"))))
-def test_labels_are_replaced_by_others(sets: list[tuple[str, ...]], become: dict[str, list[str]]) -> None:
+def test_labels_are_replaced(sets: list[tuple[str, ...]], become: dict[str, list[str]]) -> None:
     mapped = LabelSets.of(sets).mapped(lambda name: become.get(name, ()))
     literal = [tuple(dict.fromkeys(new for name in labels for new in become.get(name, ()))) for labels in sets]
     assert mapped == literal
 
 
-def test_a_name_that_does_not_occur_is_not_mapped() -> None:
+def test_only_names_that_occur_are_mapped() -> None:
     sets = LabelSets.of([("a",), ("b",)]).select(np.array([1]))
     assert (sets.names, sets.held) == (("a", "b"), ["b"])
     assert sets.mapped({"b": ("c",)}.__getitem__) == [("c",)]
@@ -53,7 +53,7 @@ def test_a_name_that_does_not_occur_is_not_mapped() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcd"))))
-def test_of_duplicate_labels_the_first_stays(sets: list[list[str]]) -> None:
+def test_duplicate_labels_are_removed(sets: list[list[str]]) -> None:
     names = "abcd"
     codes = np.array([names.index(name) for labels in sets for name in labels], dtype=np.int64)
     sizes = np.array(list(map(len, sets)), dtype=np.int64)
@@ -67,7 +67,7 @@ def test_iteration_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(LabelSets.of(sets)) == sets
 
 
-def test_others_are_not_equal() -> None:
+def test_different_label_sets_are_not_equal() -> None:
     assert LabelSets.of([("a",)]) != [("b",)]
     assert LabelSets.of([("a",)]) != [("a",), ()]
     assert LabelSets.of([]) != 3

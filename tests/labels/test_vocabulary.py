@@ -1,4 +1,4 @@
-"""Labels in a fixed order: the matrix is what the label sets say, and back again; strangers are named."""
+"""Vocabularies: label sets to a binary matrix and back, files, and unknown or invalid labels."""
 
 import math
 from pathlib import Path
@@ -18,7 +18,7 @@ LABEL_SETS = st.lists(st.lists(NAMES, max_size=4, unique=True).map(tuple), max_s
 
 @settings(deadline=None)
 @given(LABEL_SETS)
-def test_the_matrix_holds_the_label_sets(label_sets: list[tuple[str, ...]]) -> None:
+def test_encode_gives_the_binary_label_matrix(label_sets: list[tuple[str, ...]]) -> None:
     vocabulary = LabelVocabulary.from_label_sets(label_sets)
     dense = vocabulary.encode(label_sets).toarray()
     literal = [[int(name in labels) for name in vocabulary.names] for labels in label_sets]
@@ -29,7 +29,7 @@ def test_the_matrix_holds_the_label_sets(label_sets: list[tuple[str, ...]]) -> N
 
 @settings(deadline=None)
 @given(LABEL_SETS)
-def test_decode_undoes_encode(label_sets: list[tuple[str, ...]]) -> None:
+def test_decode_inverts_encode(label_sets: list[tuple[str, ...]]) -> None:
     vocabulary = LabelVocabulary.from_label_sets(label_sets)
     matrix = vocabulary.encode(label_sets)
     expected = [tuple(sorted(labels)) for labels in label_sets]
@@ -47,7 +47,7 @@ def test_a_duplicate_label_counts_once() -> None:
     assert LabelVocabulary(("a",)).encode([("a", "a")]).toarray().tolist() == [[1]]
 
 
-def test_an_unknown_label_is_named_with_its_place_and_the_nearest_known() -> None:
+def test_an_unknown_label_is_refused_with_its_place_and_the_nearest_name() -> None:
     vocabulary = LabelVocabulary(("politics", "sports"))
     with pytest.raises(LabelError) as refusal:
         vocabulary.encode(
@@ -74,7 +74,7 @@ def test_invalid_names_are_refused(names: tuple[str, ...], message: str) -> None
 
 @settings(deadline=None, max_examples=20)
 @given(names=st.lists(NAMES, unique=True, max_size=6))
-def test_a_saved_vocabulary_is_loaded_again(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_saved_vocabulary_is_loaded(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("run") / "labels.json"
     LabelVocabulary(tuple(names)).save(path)
     assert LabelVocabulary.load(path).names == tuple(names)
@@ -127,7 +127,7 @@ def test_values_equal_a_loop_over_cells(
             assert matrix[row, column] == expected or (math.isnan(expected) and np.isnan(matrix[row, column]))
 
 
-def test_an_unknown_name_among_values_is_refused_with_its_place() -> None:
+def test_an_unknown_name_in_values_is_refused_with_its_place() -> None:
     vocabulary = LabelVocabulary(("sports", "health"))
     for values, annotated in (([{}, {"sprots": 0.5}], None), (None, [(), ("sprots",)])):
         with pytest.raises(LabelError) as refusal:
@@ -137,7 +137,7 @@ def test_an_unknown_name_among_values_is_refused_with_its_place() -> None:
         )
 
 
-def test_decoded_label_sets_are_apart_from_the_matrix() -> None:
+def test_decoded_label_sets_do_not_change_with_the_matrix() -> None:
     vocabulary = LabelVocabulary(("a", "b"))
     matrix = vocabulary.encode([("a",), ("b",)])
     decoded = vocabulary.decode(matrix)
