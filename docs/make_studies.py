@@ -10,7 +10,7 @@ from labelcontrast.lab.study import LOSS, QUANTITY, FigureLayout, dimension_titl
 
 PAGE = Path(__file__).parent / "studies.md"
 PARTS = {
-    "Tables and figures of the paper": (
+    "Tables and figures of the published study": (
         "alpha",
         "few-labels",
         "losses",
@@ -19,8 +19,16 @@ PARTS = {
         "representation",
         "temperature-prr",
     ),
-    "When does it pay?": ("epochs", "hierarchy", "label-count", "low-data", "protocol", "thresholds", "transfer"),
-    "What carries it?": ("gradients", "joint", "prototypes", "regularise-all", "temperature", "weighting"),
+    "When do contrastive losses help?": (
+        "epochs",
+        "hierarchy",
+        "label-count",
+        "low-data",
+        "protocol",
+        "thresholds",
+        "transfer",
+    ),
+    "Which component matters?": ("gradients", "joint", "prototypes", "regularise-all", "temperature", "weighting"),
 }
 HEAD = """# The studies
 
@@ -82,7 +90,7 @@ Quantities for a table or for `y`:
 
 
 def quantities() -> list[str]:
-    """Return a table of the quantities; only the first level stands for all levels and leaves."""
+    """Return a table of the quantities, with the first level in place of all."""
     rows = [
         one for one in QUANTITIES.values() if not one.name.startswith(("level_1", "level_2", "seen_", "unseen_level"))
     ]
@@ -106,7 +114,7 @@ def section(name: str) -> str:
     data = ["one.npz", "two.npz"] if study.transfer else ["data.csv"]
     trials = len(plan_study(study, data, {}))
     lines = [f"### {name}", "", study.question, ""]
-    lines += [f"- after: {study.source}"] if study.source else []
+    lines += [f"- based on: {study.source}"] if study.source else []
     lines += ["- losses: " + ", ".join(f"`{loss}`" for loss in study.losses)]
     lines += [f"- varies: `{axis}` = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
     lines += [f"- varies: {', '.join(study.variants)}"] if study.variants else []

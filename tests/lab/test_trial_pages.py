@@ -1,4 +1,4 @@
-"""The page of a study or a search: figures with a description, means and deviations; text, never markup."""
+"""The page of a study or a search: figures with text alternatives, means and deviations, and escaped text."""
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -24,7 +24,7 @@ def panel(kind: str = "lines", series: list[Series] = LINES, scale: str = "log")
     )
 
 
-def test_a_line_has_its_deviation_as_a_band_and_what_has_no_x_is_a_level() -> None:
+def test_lines_have_deviation_bands_and_series_without_x_are_horizontal() -> None:
     with canvas() as (_, axes):
         trial_pages._draw_lines(axes, panel())
         level, line = axes.get_lines()
@@ -39,7 +39,7 @@ def test_a_line_has_its_deviation_as_a_band_and_what_has_no_x_is_a_level() -> No
         assert axes.get_xticks().tolist() == [0.1, 0.2, 1.0]
 
 
-def test_a_long_label_is_wrapped_and_panels_can_have_one_scale() -> None:
+def test_long_labels_are_wrapped_and_limits_can_be_shared() -> None:
     one = replace(panel(), y_label="a quantity with a name that is far too long (%)", y_limits=(0.0, 80.0))
     with canvas() as (_, axes):
         trial_pages._draw_lines(axes, one)
@@ -47,7 +47,7 @@ def test_a_long_label_is_wrapped_and_panels_can_have_one_scale() -> None:
         assert axes.get_ylim() == (0.0, 80.0)
 
 
-def test_values_with_names_stand_in_the_order_of_the_grid() -> None:
+def test_categorical_values_are_drawn_in_the_order_of_the_grid() -> None:
     series = [
         Series(name=name, x=["fixed", "an_untrained_head"], values=[[1.0, 3.0], [3.0]]) for name in ("bce", "reg")
     ]
@@ -57,12 +57,12 @@ def test_values_with_names_stand_in_the_order_of_the_grid() -> None:
         first, second = (container.lines[0] for container in axes.containers)
         assert first.get_xydata().tolist() == [[-0.15, 2.0], [0.85, 3.0]]
         assert second.get_xydata().tolist() == [[0.15, 2.0], [1.15, 3.0]]
-        assert first.get_linestyle() == "None", "there is nothing between two names"
+        assert first.get_linestyle() == "None", "categories are not connected"
         (bars,) = axes.containers[0].lines[2]
         assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([2 - 2**0.5, 2 + 2**0.5])
 
 
-def test_a_dot_a_run_and_a_bar_at_the_mean() -> None:
+def test_dots_show_runs_and_a_bar_shows_the_mean() -> None:
     with canvas() as (_, axes):
         trial_pages._draw_dots(axes, panel("dots", [Series(name="reg", values=[[1.0, 3.0]])]))
         assert axes.collections[0].get_offsets().tolist() == [[1.0, 0.0], [3.0, 0.0]]
@@ -71,7 +71,7 @@ def test_a_dot_a_run_and_a_bar_at_the_mean() -> None:
         assert axes.get_xlabel() == "macro-F1 (%)"
 
 
-def test_a_figure_says_its_numbers_and_its_files_stand_alone() -> None:
+def test_a_figure_has_a_text_alternative_and_standalone_files() -> None:
     drawn = draw(panel())
     assert "macro-F1 (%) by temperature on tweets. bce 41; reg 50.5 to 49." in drawn.inline
     root = ET.fromstring(drawn.svg)
@@ -89,7 +89,7 @@ PANEL = Panel(
 )
 
 
-def test_the_page_says_everything_and_nothing_breaks_out(tmp_path: Path) -> None:
+def test_the_page_shows_the_whole_summary_and_escapes_text(tmp_path: Path) -> None:
     summary = TrialsSummary(
         title="temperature: <tweets>",
         question="Does it help?",
@@ -108,18 +108,18 @@ def test_the_page_says_everything_and_nothing_breaks_out(tmp_path: Path) -> None
     write_trials_page(tmp_path / "report.html", "study.html", summary, [draw(PANEL)])
     page = (tmp_path / "report.html").read_text()
     assert "<tweets>" not in page
-    for said in ("Does it help?", "Table 7", "--out x", 'class="best">50.00 <small>± 1.00', "Rare labels count."):
-        assert said in page
-    for said in ("NaN &amp; stopped", "2, 1 failed", "training.epochs", "have not ended", "2.15.0", "1 min 15 s"):
-        assert said in page
+    for text in ("Does it help?", "Table 7", "--out x", 'class="best">50.00 <small>± 1.00', "Rare labels count."):
+        assert text in page
+    for text in ("NaN &amp; stopped", "2, 1 failed", "training.epochs", "have not ended", "2.15.0", "1 min 15 s"):
+        assert text in page
     assert 'aria-label="macro-F1 (%) by temperature. reg 50 to 51."' in page
 
 
-def test_a_study_without_failures_or_figures_has_no_heading_for_them(tmp_path: Path) -> None:
+def test_empty_sections_have_no_heading(tmp_path: Path) -> None:
     table = Table(("loss", "runs"), ((Cell("reg"), Cell("0 of 1")),))
     summary = TrialsSummary(title="t", question="q", source="", command="c", table=table, panels=[], glossary=[])
     write_trials_page(tmp_path / "report.html", "study.html", summary, [])
     page = (tmp_path / "report.html").read_text()
     assert "Failed trials" not in page
     assert "Figures" not in page
-    assert "After" not in page
+    assert "Based on" not in page

@@ -6,7 +6,7 @@ from itertools import product
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from labelcontrast.metrics.registry import HEAD, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, TAIL
+from labelcontrast.metrics.registry import HEAD, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS, TAIL
 from labelcontrast.reports.tables import PAIR_STATISTICS
 
 if TYPE_CHECKING:
@@ -14,20 +14,8 @@ if TYPE_CHECKING:
 
 LEVELS = 3
 """Number of levels of a hierarchy, from the roots, that can be shown."""
-RETRIEVAL = (
-    (
-        "map",
-        "retrieval mAP",
-        "Mean average precision of retrieving test examples that share a label there, by cosine.",
-    ),
-    ("precision_at_1", "precision@1", "Share of the nearest test examples, by cosine, that share a label there."),
-    (
-        "precision_at_10",
-        "precision@10",
-        "Share of the ten nearest test examples, by cosine, that share a label there.",
-    ),
-    ("nmi", "NMI", "Normalised mutual information of k-means clusters and label sets there."),
-)
+RETRIEVAL_TITLES = {"map": "retrieval mAP", "precision_at_1": "precision@1", "precision_at_10": "precision@10"}
+"""Titles of retrieval metrics that differ from their column headers in the registry."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +33,7 @@ class Quantity:
     part: str = ""
     """The group of labels that it is about, if the title is that of several quantities."""
     by_epoch: bool = False
-    """It is recorded for every epoch; a table shows the mean over epochs."""
+    """True if it is recorded for every epoch; a table shows the mean over epochs."""
 
     @property
     def factor(self) -> int:
@@ -79,12 +67,13 @@ def _over_hierarchy() -> Iterator[Quantity]:
     for level, one in product(range(LEVELS), LEVEL_METRICS.values()):
         name, place = f"level_{level}_{one.name}", ("hierarchy", "test", "levels", level, one.name)
         yield Quantity(name, f"level {level} {one.title}", one.unit, one.better, one.meaning, place)
-    for name, title, meaning in RETRIEVAL:
-        alone = f"unseen leaves {title}"
-        yield Quantity(f"unseen_leaves_{name}", alone, "%", "higher", meaning, ("hierarchy", "unseen_leaves", name))
+    for one in RETRIEVAL_METRICS.values():
+        title = RETRIEVAL_TITLES.get(one.name, one.title)
+        name, path = f"unseen_leaves_{one.name}", ("hierarchy", "unseen_leaves", one.name)
+        yield Quantity(name, f"unseen leaves {title}", one.unit, one.better, one.meaning, path)
         for which, level in product(("seen", "unseen"), range(LEVELS)):
-            head, there = f"{which} leaves, level {level} {title}", ("hierarchy", which, level, name)
-            yield Quantity(f"{which}_level_{level}_{name}", head, "%", "higher", meaning, there)
+            name, head = f"{which}_level_{level}_{one.name}", f"{which} leaves, level {level} {title}"
+            yield Quantity(name, head, one.unit, one.better, one.meaning, ("hierarchy", which, level, one.name))
 
 
 def _repulsion(bucket: str, which: str) -> list[Quantity]:

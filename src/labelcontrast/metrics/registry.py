@@ -256,9 +256,9 @@ LEVEL_METRICS = _by_name(
 """The metrics of each level of a hierarchy."""
 
 RETRIEVAL_METRICS = _by_name(
-    Metric("map", "MAP", "higher", "Mean average precision of the search, by cosine, for examples that share a label."),
+    Metric("map", "MAP", "higher", "Mean average precision of retrieving examples that share a label, by cosine."),
     Metric("precision_at_1", "P@1", "higher", "Share of the nearest examples, by cosine, that share a label."),
-    Metric("precision_at_10", "P@10", "higher", "Share of the ten nearest examples that share a label."),
-    Metric("nmi", "NMI", "higher", "Normalised mutual information of clusters by k-means and the label sets."),
+    Metric("precision_at_10", "P@10", "higher", "Share of the ten nearest examples, by cosine, that share a label."),
+    Metric("nmi", "NMI", "higher", "Normalised mutual information of k-means clusters and label sets."),
 )
 """The metrics of embeddings over a hierarchy, without a probe."""
