@@ -63,7 +63,7 @@ class Work:
 
 
 def on_vectors(folder: Path) -> Work:
-    """Twelve short trials, on vectors whose labels can be read off, the later ones rare."""
+    """Set up twelve short trials on vectors whose labels are thresholds of their features, the later ones rare."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(4000, 64)).astype(np.float32)
     np.savez(folder / "data.npz", X=rows, Y=(rows[:, :20] > np.linspace(0, 2, 20)).astype(np.uint8))
@@ -100,7 +100,7 @@ def processor_time() -> float:
 
 
 def measure_study(work: Work, place: Path, jobs: int) -> dict[str, float]:
-    """Run the study, and read off its progress and its store what its trials took."""
+    """Run the study, and compute the time of its trials from its progress and its store."""
     out = place / f"jobs {jobs}"
     words = ["-m", "labelcontrast", "study", "losses", work.data, "--config", str(work.settings)]
     words += ["--losses", ",".join(LOSSES), "--seeds", str(work.seeds), "--jobs", str(jobs), "--out", str(out)]

@@ -27,7 +27,7 @@ VARIANTS = {
 
 
 def tree(levels: tuple[int, ...]) -> SimpleNamespace:
-    """A tree with so many nodes a level, every level shared out evenly below the one above."""
+    """Return a tree with these numbers of nodes per level, distributed evenly over their parents."""
     depths = [depth for depth, nodes in enumerate(levels) for _ in range(nodes)]
     starts = [0, *accumulate(levels)]
     ancestors = torch.eye(len(depths))
@@ -39,7 +39,7 @@ def tree(levels: tuple[int, ...]) -> SimpleNamespace:
 
 
 def batch(size: int, hierarchy: SimpleNamespace, paths: int) -> tuple[Tensor, Tensor]:
-    """Projections, and up to so many leaves each."""
+    """Draw projections with up to ``paths`` leaves each."""
     generator = torch.Generator().manual_seed(0)
     leaves = (hierarchy.depths == hierarchy.depths.max()).nonzero()[:, 0]
     drawn = leaves[torch.randint(len(leaves), (size, paths), generator=generator)]

@@ -101,7 +101,7 @@ def _parents(above: np.ndarray) -> csr_array:
 
 
 def _drawn(random: np.random.Generator, count: int) -> np.ndarray:
-    """Label sets of 10,000 examples, of so many draws from 1,000 labels."""
+    """Draw label sets of 10,000 examples, each from ``count`` draws of 1,000 labels."""
     labels = np.zeros((10_000, 1000), np.uint8)
     np.put_along_axis(labels, random.integers(0, 1000, (10_000, count)), 1, axis=1)
     return labels

@@ -18,7 +18,7 @@ from labelcontrast.labels.hierarchy_files import read_hierarchy
 
 EPOCHS = 3
 RARE = 20
-"""A label with at most so many training examples is called rare here."""
+"""Maximum number of training examples of a rare label."""
 
 
 def shares(sampler: SeededBatches, labels: np.ndarray) -> tuple[float, float, float]:
@@ -84,7 +84,7 @@ def flat_table(folders: list[Path]) -> None:
     print(
         f"Mean over {EPOCHS} epochs of the training part, in percent. *Anchors*: examples with a label that share none "
         f"with the rest of their batch. *Rare*: of the labels of examples that 2 to {RARE} training examples have, "
-        "those that nobody else in the batch has. Packs are of two examples.\n"
+        "those that no other example of the batch has. Packs are of two examples.\n"
     )
     print("| data | batch | sampler | anchors without a positive | rare labels without a partner | s/epoch |")
     print("| --- | ---: | --- | ---: | ---: | ---: |")
@@ -130,7 +130,7 @@ def level_table(folders: list[Path]) -> None:
 
 
 def seconds_of(sampler: SeededBatches) -> float:
-    """Seconds to lay out an epoch."""
+    """Measure the seconds to plan an epoch."""
     start = time.process_time()
     for epoch in range(EPOCHS):
         sampler.set_epoch(epoch)

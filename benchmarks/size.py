@@ -105,7 +105,7 @@ def read(folder: Path) -> Work:
 
 
 def parse(folder: Path) -> Work:
-    """Do what nobody can do without: parse the lines with ``json``, or read the table and make Python objects of it."""
+    """Do the minimum work: parse the lines with ``json``, or read the table and convert it to Python objects."""
 
     def work() -> dict[str, float]:
         if folder.name == "lines":

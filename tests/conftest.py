@@ -44,7 +44,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of 240 vectors whose five labels can be read off, the last one rare."""
+    """Write 240 vectors with five labels that are thresholds of their features, the last one rare."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(240, 8)).astype(np.float32)
     offsets = np.array([0.0, 0.2, 0.5, 0.8, 1.4])

@@ -70,7 +70,7 @@ def sets(matrix: np.ndarray) -> list[set[int]]:
 
 
 def distance(graph: Graph, one: int, other: int) -> tuple[int, int]:
-    """The steps from one node to another, and over which; one past all nodes is above all roots."""
+    """Return the steps between two nodes and their lowest common node; a virtual node is above all roots."""
     up, back = graph.walk(one), graph.walk(other)
     for way in (up, back):
         way[len(graph.above)] = 1 + min(steps for node, steps in way.items() if not graph.above[node])

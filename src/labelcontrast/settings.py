@@ -97,7 +97,7 @@ class HierarchySettings(Settings):
 
 
 class NamedLoss(BaseModel):
-    """A loss by name, with its parameters beside it; the catalogue lists both."""
+    """The name of a loss and its parameters, as listed by ``labelcontrast losses``."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
     __pydantic_extra__: dict[str, Scalar]

@@ -48,7 +48,7 @@ def paper(
 def released(
     z: Tensor, y: Tensor, depths: list[int], *, temperature: float, penalty: str = "uniform", constrained: bool
 ) -> Tensor:
-    """Means over the anchors of a level; then of all with the same labels so far, one goes on."""
+    """Average over the anchors of a level; of those with the same labels so far, one is kept for the next level."""
     levels, total, floor, kept = max(depths) + 1, z.sum() * 0, None, list(range(len(z)))
     for level in range(levels - 1, -1, -1):
         s, here = similarities(z[kept], z[kept], temperature), y[kept]

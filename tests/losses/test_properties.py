@@ -105,7 +105,7 @@ def test_losses_of_the_anchors_carry_their_own_gradients(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - UNDIVIDED))
 def test_pair_weights_of_a_batch_of_several_blocks(name: str) -> None:
-    """The rows of examples with a label sum to one, the others to nothing, and nobody is pulled to itself."""
+    """Rows of examples with a label sum to 1, other rows to 0, and the diagonal is 0."""
     y = (torch.rand(500, 6, generator=torch.Generator().manual_seed(0)) < 0.4).float()
     weights = make_loss(name, num_labels=6, dim=2).pair_weights(y)
     sums = weights.sum(1)
@@ -140,7 +140,7 @@ def test_a_stopped_repulsion_never_pushes_a_positive_away() -> None:
     for stop, repelled in [(0.0, True), (1.0, False)]:
         terms = make_loss("supcon", temperature=0.5, stop_repulsion=stop).per_anchor(z, y)
         (grad,) = torch.autograd.grad(terms[0], z)
-        # the first step of descent moves example 1 along -grad; it is pushed away if that leads from example 0
+        # the first step of descent moves example 1 along -grad; it is repelled if that leads away from example 0
         assert bool(-grad[1, 1] > 0) == repelled
 
 
@@ -326,7 +326,7 @@ EDGE = 1e-9
 
 
 def counted(rows: Tensor, sets: list[set[int]], labels: int, temperature: float, name: str) -> list[list[float]]:
-    """By label: positives, those that are repelled for sure, those that may be, and the push of these."""
+    """Count for each label positives, those surely and possibly repelled, and the sum of their repulsion."""
     s, found = similarities(rows, rows, temperature), [[0.0] * labels for _ in range(4)]
     for i in range(len(rows)):
         others, weights = [k for k in range(len(rows)) if k != i], WEIGHTS[name](sets, i)

@@ -266,8 +266,8 @@ def test_unknown_labels_are_left_out_but_their_known_ancestors_are_not() -> None
     }  # fmt: skip
     as_absent, _ = measured(np.nan_to_num(labels), predictions)
     assert as_absent["hierarchical_precision"] == 4 / 7  # dog, oak and plant are then wrong
-    nobody, nodes = measured(np.full((1, 4), nan), predictions[:1])
-    assert np.isnan([nobody["levels"][0]["macro_f1"], nodes[0]["f1"]]).all()
+    unknown, nodes = measured(np.full((1, 4), nan), predictions[:1])
+    assert np.isnan([unknown["levels"][0]["macro_f1"], nodes[0]["f1"]]).all()
 
 
 def test_batches_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

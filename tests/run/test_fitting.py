@@ -98,8 +98,8 @@ def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path
     model = load(tmp_path / "run")
     assert isinstance(model.classifier, torch.nn.Linear)
     assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
-    read_off = run_experiment(build(vectors), tmp_path / "read off")
-    assert read_off["metrics"] != result["metrics"]
+    probed = run_experiment(build(vectors), tmp_path / "probed")
+    assert probed["metrics"] != result["metrics"]
 
 
 def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
@@ -220,12 +220,12 @@ def test_transfer_evaluates_an_encoder_with_a_probe_on_other_data(vectors: Path,
     own, model = load(tmp_path / "own"), load(tmp_path / "run")
     assert model.vocabulary.names == ("x", "y")
     for name, weight in own.encoder.state_dict().items():
-        assert torch.equal(model.encoder.state_dict()[name], weight), "what it is read off on does not train it"
+        assert torch.equal(model.encoder.state_dict()[name], weight), "the target data do not train the encoder"
     metrics = measured_again(model, tmp_path / "b.npz")
     assert metrics == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
     assert metrics["map_macro"] > 0.6
     again = run_experiment(build(vectors, loss=loss, transfer_to=other), tmp_path / "own", resume=True)
-    assert again["metrics"] == result["metrics"], "a finished run is read off elsewhere without a second training"
+    assert again["metrics"] == result["metrics"], "a finished run is evaluated on other data without a second training"
 
 
 @pytest.fixture
@@ -341,7 +341,7 @@ class Flat(nn.Module):
 def test_repulsion_is_measured_by_label_frequency_if_asked_for() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(300, 4)).astype(np.float32)
-    labels = random.random((300, 4)) < [0.5, 0.2, 0.03, 0.0]  # head, medium, tail, and one that nobody has
+    labels = random.random((300, 4)) < [0.5, 0.2, 0.03, 0.0]  # head, medium, tail, and one without an example
     train = Prepared(
         rows,
         np.ones(300, int),

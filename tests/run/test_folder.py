@@ -131,7 +131,7 @@ def test_a_folder_without_a_model_is_refused_with_the_reason(copied: Path, tmp_p
     with pytest.raises(RunError, match=r"has results only; its weights were not kept\.$"):
         load(copied)
     (copied / "metrics.json").unlink()
-    with pytest.raises(RunError, match=r"is not finished; train --resume goes on\.$"):
+    with pytest.raises(RunError, match=r"is not finished; continue with train --resume\.$"):
         load(copied)
 
 

@@ -61,7 +61,7 @@ print(faults())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is configured")
 def test_large_tensors_cause_no_new_page_faults() -> None:
     counts = {}
     for word in ("keep", "leave"):

@@ -63,7 +63,7 @@ def test_transfer_is_not_evaluated_over_the_hierarchy_of_the_training_data() -> 
         ({"fold": 0}, "fold must be one of no folds, counted from 0. Got 0."),
         (
             {"folds": 3, "protocol": "paper"},
-            "folds divide all examples anew; the protocol paper has splits of its own.",
+            "folds split all examples again; the protocol paper has splits of its own.",
         ),
     ],
 )

@@ -148,7 +148,7 @@ def _pathed(sets: LabelSets, sentence: str) -> LabelColumn:
     if not any(STEP in label for label in sets.names):
         return LabelColumn(sets, sentence)
     sets = sets.mapped(_prefixes)
-    sentence = f'{sentence}; labels are paths by ">", each with what stands above it'
+    sentence = f'{sentence}; labels are paths with the separator ">"; the labels above each are added'
     return LabelColumn(sets, sentence, None, parents_of(sets.held))
 
 

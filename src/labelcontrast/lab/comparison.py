@@ -74,9 +74,9 @@ CHANGED = {
     "version": "labelcontrast has changed",
     "plugins": "a plugin has changed",
 }
-"""By fingerprint, the refusal to resume where it differs."""
+"""Messages that refuse to resume with a different fingerprint."""
 BASELINES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}
-"""By kind of input, the name of its baseline; images have none."""
+"""Name of the baseline for each kind of input; images have none."""
 DEMO_LOSSES = ("bce", "zlpr", "reg")
 DEMO_EPOCHS = 8
 DEMO_SETTINGS = {
@@ -87,7 +87,7 @@ DEMO_SETTINGS = {
 Features: TypeAlias = csr_matrix | np.ndarray
 """Inputs of the SVM, shape [examples, features]."""
 Rows: TypeAlias = dict[str, list[dict[str, Any]]]
-"""By loss, the result or error of each run that has ended."""
+"""Result or error of each run that has ended, keyed by loss."""
 
 
 def run_comparison(
@@ -103,7 +103,8 @@ def run_comparison(
 ) -> Table:
     """Train every loss with every seed, and write results, table and page as the runs end.
 
-    A run that fails is shown with its error, and the others go on. Runs that failed in an earlier command are repeated.
+    A failed run is reported with its error, and the others are run. Runs that failed in an earlier command are
+    repeated.
 
     Args:
         settings: Settings that all runs share; ``loss`` and ``seed`` are ignored.

@@ -53,7 +53,7 @@ class ComparedLoss:
 
     name: str
     metrics: Mapping[str, Sequence[float]]
-    """Test metrics by name, a value a run."""
+    """Test metrics, one value per run."""
     seconds: Sequence[float] = ()
     per_label: Sequence[Mapping[str, Any]] = ()
     """Rows with ``label``, ``train_count`` and ``f1``, averaged over seeds."""
@@ -64,7 +64,7 @@ class ComparedLoss:
     failures: Sequence[str] = ()
     """One line for each run that failed."""
     as_good: Mapping[str, bool] = field(default_factory=dict)
-    """By metric that was tested, whether the loss is the best or not significantly worse."""
+    """For each tested metric, True if the loss is the best or not significantly worse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ def metrics_on_test(run: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def flat_measures(found: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return the hierarchical metrics of one split by name, each level under a name of its own.
+    """Return the hierarchical metrics of one split as a flat mapping, with a key per level and metric.
 
     Example:
         >>> found = {"violations": 0.25, "levels": [{"nodes": 2, "macro_f1": 0.5, "accuracy": None}]}

@@ -22,7 +22,7 @@ SHOWN = "macro_f1"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How the trials of a comparison, a study or a search are run."""
+    """Options for running the trials of a comparison, a study or a search."""
 
     jobs: int = 1
     """Trials at a time, each in a process of its own."""

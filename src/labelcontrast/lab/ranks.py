@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TestMetrics: TypeAlias = Mapping[str, Sequence[Mapping[str, float | None]]]
-"""By loss, the test metrics of each finished run."""
+"""Test metrics of each finished run, keyed by loss."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Ranking:
     """Mean ranks of losses, 1 is best, and the critical difference between two of them."""
 
     ranks: dict[str, float]
-    """By name, the best first."""
+    """Mean rank of each loss, the best first."""
     critical_difference: float
-    """Two losses differ significantly where their mean ranks are further apart than this."""
+    """Two losses differ significantly if their mean ranks are further apart than this."""
     p: float
-    """Of the hypothesis that all losses perform equally, by Friedman's test."""
+    """P-value of Friedman's test that all losses perform equally."""
     data_sets: int
 
     @property

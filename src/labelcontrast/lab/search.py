@@ -68,7 +68,7 @@ class LossHistory:
     trials: Sequence[SearchTrial]
     """In the order in which they were asked for."""
     importance: Mapping[str, float]
-    """Of each setting, as a share of all; empty as long as it is unknown."""
+    """Share of each setting in the importance of all; empty if unknown."""
 
     @property
     def best_first(self) -> list[SearchTrial]:
@@ -80,8 +80,8 @@ class Sampler:
     """Choose values within ranges, given the scores of earlier ones; equal scores lead to equal choices.
 
     Args:
-        space: The ranges by name.
-        seed: Of the random choices.
+        space: The range of each setting.
+        seed: Seed of the random choices.
 
     Reference: Watanabe, Tree-Structured Parzen Estimator: Understanding Its Algorithm Components, 2023.
     """

@@ -172,7 +172,7 @@ class EvaluatedRun:
     """The metrics of a run on the test examples, and the file of its predictions."""
 
     metrics: Mapping[str, Any]
-    """Values by name; None for an undefined metric."""
+    """Values keyed by metric; None if undefined."""
     outputs: Path
     fold: int = 0
     """The fold of a cross-validation; runs of one fold have the same test examples."""
@@ -191,7 +191,7 @@ class EvaluatedRun:
 
 
 Runs: TypeAlias = Mapping[str, Mapping[int, EvaluatedRun]]
-"""By loss, by seed."""
+"""Runs keyed by loss, then by seed."""
 
 
 def compare_with_best(

@@ -57,7 +57,7 @@ class FigureLayout(Settings):
     lines: str = LOSS
     """A line for each value of this: ``loss``, ``data``, a setting of the grid; or ``quantity``, all in one panel."""
     scale: Literal["linear", "log"] = "linear"
-    """Of the x axis."""
+    """Scale of the x axis."""
 
 
 class Study(Settings):
@@ -65,7 +65,7 @@ class Study(Settings):
 
     name: str
     question: str
-    """What it answers, in one sentence."""
+    """The question that the study answers, in one sentence."""
     source: str = ""
     """The published table or figure that it reproduces."""
     losses: tuple[str, ...] = Field(min_length=1)
@@ -75,7 +75,7 @@ class Study(Settings):
     grid: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     """Values by dotted setting; a loss without a parameter runs once for all its values."""
     idle: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
-    """By axis, values of other axes under which it changes nothing: one trial stands for all its values."""
+    """For an axis, the values of other axes under which it has no effect; one trial then stands for all its values."""
     variants: dict[str, dict[str, Scalar]] = Field(default_factory=dict)
     """Named settings, where all combinations would be too many; each overrides the settings of all trials."""
     transfer: bool = False
@@ -174,7 +174,7 @@ class GridTrial:
 
 
 def study_catalogue() -> dict[str, Study]:
-    """Return the studies that come with the package, by name."""
+    """Return the studies of the package, keyed by name."""
     return {path.stem: read_study(path) for path in sorted(CATALOGUE.glob("*.toml"))}
 
 

@@ -61,7 +61,7 @@ def run_study(
 ) -> Table:
     """Run every trial of a study that its store lacks, and write its report.
 
-    A trial that fails is shown with its error, and the others go on. Trials that failed in an earlier command are
+    A failed trial is reported with its error, and the others are run. Trials that failed in an earlier command are
     repeated.
 
     Args:

@@ -52,7 +52,7 @@ class Panel:
     x_label: str
     y_label: str
     scale: Literal["linear", "log"] = "linear"
-    """Of the x axis."""
+    """Scale of the x axis."""
     y_limits: tuple[float, float] | None = None
     """Common limits for panels that are compared; by default the range of the series."""
     series: Sequence[Series]
@@ -91,11 +91,11 @@ class TrialsSummary(PageSummary):
         "its bar the standard deviation. A dashed line is a loss without the setting on the axis. In a row of dots, "
         "each dot is a run, and the bar is the mean."
     )
-    """How to read the figures."""
+    """Explanation of the figures."""
 
     @property
     def marked(self) -> str:
-        """What bold stands for."""
+        """Return the meaning of bold."""
         among = f" among the rows with the same {' and '.join(self.within)}" if self.within else ""
         best = f"Bold: the best mean of the column{among}"
         spread = "Mean and standard deviation over the finished runs, one per seed."

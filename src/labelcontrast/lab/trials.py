@@ -38,7 +38,7 @@ KEY_LENGTH = 16
 """Hexadecimal digits of a key: 64 bits, so that a million trials collide once in 37 million stores."""
 
 Record = dict[str, Any]
-"""Of a trial: ``title``, ``seconds``, and either ``error`` or ``settings``, ``folder``, ``result``, ``history``."""
+"""Record of a trial: ``title``, ``seconds``, and ``error`` or ``settings``, ``folder``, ``result``, ``history``."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Claim:
     """The exclusive right to run a trial."""
 
     deaths: int
-    """How often processes of this command have died while they ran it."""
+    """Number of processes of this command that died while running the trial."""
 
 
 @dataclass(frozen=True)

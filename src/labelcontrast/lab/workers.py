@@ -160,7 +160,7 @@ def _died(trial: Trial, times: int) -> Record:
 class _Worker:
     process: BaseProcess
     has_begun: bool = False
-    """It has begun a trial; a process that dies before would die again."""
+    """True once it has begun a trial; a process that dies before that would die again."""
 
 
 # Not concurrent.futures or loky: there one killed worker breaks the pool, and the trials of all others are lost.

@@ -125,7 +125,7 @@ class Hierarchy:
         return dag.lowest(common, self.ancestors)
 
     def over(self, names: Sequence[str]) -> "Hierarchy":
-        """Reorder the nodes so that these come first; a name that is no node becomes a root.
+        """Reorder the nodes so that these names come first; a name without a node becomes a root.
 
         Example:
             >>> Hierarchy.from_parents({"a": None, "b": "a"}).over(["red", "b"]).names
@@ -161,7 +161,7 @@ class LabelTree:
 
     @classmethod
     def over(cls, names: Sequence[str], hierarchy: Hierarchy) -> "LabelTree":
-        """Restrict a hierarchy to these labels and their ancestors; a label that is no node becomes a root."""
+        """Restrict a hierarchy to these labels and their ancestors; a label without a node becomes a root."""
         whole = hierarchy.over(names)
         used = np.asarray(whole.ancestors[: len(names)].astype(np.int64).sum(0)) > 0
         parents = whole.to_parents()

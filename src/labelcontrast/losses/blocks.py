@@ -144,7 +144,7 @@ class Similarities:
     def _make_room(self) -> list[Float[Tensor, "2 _ _"]]:
         """Allocate the blocks in one piece, each from a new line of the cache on.
 
-        The system clears large blocks that are allocated and freed one by one anew in each step.
+        Blocks that are allocated and freed one by one are cleared by the system again in each step.
         """
         shapes = [place.shape for place in self.places]
         sizes = [ceil(prod(shape) / LINE) * LINE for shape in shapes]

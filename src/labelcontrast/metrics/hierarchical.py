@@ -131,8 +131,8 @@ class LevelMetrics:
         """Compute the metrics of all batches so far.
 
         Returns:
-            ``LEVEL_METRICS`` by name, for each level from the roots on. The accuracy is NaN where no example has a
-            label of the level; all are NaN where nothing is known of it.
+            For each level, from the roots down, the values of ``LEVEL_METRICS``. The accuracy is NaN if no example has
+            a label of the level; all are NaN if no label of the level is known.
         """
         return [{name: float(values[0]) for name, values in level.items()} for level in self.resampled()]
 

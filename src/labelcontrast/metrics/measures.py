@@ -231,7 +231,7 @@ def resampled_metrics(
         train: Frequencies of the labels in training, for the metrics of rare labels.
 
     Returns:
-        By name the values that ``compute_metrics`` would find on each resample.
+        The values of ``compute_metrics`` on each resample, keyed by metric.
 
     Example:
         >>> labels, scores = np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.6], [0.2, 0.7]])

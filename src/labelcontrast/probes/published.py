@@ -13,8 +13,8 @@ equal terms. A batch then serves all of them in two matrix products a step, whic
 the other needs as many multiplications, and the sweep saves everything else.
 
 ``PROTOCOLS`` holds two forms. ``paper`` follows the appendix of the study. ``released`` follows its code, which
-averages five heads of which three are trained; this pulls all probabilities towards one half, the more the larger the
-features are. It is needed only to compare with the printed tables.
+averages five heads of which three are trained; this moves all probabilities towards one half, the more so the larger
+the features are. It is needed only to compare with the printed tables.
 """
 
 from collections.abc import Mapping, Sequence

@@ -58,7 +58,7 @@ class RunEvaluation:
     """By split, as ``compute_metrics`` returns them."""
     per_label: list[LabelRow]
     reliability: dict[str, dict[str, Any]]
-    """Diagrams of the test probabilities: ``as said``, and ``calibrated`` where they are calibrated."""
+    """Diagrams of the test probabilities: ``as said`` for uncalibrated ones, and ``calibrated``."""
     hierarchy: dict[str, Any] | None = None
     """By split the metrics over the hierarchy, and its ``source``."""
     per_node: list[dict[str, Any]] | None = None

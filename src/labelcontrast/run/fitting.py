@@ -285,7 +285,7 @@ def measure_repulsion(
         loss: Whose gradient is measured, within batches as in training.
         sample: The examples, in the order in which they are put into batches.
         batch_size: Of the training.
-        buckets: Masks of the labels, by name.
+        buckets: Masks of the labels, keyed by bucket.
 
     Returns:
         ``pushed_away_NAME``, the share of the positives whose repulsion exceeds their attraction, and ``push_NAME``, by

@@ -64,7 +64,7 @@ class RunResult(Mapping[str, Any]):
     metrics: Mapping[str, Mapping[str, float | None]]
     """The metrics of ``val`` and ``test``, as fractions; None where one is undefined."""
     reliability: Mapping[str, Mapping[str, Any]] | None = None
-    """Reliability diagrams of the test probabilities, ``as said`` and ``calibrated``: counts, means and errors."""
+    """Reliability diagrams of the test probabilities, ``as said`` (uncalibrated) and ``calibrated``."""
     best_epoch: int
     """The epoch whose weights were kept, counted from 1."""
     validation_score: float

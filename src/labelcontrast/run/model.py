@@ -358,7 +358,7 @@ def _why_no_model(folder: Path) -> str:
         return "is not a run"
     if is_finished(folder):
         return "has results only; its weights were not kept"
-    return "is not finished; train --resume goes on"
+    return "is not finished; continue with train --resume"
 
 
 def _with_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

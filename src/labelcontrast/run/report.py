@@ -30,7 +30,9 @@ from labelcontrast.settings import flatten
 from labelcontrast.training.epochs import HISTORY, read_history
 
 COLOURED_LABELS = 7
-"""Number of labels that have a colour in the scatter plot: as many as there are colours that are easily told apart."""
+"""Number of labels with a colour of their own in the scatter plot, limited to clearly distinct colours."""
+DIAGRAMS = {"as said": "uncalibrated"}
+"""Titles of reliability diagrams, for keys of ``metrics.json`` that are no titles."""
 
 
 def write_report(folder: str | Path) -> Path:
@@ -65,7 +67,8 @@ def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
         reliability={
-            name: (one["count"], one["said"], one["true"]) for name, one in (result.reliability or {}).items()
+            DIAGRAMS.get(name, name): (one["count"], one["said"], one["true"])
+            for name, one in (result.reliability or {}).items()
         },
         embedding=_scatter(scatter, scatter["labels"]) if scatter else None,
         hierarchy=summarise_hierarchy(result.hierarchy, nodes, scatter) if result.hierarchy else None,

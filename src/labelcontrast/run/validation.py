@@ -110,7 +110,7 @@ def _check_folds(settings: RunSettings) -> None:
     if settings.fold is not None and settings.fold >= (settings.folds or 0):
         raise ConfigError(f"fold must be one of {settings.folds or 'no'} folds, counted from 0. Got {settings.fold}.")
     if settings.folds is not None and settings.protocol != "official":
-        raise ConfigError(f"folds divide all examples anew; the protocol {settings.protocol} has splits of its own.")
+        raise ConfigError(f"folds split all examples again; the protocol {settings.protocol} has splits of its own.")
 
 
 def _check_extras(settings: RunSettings) -> None:

@@ -23,9 +23,9 @@ from labelcontrast.training.features import compute_features
 HISTORY = "history.csv"
 NUMBERS = ("epoch", "loss", "score", "learning_rate", "seconds")
 EpochScore = Callable[[nn.Module, nn.Module], float]
-"""Scores an encoder and the head on it; higher is better."""
+"""Scores an encoder and its head; higher is better."""
 EpochMeasures = Callable[[nn.Module, nn.Module], Mapping[str, float]]
-"""Computes further measures of an encoder and the head on it, by name."""
+"""Computes further measures of an encoder and its head, keyed by name."""
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_every_planted_problem_is_found_with_an_example(checkup: Checkup) -> Non
             "train.jsonl, line 5 has {law, state}, train.jsonl, line 202 has {sports, law, state}",
         ),
         ("near duplicates", "1 of 2 examples of test are nearly one of train"): (
-            "test.jsonl, line 2 and train.jsonl, line 9, 91 % alike",
+            "test.jsonl, line 2 and train.jsonl, line 9, 91 % similar",
         ),
         ("empty", "1 texts of train have no word"): ("train.jsonl, line 203: ' '",),
         ("truncation", "1 texts of test (50.0 %) are longer than 12 tokens"): ("the longest loses 1 tokens",),
@@ -292,6 +292,6 @@ def test_a_split_without_remaining_examples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refusal:
         write_fixed(load_splits(tmp_path, seed=0), (), tmp_path / "fixed")
     assert str(refusal.value) == (
-        f"{tmp_path / 'train.jsonl'}: nothing of train is left without repeats and empty texts; divide the data anew."
+        f"{tmp_path / 'train.jsonl'}: nothing of train is left without repeats and empty texts; split the data again."
     )
     assert not (tmp_path / "fixed").exists()

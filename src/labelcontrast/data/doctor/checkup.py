@@ -156,7 +156,7 @@ def write_fixed(splits: Splits, found: Sequence[Suspect], folder: str | Path) ->
     kept = {split: _kept(split, splits, removed) for split in splits.by_name}
     for split, rows in kept.items():
         if not rows:
-            message = f"nothing of {split} is left without repeats and empty texts; divide the data anew."
+            message = f"nothing of {split} is left without repeats and empty texts; split the data again."
             raise DataError(message, path=splits.by_name[split].origin)
     write_text(folder / "labels.json", json.dumps(splits.vocabulary.names, ensure_ascii=False, indent=0) + "\n")
     if splits.train.kind == "vector":
@@ -257,8 +257,8 @@ def _nearly_repeated(splits: Splits) -> Iterator[Finding]:
         (before, one), (after, other) = owner[pair.first], owner[pair.second]
         if before != after and keys[pair.first] != keys[pair.second]:
             places = _place(splits.by_name[after], other), _place(splits.by_name[before], one)
-            alike = f"{places[0]} and {places[1]}, {100 * pair.likeness:.0f} % alike"
-            found.setdefault((before, after), {}).setdefault(other, alike)
+            line = f"{places[0]} and {places[1]}, {100 * pair.likeness:.0f} % similar"
+            found.setdefault((before, after), {}).setdefault(other, line)
     for (before, after), rows in found.items():
         sentence = f"{len(rows):,} of {len(splits.by_name[after]):,} examples of {after} are nearly one of {before}"
         yield Finding("near duplicates", len(rows), sentence, tuple(rows.values())[:SHOWN])

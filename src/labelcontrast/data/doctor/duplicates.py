@@ -18,8 +18,8 @@ from labelcontrast.data.splits import Splits
 WORDS = 3
 """Words of a shingle."""
 HASHES, BANDS = 64, 16
-ALIKE = 0.8
-"""Jaccard similarity of the shingles of two texts that are nearly the same."""
+NEARLY_EQUAL = 0.8
+"""Minimum Jaccard similarity of the shingles of near-duplicate texts."""
 SIDE = 16
 MOST_BITS = 6
 """Bits of 256 in which the slopes of two pictures may differ; fewer than there are bands of 32 bits."""
@@ -146,7 +146,7 @@ def _near_texts(documents: list[NDArray[np.uint64]]) -> Iterator[NearPair]:
     for first, second in _candidates(_minimal_hashes(documents), [bool(len(document)) for document in documents]):
         shared = len(np.intersect1d(documents[first], documents[second], assume_unique=True))
         likeness = shared / (len(documents[first]) + len(documents[second]) - shared)
-        if likeness >= ALIKE:
+        if likeness >= NEARLY_EQUAL:
             yield NearPair(first, second, likeness)
 
 
