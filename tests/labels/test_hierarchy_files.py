@@ -80,7 +80,7 @@ def test_a_written_hierarchy_is_read_back(tmp_path: Path) -> None:
         ("a.csv", "child,parent\na,b\nb,a\n", ', line 2: "a" is its own ancestor: a < b < a.'),
         ("a.txt", "a\n  x\nb\n  x\n", ', line 4: "x" occurs twice, first in line 2.'),
         ("a.txt", "a\n  x\n  x\n", ', line 3: "x" occurs twice, first in line 2.'),
-        ("a.txt", "  a\n", ', line 1: "a" is an orphan: it is indented, and nothing stands above.'),
+        ("a.txt", "  a\n", ', line 1: "a" is an orphan: it is indented without a parent above it.'),
         ("a.txt", "a\n    b\n  c\n", ', line 3: "c" is an orphan: no line above begins where it begins.'),
         ("a.paths", "a/b\na//c\n", ', line 2: "a//c" has an empty step.'),
     ],

@@ -98,5 +98,5 @@ def test_refuses_a_damaged_file(text: str, tmp_path: Path) -> None:
 def test_invalid_inputs_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^method must be temperature or isotonic\. Got 'platt'\.$"):
         fit_calibration(np.ones((2, 2)), np.ones((2, 2)), method="platt")
-    with pytest.raises(LabelShapeError, match=r"^probabilities must have one column a map, 1\. Got 2\.$"):
+    with pytest.raises(LabelShapeError, match=r"^probabilities must have one column per label, 1\. Got 2\.$"):
         Calibration("temperature", [1.0]).apply(np.ones((2, 2)))

@@ -1,4 +1,4 @@
-"""What the verbs print: results on standard output, progress on standard error."""
+"""Print the results of the verbs on standard output, and their progress on standard error."""
 
 import json
 import sys

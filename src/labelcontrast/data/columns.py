@@ -41,9 +41,9 @@ class ColumnNames:
     separator: str | None = None
     """The text between the labels of a cell."""
     check_pictures: bool = True
-    """Whether an unreadable picture is an error; else it is kept, for the doctor."""
+    """If true, an unreadable picture is an error; otherwise it is kept for the doctor."""
     difficult: Literal["count", "leave_out"] = "count"
-    """Whether objects that PASCAL VOC marks as difficult give a picture their label."""
+    """Treatment of objects that PASCAL VOC marks as difficult: they give a picture their label or not."""
 
     def __post_init__(self) -> None:
         """Refuse two inputs for one example."""

@@ -58,7 +58,7 @@ class LabelCount:
 
 @dataclass(frozen=True, kw_only=True)
 class Imbalance:
-    """How much rarer labels are than the most frequent one, over the labels of train."""
+    """Imbalance ratios: frequency of the most frequent label over that of each label of train."""
 
     largest: float
     """IRmax: examples of the most frequent label over those of the rarest."""
@@ -84,7 +84,7 @@ class Truncation:
     split: SplitName
     texts: int
     share: float
-    """Of all texts of the split."""
+    """Share of the texts of the split."""
     mean_cut: float
     """Tokens lost, mean over the texts that are cut."""
     max_cut: int

@@ -35,7 +35,7 @@ class LabelColumn(NamedTuple):
 
     sets: LabelSets
     sentence: str
-    """How the column was interpreted."""
+    """A sentence on the interpretation of the column."""
     values: Values | None = None
     """Soft and unknown labels."""
     parents: dict[str, tuple[str, ...]] | None = None
@@ -84,14 +84,14 @@ def labels_of(rows: DataTable, labels: str | tuple[str, ...], separator: str | N
         numbers, which = coded(cells)
         firsts = _first_rows(rows, which)
         names = [(_whole(number, firsts, row, labels),) for row, number in enumerate(numbers)]
-        return LabelColumn(LabelSets.of(names).select(which), f'one label a row, a number in "{labels}"')
+        return LabelColumn(LabelSets.of(names).select(which), f'one label per row, a number in "{labels}"')
     if expected == "a list" and (width := _multi_hot_width(cells)):
         table = [
             _values(((f"label_{place}", value) for place, value in enumerate(cell)), rows, row, labels)
             for row, cell in enumerate(cells)
             if isinstance(cell, list)
         ]
-        return _valued(table, f'labels in "{labels}", a list of {width} values a row')
+        return _valued(table, f'labels in "{labels}", a list of {width} values per row')
     if expected == "text":
         texts, which = coded(cells)
         sets, sentence = _from_text(texts, _first_rows(rows, which), labels, separator)
@@ -215,7 +215,7 @@ def _from_text(cells: list[str], rows: DataTable, name: str, separator: str | No
     found = separator or next((mark for mark in SEPARATORS if any(mark in cell for cell in cells)), None)
     if found is None:
         single = ((label,) if (label := cell.strip()) else () for cell in cells)
-        return LabelSets.of(single), f'one label a row, in "{name}"'
+        return LabelSets.of(single), f'one label per row, in "{name}"'
     split: Callable[[str], list[str]] = str.split if found.isspace() else lambda cell: cell.split(found)
     sets = ([label for part in split(cell) if (label := part.strip())] for cell in cells)
     return LabelSets.of(sets), f'labels in "{name}", separated by "{found}"'

@@ -34,7 +34,7 @@ class PublishedFigure:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two are equal; a mean, to the hundredths that are published."""
+        """True if both are equal; means are compared to two decimals, as published."""
         return abs(self.published - self.found) < (0.006 if self.name == "labels each" else 0.5)
 
 

@@ -118,7 +118,7 @@ def low_data_subset(
 
 
 def keep_labels(vocabulary: LabelVocabulary, fraction: float, *, seed: int) -> LabelVocabulary:
-    """Draw a share of the labels, whatever their frequency; for one seed a smaller share is a subset of a larger one.
+    """Draw a share of the labels regardless of frequency; with one seed, a smaller share is a subset of a larger one.
 
     A random choice of labels has the same mix of frequent and rare ones as all labels: only their number differs.
 

@@ -31,7 +31,7 @@ class Encoder(nn.Module, ABC):
     kind: Kind
     output_dim: int
     caches_prepared: bool = False
-    """Whether prepared items are expensive to compute and small: then all of them are held in memory and cached."""
+    """True if prepared items are expensive to compute and small; all are then held in memory and cached."""
 
     @abstractmethod
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:

@@ -1,7 +1,7 @@
 """Tables, figures and page of a comparison, made from the files in its folder and in those of its runs.
 
-Numbers are percents with two decimals: the mean over seeds, and behind ± the standard deviation (n - 1) from two seeds
-on. Marked are the best mean of a column and, where it was tested, whatever is not significantly worse; means that are
+Numbers are percents with two decimals: the mean over seeds and, with two or more seeds, ± the standard deviation
+(n - 1). The best mean of a column is marked, and so are those that a test finds not significantly worse. Means that are
 equal to two decimals count as equal.
 """
 

@@ -51,7 +51,7 @@ class FigureLayout(Settings):
     """A figure: a panel for each quantity and each value of the dimensions that are neither x, a line nor a seed."""
 
     x: str
-    """A dimension; ``epoch``, for learning curves; or ``loss``, for a dot a run."""
+    """A dimension; ``epoch``, for learning curves; or ``loss``, for a dot per run."""
     y: tuple[str, ...] = Field(min_length=1)
     """The quantities, a panel each."""
     lines: str = LOSS
@@ -257,7 +257,7 @@ def dimension_title(dimension: str) -> str:
 
 @dataclass(frozen=True)
 class _AxisValue:
-    """A value on an axis, and the settings that it stands for."""
+    """A value on an axis, and its settings."""
 
     value: Scalar
     settings: Mapping[str, Scalar]

@@ -35,17 +35,17 @@ from labelcontrast.reports.tables import NOTHING, Cell, Table
 from labelcontrast.settings import Scalar
 
 DECIMALS = {"%": 2, "": 3, "s": 0, "steps": 2}
-"""By unit."""
+"""Decimals of a quantity, keyed by unit."""
 AXIS_TITLES = {
     "train_fraction": "share of the training examples",
     "label_fraction": "share of the labels",
     "training.epochs": "epochs of training",
     TRANSFER: "evaluated on",
 }
-"""Axis labels of settings whose own name would not do."""
+"""Axis labels of settings whose names are unclear."""
 
 Verdict: TypeAlias = dict[str, Any]
-"""Of a cell: ``column`` and ``row`` as points of the grid, ``metric``, and the result of ``compare_with_best``."""
+"""Test of a cell: ``column`` and ``row`` as points of the grid, ``metric``, and the result of ``compare_with_best``."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Run trials on processes of this machine or on a Ray cluster: each trial once, whatever dies.
+"""Run trials on processes of this machine or on a Ray cluster: each trial once, even if processes die.
 
 A worker takes the next unclaimed trial of the store, so several commands may share a store. A worker that dies is
 replaced, and a trial that kills its worker twice has failed.

@@ -187,7 +187,7 @@ class LabelTree:
         return parents
 
     def widen(self, labels: object) -> Matrix:
-        """Append an empty column for every node that is no label."""
+        """Append an empty column for every node that is not a label."""
         given = csr_array(labels)
         return csr_array((given.data, given.indices, given.indptr), shape=(given.shape[0], len(self.nodes)))
 
@@ -265,7 +265,7 @@ def above_of(parents: str | Sequence[str] | None) -> Sequence[str | None]:
 
 
 def _check_roots(edges: Sequence[tuple[str, str | None]], where: Callable[[int], str] | None) -> None:
-    """Where roots are named, refuse parents without a name of their own, and roots with a parent."""
+    """If roots are named, refuse parents that are neither roots nor children, and roots with a parent."""
     above: dict[str, list[str | None]] = {}
     for child, parent in edges:
         above.setdefault(child, []).append(parent)

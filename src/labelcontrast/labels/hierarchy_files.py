@@ -158,7 +158,7 @@ def _indented(text: str, path: Path, same_name: SameName) -> list[Edge]:
                 )
         if not above and indent:
             raise LabelError(
-                f'"{name}" is an orphan: it is indented, and nothing stands above.', path=path, line=number
+                f'"{name}" is an orphan: it is indented without a parent above it.', path=path, line=number
             )
         if above and above[-1][0] == indent:
             above.pop()

@@ -13,7 +13,7 @@ AT_A_TIME = 10_000
 
 
 class LabelSets(Sequence[tuple[str, ...]]):
-    """A sequence of label sets that takes four bytes a label, and is encoded and selected without a loop over rows.
+    """A sequence of label sets that takes four bytes per label, and is encoded and selected without a loop over rows.
 
     It equals the list of tuples with the same labels; tuples are created on access.
 

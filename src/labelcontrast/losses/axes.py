@@ -17,10 +17,10 @@ LossKind = Literal["logit", "contrastive"]
 RowKind = Literal["instances", "prototypes"]
 Sharing = Literal["per_anchor", "per_label", "per_positive", "per_level", "none"]
 SHARINGS: tuple[Sharing, ...] = ("per_anchor", "per_label", "per_positive")
-"""Those that a parameter can choose."""
+"""Values of ``Sharing`` that a parameter can choose."""
 Averaging = Literal["mean_valid", "mean_all", "label_count"]
 SIZES = ("num_labels", "dim", "generator", "hierarchy")
-"""Arguments of every loss that are no parameters of it: they come from the data, not from the settings."""
+"""Arguments of a loss that are not parameters: they come from the data, not from the settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Contrast:
         prototype_affinity: Another affinity for prototypes as candidates.
         pair_prior: Factors of the pairs in the denominator, symmetric; an anchor whose factors are all 0 has no loss.
         instance_prior: Factor of the instances in the denominator, beside prototypes.
-        views_only: The positives of an example are its other views, whatever the labels.
+        views_only: The positives of an example are its other views, regardless of labels.
         bias: Initial log-odds of a pair of similarity 0, which are learned; for ``"each_pair"``.
         layer_penalty: How the levels of a hierarchy are weighted: by l, 1 for the deepest, or by learned weights.
         constrained: No pair that shares a label costs less than one that shares a label of a finer level.
@@ -114,7 +114,7 @@ class LossRow:
 
     @property
     def needs_hierarchy(self) -> bool:
-        """Whether the loss sums over the levels of a hierarchy."""
+        """True if the loss sums over the levels of a hierarchy."""
         contrast = self.contrast_of(self.parameters)
         return contrast is not None and contrast.sharing == "per_level"
 

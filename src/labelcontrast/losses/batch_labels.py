@@ -1,7 +1,7 @@
 """The label sets of a batch: sizes, overlaps, and matrix products whose cost is the number of labels in them.
 
-A row of a matrix of label sets has a few labels out of many. So its product with a table, one row a label, is a sum of
-a few of the table's rows: an embedding bag. In plain code,
+A row of a matrix of label sets has a few labels out of many. So its product with a table, one row per label, is a sum
+of a few rows of the table: an embedding bag. In plain code,
 
     pool(rows, table) = matrix[rows] @ table
     pool_by_label(rows, table) = matrix[rows].T @ table
@@ -85,7 +85,7 @@ class Bags:
 
         Args:
             rows: The sets.
-            table: One row a label.
+            table: One row per label.
             values: Factors of the labels; by default their probabilities.
         """
         labels, offsets = self._by_set[rows]
@@ -95,7 +95,7 @@ class Bags:
         return _bag(labels, table, offsets, weights)
 
     def pool_by_label(self, rows: slice, table: Float[Tensor, "rows width"]) -> Float[Tensor, "labels width"]:
-        """Sum the table's rows, one a set, over the sets that have each label."""
+        """Sum the rows of the table, one per set, over the sets that have each label."""
         sets, offsets, values = self._by_label[rows]
         return _bag(sets, table, offsets, values)
 
@@ -221,7 +221,7 @@ class BatchLabels:
 
     @cached_property
     def by_label(self) -> PerSlice[Float[Tensor, "labels _"]]:
-        """The matrix of a slice of the sets with a row a label."""
+        """Return the matrix of a slice of the sets with one row per label."""
         return PerSlice(lambda rows: self.matrix[rows].T.contiguous())
 
     def overlap(self, others: "BatchLabels", rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:

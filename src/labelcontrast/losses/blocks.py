@@ -43,7 +43,7 @@ class Block:
 
     @property
     def on_diagonal(self) -> bool:
-        """Whether rows and columns are the same numbers."""
+        """True if rows and columns are the same range."""
         return self.rows == self.columns
 
 
@@ -56,7 +56,7 @@ class SimilarityBlock(Block):
 
 
 class Attraction(ABC):
-    """How strongly every candidate attracts every anchor: never negative, 0 for a pair that is no positive."""
+    """Attraction of every anchor by every candidate: never negative, 0 for pairs that are not positives."""
 
     @abstractmethod
     def block(self, block: Block) -> tuple[PerPair, PerPair | None]:
@@ -186,7 +186,7 @@ class PairStatistics:
 
 @dataclass(frozen=True)
 class RepulsionStatistics:
-    r"""How often, and how far, positives are repelled, for each label that the two have in common.
+    r"""Frequency and strength of the repulsion of positives, for each label that the two share.
 
     The slope of an anchor's loss in the similarity of a pair is :math:`m_i p_{ij} - W_{ij}`. Where it is above 0 for a
     positive, descent moves the two apart: Figure 1 of arXiv 2412.00101.

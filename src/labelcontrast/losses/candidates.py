@@ -108,7 +108,7 @@ class Participants:
 
     @property
     def symmetric(self) -> bool:
-        """Whether the anchors are candidates."""
+        """True if all anchors are candidates."""
         return all(rows.candidate for rows in self.anchors)
 
     def units(self) -> tuple[Float[Tensor, "candidates dim"], Float[Tensor, "anchors dim"] | None]:

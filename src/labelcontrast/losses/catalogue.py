@@ -461,7 +461,7 @@ _BUILT_IN = (
         "weighted",
         "Affinity and sharing as you choose: the axes of supcon, base and mulsupcon, in any combination.",
         r"-\sum_j W_{ij} \log p_{ij}, \; W \text{ shared out of } F_{ij} = f(|y_i \cap y_j|, |y_i|, |y_j|)",
-        "no method of its own: it is there so that a study can vary one axis of the published ones alone",
+        "none; a study can vary one axis of the published losses at a time",
         takes=(
             choice("affinity", "any", "similarity of two label sets; coverage has the power 1", among=AFFINITIES),
             choice("sharing", "per_anchor", "how an anchor's attraction is divided", among=SHARINGS),

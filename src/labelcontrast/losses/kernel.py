@@ -43,7 +43,7 @@ State = Sequence[Tensor]
 
 
 class Denominator(ABC):
-    """What positives compete with: the part of a loss that repels."""
+    """The repulsive part of a contrastive loss: the candidates that a positive is contrasted with."""
 
     bias: Tensor | None = None
     """A learned bias of all similarities."""
@@ -260,7 +260,7 @@ class _WeightedSoftmax(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Sweep:
-    """All that does not depend on embeddings; ``run`` makes the sweeps."""
+    """The inputs of a sweep that do not depend on embeddings; ``run`` computes the sweeps."""
 
     weights: PairWeights
     prior: Tensor | None

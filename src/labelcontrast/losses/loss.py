@@ -361,7 +361,7 @@ class LevelByLevel(LossModule):
         name: Of the loss.
 
     Attributes:
-        log_scales: With ``layer_penalty="learned"`` a parameter s, one a level: the loss of a level is multiplied by
+        log_scales: With ``layer_penalty="learned"`` a parameter s per level: the loss of a level is multiplied by
             :math:`e^{-s}`, and s is added, so that s cannot grow without cost.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the losses share as modules: settings as attributes, and the validation of projections, labels and weights."""
+"""Base class of the loss modules: settings as attributes, and validation of projections, labels and weights."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias

@@ -61,7 +61,7 @@ class Pairs:
 
     @property
     def equal_where_shared(self) -> bool:
-        """Whether all pairs that share a label have the same affinity; none is then computed per label."""
+        """True if all pairs that share a label have the same affinity; none is then computed per label."""
         return all(affinity is any_shared for _, affinity in self.affinities)
 
     def affinity(self, candidates: slice) -> Affinity:

@@ -14,14 +14,14 @@ from scipy.sparse import csr_array
 from labelcontrast.metrics.registry import HEAD, TAIL, Metric
 
 Labels: TypeAlias = Shaped[np.ndarray, "examples labels"]
-"""0 or 1, and NaN where it is not known: true labels. Predictions are 0 or 1."""
+"""True labels are 0, 1 or NaN (unknown); predictions are 0 or 1."""
 Weights: TypeAlias = Real[np.ndarray, "weightings examples"]
-"""How often each example counts, in each weighting."""
+"""Weight of each example in each weighting, such as its count in a resample."""
 
 
 @dataclass(frozen=True)
 class TrainingLabels:
-    """How frequent the labels are in the training data, for metrics of rare labels."""
+    """Frequencies of the labels in the training data, for metrics of rare labels."""
 
     counts: Real[np.ndarray, " labels"]
     """Positives of each label."""

@@ -266,8 +266,8 @@ def example_terms(metric: Metric, labels: Labels, predictions: Labels) -> tuple[
         predictions: Predicted labels, 0 or 1.
 
     Returns:
-        Two arrays [examples, columns], a column a label for ``macro`` and else one: the metric is the mean over columns
-        of the sum of the first over the sum of the second.
+        Two arrays [examples, columns], one column per label for ``macro``, otherwise one column. The metric is
+        the mean over columns of the sum of the first over the sum of the second.
 
     Example:
         >>> example_terms(METRICS["micro_f1"], np.array([[1, 0], [0, 1]]), np.array([[1, 1], [0, 1]]))

@@ -194,32 +194,32 @@ HIERARCHICAL_METRICS = _by_name(
     _closed(
         "hierarchical_precision",
         "hP",
-        "Share of the predicted labels, with all labels above them, that are true.",
+        "Share of the predicted labels and their ancestors that are true.",
         RATIOS["precision"],
     ),
     _closed(
         "hierarchical_recall",
         "hR",
-        "Share of the true labels, with all labels above them, that are predicted.",
+        "Share of the true labels and their ancestors that are predicted.",
         RATIOS["recall"],
     ),
     _closed("hierarchical_f1", "hF1", "Harmonic mean of hierarchical precision and recall.", RATIOS["f1"]),
     _closed(
         "lca_precision",
         "LCA-P",
-        "Hierarchical precision of an example, only up to where a true label is met; in the mean.",
+        "Mean hierarchical precision, counted only up to the lowest common ancestors with true labels.",
         lambda count: (count.lca_precision, count.rated),
     ),
     _closed(
         "lca_recall",
         "LCA-R",
-        "Hierarchical recall of an example, only up to where a predicted label is met; in the mean.",
+        "Mean hierarchical recall, counted only up to the lowest common ancestors with predicted labels.",
         lambda count: (count.lca_recall, count.rated),
     ),
     _closed(
         "lca_f1",
         "LCA-F1",
-        "Harmonic mean of these two for each example; then the mean over examples.",
+        "Mean over examples of the harmonic mean of these two.",
         lambda count: (count.lca_f1, count.rated),
     ),
     Metric(

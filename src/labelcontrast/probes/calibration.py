@@ -19,7 +19,7 @@ Method = Literal["temperature", "isotonic"]
 Map = float | list[tuple[float, float]]
 """A temperature; or pairs (from, to), linear between them and constant beyond."""
 FEWEST = 10
-"""A label with fewer positives, or fewer negatives, takes the map fitted on all labels together."""
+"""A label with fewer positives, or fewer negatives, uses the map fitted on all labels together."""
 REACH = (-3.0, 3.0)
 """Bounds of the logarithm of a temperature."""
 
@@ -125,7 +125,7 @@ class Calibration:
         """
         if probabilities.shape[1] != len(self.maps):
             raise LabelShapeError(
-                f"probabilities must have one column a map, {len(self.maps)}. Got {probabilities.shape[1]}."
+                f"probabilities must have one column per label, {len(self.maps)}. Got {probabilities.shape[1]}."
             )
         if self.method == "temperature":
             return np.asarray(expit(_logit(probabilities) / np.array(self.maps))).astype(probabilities.dtype)

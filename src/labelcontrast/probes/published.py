@@ -9,7 +9,7 @@ The sweep equals, for every learning rate and weight decay and for every head, o
         binary_cross_entropy_with_logits(head(features[batch]), labels[batch]).backward(); optimiser.step()
 
 where a head has the same initial weights and batches under every configuration, so that configurations are compared on
-equal terms. A batch then serves all of them in two matrix products a step, which are most of the time: one head after
+equal terms. A batch then serves all of them in two matrix products per step, which are most of the time: one head after
 the other needs as many multiplications, and the sweep saves everything else.
 
 ``PROTOCOLS`` holds two forms. ``paper`` follows the appendix of the study. ``released`` follows its code, which
@@ -39,7 +39,7 @@ _MOMENTUM, _MEMORY, _FLOOR = 0.9, 0.999, 1e-8  # AdamW's defaults
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How heads are trained, and how the configuration of each label is chosen."""
+    """Training of the heads, and selection of the configuration of each label."""
 
     rates: tuple[float, ...] = (1.0, 0.1)
     """Peak learning rates; between equal F1 the smallest is chosen."""
@@ -54,9 +54,9 @@ class Protocol:
     epochs: int = 40
     """Passes over the training features."""
     batch_size: int = 256
-    """Examples a step."""
+    """Examples per step."""
     precision: Literal["32", "bf16"] = "32"
-    """Of matrix products: ``bf16`` is less exact, and more than twice as fast on processors that have it."""
+    """Precision of matrix products; ``bf16`` is less exact and more than twice as fast if the processor supports it."""
 
     @property
     def grid(self) -> list[tuple[float, float]]:

@@ -55,12 +55,12 @@ class RunEvaluation:
     outputs: Outputs
     """Labels, scores and predictions of the test examples."""
     metrics: dict[str, dict[str, float]]
-    """By split, as ``compute_metrics`` returns them."""
+    """Values of ``compute_metrics``, keyed by split."""
     per_label: list[LabelRow]
     reliability: dict[str, dict[str, Any]]
     """Diagrams of the test probabilities: ``as said`` for uncalibrated ones, and ``calibrated``."""
     hierarchy: dict[str, Any] | None = None
-    """By split the metrics over the hierarchy, and its ``source``."""
+    """Hierarchical metrics keyed by split, and the ``source`` of the hierarchy."""
     per_node: list[dict[str, Any]] | None = None
 
     def save(self, folder: str | Path) -> None:

@@ -59,7 +59,7 @@ class Callbacks:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training returns beside the encoder's weights: the trained head, and the history."""
+    """Result of a training besides the weights of the encoder: the trained head, and the history."""
 
     classifier: nn.Linear | None
     """The linear head that was trained with the encoder; None under a contrastive loss alone."""

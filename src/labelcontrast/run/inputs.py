@@ -30,7 +30,7 @@ class RunData:
     splits: Splits
     tree: LabelTree | None = None
     source: str = ""
-    """Where the hierarchy was found, and its size."""
+    """A sentence on the file and the size of the hierarchy."""
     unseen: UnseenLeaves | None = None
     """Test examples of leaves that are held out of all splits."""
 
@@ -50,7 +50,7 @@ class RunInputs:
     data: RunData
     encoder: Encoder
     prepared: dict[str, Prepared]
-    """By split: ``train``, ``val`` and ``test``; and ``unseen``, without labels, where leaves are held out."""
+    """Examples of ``train``, ``val`` and ``test``; and of ``unseen``, without labels, if leaves are held out."""
     lowest: sp.csr_array | None = None
     """The training labels without the ancestors of others, where the encoder is to be trained on them."""
 

@@ -69,7 +69,7 @@ def score_features(train: Prepared, validation: Prepared) -> EpochScore:
 
 
 def write_history(path: str | Path, history: list[Epoch]) -> None:
-    """Write the history as CSV, a row an epoch; the columns of ``diagnostics`` come last."""
+    """Write the history as CSV, one row per epoch; the columns of ``diagnostics`` come last."""
     rows = [{name: getattr(epoch, name) for name in NUMBERS} | epoch.diagnostics for epoch in history]
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]) if rows else NUMBERS)

@@ -167,7 +167,7 @@ def test_every_planted_problem_is_found_with_an_example(checkup: Checkup) -> Non
         ("empty", "1 texts of train have no word"): ("train.jsonl, line 203: ' '",),
         ("truncation", "1 texts of test (50.0 %) are longer than 12 tokens"): ("the longest loses 1 tokens",),
         ("no positives", "2 of 3 labels have no example in val"): ('"sports"', '"state"'),
-        ("always together", "2 labels of train never stand alone"): (
+        ("always together", "2 labels of train never occur alone"): (
             '"law" (102) never without "state" (102)',
             '"state" (102) never without "law" (102)',
         ),

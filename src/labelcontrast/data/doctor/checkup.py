@@ -279,7 +279,7 @@ def _always_together(train: csr_array, names: Sequence[str]) -> Iterator[Finding
             f'"{names[one]}" ({counts[one]:,}) never without "{names[partner[one]]}" ({counts[partner[one]]:,})'
             for one in first
         )
-        yield Finding("always together", len(partner), f"{len(partner):,} labels of train never stand alone", pairs)
+        yield Finding("always together", len(partner), f"{len(partner):,} labels of train never occur alone", pairs)
 
 
 def _never_together(train: csr_array, names: Sequence[str]) -> Iterator[Finding]:

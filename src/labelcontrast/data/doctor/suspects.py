@@ -36,7 +36,7 @@ class Suspect:
     row: int
     label: int
     present: bool
-    """Whether the data have the label."""
+    """True if the data have the label."""
     probability: float
     """The probability that the probe predicts."""
 

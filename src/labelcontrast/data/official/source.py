@@ -29,7 +29,7 @@ class SplitRows(NamedTuple):
     path: Path
     rows: Sequence[Row]
     remark: str = ""
-    """What was decided by the reader, for the user."""
+    """A decision of the reader, printed for the user."""
     names: tuple[str, ...] | None = None
     """The labels of the file, if it has its own list."""
 

@@ -281,7 +281,7 @@ def _tokens(path: Path, topics: dict[str, tuple[str, ...]]) -> Iterator[Row]:
 
 
 def _news_stories(paths: list[Path], topics: dict[str, tuple[str, ...]] | None) -> Iterator[Row]:
-    """Read the stories of the discs, one a file; with a table of topics only the stories in it, which are RCV1-v2."""
+    """Read the stories of the discs, one per file; with a table of topics only the stories in it, which are RCV1-v2."""
     for path in paths:
         root = parsed_xml(path)
         story = root.get("itemid", "")
