@@ -343,7 +343,7 @@ def test_ranking_needs_comparisons(command: Run) -> None:
     assert done.returncode == 1
     assert (
         done.stderr
-        == "labelcontrast: nowhere is no comparison and no study: it has neither results.json nor results.csv.\n"
+        == "labelcontrast: nowhere is neither a comparison nor a study: it has no results.json and no results.csv.\n"
     )
 
 

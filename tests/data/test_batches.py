@@ -62,7 +62,7 @@ def test_batches_can_have_partners() -> None:
 
 
 def test_batches_can_have_partners_at_each_level() -> None:
-    """Of four labels below two, a batch holds two of each of two below the same."""
+    """With two labels under each of two parents, a batch holds two examples of each label of one parent."""
     tree = Hierarchy.from_parents({"0": "a", "1": "b", "2": "a", "3": "b"})
     data = prepared(8)
     data = Prepared(data.items, data.lengths, data.collate, sp.csr_array(np.eye(4, dtype=np.uint8)[np.arange(8) % 4]))
@@ -71,7 +71,7 @@ def test_batches_can_have_partners_at_each_level() -> None:
         assert seen[:, [0, 2]].sum() in (0, 4)
 
 
-def test_loading_leaves_the_global_random_stream_alone() -> None:
+def test_loading_does_not_change_the_global_random_state() -> None:
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     list(training_batches(prepared(), batch_size=3, seed=0))

@@ -131,14 +131,14 @@ def test_a_column_split_with_other_values_is_an_ordinary_column() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "got"),
     [("tset", '"tset" (did you mean "test"?)'), ("banana", '"banana"'), ("", '""'), (None, '"None"')],
 )
-def test_a_row_without_a_split_among_others_is_refused(cell: object, said: str) -> None:
+def test_a_row_without_a_split_among_others_is_refused(cell: object, got: str) -> None:
     with pytest.raises(DataError) as refusal:
         examples_of(rows(text=["a", "b", "c"], split=["train", " Test ", cell]), ColumnNames(), Path())
     place = 'reviews.csv, line 4, column "split"'
-    assert str(refusal.value) == f"{place}: expected train, val or test, as in the other rows. Got {said}."
+    assert str(refusal.value) == f"{place}: expected train, val or test, as in the other rows. Got {got}."
 
 
 @pytest.mark.parametrize(

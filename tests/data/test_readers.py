@@ -319,11 +319,11 @@ def test_numbers_are_places_in_the_list_of_labels(tmp_path: Path) -> None:
     with pytest.raises(LabelError) as refusal:
         read(path)
     assert str(refusal.value) == (
-        f'{path}, line 1, column "labels": the label 2 is no place in labels.json; expected 0 to 1.'
+        f'{path}, line 1, column "labels": the label 2 is not an index of labels.json; expected 0 to 1.'
     )
 
 
-def test_the_door_takes_strings_and_gives_what_a_training_loop_needs(tmp_path: Path) -> None:
+def test_public_names_take_strings_and_feed_a_training_loop(tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text("text,tag\n" + 20 * "good,food\nbad,price\n")
     path = f"{tmp_path}/reviews.csv"
     assert len(data.read(path)) == 40

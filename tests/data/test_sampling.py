@@ -105,7 +105,7 @@ def test_partners_are_found_and_every_row_occurs_once(
 
 
 def test_a_batch_has_many_labels() -> None:
-    """Of twenty labels with ten examples each, a batch of sixteen holds four examples of each of four."""
+    """A batch of sixteen holds four examples of each of four labels."""
     hot = csr_array(np.repeat(np.eye(20, dtype=np.uint8), 12, axis=0))
     batches = list(MultiLabelBatches(hot, np.ones(240), batch_size=16, per_label=4, seed=0))
     assert len(batches) == 15

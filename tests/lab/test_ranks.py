@@ -137,7 +137,7 @@ def test_studies_are_ranked_by_data_set(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_ranked_are_refused(tmp_path: Path) -> None:
     one = comparison(tmp_path / "one", bce=[0.1], reg=[0.6], msc=[0.7])
     with pytest.raises(
-        RunError, match=r"nowhere is no comparison and no study: it has neither results\.json nor results\.csv\.$"
+        RunError, match=r"nowhere is neither a comparison nor a study: it has no results\.json and no results\.csv\.$"
     ):
         rank_comparisons([one, tmp_path / "nowhere"], tmp_path / "ranks.html")
     two = comparison(tmp_path / "two", bce=[0.1], reg=[], msc=[0.7])

@@ -96,7 +96,7 @@ class Golden:
 
     @property
     def more(self) -> dict[str, Tensor]:
-        """What the loss is called with besides projections and labels."""
+        """Return the arguments of the loss besides projections and labels."""
         keys = self.tensor("keys")
         return {} if keys is None else {"keys": keys}
 

@@ -15,7 +15,7 @@ def labels_at(y: Tensor, depths: list[int], level: int) -> list[set[int]]:
 
 
 def weights_at(y: Tensor, depths: list[int], level: int, i: int) -> dict[int, float]:
-    """How an anchor's attraction at a level is shared out: among its labels, and a label's among its positives."""
+    """Divide the attraction of an anchor at a level among its labels, and that of a label among its positives."""
     sets, weights = labels_at(y, depths, level), {}
     for label in sets[i]:
         same = [j for j in range(len(y)) if j != i and label in sets[j]]

@@ -52,7 +52,7 @@ def test_earlier_batches_are_candidates_from_the_second_step_on(name: str) -> No
     torch.testing.assert_close(latest, together[: len(latest)])
 
 
-def test_evaluation_leaves_the_queue_alone_and_it_resumes() -> None:
+def test_evaluation_does_not_change_the_queue_and_training_resumes_it() -> None:
     z, y = torch.eye(3), torch.ones(3, 2)
     loss = make_loss("supcon", queue_size=4, num_labels=2, dim=3)
     loss.eval()(z, y)
@@ -136,7 +136,7 @@ def test_many_processes_equal_one(world: int, tmp_path: Path) -> None:
             torch.testing.assert_close(mean, prototypes, rtol=1e-9, atol=1e-9, msg=f"{name} prototypes, step {step}")
 
 
-def test_alone_there_is_nothing_to_gather() -> None:
+def test_a_single_process_gathers_nothing() -> None:
     from labelcontrast.losses.candidates import processes, rank, sum_over_processes
 
     assert (processes(), rank()) == (1, 0)

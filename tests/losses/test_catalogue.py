@@ -40,7 +40,7 @@ CONTRASTIVE = {
 }
 
 
-def test_every_row_says_what_it_is() -> None:
+def test_every_row_is_documented() -> None:
     rows = loss_catalogue()
     assert {row.name for row in rows} >= LOGIT | CONTRASTIVE
     for row in rows:
@@ -55,7 +55,7 @@ def test_every_row_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in loss_catalogue() if row.contrast], ids=lambda row: row.name)
-def test_every_contrastive_loss_takes_what_all_take(row: Any) -> None:
+def test_every_contrastive_loss_has_the_common_parameters(row: Any) -> None:
     assert row.parameters.keys() >= {"temperature", "stop_repulsion", "block_size", "reduction"}
     assert isinstance(row.contrast_of(row.parameters), Contrast)
 

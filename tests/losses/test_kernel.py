@@ -92,7 +92,7 @@ def test_precision_follows_the_temperature() -> None:
 def plain_softmax(
     candidates: Tensor, w: Tensor, *, queries: Tensor | None, temperature: float, prior: Tensor, stop_repulsion: float
 ) -> Tensor:
-    """What the kernel is to equal."""
+    """Compute the loss of the kernel in plain PyTorch."""
     anchors = candidates[: len(w)] if queries is None else queries
     s = anchors @ candidates.T / temperature
     masked = s

@@ -180,8 +180,7 @@ def test_level_weights_count_from_the_leaves() -> None:
     torch.testing.assert_close(closure.level_weights("pow", torch.float32)[1], torch.tensor(2**0.5 / 4))
 
 
-def test_nothing_of_it_is_saved() -> None:
-    """It comes from the hierarchy again."""
+def test_the_closure_is_not_in_the_state_dict() -> None:
     assert not make_loss("himulcon", hierarchy=CHAIN).state_dict()
 
 
@@ -241,8 +240,8 @@ TWO_LEAVES = SimpleNamespace(ancestors=torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0
 LEAVES = torch.tensor([[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]])
 
 
-def test_the_floor_of_a_level_is_the_dearest_pair_of_the_finer() -> None:
-    """Those that share a leaf are far apart: no pair of the root costs more, so all of them cost as much."""
+def test_the_minimum_loss_of_a_level_is_the_maximum_of_the_finer_level() -> None:
+    """Pairs that share a leaf are far apart, so all pairs of the root have their largest loss."""
     z = torch.tensor([[1.0, 0.0], [-1.0, 0.02], [2.0, 1.0], [-2.0, -1.1]], dtype=torch.float64).requires_grad_()
     losses = make_loss("supcon", temperature=0.5).per_anchor(z, LEAVES[:, 1:])  # of one positive each
     expected = (losses.sum() + 4 * losses.max()) / 3
@@ -269,7 +268,7 @@ def test_autocast_does_not_reach_inside() -> None:
     assert torch.equal(torch.autograd.grad(value, z)[0], torch.autograd.grad(expected, z)[0])
 
 
-def test_an_example_alone_sets_no_floor() -> None:
+def test_a_single_example_sets_no_minimum_loss() -> None:
     loss = make_loss("hicone", hierarchy=TWO_LEAVES, dim=2, queue_size=3)
     z = torch.ones(1, 2).requires_grad_()
     value = loss(z, LEAVES[:1])
@@ -285,13 +284,13 @@ Z = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.fl
 
 
 def level_means() -> list[torch.Tensor]:
-    """Of the roots, and of what is below them: supcon on the labels of a level."""
+    """Return supcon on the labels of each level: roots and leaves."""
     loss = make_loss("supcon")
     return [loss(Z, torch.ones(5, 1)), loss(Z, LEAVES_AND_ROOT[:, 1:])]
 
 
 @pytest.mark.parametrize(("name", "more"), [("himulcon", {}), ("himulcone", {"constraint": "levels"})])
-def test_learned_weights_pay_for_what_they_take_away(name: str, more: dict[str, Any]) -> None:
+def test_learned_weights_add_their_log_scale(name: str, more: dict[str, Any]) -> None:
     loss = make_loss(name, hierarchy=TWO_LEAVES, layer_penalty="learned", **more).double()
     roots, leaves = level_means()
     if name == "himulcone":
@@ -305,7 +304,7 @@ def test_learned_weights_pay_for_what_they_take_away(name: str, more: dict[str, 
     torch.testing.assert_close(loss.log_scales.grad, (1 - shrunk) / 3)
 
 
-def test_weights_of_examples_and_views_go_on_with_their_examples() -> None:
+def test_weights_and_views_follow_the_examples_kept_between_levels() -> None:
     views = torch.stack([Z, Z.flip(0)], 1)
     loss = make_loss("himulcone", hierarchy=TWO_LEAVES, variant="released", layer_penalty="uniform")
     weights = torch.tensor([1.0, 0.0, 1.0, 1.0, 1.0])

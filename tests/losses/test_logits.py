@@ -107,7 +107,7 @@ def test_an_unknown_label_counts_nowhere(loss: Callable[..., Tensor]) -> None:
 
 
 @pytest.mark.parametrize("loss", [bce, focal, asl])
-def test_a_soft_label_is_the_mean_over_what_it_may_be(loss: Callable[..., Tensor]) -> None:
+def test_the_loss_of_a_soft_label_is_its_expectation(loss: Callable[..., Tensor]) -> None:
     x = torch.tensor([[0.7]])
     there, not_there = loss(x, torch.tensor([[1.0]])), loss(x, torch.tensor([[0.0]]))
     torch.testing.assert_close(loss(x, torch.tensor([[0.3]])), 0.3 * there + 0.7 * not_there)

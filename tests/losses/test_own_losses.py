@@ -220,7 +220,7 @@ def test_a_registered_loss_passes_the_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", lc.loss_catalogue(), ids=lambda row: row.name)
-def test_every_loss_is_a_function_at_the_door(row: lc.losses.LossRow) -> None:
+def test_every_loss_is_a_public_function(row: lc.losses.LossRow) -> None:
     make = getattr(lc.losses, row.name)
     signature = inspect.signature(make)
     assert {name: one.default for name, one in signature.parameters.items()}.items() >= row.parameters.items()

@@ -196,7 +196,7 @@ def test_prototypes_can_be_candidates_only() -> None:
 @pytest.mark.parametrize("name", ["supcon", "base", "mulsupcon"])
 @quick
 @given(batch=batches(least_temperature=0.1), column=st.integers(0, 4))
-def test_a_label_of_which_nothing_is_known_is_no_label(name: str, batch: Batch, column: int) -> None:
+def test_a_label_that_is_unknown_everywhere_has_no_effect(name: str, batch: Batch, column: int) -> None:
     y = torch.cat([batch.y, batch.y], 1)
     column %= y.shape[1]
     y[:, column] = torch.nan
@@ -352,7 +352,7 @@ def loss_in_blocks(batch: Batch, name: str, block_size: int) -> ContrastiveLoss:
 @pytest.mark.parametrize("name", ["supcon", "reg"])
 @quick
 @given(batch=batches(least_temperature=0.1), block_size=st.integers(1, 14))
-def test_it_is_what_loops_count(name: str, batch: Batch, block_size: int) -> None:
+def test_repulsion_statistics_equal_loops(name: str, batch: Batch, block_size: int) -> None:
     rows, sets, labels = batch.z, sets_of(batch.y), batch.y.shape[1]
     if name == "reg":  # prototypes are anchors and candidates, each with its label
         rows, sets = torch.cat([batch.z, batch.c]), sets + [{label} for label in range(labels)]

@@ -9,13 +9,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tree:
-    """Who is above whom; a node can have several parents."""
+    """The ancestors and the level of each node; a node can have several parents."""
 
     ancestors: Tensor
     depths: Tensor
 
     def close(self, labels: Tensor) -> Tensor:
-        """By walking."""
+        """Add the ancestors of all labels."""
         closed = labels.clone()
         for row, column in labels.nonzero().tolist():
             for above in self.ancestors[column].nonzero().flatten().tolist():

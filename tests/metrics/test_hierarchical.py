@@ -97,7 +97,7 @@ def lowest_of(graph: Graph, labels: set[int]) -> set[int]:
 
 
 def known_of(graph: Graph, row: np.ndarray, predicted: set[int]) -> tuple[set[int], set[int], set[int]]:
-    """What is true with all above it; what is predicted so, without what is unknown; and this."""
+    """Return the closures of the true labels, of the predicted ones without unknown labels, and of the unknown ones."""
     true = graph.close(set(np.flatnonzero(row == 1).tolist()))
     unknown = graph.close(set(np.flatnonzero(np.isnan(row)).tolist())) - true
     return true, graph.close(predicted) - unknown, unknown

@@ -356,7 +356,7 @@ def test_a_new_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resampled_metrics(true, scores, predicted, once, [entry.name])[entry.name] == pytest.approx([expected])
 
 
-def test_the_door_has_the_metrics_and_their_registry() -> None:
+def test_metrics_and_their_registry_are_public() -> None:
     labels, scores = np.array([[1, 0], [0, 1], [1, 1]]), np.array([[0.9, 0.2], [0.4, 0.8], [0.7, 0.6]])
     found = metrics.compute_metrics(labels, scores, scores > 0.5)
     best = {name: metric.better == "higher" for name, metric in metrics.METRICS.items()}

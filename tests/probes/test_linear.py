@@ -240,7 +240,7 @@ def test_refuses_a_ridge_that_is_not_positive() -> None:
         selection_score(ones, ones, ones, ones, ridge=0.0)
 
 
-def test_the_door_leads_from_features_to_label_sets(problem) -> None:
+def test_public_names_lead_from_features_to_label_sets(problem) -> None:
     train, train_labels, val, val_labels = halves(*problem)
     layer = probes.fit_probe("newton", train, train_labels, val, val_labels, generator=torch.Generator())
     scores = layer(torch.from_numpy(val)).sigmoid().detach().numpy()

@@ -35,7 +35,7 @@ def literal_f1(true: list[float], scores: list[float], threshold: float) -> floa
 
 
 def literal_cut(true: list[float], scores: list[float], preferred: float) -> float:
-    """Of one threshold from each gap between known scores, 0 and 1, the best, and of equals the nearest."""
+    """Return the best of one threshold per gap between known scores; in ties the nearest to the preferred one."""
     known = [float(score) for one, score in zip(true, scores, strict=True) if not math.isnan(one)]
     gaps = pairwise(sorted({0.0, 1.0, *known}))
     tried = [preferred if low <= preferred < high else (low + high) / 2 for low, high in gaps]

@@ -44,7 +44,7 @@ def build(vectors: Path, **values: object) -> RunSettings:
 
 
 def column(name: str, labels: np.ndarray, *, closed: bool) -> np.ndarray:
-    """Whether each example has a node: true labels closed, predicted ones only for a node that is not a label."""
+    """Return which examples have a node; true labels are closed, predicted ones only for a node that is not a label."""
     cat, dog, oak, plant = labels.T > 0
     known = {"cat": cat, "dog": dog, "oak": oak, "animal": cat | dog}
     return known.get(name, plant | oak if closed else plant)

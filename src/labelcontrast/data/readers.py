@@ -207,7 +207,7 @@ def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
         return examples
     if beyond := {label for label in held if int(label) >= len(names)}:
         row, label = next((row, label) for row, labels in enumerate(sets) for label in labels if label in beyond)
-        message = f"the label {label} is no place in {LABEL_ORDER}; expected 0 to {len(names) - 1}."
+        message = f"the label {label} is not an index of {LABEL_ORDER}; expected 0 to {len(names) - 1}."
         raise LabelError(message, path=examples.where_labels(row))
     named = sets.mapped(lambda label: (names[int(label)],))
     return replace(examples, label_sets=named, understood=f"{examples.understood}; numbers are places in {LABEL_ORDER}")

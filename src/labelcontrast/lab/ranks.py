@@ -152,7 +152,7 @@ def _read_metrics(folder: Path) -> Mapping[str, TestMetrics]:
             str(folder): {name: [run["metrics"]["test"] for run in runs if "metrics" in run] for name, runs in rows}
         }
     if not (folder / STUDY_RESULTS).exists():
-        message = f"{folder} is no comparison and no study: it has neither {RESULTS} nor {STUDY_RESULTS}."
+        message = f"{folder} is neither a comparison nor a study: it has no {RESULTS} and no {STUDY_RESULTS}."
         raise RunError(message)
     found: dict[str, dict[str, list[dict[str, float | None]]]] = {}
     with (folder / STUDY_RESULTS).open(newline="") as file:

@@ -4,7 +4,7 @@ A difference varies with the test examples and with the seeds. A test over one o
 so its result need not replicate with other seeds or examples. ``paired_test`` adds both variances.
 
 All pairs of losses are tested on each metric, and the p-values of a metric are adjusted by Holm's procedure over all
-pairs; so it is no bias that the best loss is chosen after the fact.
+pairs; so selecting the best loss afterwards causes no bias.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -196,7 +196,7 @@ class LabelTree:
         return self.nodes.close(self.widen(labels))
 
     def imply(self, predictions: Shaped[np.ndarray, "examples labels"]) -> Shaped[np.ndarray, "examples nodes"]:
-        """Extend predictions to all nodes: a node that is no label is predicted if a label below it is."""
+        """Extend predictions to all nodes: a node that is not a label is predicted if a label below it is."""
         whole = self.close(predictions).toarray() > 0
         whole[:, : self.num_labels] = predictions
         return np.asarray(whole)

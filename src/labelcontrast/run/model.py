@@ -333,7 +333,7 @@ def _picture_paths(inputs: object) -> list[Path]:
 
 
 def _listed(inputs: Any) -> list[Any] | None:  # noqa: ANN401
-    """Return the items of any collection, but for a single text or a matrix; None for what is no such collection."""
+    """Return the items of a collection; None for a single text, a matrix, or anything else."""
     if isinstance(inputs, str | bytes | Path) or not hasattr(inputs, "__iter__") or getattr(inputs, "ndim", 1) != 1:
         return None
     return list(inputs)

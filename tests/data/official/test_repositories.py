@@ -40,7 +40,7 @@ def test_texts_are_preferred_to_bags(tmp_path: Path) -> None:
     assert splits["test"].label_sets == [("wiki", "art"), ("art",)]
 
 
-def test_a_plain_text_file_is_no_bag(tmp_path: Path) -> None:
+def test_a_plain_text_file_is_not_read_as_bags_of_words(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a text\n")
     assert read_xmc(tmp_path, ColumnNames()) is None
 
