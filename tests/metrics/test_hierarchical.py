@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from graphs import Graph, distance, graphs, label_matrices, sets
 from labelcontrast.dag import steps_up
 from labelcontrast.errors import LabelShapeError
+from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.metrics.hierarchical import (
     HierarchicalMetrics,
     LevelMetrics,
@@ -200,3 +201,13 @@ def test_refusals() -> None:
     assert str(caught.value) == (
         "labels and predictions must be matrices [examples, 3] with at least one example. Got (2, 2) and (2, 2)."
     )
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_hierarchical_metrics_take_lists_and_name_the_matrix_that_they_need() -> None:
+    labels, predicted, parents = np.array([[1, 1, 0]]), np.array([[0, 0, 1]]), [[0, 0, 0], [1, 0, 0], [1, 0, 0]]
+    expected = hierarchical_metrics(labels, predicted, csr_array(parents))
+    assert hierarchical_metrics(labels.tolist(), predicted.tolist(), parents) == expected
+    hierarchy = Hierarchy.from_parents({"a": None, "b": "a", "c": "a"})
+    with pytest.raises(LabelShapeError, match=r"^parents must be .*: the parents of the Hierarchy, not itself\.$"):
+        hierarchical_metrics(labels, predicted, hierarchy)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -362,3 +363,13 @@ def test_metrics_and_their_registry_are_public() -> None:
     best = {name: metric.better == "higher" for name, metric in metrics.METRICS.items()}
     assert {name: found[name] for name in best} == {name: float(high) for name, high in best.items()}
     assert metrics.neighbour_scores(scores, labels, scores, neighbours=1).tolist() == labels.tolist()
+
+
+def test_metrics_of_lists_and_tensors_are_those_of_arrays() -> None:
+    true, scores = np.array([[1, 0], [1, 1], [0, 0]]), np.array([[0.9, 0.2], [0.6, 0.3], [0.7, 0.1]])
+    expected = compute_metrics(true, scores, scores > 0.5)
+    for convert in (np.ndarray.tolist, torch.from_numpy):
+        found = compute_metrics(convert(true), convert(scores), convert(scores > 0.5))
+        assert found == pytest.approx(expected, nan_ok=True)
+    with pytest.raises(LabelShapeError, match=r"^labels must be a matrix of numbers .* Got shape \[2\] of type int"):
+        compute_metrics([1, 0], scores, scores)

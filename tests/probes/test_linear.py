@@ -242,8 +242,45 @@ def test_refuses_a_ridge_that_is_not_positive() -> None:
 
 def test_public_names_lead_from_features_to_label_sets(problem) -> None:
     train, train_labels, val, val_labels = halves(*problem)
-    layer = probes.fit_probe("newton", train, train_labels, val, val_labels, generator=torch.Generator())
-    scores = layer(torch.from_numpy(val)).sigmoid().detach().numpy()
+    probe = probes.fit_probe("newton", train, train_labels, val, val_labels)
+    scores = probe.probabilities(val)
+    assert np.array_equal(scores, probe(torch.from_numpy(val)).sigmoid().detach().numpy())
     calibrated = probes.fit_calibration(val_labels, scores, method="temperature").apply(scores)
     predicted = probes.choose_thresholds("per_label", val_labels, calibrated).predict(calibrated)
     assert (predicted == val_labels).mean() > 0.8
+
+
+@pytest.mark.parametrize("name", ["newton", "paper"])
+def test_arrays_lists_and_tensors_give_the_same_probabilities(problem, name: str) -> None:
+    features, labels = problem
+    features = (features - features.mean(0)) / features.std(0)
+    data = features[:200], labels[:200], features[200:], labels[200:]
+    fitted = probes.fit_probe(name, *data).probabilities(data[2])
+    tensors = [torch.from_numpy(one) for one in data]
+    np.testing.assert_array_equal(probes.fit_probe(name, *tensors).probabilities(tensors[2]), fitted)
+    wide = [one.astype(np.float64) for one in data]
+    probe = probes.fit_probe(name, *wide)
+    found = probe.probabilities(wide[2])
+    np.testing.assert_allclose(probe.probabilities(data[2]), found, atol=1e-5)
+    np.testing.assert_array_equal(probes.fit_probe(name, *(one.tolist() for one in data)).probabilities(wide[2]), found)
+    assert ((found > 0.5) == (fitted > 0.5)).mean() > 0.97
+
+
+def test_what_is_no_matrix_is_refused() -> None:
+    ones = np.ones((2, 2))
+    expected = (
+        r"^train labels must be a matrix of numbers with one row for each example\. Got shape \[2\] of type float64"
+    )
+    with pytest.raises(LabelShapeError, match=expected):
+        fit_linear_probe(ones, ones[0], ones, ones)
+    with pytest.raises(LabelShapeError, match=r"^validation features must be .* Got rows of different lengths\.$"):
+        fit_linear_probe(ones, ones, [[1.0], [1.0, 2.0]], ones)
+    with pytest.raises(LabelShapeError, match=r"^train features must be .* Got shape \[1, 1\] of type <U1\.$"):
+        fit_linear_probe([["a"]], ones, ones, ones)
+
+
+def test_probes_have_short_reprs() -> None:
+    ones = np.ones((2, 3))
+    assert repr(fit_linear_probe(ones, ones, ones, ones)) == "LinearProbe(3 labels, 3 features)"
+    heads = AveragedHeads(torch.ones(5, 2, 3), torch.ones(5, 2))
+    assert repr(heads) == "AveragedHeads(heads=5, in_features=3, out_features=2)"

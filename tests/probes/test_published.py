@@ -293,3 +293,10 @@ def test_the_grid_of_a_published_probe_can_be_another(problem) -> None:
     assert torch.equal(chosen.weight, direct.weight)
     usual = fit_probe("paper", *parts, generator=torch.Generator().manual_seed(3))
     assert not torch.equal(chosen.weight, usual.weight)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_probe_is_refused_with_the_nearest_name(problem) -> None:
+    expected = r"^there is no probe 'newtom' \(did you mean \"newton\"\?\)\. There are newton, paper, released\.$"
+    with pytest.raises(ConfigError, match=expected):
+        fit_probe("newtom", *halves(problem))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
@@ -336,3 +337,28 @@ def test_every_rule_by_its_name(rule: Rule, expected: object) -> None:
 
 def test_a_rule_can_replace_empty_sets_by_the_best_label() -> None:
     assert choose_thresholds("fixed", LABELS, SCORES, empty="best").predict(np.array([[0.1, 0.2, 0.3, 0.2]])).any()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_unknown_rule_is_refused_with_the_nearest_name() -> None:
+    expected = (
+        r"^there is no rule 'globl' \(did you mean \"global\"\?\)\. "
+        r"There are fixed, global, per_label, top_k, expected_f1\.$"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        choose_thresholds("globl", LABELS, SCORES)
+    with pytest.raises(ConfigError, match=r"^per_level needs a hierarchy: call level_thresholds\(.*depths\)\.$"):
+        choose_thresholds("per_level", LABELS, SCORES)
+
+
+@pytest.mark.parametrize("rule", ["global", "per_label"])
+def test_thresholds_of_lists_and_tensors_are_those_of_arrays(rule) -> None:
+    expected = choose_thresholds(rule, LABELS, SCORES)
+    for convert in (np.ndarray.tolist, torch.from_numpy):
+        found = choose_thresholds(rule, convert(LABELS), convert(SCORES))
+        assert found.values.tolist() == expected.values.tolist()
+        assert found.predict(convert(SCORES)).tolist() == expected.predict(SCORES).tolist()
+    with pytest.raises(LabelShapeError, match=r"^probabilities must be a matrix of numbers .* Got shape \[4\]"):
+        expected.predict([0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(LabelShapeError, match=r"^labels and probabilities must have one shape, .* Got \[\d+, 4\] and"):
+        choose_thresholds(rule, LABELS, SCORES[:2])

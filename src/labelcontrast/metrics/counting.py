@@ -9,8 +9,10 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Real, Shaped
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
+from labelcontrast.errors import LabelShapeError
 from labelcontrast.metrics.registry import HEAD, TAIL, Metric
 
 Labels: TypeAlias = Shaped[np.ndarray, "examples labels"]
@@ -122,6 +124,27 @@ def by_frequency(counts: Real[np.ndarray, " labels"]) -> dict[str, Bool[np.ndarr
     """
     head, tail = counts > HEAD, counts < TAIL
     return {"head": head, "medium": ~head & ~tail, "tail": tail}
+
+
+def as_matrix(values: ArrayLike, name: str) -> np.ndarray:
+    """Convert a list or a tensor to an array, and check that it is a matrix of numbers; an array stays as it is.
+
+    Raises:
+        LabelShapeError: It is no matrix of numbers.
+
+    Example:
+        >>> as_matrix([[1, 0], [0, 1]], "labels").shape
+        (2, 2)
+    """
+    try:
+        array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except ValueError as error:
+        message = f"{name} must be a matrix with one row for each example. Got rows of different lengths."
+        raise LabelShapeError(message) from error
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        message = f"{name} must be a matrix of numbers with one row for each example. "
+        raise LabelShapeError(f"{message}Got shape {list(array.shape)} of type {array.dtype}.")
+    return array
 
 
 def known_pairs(labels: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:

@@ -8,11 +8,12 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
-from scipy.sparse import csr_array, diags_array
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array, diags_array, issparse
 
 from labelcontrast.dag import lowest, steps_up
 from labelcontrast.errors import LabelShapeError
-from labelcontrast.metrics.counting import Confusion, Labels, Weights, average_labels, known_pairs, ratio
+from labelcontrast.metrics.counting import Confusion, Labels, Weights, as_matrix, average_labels, known_pairs, ratio
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, RATIOS
 
 Integers: TypeAlias = Integer[np.ndarray, " entries"]
@@ -257,13 +258,13 @@ class HierarchicalMetrics:
         return found
 
 
-def hierarchical_metrics(labels: Labels, predictions: Labels, parents: csr_array) -> dict[str, float]:
+def hierarchical_metrics(labels: ArrayLike, predictions: ArrayLike, parents: csr_array | ArrayLike) -> dict[str, float]:
     """Compute every metric of ``HIERARCHICAL_METRICS`` at once.
 
     Args:
         labels: True labels, 0 or 1, shape [examples, labels]; NaN where unknown.
         predictions: Predicted labels, 0 or 1.
-        parents: Shape [labels, labels], 1 where the column is a parent of the row.
+        parents: Shape [labels, labels], 1 where the column is a parent of the row, such as ``LabelTree.parents``.
 
     Raises:
         LabelShapeError: The shapes do not fit, or there is no example.
@@ -274,8 +275,12 @@ def hierarchical_metrics(labels: Labels, predictions: Labels, parents: csr_array
         >>> found["hierarchical_f1"], found["lca_f1"], found["tree_distance_of_errors"], found["violations"]
         (0.5, 0.5, 2.0, 1.0)
     """
-    counted = HierarchicalMetrics(parents)
-    counted.update(labels, predictions)
+    if hasattr(parents, "parents"):
+        message = f"parents must be a matrix [labels, labels]: the parents of the {type(parents).__name__}, not itself."
+        raise LabelShapeError(message)
+    links = csr_array(parents) if issparse(parents) else csr_array(as_matrix(parents, "parents"))
+    counted = HierarchicalMetrics(links)
+    counted.update(as_matrix(labels, "labels"), as_matrix(predictions, "predictions"))
     return counted.measures()
 
 

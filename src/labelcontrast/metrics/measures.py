@@ -15,6 +15,7 @@ import numpy as np
 import safetensors.numpy
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Integer, Real, Shaped
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from scipy.special import expit, logit
 
@@ -25,6 +26,7 @@ from labelcontrast.metrics.counting import (
     Labels,
     TrainingLabels,
     Weights,
+    as_matrix,
     average_labels,
     known_pairs,
     mean_of_known,
@@ -48,7 +50,11 @@ _FARTHEST = 30.0  # log-odds of a probability of 0 or 1
 
 
 def compute_metrics(
-    labels: Matrix, scores: Matrix, predictions: Matrix, *, train: TrainingLabels | None = None
+    labels: ArrayLike | sp.csr_array,
+    scores: ArrayLike | sp.csr_array,
+    predictions: ArrayLike | sp.csr_array,
+    *,
+    train: TrainingLabels | None = None,
 ) -> dict[str, float]:
     r"""Compute every metric of ``METRICS`` and ``DETAILS``, and ``labels_scored``; all of them exactly.
 
@@ -80,6 +86,8 @@ def compute_metrics(
 
     Reference: Tsoumakas, Katakis and Vlahavas, Mining Multi-label Data, 2010.
     """
+    labels, scores = _as_matrix(labels, "labels"), _as_matrix(scores, "scores")
+    predictions = _as_matrix(predictions, "predictions")
     streamed = StreamedMetrics(labels.shape[-1], train=train, bins=None)
     streamed.update(labels, scores, predictions)
     true, ranked = _dense(labels), _dense(scores)
@@ -114,13 +122,20 @@ class StreamedMetrics:
         self._counters = _Counters(num_labels, train=train)
         self._histogram = None if bins is None else ScoreHistogram(num_labels, bins)
 
-    def update(self, labels: Matrix, scores: Matrix, predictions: Matrix) -> None:
+    def update(
+        self,
+        labels: ArrayLike | sp.csr_array,
+        scores: ArrayLike | sp.csr_array,
+        predictions: ArrayLike | sp.csr_array,
+    ) -> None:
         """Count a batch, dense or sparse; a sparse one is made dense a few rows at a time.
 
         Raises:
             LabelShapeError: The three have different shapes, or hold no example.
             TensorError: A score is NaN or infinite, or no probability where there is a histogram.
         """
+        labels, scores = _as_matrix(labels, "labels"), _as_matrix(scores, "scores")
+        predictions = _as_matrix(predictions, "predictions")
         _check_measurable(labels, scores, predictions)
         for true, ranked, predicted in _blocks(labels, scores, predictions):
             if self._histogram is not None:
@@ -393,6 +408,10 @@ class Outputs:
 
 def _ordered(found: dict[str, float]) -> dict[str, float]:
     return {name: found[name] for name in (*_FLAT, "labels_scored") if name in found}
+
+
+def _as_matrix(values: ArrayLike | sp.csr_array, name: str) -> Matrix:
+    return sp.csr_array(values) if sp.issparse(values) else as_matrix(values, name)
 
 
 def _dense(matrix: Matrix) -> np.ndarray:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from labelcontrast.probes.decoding import best_path as best_path
     from labelcontrast.probes.decoding import level_thresholds as level_thresholds
     from labelcontrast.probes.linear import AveragedHeads as AveragedHeads
+    from labelcontrast.probes.linear import LinearHead as LinearHead
     from labelcontrast.probes.linear import LinearProbe as LinearProbe
     from labelcontrast.probes.linear import fit_linear_probe as fit_linear_probe
     from labelcontrast.probes.linear import selection_score as selection_score
@@ -36,7 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "calibration": ["Calibration", "Reliability", "calibration_errors", "fit_calibration", "reliability"],
         "decoding": ["all_paths", "best_path", "level_thresholds"],
-        "linear": ["AveragedHeads", "LinearProbe", "fit_linear_probe", "selection_score"],
+        "linear": ["AveragedHeads", "LinearHead", "LinearProbe", "fit_linear_probe", "selection_score"],
         "published": ["PROTOCOLS", "Protocol", "fit_probe", "fit_published_probe"],
         "thresholds": [
             "Thresholds",

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.counting import as_matrix, known_pairs
 from labelcontrast.metrics.ranking import average_precisions, mean_average_precision
 from labelcontrast.probes.logistic import solve_logistic
 
@@ -26,10 +27,10 @@ POSITIVES_TO_TRUST = 100
 
 
 def fit_linear_probe(
-    train_features: Float[np.ndarray, "train dim"],
-    train_labels: Shaped[np.ndarray, "train labels"],
-    val_features: Float[np.ndarray, "val dim"],
-    val_labels: Shaped[np.ndarray, "val labels"],
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    val_features: ArrayLike,
+    val_labels: ArrayLike,
     *,
     strengths: Sequence[float] = STRENGTHS,
 ) -> "LinearProbe":
@@ -69,7 +70,9 @@ def fit_linear_probe(
     path = sorted(strengths, reverse=True)
     if not path or path[-1] <= 0:
         raise ConfigError(f"strengths must be one or more positive numbers. Got {tuple(strengths)}.")
-    check_features(train_features, train_labels, val_features, val_labels)
+    train_features, train_labels, val_features, val_labels = checked_data(
+        train_features, train_labels, val_features, val_labels
+    )
 
     mean, axes = _principal_axes(train_features)
     design, val_design = _with_ones((train_features - mean) @ axes), _with_ones((val_features - mean) @ axes)
@@ -82,10 +85,10 @@ def fit_linear_probe(
 
 
 def selection_score(
-    train_features: Float[np.ndarray, "train dim"],
-    train_labels: Shaped[np.ndarray, "train labels"],
-    val_features: Float[np.ndarray, "val dim"],
-    val_labels: Shaped[np.ndarray, "val labels"],
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    val_features: ArrayLike,
+    val_labels: ArrayLike,
     *,
     ridge: float = 0.1,
 ) -> float:
@@ -123,7 +126,9 @@ def selection_score(
     """
     if not ridge > 0:
         raise ConfigError(f"ridge must be a positive number. Got {ridge}.")
-    check_features(train_features, train_labels, val_features, val_labels)
+    train_features, train_labels, val_features, val_labels = checked_data(
+        train_features, train_labels, val_features, val_labels
+    )
     mean, deviation = standardise(train_features)
     design, val_design = (train_features - mean) / deviation, (val_features - mean) / deviation
     spread = design.T @ design / len(design) + ridge * np.eye(design.shape[1])
@@ -142,13 +147,17 @@ def standardise(
     return mean, np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
 
 
-def check_features(train: np.ndarray, train_labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray) -> None:
-    """Check that features and labels fit together and are finite.
+def checked_data(
+    train: ArrayLike, train_labels: ArrayLike, val: ArrayLike, val_labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Convert features and labels to arrays, and check that they fit together and that the features are finite.
 
     Raises:
         LabelShapeError: Features and labels have different lengths, or there is no example.
         EmbeddingError: Features have different widths, or hold NaN or infinity.
     """
+    train, val = as_features(train, "train features"), as_features(val, "validation features")
+    train_labels, val_labels = as_matrix(train_labels, "train labels"), as_matrix(val_labels, "validation labels")
     for name, features, labels in (("train", train, train_labels), ("validation", val, val_labels)):
         if len(features) != len(labels) or not len(features):
             raise LabelShapeError(
@@ -163,6 +172,17 @@ def check_features(train: np.ndarray, train_labels: np.ndarray, val: np.ndarray,
             "train and validation must have as many features and as many labels. Got "
             f"{train.shape[1]} and {val.shape[1]} features, {train_labels.shape[1]} and {val_labels.shape[1]} labels."
         )
+    return train, train_labels, val, val_labels
+
+
+def as_features(features: ArrayLike, name: str = "features") -> Float[np.ndarray, "examples dim"]:
+    """Convert features to a matrix of floating-point numbers; those in float32 or float64 keep their type.
+
+    Raises:
+        LabelShapeError: They are no matrix of numbers.
+    """
+    matrix = as_matrix(features, name)
+    return matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -174,13 +194,29 @@ class LinearProbe:
     strength: Float[np.ndarray, " labels"]
     """The penalty that was chosen for each label."""
 
-    def scores(self, features: Float[np.ndarray, "examples dim"]) -> Float[np.ndarray, "examples labels"]:
-        """Compute logits."""
-        return np.asarray(features @ self.weight.T + self.bias)
+    def __repr__(self) -> str:
+        return f"LinearProbe({self.weight.shape[0]} labels, {self.weight.shape[1]} features)"
 
-    def probabilities(self, features: Float[np.ndarray, "examples dim"]) -> Float[np.ndarray, "examples labels"]:
+    def scores(self, features: ArrayLike) -> Float[np.ndarray, "examples labels"]:
+        """Compute logits."""
+        return np.asarray(as_features(features) @ self.weight.T + self.bias)
+
+    def probabilities(self, features: ArrayLike) -> Float[np.ndarray, "examples labels"]:
         """Compute probabilities: the sigmoid of the logits."""
         return np.asarray(expit(self.scores(features)))
+
+
+class LinearHead(nn.Linear):
+    """Compute logits: a linear layer that also returns probabilities as an array.
+
+    Example:
+        >>> LinearHead(4, 2).probabilities([[0.0] * 4]).shape
+        (1, 2)
+    """
+
+    def probabilities(self, features: ArrayLike) -> Float[np.ndarray, "examples labels"]:
+        """Compute probabilities: the sigmoid of the logits."""
+        return _probabilities(self, features)
 
 
 class AveragedHeads(nn.Module):
@@ -215,18 +251,35 @@ class AveragedHeads(nn.Module):
         # In logarithms no probability is too near to 0 or 1.
         return F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)
 
+    def probabilities(self, features: ArrayLike) -> Float[np.ndarray, "examples labels"]:
+        """Compute the mean probability of the heads."""
+        return _probabilities(self, features)
+
+    def extra_repr(self) -> str:
+        """Return the sizes, as ``nn.Linear`` does."""
+        heads, labels, dim = self.weight.shape
+        return f"heads={heads}, in_features={dim}, out_features={labels}"
+
 
 Classifier = nn.Linear | AveragedHeads
 """A module that computes logits from embeddings."""
 
 
-def build_classifier(weight: Float[Tensor, "*heads labels dim"], bias: Float[Tensor, "*heads labels"]) -> Classifier:
+def build_classifier(
+    weight: Float[Tensor, "*heads labels dim"], bias: Float[Tensor, "*heads labels"]
+) -> LinearHead | AveragedHeads:
     """Build a linear layer from its weights, or averaged heads if the weights have a first axis of heads."""
     if weight.ndim == 3:
         return AveragedHeads(weight, bias)
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer = LinearHead(weight.shape[1], weight.shape[0])
     layer.load_state_dict({"weight": weight, "bias": bias})
     return layer
+
+
+def _probabilities(classifier: LinearHead | AveragedHeads, features: ArrayLike) -> np.ndarray:
+    rows = torch.from_numpy(as_features(features)).to(classifier.weight)
+    with torch.inference_mode():
+        return np.asarray(classifier(rows).sigmoid().cpu())
 
 
 def _solve_path(

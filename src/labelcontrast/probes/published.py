@@ -21,17 +21,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.ranking import average_precisions
-from labelcontrast.probes.linear import AveragedHeads, Classifier, build_classifier, check_features, fit_linear_probe
+from labelcontrast.probes.linear import AveragedHeads, LinearHead, build_classifier, checked_data, fit_linear_probe
 
 Probe = Literal["newton", "paper", "released"]
 _MOMENTUM, _MEMORY, _FLOOR = 0.9, 0.999, 1e-8  # AdamW's defaults
@@ -72,14 +73,14 @@ PROTOCOLS = {
 
 def fit_probe(
     name: Probe,
-    train_features: Float[np.ndarray, "train dim"],
-    train_labels: Shaped[np.ndarray, "train labels"],
-    val_features: Float[np.ndarray, "val dim"],
-    val_labels: Shaped[np.ndarray, "val labels"],
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    val_features: ArrayLike,
+    val_labels: ArrayLike,
     *,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     changes: Mapping[str, Any] = MappingProxyType({}),
-) -> Classifier:
+) -> LinearHead | AveragedHeads:
     """Fit a probe on frozen features.
 
     Args:
@@ -89,33 +90,40 @@ def fit_probe(
         train_labels: 0 or 1, shape [train, labels]; NaN where it is not known, and such a pair is left out.
         val_features: Features to choose hyper-parameters on, shape [val, dim].
         val_labels: 0, 1 or NaN, shape [val, labels].
-        generator: For the published probe; the convex optimum draws nothing.
+        generator: For the published probe, by default with the seed 0; the convex optimum draws nothing.
         changes: Fields of the published probe's ``Protocol`` to replace.
 
-    Returns: A module that computes logits from features.
+    Returns: A module that computes logits from a tensor of features, and ``probabilities`` from an array.
 
     Raises:
+        ConfigError: There is no such probe.
         LabelShapeError: Features and labels have different lengths, or there is no example.
         EmbeddingError: Features have different widths, or hold NaN or infinity.
 
     Example:
         >>> features = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
         >>> labels = (features[:, :2] > 0).astype(np.uint8)
-        >>> fit_probe("newton", features, labels, features, labels, generator=torch.Generator())
-        Linear(in_features=4, out_features=2, bias=True)
+        >>> probe = fit_probe("newton", features, labels, features, labels)
+        >>> probe
+        LinearHead(in_features=4, out_features=2, bias=True)
+        >>> probe.probabilities(features).shape
+        (90, 2)
     """
     data = train_features, train_labels, val_features, val_labels
+    if name not in (known := get_args(Probe)):
+        raise ConfigError(f"there is no probe {name!r}{nearest(name, known)}. There are {', '.join(known)}.")
     if name != "newton":
+        generator = torch.Generator().manual_seed(0) if generator is None else generator
         return fit_published_probe(*data, protocol=replace(PROTOCOLS[name], **changes), generator=generator)
     probe = fit_linear_probe(*data)
     return build_classifier(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
 
 
 def fit_published_probe(
-    train_features: Float[np.ndarray, "train dim"],
-    train_labels: Shaped[np.ndarray, "train labels"],
-    val_features: Float[np.ndarray, "val dim"],
-    val_labels: Shaped[np.ndarray, "val labels"],
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    val_features: ArrayLike,
+    val_labels: ArrayLike,
     *,
     protocol: Protocol = PROTOCOLS["paper"],
     generator: torch.Generator,
@@ -149,7 +157,9 @@ def fit_published_probe(
     """
     if not protocol.grid or protocol.heads < 1:
         raise ConfigError(f"a probe needs at least one rate, one decay and one trained head. Got {protocol}.")
-    check_features(train_features, train_labels, val_features, val_labels)
+    train_features, train_labels, val_features, val_labels = checked_data(
+        train_features, train_labels, val_features, val_labels
+    )
     sizes = {"labels": train_labels.shape[1], "dim": train_features.shape[1]}
     trained = train_heads(
         torch.from_numpy(train_features),
@@ -163,7 +173,7 @@ def fit_published_probe(
     )
     untrained = draw_heads(heads=protocol.untrained_heads, generator=generator, **sizes)
     weight, bias = _beside(trained.weight, untrained.weight), _beside(trained.bias, untrained.bias)
-    unseen = torch.from_numpy(val_features)
+    unseen = torch.from_numpy(val_features).to(weight.dtype)
     logits = [AveragedHeads(*heads)(unseen).numpy() for heads in zip(weight, bias, strict=True)]
     chosen, label = choose(protocol, val_labels, np.stack(logits)), np.arange(len(val_labels.T))
     return AveragedHeads(weight[chosen, :, label].transpose(0, 1), bias[chosen, :, label].transpose(0, 1))

@@ -8,10 +8,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
+from numpy.typing import ArrayLike
 
-from labelcontrast.errors import ConfigError, DataError, LabelShapeError
+from labelcontrast.errors import ConfigError, DataError, LabelShapeError, nearest
 from labelcontrast.files import write_text
-from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.counting import as_matrix, known_pairs
 
 Rule = Literal["global", "fixed", "per_label", "top_k", "expected_f1"]
 Empty = Literal["allow", "best"]
@@ -26,8 +27,8 @@ EXAMPLES_AT_ONCE = 2**25
 
 def choose_thresholds(
     rule: Rule,
-    labels: Shaped[np.ndarray, "examples labels"],
-    probabilities: Float[np.ndarray, "examples labels"],
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     *,
     top_k: int = 3,
     empty: Empty = "allow",
@@ -41,10 +42,17 @@ def choose_thresholds(
         top_k: Labels of each example under the rule of this name.
         empty: Whether an example without a predicted label keeps the empty set or gets its most probable label.
 
+    One threshold for each level of a hierarchy is chosen by :func:`labelcontrast.probes.level_thresholds`.
+
+    Raises:
+        ConfigError: There is no such rule.
+        LabelShapeError: Labels and probabilities are no matrices of one shape.
+
     Example:
         >>> choose_thresholds("fixed", np.zeros((1, 2)), np.zeros((1, 2))).values
         array([0.5, 0.5])
     """
+    labels, probabilities = _checked(labels, probabilities)
     count = labels.shape[1]
     rules: dict[Rule, Callable[[], Thresholds]] = {
         "fixed": lambda: fixed_threshold(count),
@@ -53,6 +61,10 @@ def choose_thresholds(
         "top_k": lambda: top_labels(count, most=top_k),
         "expected_f1": lambda: expected_f1_rule(count),
     }
+    if rule not in rules:
+        if str(rule) == "per_level":
+            raise ConfigError("per_level needs a hierarchy: call level_thresholds(labels, probabilities, tree.depths).")
+        raise ConfigError(f"there is no rule {rule!r}{nearest(rule, rules)}. There are {', '.join(rules)}.")
     return replace(rules[rule](), empty=empty)
 
 
@@ -71,9 +83,7 @@ def fixed_threshold(num_labels: int, *, threshold: float = 0.5) -> "Thresholds":
     return Thresholds(np.full(num_labels, float(threshold)), "fixed")
 
 
-def global_threshold(
-    labels: Shaped[np.ndarray, "examples labels"], probabilities: Float[np.ndarray, "examples labels"]
-) -> "Thresholds":
+def global_threshold(labels: ArrayLike, probabilities: ArrayLike) -> "Thresholds":
     """Return one threshold for all labels, which maximises micro-F1; between equals the nearest to 0.5.
 
     Args:
@@ -86,6 +96,7 @@ def global_threshold(
 
     Reference: Lipton, Elkan and Naryanaswamy, Optimal Thresholding of Classifiers to Maximize F1 Measure, 2014.
     """
+    labels, probabilities = _checked(labels, probabilities)
     best = best_cuts(labels.reshape(-1, 1), probabilities.reshape(-1, 1)).item()
     return Thresholds(np.full(labels.shape[1], best), "global")
 
@@ -116,8 +127,8 @@ def expected_f1_rule(num_labels: int) -> "Thresholds":
 
 
 def per_label_thresholds(
-    labels: Shaped[np.ndarray, "examples labels"],
-    probabilities: Float[np.ndarray, "examples labels"],
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     *,
     strengths: Sequence[float] = SHRINKAGES,
     generator: np.random.Generator | None = None,
@@ -143,6 +154,7 @@ def per_label_thresholds(
         >>> per_label_thresholds(labels, scores).values.round(2)
         array([0.25, 0.82])
     """
+    labels, probabilities = _checked(labels, probabilities)
     start = global_threshold(labels, probabilities).values[0]
     known = known_pairs(labels)
     true = known & (labels == 1)
@@ -236,7 +248,7 @@ class Thresholds:
             words.append("the best label where none passes")
         return ", ".join(words)
 
-    def predict(self, probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
+    def predict(self, probabilities: ArrayLike) -> Bool[np.ndarray, "examples labels"]:
         """Predict the labels whose probability exceeds their threshold; equal is not enough.
 
         Raises:
@@ -247,6 +259,7 @@ class Thresholds:
             array([[ True, False],
                    [False,  True]])
         """
+        probabilities = as_matrix(probabilities, "probabilities")
         if probabilities.shape[1] != len(self.values):
             raise LabelShapeError(
                 f"probabilities must have one column a threshold, {len(self.values)}. Got {probabilities.shape[1]}."
@@ -284,6 +297,14 @@ class Thresholds:
             return cls(values, str(saved["how"]), most, bool(saved.get("expected_f1", False)), empty)
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f'expected {{"how": name, "values": [numbers]}}. Got {error!r}.', path=path) from error
+
+
+def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    labels, probabilities = as_matrix(labels, "labels"), as_matrix(probabilities, "probabilities")
+    if labels.shape != probabilities.shape or not len(labels):
+        message = "labels and probabilities must have one shape, with at least one example. "
+        raise LabelShapeError(f"{message}Got {list(labels.shape)} and {list(probabilities.shape)}.")
+    return labels, probabilities
 
 
 def _best_cuts(labels: np.ndarray, probabilities: np.ndarray, preferred: float) -> Float[np.ndarray, " labels"]:
