@@ -12,6 +12,7 @@ from labelcontrast.run.evaluation import (
 )
 from labelcontrast.run.fitting import Callbacks, train_encoder
 from labelcontrast.run.folder import (
+    CONFIG,
     FEATURES,
     REPORT,
     RunResult,
@@ -24,7 +25,7 @@ from labelcontrast.run.folder import (
 from labelcontrast.run.inputs import load_inputs, load_transfer_inputs
 from labelcontrast.run.machine import Clock, describe_origin, seeded
 from labelcontrast.run.report import write_report
-from labelcontrast.run.validation import validate_settings
+from labelcontrast.run.validation import validate_settings, with_recorded_plugins
 from labelcontrast.settings import RunSettings
 
 
@@ -63,6 +64,8 @@ def run_experiment(
         0.81
     """
     folder, training_folder = Path(folder), Path(training or folder)
+    if resume:
+        settings = with_recorded_plugins(settings, folder / CONFIG)
     kind = validate_settings(settings)
     claim(folder, settings, resume=resume, force=force)
     if is_finished(folder) and not force and load_settings(folder) == settings:

@@ -250,7 +250,7 @@ class RunSettings(Settings):
     transfer_to: str | None = None
     """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
     plugins: tuple[str, ...] = Field(default=(), exclude_if=not_)
-    """Python files that register losses of your own; the trained model does not need them."""
+    """Python files that register losses of your own, each relative to the working folder as ``data`` is."""
     columns: ColumnSettings = ColumnSettings()
     hierarchy: HierarchySettings = HierarchySettings()
     encoder: EncoderSettings = EncoderSettings()
@@ -357,6 +357,25 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
+
+
+def first_difference(before: RunSettings, now: RunSettings, *, except_for: tuple[str, ...] = ()) -> str | None:
+    """Return the first setting with another value than before, as text; None if there is none.
+
+    Args:
+        before: Settings of an earlier run.
+        now: Settings to compare with them.
+        except_for: Prefixes of dotted names that may differ.
+
+    Example:
+        >>> first_difference(RunSettings(data="a"), RunSettings(data="a", seed=7))
+        'seed = 0, not 7'
+    """
+    old, new = (flatten(one.model_dump(mode="json")) for one in (before, now))
+    for name in [*new, *(name for name in old if name not in new)]:
+        if old.get(name) != new.get(name) and not name.startswith(except_for):
+            return f"{name} = {old.get(name)!r}, not {new.get(name)!r}"
+    return None
 
 
 def read_value(text: str) -> Any:  # noqa: ANN401

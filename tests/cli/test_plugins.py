@@ -88,6 +88,30 @@ def test_a_changed_plugin_does_not_resume_a_comparison(
     assert line == "a plugin has changed since out was begun; a comparison has one protocol."
 
 
+def test_a_run_is_resumed_with_its_own_plugin(command: Run, tmp_path: Path, vectors: Path, plugin: str) -> None:
+    words = ["train", vectors, "--loss", "dice", *BRIEF, "--out", "out"]
+    trained = command(*words, "--plugin", plugin)
+    metrics = tmp_path / "out" / "metrics.json"
+    before = metrics.stat().st_mtime_ns
+    for given in ([], ["--plugin", f"./{plugin}"], ["--plugin", tmp_path / plugin]):
+        assert command(*words, *given, "--resume").stdout == trained.stdout
+    assert metrics.stat().st_mtime_ns == before
+    (tmp_path / plugin).write_text(PLUGIN + "\n# another one\n")
+    line = command(*words, "--plugin", plugin, "--resume").refusal()
+    assert line == "the plugin my_losses.py has changed since out was begun; it cannot be resumed."
+    metrics.unlink()
+    assert command(*words, "--resume").refusal() == line
+
+
+def test_a_comparison_is_resumed_with_its_own_plugin(command: Run, vectors: Path, plugin: str) -> None:
+    words = ["compare", vectors, "--losses", "dice", *BRIEF, "--seeds", 1, "--no-baseline", "--out", "out"]
+    done = command(*words, "--plugin", plugin)
+    for given in ([], ["--plugin", f"./{plugin}"]):
+        assert command(*words, *given, "--resume").stdout == done.stdout
+    line = command(*words, "--set", "split_seed=3", "--resume").refusal()
+    assert line == "out/compare.toml has split_seed = 0, not 3; a comparison has one protocol."
+
+
 def test_the_losses_and_the_settings_show_it(command: Run, plugin: str) -> None:
     assert "\ndice  (on projections)" in command("losses", "--plugin", plugin).stdout
     assert 'plugins = [\n    "my_losses.py",\n]' in command("settings", "--plugin", plugin).stdout

@@ -170,7 +170,7 @@ def test_resume_refuses_another_protocol_and_force_replaces_the_comparison(
     with pytest.raises(RunError, match="holds a comparison; continue with --resume"):
         run_comparison(settings, losses, out, seeds=1)
     other = settings.model_copy(update={"split_seed": 1})
-    with pytest.raises(ConfigError, match=r"has other settings than these; a comparison has one protocol\.$"):
+    with pytest.raises(ConfigError, match=r"compare\.toml has split_seed = 0, not 1; a comparison has one protocol\.$"):
         run_comparison(other, losses, out, seeds=1, options=Options(resume=True))
     run_comparison(other, losses, out, seeds=1, baseline=False, options=Options(force=True))
     (tmp_path / "mine").mkdir()

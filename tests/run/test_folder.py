@@ -106,7 +106,7 @@ def test_force_never_removes_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
 def test_a_run_is_not_resumed_with_other_settings(copied: Path) -> None:
     settings = load_settings(copied)
     other = settings.model_copy(update={"seed": 7})
-    with pytest.raises(ConfigError, match=r"was run with seed = 0, not 7; it cannot be resumed so\.$"):
+    with pytest.raises(ConfigError, match=r"was run with seed = 0, not 7; resuming needs the same\.$"):
         claim(copied, other, resume=True, force=False)
 
 

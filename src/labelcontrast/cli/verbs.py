@@ -109,7 +109,7 @@ def train(
     force: options.Force = False,
 ) -> None:
     """Train a model on DATA and evaluate it."""
-    from labelcontrast.run.validation import validate_settings
+    from labelcontrast.run.validation import validate_settings, with_recorded_plugins
 
     settings = build_settings(
         config,
@@ -127,6 +127,8 @@ def train(
         image_column=image_column,
         label_column=label_column,
     )
+    if resume:
+        settings = with_recorded_plugins(settings, out / "config.toml")
     validate_settings(settings)
     from labelcontrast.cli.printing import print_training
 
@@ -222,7 +224,7 @@ def compare(
 
     All losses have the same splits, seeds and settings.
     """
-    from labelcontrast.run.validation import validate_settings
+    from labelcontrast.run.validation import validate_settings, with_recorded_plugins
     from labelcontrast.settings import parse_losses
 
     settings = build_settings(
@@ -237,6 +239,8 @@ def compare(
         learning_rate=learning_rate,
         precision=precision,
     )
+    if resume:
+        settings = with_recorded_plugins(settings, out / "compare.toml")
     entries = parse_losses(losses)
     for entry in entries:
         validate_settings(settings.model_copy(update={"loss": entry}))

@@ -63,8 +63,8 @@ from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
 from labelcontrast.run.inputs import RunData, load_data
 from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import HierarchyDecoder
-from labelcontrast.run.validation import load_plugins
-from labelcontrast.settings import LossSettings, RunSettings, read_settings
+from labelcontrast.run.validation import load_plugins, with_recorded_plugins
+from labelcontrast.settings import LossSettings, RunSettings, first_difference, read_settings
 
 SHARED, FINGERPRINTS, TABLE, BASELINE, RUNS = "compare.toml", "prints.json", "table.md", "baseline.json", "runs"
 CHANGED = {
@@ -124,6 +124,8 @@ def run_comparison(
         ConfigError: The comparison to be resumed had other settings, data, encoder files, plugins or version.
     """
     folder = Path(folder)
+    if options.resume:
+        settings = with_recorded_plugins(settings, folder / SHARED)
     load_plugins(settings.plugins)
     data = load_data(settings := settings.model_copy(update={"seed": 0}))
     fingerprints = {
@@ -243,8 +245,8 @@ def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str |
     """Claim the folder; a comparison that is resumed must have the same settings and fingerprints."""
     shared = settings.model_copy(update={"loss": LossSettings(), "seed": 0})
     if claim_folder(folder, SHARED, "comparison", options):
-        if RunSettings.build(read_settings(folder / SHARED)) != shared:
-            message = f"{folder / SHARED} has other settings than these; a comparison has one protocol."
+        if difference := first_difference(RunSettings.build(read_settings(folder / SHARED)), shared):
+            message = f"{folder / SHARED} has {difference}; a comparison has one protocol."
             raise ConfigError(message)
         before = read_json(folder / FINGERPRINTS) if (folder / FINGERPRINTS).exists() else {}
         for name, value in before.items():

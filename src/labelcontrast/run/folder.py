@@ -12,6 +12,7 @@ metrics.json         RunResult: metrics, sizes, times, versions and the command
 per_label.json       the metrics of each label on the test split
 per_node.json        every node of the hierarchy with its F1 on the test split
 test.safetensors     labels, scores and predictions of every test example
+plugins.json         hashes of the plugins, where there are some
 history.csv          loss, validation score and learning rate by epoch
 map.json             the scatter plot of the test embeddings
 report.html          the page made of these files
@@ -23,6 +24,7 @@ epochs-N/            those of each number of epochs, where several were tried
 No file that prediction reads is a pickle.
 """
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -34,13 +36,13 @@ import numpy as np
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.files import is_claimed, read_json, write_json
 from labelcontrast.metrics.counting import TrainingLabels
-from labelcontrast.settings import RunSettings, flatten, read_settings
+from labelcontrast.settings import RunSettings, first_difference, read_settings
 
 CONFIG, LABELS, HIERARCHY, ENCODER = "config.toml", "labels.json", "hierarchy.json", "encoder"
 MODEL, FEATURES, CHECKPOINTS = "model.safetensors", "features.safetensors", "checkpoints"
 CALIBRATION, THRESHOLDS, OUTPUTS = "calibration.json", "thresholds.json", "test.safetensors"
 METRICS, PER_LABEL, PER_NODE, SCATTER = "metrics.json", "per_label.json", "per_node.json", "map.json"
-REPORT, CARD = "report.html", "README.md"
+PLUGINS, REPORT, CARD = "plugins.json", "report.html", "README.md"
 REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding", "transfer_to")
 """Settings of the stages after training, which can be repeated alone."""
 
@@ -138,11 +140,13 @@ def claim(folder: str | Path, settings: RunSettings, *, resume: bool, force: boo
 
     Raises:
         RunError: The folder is not empty, and neither argument allows its content.
-        ConfigError: The run to be resumed has other settings of training; the message names the first that differs.
+        ConfigError: The run to be resumed has other settings of training, and the message names the first that differs;
+            or a plugin has changed.
     """
     folder = Path(folder)
     if is_claimed(folder, CONFIG, "run", named="a run already", resume=resume, force=force) and not force:
         _refuse_other_settings(folder, settings)
+        _refuse_changed_plugins(folder, settings)
 
 
 def open_run(folder: str | Path, settings: RunSettings, *, force: bool) -> None:
@@ -156,6 +160,8 @@ def open_run(folder: str | Path, settings: RunSettings, *, force: bool) -> None:
     for name in (METRICS, REPORT, CALIBRATION, HIERARCHY, PER_NODE):
         (folder / name).unlink(missing_ok=True)
     settings.write(folder / CONFIG)
+    if settings.plugins:
+        write_json(folder / PLUGINS, _hash_plugins(settings))
 
 
 def is_finished(folder: str | Path) -> bool:
@@ -199,9 +205,16 @@ def drop_weights(folder: str | Path) -> None:
 
 
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
-    old, new = (flatten(one.model_dump(mode="json")) for one in (load_settings(folder), settings))
-    for name in [*new, *(name for name in old if name not in new)]:
-        if old.get(name) != new.get(name) and not name.startswith(REPEATED):
-            raise ConfigError(
-                f"{folder} was run with {name} = {old.get(name)!r}, not {new.get(name)!r}; it cannot be resumed so."
-            )
+    if difference := first_difference(load_settings(folder), settings, except_for=REPEATED):
+        raise ConfigError(f"{folder} was run with {difference}; resuming needs the same.")
+
+
+def _refuse_changed_plugins(folder: Path, settings: RunSettings) -> None:
+    before = read_json(folder / PLUGINS) if (folder / PLUGINS).exists() else []
+    for plugin, old, new in zip(settings.plugins, before, _hash_plugins(settings) if before else [], strict=False):
+        if old != new:
+            raise ConfigError(f"the plugin {plugin} has changed since {folder} was begun; it cannot be resumed.")
+
+
+def _hash_plugins(settings: RunSettings) -> list[str]:
+    return [hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest() for path in settings.plugins]

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from labelcontrast.errors import ConfigError, MissingExtraError
 from labelcontrast.losses.catalogue import check_loss, load_plugin, loss_catalogue, loss_row
-from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings
+from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings, read_settings
 
 LossKind = Literal["logit", "contrastive"]
 
@@ -59,6 +60,18 @@ def load_plugins(paths: Iterable[str]) -> None:
     """
     for path in paths:
         load_plugin(path)
+
+
+def with_recorded_plugins(settings: RunSettings, recorded: str | Path) -> RunSettings:
+    """Return the settings to resume with: those given, with the plugins recorded earlier unless other files are given.
+
+    Args:
+        settings: The settings given now.
+        recorded: The TOML file of the earlier settings; it need not exist.
+    """
+    plugins = RunSettings.build(read_settings(recorded)).plugins if Path(recorded).exists() else ()
+    before, now = ([Path(path).resolve() for path in paths] for paths in (plugins, settings.plugins))
+    return settings.model_copy(update={"plugins": plugins}) if not now or before == now else settings
 
 
 def needs_hierarchy(settings: RunSettings) -> str | None:
