@@ -69,9 +69,9 @@ loss = lc.make_loss("dice", temperature=0.1)
 
 It has blocks, views, soft and unknown labels, and the regulariser of `reg` (`stop_repulsion`). A function that returns
 a `Contrast` gives the loss its own parameters, with their types and defaults; `help(lc.register_loss)` shows this, and
-how a loss is registered that is not on these axes. In a file, the command line takes it too:
-`labelcontrast train DATA --plugin my_losses.py --loss dice`. A loss for everybody is a row of `losses/catalogue.py`,
-and its literal formula in `tests/losses/oracle.py`.
+how to register any other loss. On the command line, `labelcontrast train DATA --plugin my_losses.py --loss dice` loads
+the loss from a file. An installed package can offer losses through the entry-point group `labelcontrast.losses`. To
+add a loss to this library, add a row to `losses/catalogue.py` and its literal formula to `tests/losses/oracle.py`.
 
 ## Parameters of all contrastive losses
 

@@ -111,10 +111,10 @@ def test_arrow_and_the_line_parser_agree(written: list[str], end: str, ended: bo
             except DataError as refusal:
                 return str(refusal)
 
-        said = outcome()
+        expected = outcome()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(formats, "_plain_table", lambda _: None)
-            assert outcome() == said
+            assert outcome() == expected
 
 
 def test_plain_lines_are_parsed_by_arrow(tmp_path: Path) -> None:

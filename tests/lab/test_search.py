@@ -61,8 +61,8 @@ def test_the_best_validation_settings_are_saved_and_failures_are_shown(tmp_path:
     assert best == RunSettings.build(histories[0].trials[2].record["settings"])
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") == 3
-    for said in ("the disk is full.", "6, 1 failed", "loss.alpha", "0 to 2", "best.toml", "importance (%)"):
-        assert said in page
+    for text in ("the disk is full.", "6, 1 failed", "loss.alpha", "0 to 2", "best.toml", "importance (%)"):
+        assert text in page
     assert "labelcontrast search a.npz" in page, "the command of the search, whoever makes the page again"
 
 

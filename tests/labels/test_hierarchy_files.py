@@ -73,7 +73,7 @@ def test_a_written_hierarchy_is_read_back(tmp_path: Path) -> None:
         ),
         ("a.json", '["a"]', ": expected a JSON map of each node to its parent, its parents, or null."),
         ("a.json", "{", ": not a JSON map of each node to its parent (Expecting property name"),
-        ("a.json", "{}", ": there is no node in it."),
+        ("a.json", "{}", ": the file has no nodes."),
         ("a.csv", "a,b\n", ", line 1: an edge list must have the columns child and parent. Got a, b."),
         ("a.csv", "", ", line 1: an edge list must have the columns child and parent. Got none."),
         ("a.csv", "child,parent\na,\n,a\n", ", line 3: there is no child."),

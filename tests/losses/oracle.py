@@ -46,11 +46,11 @@ def supcon(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, positives: st
     s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
     for i in range(len(z)):
         others = [k for k in range(len(z)) if k != i]
-        alike = [j for j in others if sets[i] and (sets[i] & sets[j] if positives == "any" else sets[i] == sets[j])]
-        if alike:
-            losses[i] = -sum(log_p(s, i, j, others) for j in alike) / len(alike)
-            for j in alike:
-                excess = (log_p(s, i, j, others).exp() - 1 / len(alike)).clamp(min=0).detach()
+        related = [j for j in others if sets[i] and (sets[i] & sets[j] if positives == "any" else sets[i] == sets[j])]
+        if related:
+            losses[i] = -sum(log_p(s, i, j, others) for j in related) / len(related)
+            for j in related:
+                excess = (log_p(s, i, j, others).exp() - 1 / len(related)).clamp(min=0).detach()
                 losses[i] = losses[i] - stop * excess * s[i, j]
     return mean_valid(losses, z.sum() * 0)
 
@@ -151,10 +151,10 @@ def sincere(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, positives: s
     s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
     for i in range(len(z)):
         others = [k for k in range(len(z)) if k != i]
-        alike = [j for j in others if sets[i] and (sets[i] & sets[j] if positives == "any" else sets[i] == sets[j])]
-        negatives = [k for k in others if k not in alike]
-        if alike:
-            losses[i] = -sum(log_p(s, i, j, [j, *negatives]) for j in alike) / len(alike)
+        related = [j for j in others if sets[i] and (sets[i] & sets[j] if positives == "any" else sets[i] == sets[j])]
+        negatives = [k for k in others if k not in related]
+        if related:
+            losses[i] = -sum(log_p(s, i, j, [j, *negatives]) for j in related) / len(related)
     return mean_valid(losses, z.sum() * 0)
 
 
@@ -163,13 +163,13 @@ def similarity_dissimilarity(z: Tensor, y: Tensor, c: Tensor, *, temperature: fl
     s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
     for i in range(len(z)):
         others = [k for k in range(len(z)) if k != i]
-        alike = [j for j in others if sets[i] & sets[j]]
-        if alike:
+        related = [j for j in others if sets[i] & sets[j]]
+        if related:
             terms = [
                 len(sets[i] & sets[j]) / len(sets[i]) / (1 + len(sets[j] - sets[i])) * log_p(s, i, j, others)
-                for j in alike
+                for j in related
             ]
-            losses[i] = -sum(terms) / len(alike)
+            losses[i] = -sum(terms) / len(related)
     return mean_valid(losses, z.sum() * 0)
 
 
@@ -188,9 +188,9 @@ def jaccard_sigmoid(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, bias
 def weighted(
     z: Tensor, y: Tensor, c: Tensor, *, temperature: float, affinity: str = "any", sharing: str = "per_anchor"
 ) -> Tensor:
-    """Every affinity as its sentence says, under every sharing as its equation says."""
+    """Every affinity and every sharing, by their definitions."""
     s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
-    alike = {
+    affinity_of = {
         "any": lambda one, other: float(bool(one & other)),
         "exact": lambda one, other: float(bool(one) and one == other),
         "jaccard": lambda one, other: len(one & other) / len(one | other),
@@ -200,7 +200,7 @@ def weighted(
     }[affinity]
     for i in range(len(z)):
         others = [k for k in range(len(z)) if k != i]
-        f = {j: alike(sets[i], sets[j]) for j in others if sets[i] & sets[j]}
+        f = {j: affinity_of(sets[i], sets[j]) for j in others if sets[i] & sets[j]}
         f = {j: value for j, value in f.items() if value}
         if f and sharing == "per_anchor":
             w = {j: value / sum(f.values()) for j, value in f.items()}

@@ -278,9 +278,9 @@ def test_diagnostics_are_means_over_pairs(batch: Batch, block_size: int) -> None
     loss = make_loss("supcon", temperature=batch.temperature, diagnostics=True, block_size=block_size)
     loss(batch.z, batch.y)
     pairs = [(i, j) for i in range(len(z)) for j in range(len(z)) if i != j]
-    alike = {(i, j): bool((batch.y[i] * batch.y[j]).sum()) for i, j in pairs}
-    means = [[float(z[i] @ z[j]) for i, j in pairs if alike[i, j] == positive] for positive in (True, False)]
-    alone = [not any(alike[i, j] for j in range(len(z)) if i != j) for i in range(len(z))]
+    related = {(i, j): bool((batch.y[i] * batch.y[j]).sum()) for i, j in pairs}
+    means = [[float(z[i] @ z[j]) for i, j in pairs if related[i, j] == positive] for positive in (True, False)]
+    alone = [not any(related[i, j] for j in range(len(z)) if i != j) for i in range(len(z))]
     assert loss.diagnostics["anchors_without_positives"].item() == pytest.approx(sum(alone) / len(z))
     for name, values in zip(("similarity_of_positives", "similarity_of_negatives"), means, strict=True):
         if values:
@@ -304,8 +304,8 @@ def test_an_empty_batch_is_0() -> None:
 
 def supcon_weights(sets: list[set[int]], i: int) -> dict[int, float]:
     """Every positive the same."""
-    alike = [j for j in range(len(sets)) if j != i and sets[i] & sets[j]]
-    return {j: 1 / len(alike) for j in alike}
+    related = [j for j in range(len(sets)) if j != i and sets[i] & sets[j]]
+    return {j: 1 / len(related) for j in related}
 
 
 def per_label_weights(sets: list[set[int]], i: int) -> dict[int, float]:

@@ -57,8 +57,8 @@ def test_buckets_go_by_the_training_examples() -> None:
     expected = {"head_f1": f1[0], "medium_f1": f1[1:3].mean(), "tail_f1": f1[3:].mean()}
     for name, value in expected.items():
         assert average_labels(DETAILS[name], counts, train) == pytest.approx([value])
-    alike = TrainingLabels(np.full(5, 500), 1000)
-    assert math.isnan(average_labels(DETAILS["tail_f1"], counts, alike).item())
+    equal = TrainingLabels(np.full(5, 500), 1000)
+    assert math.isnan(average_labels(DETAILS["tail_f1"], counts, equal).item())
 
 
 def test_a_label_without_known_pairs_is_in_no_mean() -> None:

@@ -64,7 +64,7 @@ def read_hierarchy(path: str | Path, *, same_name: SameName = "refuse") -> Hiera
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"could not be read: {error}.", path=path) from None
     if not edges:
-        raise LabelError("there is no node in it.", path=path)
+        raise LabelError("the file has no nodes.", path=path)
     named = [(edge.child, edge.parent) for edge in edges]
     return Hierarchy(named, where=lambda place: f"{path}, line {edges[place].line}")
 
