@@ -171,10 +171,10 @@ Data in data
   70 % train, 10 % val and 20 % test of reviews.csv, by iterative stratification with seed 0.
 
 Parts
-         examples  labels each  min  max  without labels  label sets  absent labels
-  train     1,200         1.50    0    3               4           5              1
-  val       1,200         1.50    0    3               4           5              1
-  test      1,200         1.50    0    3               4           5              1
+         examples  labels each  min  max  without labels  label sets  labels without examples
+  train     1,200         1.50    0    3               4           5                        1
+  val       1,200         1.50    0    3               4           5                        1
+  test      1,200         1.50    0    3               4           5                        1
 
 Labels: 2; imbalance: IRmax 1,000.0, mean IRLbl 500.5
          train  val  test
@@ -192,6 +192,12 @@ Labels by their number of training examples
       300 to 999       0
   1,000 to 2,999       1  ████████████████████████████████"""
     )
+
+
+def test_a_file_in_the_current_folder_has_no_folder_to_name() -> None:
+    sentence = 'reviews.csv: 1,200 rows; text in "review"'
+    text = render_description(described(origin="reviews.csv", understood=(sentence,)))
+    assert text.splitlines()[:2] == ["Data", '  reviews.csv: 1,200 rows; text in "review".']
 
 
 def test_published_figures_are_beside_those_found() -> None:

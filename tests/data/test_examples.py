@@ -101,3 +101,9 @@ def test_pooling_keeps_the_type_of_inputs() -> None:
     assert isinstance(joined, ArrowColumn)
     assert list(joined) == ["c", "a", "d", "e"]
     assert pool([columns[0], example(3)], labels, "").inputs == ["c", "a", "3 first", "3 second"]
+
+
+def test_examples_print_their_number_and_source() -> None:
+    inputs = ["one", "two", "three"]
+    assert repr(made(inputs, label_sets=[("x",), (), ()])) == "Examples(3 of kind text from reviews.csv)"
+    assert repr(made(inputs, label_sets=None)) == "Examples(3 of kind text from reviews.csv, no labels)"

@@ -83,10 +83,10 @@ def test_columns_of_0_and_1_are_read_back(label_sets: list[tuple[str, ...]]) -> 
         (["sports", " ", "politics"], [("sports",), (), ("politics",)], 'one label per row, in "tags"'),
         (["a;b", "c, d"], [("a", "b"), ("c, d",)], 'labels in "tags", separated by ";"'),
         (["a|b", "b||b|"], [("a", "b"), ("b",)], 'labels in "tags", separated by "|"'),
-        (["['a, b']", ""], [("a, b",), ()], 'labels in "tags", a written list a row'),
+        (["['a, b']", ""], [("a, b",), ()], 'labels in "tags", one list per row, as text'),
         ([3, 4.0], [("3",), ("4",)], 'one label per row, a number in "tags"'),
-        ([[3, 12], []], [("3", "12"), ()], 'labels in "tags", a list a row'),
-        ([["b", "a", "b"]], [("b", "a")], 'labels in "tags", a list a row'),
+        ([[3, 12], []], [("3", "12"), ()], 'labels in "tags", one list per row'),
+        ([["b", "a", "b"]], [("b", "a")], 'labels in "tags", one list per row'),
     ],
 )
 def test_the_interpretation_is_reported(cells: list[object], label_sets: list[tuple[str, ...]], sentence: str) -> None:

@@ -335,4 +335,4 @@ def test_public_names_take_strings_and_feed_a_training_loop(tmp_path: Path) -> N
         batches = data.MultiLabelBatches(labels[train], np.ones(14), batch_size=4, per_label=2, seed=0)
         assert sorted(row for batch in batches for row in batch) == list(range(14))
     checkup = data.examine(splits)
-    assert "examples of train stand before in it" in str(checkup)
+    assert "examples of train repeat an earlier one" in str(checkup)

@@ -5,6 +5,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -22,6 +23,7 @@ from labelcontrast.data.sampling import (
     owned_examples,
     rarest_parents,
 )
+from labelcontrast.errors import LabelShapeError
 from labelcontrast.labels.hierarchy import Hierarchy
 
 
@@ -297,3 +299,24 @@ def test_examples_with_two_paths_lack_less_than_when_shuffled() -> None:
     hierarchical = HierarchicalBatches(labels, tree, lengths, per_label=2, **how)
     lacking = [800 - sum(served(tree, closed, batch) for batch in sampler) for sampler in (hierarchical, shuffled)]
     assert lacking[0] < lacking[1] / 20
+
+
+def test_samplers_take_dense_labels_and_print_their_sizes() -> None:
+    sparse, lengths = long_tail(40, 6), np.ones(40)
+    tree = Hierarchy.from_parents({str(node): None for node in range(6)})
+    sizes = {"batch_size": 8, "per_label": 2, "seed": 0}
+    for labels in (sparse.toarray(), sparse.toarray().tolist(), torch.from_numpy(sparse.toarray())):
+        batches = MultiLabelBatches(labels, lengths.tolist(), **sizes)
+        assert list(batches) == list(MultiLabelBatches(sparse, lengths, **sizes))
+        levels = HierarchicalBatches(labels, tree, lengths.tolist(), **sizes)
+        assert list(levels) == list(HierarchicalBatches(sparse, tree, lengths, **sizes))
+    assert repr(batches) == "MultiLabelBatches(40 examples, batch_size=8)"
+    assert repr(ShuffledBatches([1, 2, 3], batch_size=2, seed=0)) == "ShuffledBatches(3 examples, batch_size=2)"
+
+
+def test_labels_and_lengths_of_the_wrong_shape_are_refused() -> None:
+    sizes = {"batch_size": 2, "per_label": 2, "seed": 0}
+    with pytest.raises(LabelShapeError, match=r"^lengths must have one number for each .* Got shape \[2\]\.$"):
+        MultiLabelBatches(np.eye(3), [1, 1], **sizes)
+    with pytest.raises(LabelShapeError, match=r"^labels must be a matrix of numbers .* Got shape \[3\] of"):
+        MultiLabelBatches([1, 0, 1], [1, 1, 1], **sizes)

@@ -48,6 +48,10 @@ def test_folds_are_drawn_by_the_seed_and_reported(folder: Path) -> None:
     assert one.test.ids != other.test.ids
 
 
+def test_splits_print_their_sizes(folder: Path) -> None:
+    assert repr(load_splits(folder, seed=0, separator=";")) == "Splits(train=44, val=6, test=14, 2 labels)"
+
+
 def test_shares_are_kept_of_a_fold(folder: Path) -> None:
     whole, half = (
         load_splits(folder, seed=0, folds=FOLDS, train_fraction=share, separator=";") for share in (1.0, 0.5)

@@ -5,6 +5,7 @@ from time import perf_counter
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -16,7 +17,7 @@ from labelcontrast.data.stratification import (
     nested_order,
     stratified_folds,
 )
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, LabelShapeError
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -193,3 +194,13 @@ def test_fewer_labels_are_a_subset_of_more_and_as_frequent_as_all() -> None:
     assert np.mean(places) == pytest.approx(59.5, abs=3)  # the mean rank by frequency stays that of all
     with pytest.raises(ConfigError, match=r"^fraction must be above 0 and at most 1\. Got 1\.5\.$"):
         keep_labels(labels, 1.5, seed=0)
+
+
+def test_dense_labels_are_divided_as_sparse_ones() -> None:
+    sparse = long_tail(40, 4, 1)
+    for labels in (sparse.toarray(), sparse.toarray().tolist(), torch.from_numpy(sparse.toarray())):
+        for function, share in ((iterative_stratification, FRACTIONS), (stratified_folds, 3), (low_data_subset, 0.3)):
+            found, expected = (function(one, share, generator=np.random.default_rng(0)) for one in (labels, sparse))
+            assert str(found) == str(expected)
+    with pytest.raises(LabelShapeError, match=r"^labels must be a matrix of numbers .* Got shape \[3\] of"):
+        iterative_stratification([1, 0, 1], FRACTIONS, generator=np.random.default_rng(0))

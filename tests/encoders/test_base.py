@@ -2,9 +2,12 @@
 
 import math
 
+import pytest
 import torch
 
+from labelcontrast.encoders import make_encoder
 from labelcontrast.encoders.base import Projector, drawing_from
+from labelcontrast.errors import EncoderError
 
 
 def test_the_global_random_state_is_restored() -> None:
@@ -56,3 +59,18 @@ def test_a_generator_determines_the_projector() -> None:
     first, second, other = (Projector(8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.hidden.weight, second.hidden.weight)
     assert not torch.equal(first.hidden.weight, other.hidden.weight)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_inputs_that_are_not_collated_are_refused_in_one_line() -> None:
+    encoder = make_encoder("mlp", kind="vector", input_dim=3)
+    with pytest.raises(EncoderError) as caught:
+        encoder(torch.zeros(2, 3))
+    call = "encoder(encoder.collate(encoder.prepare(inputs)))"
+    assert str(caught.value) == f"an encoder embeds a batch of prepared inputs: {call}. Got Tensor."
+
+
+@pytest.mark.parametrize("inputs", ["a text", [3, 4]], ids=["one text", "numbers"])
+def test_a_text_encoder_reads_a_list_of_texts(inputs) -> None:
+    with pytest.raises(EncoderError, match=r"^a text encoder reads a list of texts\. Got (str|a list of int)\.$"):
+        make_encoder("hashed", kind="text").prepare(inputs)

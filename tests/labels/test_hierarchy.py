@@ -236,11 +236,18 @@ def test_hierarchies_and_vocabularies_work_from_the_public_names(tmp_path) -> No
     assert public.consistent(np.array([[0.8, 0.4]]), tree.parents, "max").tolist() == [[0.8, 0.8]]
 
 
-def test_the_python_of_the_docs_page_runs(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_the_docs_page_runs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "hierarchy.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "animals.txt").write_text("animal\n  cat\n  dog\n")
-    monkeypatch.chdir(tmp_path)
-    data = {"true": np.array([[1, 0, 1]]), "scores": np.array([[0.9, 0.2, 0.4]])}
+    data: dict = {}
     exec(code, data)
-    assert data["scores"].tolist() == [[0.9, 0.2, 0.9]]
+    assert data["scores"].tolist() == [[0.9, 0.2, 0.9], [0.1, 0.7, 0.8]]
+
+
+def test_a_label_without_a_node_is_a_root() -> None:
+    animals = Hierarchy.from_parents({"animal": None, "cat": "animal"})
+    tree = LabelTree.over(["cat", "cow"], animals)
+    assert tree.nodes.names == ("cat", "cow", "animal")
+    assert tree.depths.tolist() == [1, 0]
+    assert repr(animals) == "Hierarchy(2 nodes, 2 levels)"
+    assert repr(tree) == "LabelTree(nodes=Hierarchy(3 nodes, 2 levels), num_labels=2)"

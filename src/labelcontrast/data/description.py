@@ -265,11 +265,12 @@ def _truncations(token_lengths: Mapping[SplitName, Sequence[int]], max_length: i
 def _source_lines(description: Description) -> list[str]:
     folder = PurePath(description.origin).parent
     sentences = [sentence.replace(f"{folder}/", "") for sentence in (*description.understood, description.how)]
-    return [f"Data in {folder}", *(line for sentence in sentences for line in _wrapped(f"{sentence}."))]
+    head = "Data" if folder == PurePath() else f"Data in {folder}"
+    return [head, *(line for sentence in sentences for line in _wrapped(f"{sentence}."))]
 
 
 def _split_lines(description: Description) -> list[str]:
-    head = ("", "examples", "labels each", "min", "max", "without labels", "label sets", "absent labels")
+    head = ("", "examples", "labels each", "min", "max", "without labels", "label sets", "labels without examples")
     rows = [
         (
             split,

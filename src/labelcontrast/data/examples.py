@@ -74,6 +74,10 @@ class Examples:
             if (sets := getattr(self, name)) is not None:
                 object.__setattr__(self, name, LabelSets.of(sets))
 
+    def __repr__(self) -> str:
+        labels = "" if self.label_sets is not None else ", no labels"
+        return f"Examples({len(self):,} of kind {self.kind} from {self.origin}{labels})"
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -79,7 +79,7 @@ def labels_of(rows: DataTable, labels: str | tuple[str, ...], separator: str | N
             for row, cell in enumerate(cells)
             if isinstance(cell, dict)
         ]
-        return _valued(table, f'labels in "{labels}", an object a row')
+        return _valued(table, f'labels in "{labels}", one object per row')
     if expected == "a number":
         numbers, which = coded(cells)
         firsts = _first_rows(rows, which)
@@ -96,7 +96,7 @@ def labels_of(rows: DataTable, labels: str | tuple[str, ...], separator: str | N
         texts, which = coded(cells)
         sets, sentence = _from_text(texts, _first_rows(rows, which), labels, separator)
         return _pathed(sets.select(which), sentence)
-    return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", a list a row')
+    return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", one list per row')
 
 
 def value_of(cell: object) -> float | None:
@@ -211,7 +211,7 @@ def _from_text(cells: list[str], rows: DataTable, name: str, separator: str | No
     filled = [cell for cell in cells if cell.strip()]
     if separator is None and filled and all(cell.lstrip()[0] == "[" and cell.rstrip()[-1] == "]" for cell in filled):
         lists = [_written_list(cell, rows, row, name) for row, cell in enumerate(cells)]
-        return _from_lists(lists, rows, name), f'labels in "{name}", a written list a row'
+        return _from_lists(lists, rows, name), f'labels in "{name}", one list per row, as text'
     found = separator or next((mark for mark in SEPARATORS if any(mark in cell for cell in cells)), None)
     if found is None:
         single = ((label,) if (label := cell.strip()) else () for cell in cells)

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from torch.utils.data import Sampler
 
+from labelcontrast.data.stratification import as_sparse
+from labelcontrast.errors import LabelShapeError
 from labelcontrast.labels.hierarchy import Hierarchy
 
 POOL = 50
@@ -41,6 +43,9 @@ class SeededBatches(Sampler[list[int]], ABC):
         # Lightning calls set_epoch on ``batch_sampler.sampler``.
         self.sampler = self
 
+    _lengths: np.ndarray
+    _batch_size: int
+
     @abstractmethod
     def lay(self, random: np.random.Generator) -> Iterable[list[int]]:
         """Return all batches of an epoch; their order is shuffled afterwards."""
@@ -57,6 +62,9 @@ class SeededBatches(Sampler[list[int]], ABC):
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continue from a state, also in the middle of an epoch."""
         self._epoch, self._drawn = state["epoch"], state["drawn"]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self._lengths):,} examples, batch_size={self._batch_size})"
 
     def __len__(self) -> int:
         """Return the number of batches of the current epoch for this rank."""
@@ -97,10 +105,10 @@ class ShuffledBatches(SeededBatches):
     """
 
     def __init__(
-        self, lengths: np.ndarray, *, batch_size: int, seed: int, smallest: int = 1, rank: int = 0, ranks: int = 1
+        self, lengths: ArrayLike, *, batch_size: int, seed: int, smallest: int = 1, rank: int = 0, ranks: int = 1
     ) -> None:
         super().__init__(seed=seed, smallest=smallest, rank=rank, ranks=ranks)
-        self._lengths, self._batch_size = lengths, batch_size
+        self._lengths, self._batch_size = np.asarray(lengths), batch_size
 
     def lay(self, random: np.random.Generator) -> Iterator[list[int]]:
         """Yield the batches of an epoch."""
@@ -128,8 +136,8 @@ class PackedBatches(SeededBatches):
 
     def __init__(
         self,
-        labels: csr_array,
-        lengths: np.ndarray,
+        labels: csr_array | ArrayLike,
+        lengths: ArrayLike,
         *,
         batch_size: int,
         per_label: int,
@@ -140,8 +148,12 @@ class PackedBatches(SeededBatches):
         ranks: int = 1,
     ) -> None:
         super().__init__(seed=seed, smallest=smallest, rank=rank, ranks=ranks)
+        labels, self._lengths = as_sparse(labels), np.asarray(lengths)
+        if self._lengths.shape != labels.shape[:1]:
+            message = f"lengths must have one number for each of {labels.shape[0]:,} examples. "
+            raise LabelShapeError(f"{message}Got shape {list(self._lengths.shape)}.")
         self._owned = owned_examples(labels, levels)
-        self._lengths, self._batch_size, self._per_label = lengths, batch_size, min(per_label, batch_size)
+        self._batch_size, self._per_label = batch_size, min(per_label, batch_size)
 
     def lay(self, random: np.random.Generator) -> Iterator[list[int]]:
         """Return the batches of an epoch."""
@@ -168,7 +180,7 @@ class MultiLabelBatches(PackedBatches):
     is the time of the k-th of the :math:`c_l` packs of label l; batches are cut from the packs in the order of time.
 
     Args:
-        labels: Multi-hot matrix [examples, labels].
+        labels: Multi-hot matrix [examples, labels], sparse or dense.
         lengths: The length of each example.
         batch_size: Examples a batch, at most.
         per_label: Examples a pack; 2 gives each anchor a partner.
@@ -213,7 +225,7 @@ class HierarchicalBatches(PackedBatches):
     its examples; so a batch is filled with those of the next packs in time that its anchors still lack.
 
     Args:
-        labels: Multi-hot matrix [examples, labels], closed upwards or not.
+        labels: Multi-hot matrix [examples, labels], sparse or dense, closed upwards or not.
         hierarchy: The hierarchy over the labels; its first nodes are the columns, in their order.
         lengths: The length of each example.
         batch_size: Examples a batch, at most.
@@ -232,9 +244,9 @@ class HierarchicalBatches(PackedBatches):
 
     def __init__(
         self,
-        labels: csr_array,
+        labels: csr_array | ArrayLike,
         hierarchy: Hierarchy,
-        lengths: np.ndarray,
+        lengths: ArrayLike,
         *,
         batch_size: int,
         per_label: int,
@@ -243,8 +255,8 @@ class HierarchicalBatches(PackedBatches):
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        wide = csr_array(labels)
-        wide.resize(labels.shape[0], len(hierarchy))
+        wide = csr_array(as_sparse(labels))
+        wide.resize(wide.shape[0], len(hierarchy))
         self._closed, self._depths = hierarchy.close(wide), hierarchy.depths
         sizes = {"batch_size": batch_size, "per_label": per_label, "smallest": smallest}
         super().__init__(self._closed, lengths, seed=seed, levels=self._depths, rank=rank, ranks=ranks, **sizes)

@@ -57,6 +57,10 @@ class Splits:
     warnings: tuple[str, ...] = ()
     """Facts about the data that a user should know but that do not prevent training; a sentence each."""
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}={len(examples):,}" for name, examples in self.by_name.items())
+        return f"Splits({sizes}, {len(self.vocabulary):,} labels)"
+
     @property
     def by_name(self) -> BySplit:
         """The examples by the name of their split."""

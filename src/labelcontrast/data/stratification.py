@@ -5,18 +5,19 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.metrics.counting import as_matrix
 
 PIECES = (5, 4, 5)
 """Successive numbers of equal pieces in ``nested_order``: pieces of 20 %, of 5 % and of 1 %."""
 
 
 def iterative_stratification(
-    labels: csr_array[Any, tuple[int, int]], fractions: Sequence[float], *, generator: np.random.Generator
+    labels: "csr_array[Any, tuple[int, int]] | ArrayLike", fractions: Sequence[float], *, generator: np.random.Generator
 ) -> list[NDArray[np.int64]]:
     """Divide examples into parts so that each part has its share of every label.
 
@@ -25,7 +26,7 @@ def iterative_stratification(
     side; then to the part that lacks most examples; then at random. Examples without labels come last.
 
     Args:
-        labels: Multi-hot matrix [examples, labels].
+        labels: Multi-hot matrix [examples, labels], sparse or dense.
         fractions: The share of each part; positive, with sum one.
         generator: Draws the order of the examples and breaks ties.
 
@@ -42,7 +43,7 @@ def iterative_stratification(
 
     Reference: Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data, 2011.
     """
-    shares = checked_fractions(fractions)
+    labels, shares = as_sparse(labels), checked_fractions(fractions)
     rows_of = labels.tocsc()
     counts = np.diff(rows_of.indptr)
     wanted = np.outer(counts, shares)
@@ -66,12 +67,12 @@ def iterative_stratification(
 
 
 def stratified_folds(
-    labels: csr_array[Any, tuple[int, int]], folds: int, *, generator: np.random.Generator
+    labels: "csr_array[Any, tuple[int, int]] | ArrayLike", folds: int, *, generator: np.random.Generator
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Divide examples for cross-validation by iterative stratification.
 
     Args:
-        labels: Multi-hot matrix [examples, labels].
+        labels: Multi-hot matrix [examples, labels], sparse or dense.
         folds: The number of folds; at least two, and at most the number of examples.
         generator: As in ``iterative_stratification``.
 
@@ -86,6 +87,7 @@ def stratified_folds(
         >>> [labels[held_out].sum(0).tolist() for _, held_out in folds]
         [[2, 1], [2, 1], [2, 1]]
     """
+    labels = as_sparse(labels)
     if not 2 <= folds <= labels.shape[0]:
         raise ConfigError(f"folds must be between 2 and the {labels.shape[0]} examples. Got {folds}.")
     parts = iterative_stratification(labels, [1 / folds] * folds, generator=generator)
@@ -93,12 +95,12 @@ def stratified_folds(
 
 
 def low_data_subset(
-    labels: csr_array[Any, tuple[int, int]], fraction: float, *, generator: np.random.Generator
+    labels: "csr_array[Any, tuple[int, int]] | ArrayLike", fraction: float, *, generator: np.random.Generator
 ) -> NDArray[np.int64]:
     """Draw a share of the examples; for generators of the same seed, a smaller share is a subset of a larger one.
 
     Args:
-        labels: Multi-hot matrix [examples, labels].
+        labels: Multi-hot matrix [examples, labels], sparse or dense.
         fraction: The share to keep, above 0 and at most 1; rounded to at least one example.
         generator: Draws the order of the examples, of which a subset is the beginning.
 
@@ -113,6 +115,7 @@ def low_data_subset(
         >>> [labels[rows].sum(0).tolist() for rows in kept], bool(np.isin(kept[0], kept[1]).all())
         ([[4, 1], [17, 3]], True)
     """
+    labels = as_sparse(labels)
     most = _share_of(labels.shape[0], fraction)
     return np.sort(nested_order(labels, generator=generator)[:most])
 
@@ -152,6 +155,17 @@ def nested_order(labels: csr_array[Any, tuple[int, int]], *, generator: np.rando
     cover = _cover(labels, generator)
     rest = np.setdiff1d(np.arange(labels.shape[0]), cover)
     return np.concatenate([cover, *_pieces(labels, rest, PIECES, generator)])
+
+
+def as_sparse(labels: "csr_array[Any, tuple[int, int]] | ArrayLike") -> csr_array[Any, tuple[int, int]]:
+    """Convert a dense label matrix to a sparse one; a sparse one stays as it is.
+
+    Raises:
+        LabelShapeError: It is no matrix of numbers.
+    """
+    if isinstance(labels, csr_array):
+        return labels
+    return csr_array(labels if issparse(labels) else as_matrix(labels, "labels"))
 
 
 def checked_fractions(fractions: Sequence[float]) -> NDArray[np.float64]:

@@ -1,4 +1,13 @@
-"""Encoders of texts, pictures and feature vectors: embedded ones, pretrained ones, and frozen ones with an adapter."""
+"""Encoders of texts, pictures and feature vectors: embedded ones, pretrained ones, and frozen ones with an adapter.
+
+An encoder prepares raw inputs, collates them to a batch, and embeds the batch:
+
+    >>> import numpy as np
+    >>> from labelcontrast import encoders
+    >>> encoder = encoders.make_encoder("mlp", kind="vector", input_dim=16).eval()
+    >>> encoder(encoder.collate(encoder.prepare(np.zeros((3, 16))))).shape
+    torch.Size([3, 256])
+"""
 
 from typing import TYPE_CHECKING
 

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from labelcontrast.errors import EncoderError
+
 Kind = Literal["text", "image", "vector"]
 Inputs = Mapping[str, Tensor]
 Item = NDArray[Any]
@@ -25,13 +27,33 @@ class Encoder(nn.Module, ABC):
     """A module that maps inputs of one kind to embeddings.
 
     ``prepare`` runs on the host once per data set, ``collate`` builds a batch of prepared items, and ``forward`` embeds
-    it. ``settings``, the files of ``save_assets`` and the state dict are all that is needed to rebuild the encoder.
+    it: ``encoder(encoder.collate(encoder.prepare(texts)))``. ``settings``, the files of ``save_assets`` and the state
+    dict are all that is needed to rebuild the encoder.
+
+    Example:
+        >>> from labelcontrast import make_encoder
+        >>> encoder = make_encoder("hashed", kind="text").eval()
+        >>> batch = encoder.collate(encoder.prepare(["a short text", "another"]))
+        >>> encoder(batch).shape
+        torch.Size([2, 256])
     """
 
     kind: Kind
     output_dim: int
     caches_prepared: bool = False
     """True if prepared items are expensive to compute and small; all are then held in memory and cached."""
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        """Embed a batch, after a check that ``collate`` made it.
+
+        Raises:
+            EncoderError: The inputs are not prepared and collated.
+        """
+        if not isinstance(inputs, Mapping):
+            call = "encoder(encoder.collate(encoder.prepare(inputs)))"
+            raise EncoderError(f"an encoder embeds a batch of prepared inputs: {call}. Got {type(inputs).__name__}.")
+        embeddings: Tensor = super().__call__(inputs)
+        return embeddings
 
     @abstractmethod
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
@@ -78,6 +100,17 @@ class TextEncoder(Encoder):
     @abstractmethod
     def token_lengths(self, texts: Sequence[str]) -> Int[np.ndarray, " texts"]:
         """Count the tokens of each text before truncation; a text of more than ``max_length`` is truncated."""
+
+
+def check_texts(inputs: Sequence[Any] | NDArray[Any]) -> None:
+    """Check that the inputs are a list of texts, by the first of them.
+
+    Raises:
+        EncoderError: They are one text, or something else.
+    """
+    if isinstance(inputs, str) or (len(inputs) and not isinstance(inputs[0], str)):
+        found = "str" if isinstance(inputs, str) else f"a list of {type(inputs[0]).__name__}"
+        raise EncoderError(f"a text encoder reads a list of texts. Got {found}.")
 
 
 def saved_content(save: Callable[[Path], object]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labelcontrast.encoders.base import Encoder, Inputs, Items, Kind, TextEncoder, drawing_from
+from labelcontrast.encoders.base import Encoder, Inputs, Items, Kind, TextEncoder, check_texts, drawing_from
 from labelcontrast.encoders.vision import PictureEncoder, PictureTransform
 from labelcontrast.errors import EncoderError
 
@@ -108,6 +108,7 @@ class HashedEncoder(TextEncoder):
 
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
         """Return the rows of the table for each text."""
+        check_texts(inputs)
         texts = [_words(text)[: self.max_length] for text in inputs]
         number = {word: index for index, word in enumerate(dict.fromkeys(word for text in texts for word in text))}
         rows = hashed_pieces(list(number), rows=self.rows)

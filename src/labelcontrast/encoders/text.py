@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labelcontrast.encoders.base import Inputs, Item, Items, TextEncoder, saved_content
+from labelcontrast.encoders.base import Inputs, Item, Items, TextEncoder, check_texts, saved_content
 from labelcontrast.encoders.cache import Arrays, cached_arrays, content_key
 from labelcontrast.encoders.pretrained import Source, build_transformer, load_transformer, quietly
 from labelcontrast.errors import ConfigError, nearest
@@ -37,6 +37,7 @@ class TransformerText(TextEncoder):
 
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
         """Convert texts to token ids, truncated to ``max_length``, in one call."""
+        check_texts(inputs)
         return [np.array(ids, dtype=np.int32) for ids in self._token_ids(inputs, truncate=True)]
 
     def prepare_cached(self, inputs: Sequence[Any] | NDArray[Any], cache: str | Path) -> Items:

@@ -65,6 +65,9 @@ class Hierarchy:
         """
         return cls((child, parent) for child, above in parents.items() for parent in above_of(above))
 
+    def __repr__(self) -> str:
+        return f"Hierarchy({len(self):,} nodes, {int(self.depths.max(initial=-1)) + 1} levels)"
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 

@@ -154,7 +154,7 @@ def checkup(tmp_path_factory: pytest.TempPathFactory) -> Checkup:
 def test_every_planted_problem_is_found_with_an_example(checkup: Checkup) -> None:
     found = {(finding.kind, finding.sentence): finding.instances for finding in checkup.findings}
     assert found == {
-        ("duplicates", "2 of 203 examples of train stand before in it"): (
+        ("duplicates", "2 of 203 examples of train repeat an earlier one"): (
             "train.jsonl, line 4 = train.jsonl, line 201",
         ),
         ("duplicates", "1 of 2 examples of test are also in train"): ("train.jsonl, line 8 = test.jsonl, line 1",),

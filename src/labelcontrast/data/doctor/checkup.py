@@ -83,7 +83,7 @@ def examine(
         ...     _ = (Path(folder) / "reviews.csv").write_text("text,tag\n" + 10 * "good,food\nbad,price\n")
         ...     checkup = examine(load_splits(folder, seed=0))
         >>> checkup.findings[0].sentence
-        '12 of 14 examples of train stand before in it'
+        '12 of 14 examples of train repeat an earlier one'
     """
     train = splits.vocabulary.encode(splits.train.label_sets or [])
     rows = plain_features(splits.train) if features is None else features
@@ -180,7 +180,7 @@ def about_examples(splits: Splits, description: Description) -> Iterator[Finding
     """Yield the findings about examples: repeats, conflicting labels, near repeats, empty and truncated texts."""
     for repeat in description.repeats:
         size = description.splits[repeat.later].examples
-        where = "stand before in it" if repeat.earlier == repeat.later else f"are also in {repeat.earlier}"
+        where = "repeat an earlier one" if repeat.earlier == repeat.later else f"are also in {repeat.earlier}"
         sentence = f"{repeat.examples:,} of {size:,} examples of {repeat.later} {where}"
         yield Finding("duplicates", repeat.examples, sentence, (" = ".join(map(_short, repeat.instance)),))
     yield from _conflicts(splits)
