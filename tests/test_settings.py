@@ -153,6 +153,13 @@ def test_a_loss_is_parsed_with_its_parameters_and_its_joint_loss(entry: str, tit
         ("", "the list of losses is empty."),
         (" , ", "the list of losses is empty."),
         ("bce,reg,bce", '"bce" occurs twice in the list of losses.'),
+        *(
+            (
+                text,
+                f'"{text}" joins more than two losses; a joint loss has two, as in zlpr+0.5*reg.',
+            )
+            for text in ("zlpr+reg+supcon", "zlpr+reg:alpha=1+bce", "zlpr+0.5*reg+supcon")
+        ),
         ("bce+0*reg", "loss.joint.weight must be greater than 0. Got 0.0."),
         ("reg:alpha", '"alpha" in "reg:alpha" is not a parameter; expected name=value, as in reg:alpha=1.'),
     ],

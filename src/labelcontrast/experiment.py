@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from labelcontrast.losses.catalogue import loss_row
 from labelcontrast.run.evaluation import (
     compute_split_features,
     describe_embeddings,
@@ -44,8 +45,8 @@ def run_experiment(
     Args:
         settings: All settings of the run.
         folder: The run folder; it is created once the data are read and found valid.
-        training: Folder of checkpoints, history and features, for runs that differ only in the stages after training:
-            one starts from what another has left there. By default the run folder.
+        training: Folder for checkpoints, history and features. Runs that differ only in the stages after training can
+            share it: the encoder is trained once. By default the run folder.
         resume: Continue a run that is there; a finished one is only read, unless settings of the stages after training
             differ: then it is evaluated again, on the features it has.
         force: Remove a run that is there.
@@ -66,7 +67,7 @@ def run_experiment(
     folder, training_folder = Path(folder), Path(training or folder)
     if resume:
         settings = with_recorded_plugins(settings, folder / CONFIG)
-    kind = validate_settings(settings)
+    validate_settings(settings)
     claim(folder, settings, resume=resume, force=force)
     if is_finished(folder) and not force and load_settings(folder) == settings:
         return _with_report(folder)
@@ -78,11 +79,12 @@ def run_experiment(
         open_run(folder, settings, force=force)
         clock.lap("reading")
 
-        trained = train_encoder(settings, kind, inputs, training_folder, callbacks)
+        trained = train_encoder(settings, loss_row(settings.loss.name).kind, inputs, training_folder, callbacks)
         clock.lap("training")
         clock.laps["training"] = round(sum(epoch.seconds for epoch in trained.history), 3)  # also of a killed run
 
-        head = trained.classifier if target is inputs else None  # other data have other labels
+        is_transfer = target is not inputs  # to data with other labels, which the trained head does not predict
+        head = None if is_transfer else trained.classifier
         with_train = head is None or settings.evaluation.neighbours > 0
         features = compute_split_features(training_folder / FEATURES, target, with_train=with_train, device=device)
         clock.lap("features")
@@ -108,7 +110,7 @@ def run_experiment(
         validation_score=trained.selected.score,
         representation=representation,
         fold=None if settings.folds is None else settings.tested_fold,
-        hierarchy=evaluation.hierarchy and {**evaluation.hierarchy, **unseen},
+        hierarchy=None if evaluation.hierarchy is None else {**evaluation.hierarchy, **unseen},
         seconds=clock.laps,
         examples={name: len(split) for name, split in target.prepared.items()},
         kind=target.encoder.kind,

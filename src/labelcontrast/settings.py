@@ -497,7 +497,7 @@ def parse_loss(entry: str) -> LossSettings:
     """Parse a loss: a name, parameters after colons, and after a plus a weighted contrastive loss beside it.
 
     Raises:
-        ConfigError: A parameter has no ``=``, or a weight is 0.
+        ConfigError: The text is empty, a parameter has no ``=``, a weight is 0, or more than two losses are joined.
 
     Example:
         >>> loss = parse_loss("asl:margin=0.1+0.5*reg:alpha=1")
@@ -505,7 +505,13 @@ def parse_loss(entry: str) -> LossSettings:
         ({'margin': 0.1}, 'reg', 0.5, {'alpha': 1})
     """
     entry = entry.replace(" ", "")
+    if not entry:
+        message = "the loss is empty; expected a name, as in reg."
+        raise ConfigError(message)
     match = _JOINT.fullmatch(entry)
+    if match and (_JOINT.fullmatch(match["first"]) or _JOINT.fullmatch(match["second"])):
+        message = f'"{entry}" joins more than two losses; a joint loss has two, as in zlpr+0.5*reg.'
+        raise ConfigError(message)
     if match is None:
         values = _with_parameters(entry)
     else:

@@ -297,7 +297,7 @@ def test_an_unknown_label_is_refused_with_its_line(command: Run, tmp_path: Path,
 
 
 def test_a_folder_of_another_kind_is_refused(command: Run, tmp_path: Path) -> None:
-    assert command("predict", "nowhere", "-", stdin="x").refusal() == "nowhere is not a run."
+    assert command("predict", "nowhere", "-", stdin="x").refusal() == "nowhere does not exist."
     assert (
         command("report", "nowhere").refusal()
         == "nowhere is neither a finished run, a comparison, a study nor a search."
@@ -312,6 +312,21 @@ def test_predictions_of_a_folder_of_pictures(command: Run, tmp_path: Path) -> No
     (tmp_path / "3.png").rename(tmp_path / "new" / "3.png")
     rows = [json.loads(line) for line in command("predict", "run", "new").stdout.splitlines()]
     assert [Path(row["id"]).name for row in rows] == ["3.png"]
+    assert [json.loads(command("predict", "run", "new/3.png").stdout)] == rows
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "a", "--out", "run", "--loss", ""], "the loss is empty; expected a name, as in reg."),
+        (["embed", "run", "a", "--out", "e.csv"], "--out must be a name that ends in .parquet. Got e.csv."),
+        (["evaluate", "run", "a", "--split", "dev"], "'dev' is not one of 'train', 'val', 'test'."),
+    ],
+)
+def test_an_argument_that_would_be_misread_is_refused(light: Run, words: list[str], message: str) -> None:
+    line = light(*words).refusal()
+    assert line.endswith(message)
+    assert "Value error" not in line
 
 
 def test_describe_prints_and_draws(command: Run, tmp_path: Path) -> None:
@@ -401,6 +416,7 @@ def test_a_study_is_run_printed_and_reported_again(command: Run, tmp_path: Path,
     result = command(*words[:-2], "--out", "out")
     assert result.returncode == 0, result
     assert [line.split()[:2] for line in result.stdout.splitlines()[2:4]] == [["bce", NOTHING], ["reg", "2.0"]]
+    assert result.stdout.splitlines()[4].startswith("* the best mean of its column, or ")
     assert "[2/2] vectors, reg, alpha 2.0, seed 0: macro-F1 " in result.stderr
     assert result.stdout.splitlines()[-1] == "report in out/report.html"
     (tmp_path / "out" / "report.html").unlink()

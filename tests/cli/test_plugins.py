@@ -112,6 +112,24 @@ def test_a_comparison_is_resumed_with_its_own_plugin(command: Run, vectors: Path
     assert line == "out/compare.toml has split_seed = 0, not 3; a comparison has one protocol."
 
 
+@pytest.mark.usefixtures("plugin")  # removes the losses again
+def test_a_loss_that_fails_is_one_line_with_its_name(command: Run, tmp_path: Path, vectors: Path) -> None:
+    for name, value, message in [
+        ("broken", "1 / 0", "the loss broken raised ZeroDivisionError: division by zero"),
+        (
+            "undefined",
+            "projections.sum() * float('nan')",
+            "the training loss became nan in epoch 1; check the loss undefined, or try a smaller learning_rate.",
+        ),
+    ]:
+        (tmp_path / f"{name}.py").write_text(
+            f"import labelcontrast as lc\ndef compute(projections, labels):\n    return {value}\n"
+            f"lc.register_loss('{name}', compute, kind='contrastive')\n"
+        )
+        words = ["train", vectors, "--plugin", f"{name}.py", "--loss", name, *BRIEF, "--out", name]
+        assert command(*words).refusal() == message
+
+
 def test_the_losses_and_the_settings_show_it(command: Run, plugin: str) -> None:
     assert "\ndice  (on projections)" in command("losses", "--plugin", plugin).stdout
     assert 'plugins = [\n    "my_losses.py",\n]' in command("settings", "--plugin", plugin).stdout

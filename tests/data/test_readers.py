@@ -300,7 +300,7 @@ def test_unreadable_data_are_refused_in_one_line(tmp_path: Path) -> None:
     assert refusal_of(tmp_path / "x" / "y") == f"{here}/x/y: there is no such file or folder."
     (tmp_path / "a.xls").write_text("x")
     assert refusal_of(tmp_path / "a.xls") == (
-        f'{here}/a.xls: unknown format ".xls". Known are {known}, and .gz behind the texts.'
+        f'{here}/a.xls: unknown format ".xls". Known are {known}, those of text also with .gz, and pictures.'
     )
     (tmp_path / "b.csv").touch()
     assert refusal_of(tmp_path) == f'{here}: there are 2 data files: "b.csv", "reviews.jsonl". Name one of them.'
@@ -336,3 +336,4 @@ def test_public_names_take_strings_and_feed_a_training_loop(tmp_path: Path) -> N
         assert sorted(row for batch in batches for row in batch) == list(range(14))
     checkup = data.examine(splits)
     assert "examples of train repeat an earlier one" in str(checkup)
+    assert data.examine(path) == checkup

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers import read
 from labelcontrast.data.splits import load_splits
-from labelcontrast.errors import LabelError
+from labelcontrast.errors import DataError, LabelError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json
 from labelcontrast.lab.comparison_report import flat_measures
@@ -212,6 +212,11 @@ def test_evaluation_in_chunks_equals_that_of_the_run(
     for name, value in found.items():
         assert value == pytest.approx(np.nan if metrics[name] is None else metrics[name], abs=1e-4, nan_ok=True), name
     assert {"psp@3", "medium_f1"} & evaluate(load(folder), test).keys() == set()
+    assert dict(evaluate(folder, test)) == pytest.approx(dict(found), nan_ok=True)
+    everything = evaluate(load(folder), read(vectors))
+    assert dict(evaluate(load(folder), str(vectors))) == pytest.approx(dict(everything), nan_ok=True)
+    with pytest.raises(DataError, match=r"^inputs: has no labels to evaluate against\.$"):
+        evaluate(str(folder), np.zeros((2, 8)))
 
 
 def test_evaluation_leaves_unknown_labels_out(model: TrainedModel, vectors: Path) -> None:

@@ -105,6 +105,7 @@ def test_any_collection_of_texts_or_rows_is_accepted(trained: Runs, model: Train
     np.testing.assert_array_equal(model.embed(rows.tolist()), model.embed(torch.from_numpy(rows)))
     assert model.predict(np.zeros((0, 8))).shape == (0, 5)
     assert of_texts.predict_sets([]) == []
+    assert [row["labels"] for row in lc.predict(of_texts, texts)] == of_texts.predict_sets(texts)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples in any known format.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
-Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of pictures, or - for standard input.")]
+Input = Annotated[
+    str, typer.Argument(metavar="INPUT", help="A file, a picture, a folder of pictures, or - for standard input.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.")]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of settings; other options override it.")]
 Assignments = Annotated[
@@ -104,7 +106,7 @@ def read_values(config: Path | None, assignments: list[str] | None, **options: o
     from labelcontrast.settings import override, parse_loss, put, read_settings
 
     values = read_settings(config) if config else {}
-    if loss := options.pop("loss", None):
+    if (loss := options.pop("loss", None)) is not None:
         values["loss"] = parse_loss(str(loss)).model_dump(exclude_none=True)
     for name, value in options.items():
         if value is not None and value != []:

@@ -48,6 +48,9 @@ from labelcontrast.run.report import retrieval_groups, write_report
 from labelcontrast.settings import LossSettings, RunSettings
 from labelcontrast.training.epochs import Epoch
 
+MARK = "* the best mean of its column, or one that was tested and is not significantly worse"
+"""Meaning of the star in the tables of comparisons and studies."""
+
 
 def show(text: str) -> None:
     """Print a result to standard output."""
@@ -166,7 +169,7 @@ def print_report(folder: Path) -> None:
 def print_demo(out: Path, *, force: bool) -> None:
     """Run the demo, and print its table and the command to try next."""
     table = run_demo(out, force=force, device=pick_device(), callbacks=callbacks(DEMO_EPOCHS))
-    show("\n" + as_text(table))
+    _show_marked(table)
     show(f"\nReport with figures: {out / 'comparison' / REPORT}")
     show("The same on your own data: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
 
@@ -192,7 +195,7 @@ def print_comparison(
         options=replace(options, device=pick_device()),
         callbacks=callbacks(settings.training.epochs),
     )
-    show("\n" + as_text(table))
+    _show_marked(table)
     if over_hierarchy := summarise_comparison(out).hierarchy_table:
         show("\nover the hierarchy\n" + as_text(over_hierarchy))
     show(f"\nreport in {out / REPORT}")
@@ -204,7 +207,7 @@ def print_study(
     """Run a study and print its table."""
     options = replace(options, device=pick_device())
     table = run_study(study, data, settings, out, store=store, options=options, say=say)
-    show("\n" + as_text(table))
+    _show_marked(table)
     show(f"\nreport in {out / REPORT}")
 
 
@@ -214,7 +217,7 @@ def print_search(
     """Run a search and print the table of the best settings."""
     options = replace(options, device=pick_device())
     table = run_search(settings, searched, out, trials=trials, store=store, options=options, say=say)
-    show("\n" + as_text(table))
+    _show_marked(table, "* the best of all trials")
     show(f"\nbest settings in {out / BEST}, report in {out / REPORT}")
 
 
@@ -259,6 +262,12 @@ def show_hierarchy(metrics: Mapping[str, Mapping[str, Any]], *, levels_of: str) 
     """Print hierarchical metrics of every split, and the levels of the split ``levels_of``."""
     show("\n" + as_text(measures_table(metrics, list(HIERARCHICAL_METRICS.values()))))
     show("\n" + as_text(level_table(metrics[levels_of]["levels"], list(LEVEL_METRICS.values()))))
+
+
+def _show_marked(table: Table, mark: str = MARK) -> None:
+    show("\n" + as_text(table))
+    if any(cell.best for row in table.rows for cell in row):
+        show(mark)
 
 
 def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:

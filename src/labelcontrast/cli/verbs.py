@@ -9,7 +9,7 @@ import typer
 
 from labelcontrast.cli import options
 from labelcontrast.cli.options import build_settings, number_of_runs, read_values
-from labelcontrast.errors import LabelContrastError
+from labelcontrast.errors import ConfigError, LabelContrastError
 
 app = typer.Typer(
     help="Multi-label contrastive learning: from a file of examples to a trained, evaluated and explained model.",
@@ -31,7 +31,7 @@ def main() -> None:
     except LabelContrastError as error:
         code = _refuse(str(error))
     except typer.TyperException as error:
-        code = _refuse(error.format_message())
+        code = _refuse(error.format_message().replace("Value error, ", ""))
     except KeyboardInterrupt:
         code = _refuse("interrupted; --resume continues a run, comparison, study or search.", code=130)
     except BrokenPipeError:  # the reader of the pipe has left; the flush at exit must not fail again
@@ -176,6 +176,9 @@ def embed(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Parquet file to write.")],
 ) -> None:
     """Compute embeddings and write them as Parquet."""
+    if out.suffix != ".parquet":
+        message = f"--out must be a name that ends in .parquet. Got {out}."
+        raise ConfigError(message)
     from labelcontrast.cli.printing import write_embeddings
 
     write_embeddings(run, source, out)

@@ -14,7 +14,7 @@ from labelcontrast.data.examples import SPLIT_ALIASES, BySplit, Examples
 from labelcontrast.data.feature_files import read_arff, read_npz
 from labelcontrast.data.formats import read_json_lines, read_parquet, read_plain_text, read_separated, rows_of_arrow
 from labelcontrast.data.official import read_official
-from labelcontrast.data.picture_files import pictures_in, read_picture_folder
+from labelcontrast.data.picture_files import PICTURE_SUFFIXES, pictures_in, read_picture_folder
 from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelError, MissingExtraError, nearest
 from labelcontrast.labels.label_sets import LabelSets
@@ -47,10 +47,10 @@ def read(
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
 ) -> Examples:
-    r"""Read a file in any known format, a folder with one such file, or a folder of pictures.
+    r"""Read a file in any known format, a folder with one such file, a picture, or a folder of pictures.
 
     Args:
-        path: JSON Lines, CSV or TSV (each plain or .gz), Parquet, NumPy .npz, ARFF, plain text, or a folder.
+        path: JSON Lines, CSV or TSV (each plain or .gz), Parquet, NumPy .npz, ARFF, plain text, a picture, or a folder.
         text: The column of the texts; a column that is not named is detected.
         image: The column of the paths of pictures, relative to the folder of the file.
         labels: The column of label sets; or the columns of 0 and 1, as a sequence or joined by commas.
@@ -85,9 +85,13 @@ def read_as(path: Path, wanted: ColumnNames) -> Examples:
         raise DataError(f"there is no such file or folder{_nearest_file(path)}.", path=path)
     if path.is_dir():
         return _read_folder(path, wanted)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        one = read_picture_folder(path.parent, [path])
+        return replace(one, origin=str(path), understood=f"{path}: one picture, without labels")
     reader = READERS.get(format_of(path))
     if reader is None:
-        message = f'unknown format "{path.suffix}". Known are {", ".join(READERS)}, and .gz behind the texts.'
+        known = ", ".join(READERS)
+        message = f'unknown format "{path.suffix}". Known are {known}, those of text also with .gz, and pictures.'
         raise DataError(message, path=path)
     if path.stat().st_size == 0:
         raise DataError("the file is empty.", path=path)

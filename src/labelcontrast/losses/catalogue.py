@@ -145,9 +145,14 @@ def register_loss(
     )
 
 
+def is_built_in(name: str) -> bool:
+    """Return True if a loss is one of this package, and was not registered."""
+    return _ROWS.get(name) in _BUILT_IN
+
+
 def unregister_loss(name: str) -> None:
     """Remove a loss that was registered."""
-    if name not in _ROWS or _ROWS[name] in _BUILT_IN:
+    if name not in _ROWS or is_built_in(name):
         raise ConfigError(f"there is no registered loss {name!r}.")
     del _ROWS[name]
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 
 from labelcontrast.data.batches import dense_truth, encode_labels
-from labelcontrast.data.examples import Examples
+from labelcontrast.data.readers import read
 from labelcontrast.errors import DataError
 from labelcontrast.files import write_json
 from labelcontrast.labels.hierarchy import LabelTree
@@ -31,10 +31,20 @@ from labelcontrast.probes.linear import Classifier
 from labelcontrast.probes.published import fit_probe
 from labelcontrast.probes.thresholds import Thresholds, choose_thresholds
 from labelcontrast.reports.projection import FEWEST_POINTS, project
-from labelcontrast.run.folder import OUTPUTS, PER_LABEL, PER_NODE, SCATTER
+from labelcontrast.run.folder import OUTPUTS, PER_LABEL, PER_NODE, SCATTER, load_training_labels
 from labelcontrast.run.hierarchy import UnseenLeaves
 from labelcontrast.run.inputs import RunInputs
-from labelcontrast.run.model import HierarchyDecoder, TrainedModel, classify, final_scores, save_model, split_chunks
+from labelcontrast.run.model import (
+    HierarchyDecoder,
+    ModelInputs,
+    TrainedModel,
+    as_examples,
+    classify,
+    final_scores,
+    load,
+    save_model,
+    split_chunks,
+)
 from labelcontrast.settings import EvaluationSettings, HierarchySettings
 from labelcontrast.training.features import stored_features
 
@@ -168,13 +178,16 @@ def evaluate_inputs(
     )
 
 
-def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels | None = None) -> ModelEvaluation:
+def evaluate(
+    model: TrainedModel | str | Path, examples: ModelInputs | str | Path, *, train: TrainingLabels | None = None
+) -> ModelEvaluation:
     """Measure a model on labelled examples, a chunk at a time, so that memory does not grow with their number.
 
     Args:
-        model: A trained model.
-        examples: With labels; unknown ones are left out.
-        train: Label frequencies in training; without them head, medium, tail and ``psp@k`` are left out.
+        model: A trained model, or its run folder.
+        examples: ``Examples`` with labels, unknown values of which are left out; or a file, all of which is read.
+        train: Label frequencies in training, by default those of the run folder if one is given; without them head,
+            medium, tail and ``psp@k`` are left out.
 
     Returns:
         The metrics of ``compute_metrics``; the two mean average precisions come from histograms that are exact to four
@@ -184,6 +197,10 @@ def evaluate(model: TrainedModel, examples: Examples, *, train: TrainingLabels |
         LabelError: A label is unknown to the run.
         DataError: The examples have no labels.
     """
+    if isinstance(model, str | Path):
+        train = load_training_labels(model) if train is None else train
+        model = load(model)
+    examples = as_examples(read(examples) if isinstance(examples, str | Path) else examples, model.encoder)
     if examples.label_sets is None:
         message = "has no labels to evaluate against."
         raise DataError(message, path=examples.origin)

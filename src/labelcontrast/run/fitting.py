@@ -23,7 +23,7 @@ from torch.nn.functional import pad
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.encoders.base import Projector
 from labelcontrast.labels.hierarchy import LabelTree
-from labelcontrast.losses.catalogue import check_loss, loss_row
+from labelcontrast.losses.catalogue import check_loss, is_built_in, loss_row
 from labelcontrast.losses.factory import make_loss
 from labelcontrast.losses.loss import ContrastiveLoss
 from labelcontrast.metrics.counting import by_frequency
@@ -140,12 +140,14 @@ def train_once(
         seed=settings.seed,
     )
     schedule = objective.schedule if training.schedule == "auto" else training.schedule
+    named = [loss.name for loss in (settings.loss, settings.loss.joint) if loss]
     learner = Learner(
         encoder,
         objective.head,
         objective.loss,
         score=objective.score,
         measures=objective.measures,
+        registered_loss=next((name for name in named if not is_built_in(name)), None),
         settings=training,
         rates=Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule),
     )

@@ -150,7 +150,7 @@ class TrainedModel:
         return self.vocabulary.names
 
     def predict(self, inputs: ModelInputs) -> Shaped[np.ndarray, "examples labels"]:
-        """Predict label sets.
+        """Predict label sets as a matrix; ``lc.predict`` yields them as rows for JSON, with scores.
 
         Returns:
             0 or 1, a column for each of ``labels``, as scikit-learn's multi-label classifiers return it.
@@ -162,10 +162,10 @@ class TrainedModel:
 
     def predict_sets(self, inputs: ModelInputs) -> list[list[str]]:
         """Predict label sets as lists of names, the most probable label first."""
-        return [row["labels"] for row in predict(self, as_examples(inputs, self.encoder))]
+        return [row["labels"] for row in _prediction_rows(self, inputs)]
 
     def predict_proba(self, inputs: ModelInputs) -> Float[np.ndarray, "examples labels"]:
-        """Compute the probability of every label, calibrated and consistent with the hierarchy where the run is so."""
+        """Compute the probability of every label, calibrated and made consistent if the run was."""
         chunks = split_chunks(as_examples(inputs, self.encoder))
         return np.concatenate([self.scores(self.embed(chunk)) for chunk in chunks])
 
@@ -186,32 +186,21 @@ class TrainedModel:
         return self.thresholds.predict(scores) if self.decoder is None else self.decoder.decide(scores, self.thresholds)
 
 
-def predict(model: TrainedModel, examples: Examples, *, top: int | None = None) -> Iterator[dict[str, Any]]:
-    """Predict label sets, a chunk of examples at a time, as rows that can be written as JSON.
+def predict(model: TrainedModel, examples: ModelInputs, *, top: int | None = None) -> Iterator[dict[str, Any]]:
+    """Predict label sets as rows for JSON, a chunk of examples at a time; ``model.predict`` returns them as a matrix.
 
     Args:
         model: A trained model.
-        examples: Inputs; their labels, if they have some, are ignored.
+        examples: Inputs of any form that the methods of the model take; labels are ignored.
         top: Number of labels whose scores are given, the best first; by default the predicted labels.
 
     Yields:
         ``{"id": ..., "labels": [...], "scores": {label: probability}}``, the most probable label first.
     """
-    names = np.array(model.labels)
-    for chunk in split_chunks(examples):
-        scores = model.predict_proba(chunk)
-        for identity, row, chosen in zip(chunk.ids, scores, model.decide(scores), strict=True):
-            order = np.argsort(-row, kind="stable")
-            labels = [index for index in order if chosen[index]]
-            shown = labels if top is None else order[:top]
-            yield {
-                "id": identity,
-                "labels": names[labels].tolist(),
-                "scores": {str(names[index]): round(float(row[index]), 6) for index in shown},
-            }
+    return _prediction_rows(model, examples, top=top)
 
 
-def embed(model: TrainedModel, examples: Examples) -> Float[np.ndarray, "examples dim"]:
+def embed(model: TrainedModel, examples: ModelInputs) -> Float[np.ndarray, "examples dim"]:
     """Compute the embedding of every example; the same as ``model.embed(examples)``."""
     return model.embed(examples)
 
@@ -302,6 +291,21 @@ def split_chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.select(np.arange(start, min(start + CHUNK, len(examples))))
 
 
+def _prediction_rows(model: TrainedModel, inputs: ModelInputs, *, top: int | None = None) -> Iterator[dict[str, Any]]:
+    names = np.array(model.labels)
+    for chunk in split_chunks(as_examples(inputs, model.encoder)):
+        scores = model.predict_proba(chunk)
+        for identity, row, chosen in zip(chunk.ids, scores, model.decide(scores), strict=True):
+            order = np.argsort(-row, kind="stable")
+            labels = [index for index in order if chosen[index]]
+            shown = labels if top is None else order[:top]
+            yield {
+                "id": identity,
+                "labels": names[labels].tolist(),
+                "scores": {str(names[index]): round(float(row[index]), 6) for index in shown},
+            }
+
+
 def _feature_rows(inputs: object) -> np.ndarray:
     try:
         rows = np.asarray(inputs)
@@ -354,6 +358,8 @@ def _load_decoder(folder: Path, vocabulary: LabelVocabulary) -> HierarchyDecoder
 
 
 def _why_no_model(folder: Path) -> str:
+    if not folder.exists():
+        return "does not exist"
     if not (folder / CONFIG).exists():
         return "is not a run"
     if is_finished(folder):

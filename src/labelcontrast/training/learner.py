@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from transformers.optimization import get_wsd_schedule
 
-from labelcontrast.errors import MissingExtraError, RunError
+from labelcontrast.errors import LabelContrastError, MissingExtraError, RunError
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.epochs import Epoch, EpochMeasures, EpochScore
 
@@ -43,7 +43,8 @@ class Learner(pl.LightningModule):
     """Encoder, head and loss in training.
 
     The head computes what the loss takes from the embeddings: projections for a contrastive loss, logits for a logit
-    loss. The history, the steps of the epoch so far and the random streams are part of every checkpoint.
+    loss. The history, the steps of the epoch so far and the random streams are part of every checkpoint. An exception
+    in a ``registered_loss``, one that is not of this package, is reported with its name.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Learner(pl.LightningModule):
         settings: TrainingSettings,
         rates: Rates,
         measures: EpochMeasures = lambda *_: {},
+        registered_loss: str | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -66,6 +68,7 @@ class Learner(pl.LightningModule):
         """Called with the history at the end of every epoch."""
         self._score = score
         self._measures = measures
+        self._registered_loss = registered_loss
         self._settings = settings
         self._rates = rates
         self._streams: list[Tensor] = []
@@ -75,7 +78,7 @@ class Learner(pl.LightningModule):
         """Compute the loss of one batch."""
         inputs, labels = batch
         views = [self.head(self.encoder(view)).float() for view in self._views(inputs)]
-        value: Tensor = self.loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels)
+        value = self._compute_loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels)
         self._losses.append(_recorded(value))
         self._counted.append({name: _recorded(count) for name, count in getattr(self.loss, "diagnostics", {}).items()})
         return value
@@ -94,8 +97,9 @@ class Learner(pl.LightningModule):
         """Score the epoch and append it to the history."""
         loss = _as_float32(self._losses).mean().item()
         if not math.isfinite(loss):
-            message = f"the training loss became {loss} in epoch {self.current_epoch + 1}; try a smaller learning_rate."
-            raise RunError(message)
+            check = f"check the loss {self._registered_loss}, or " if self._registered_loss else ""
+            became = f"the training loss became {loss} in epoch {self.current_epoch + 1}"
+            raise RunError(f"{became}; {check}try a smaller learning_rate.")
         with self.trainer.precision_plugin.forward_context():
             score = self._score(self.encoder, self.head)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -145,6 +149,18 @@ class Learner(pl.LightningModule):
         self._losses, self._counted = so_far["losses"], so_far["counted"]
         self._started = time.monotonic() - so_far["seconds"]
         self._streams = checkpoint["streams"]
+
+    def _compute_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        try:
+            value: Tensor = self.loss(outputs, labels)
+        except LabelContrastError:
+            raise
+        except Exception as error:
+            if self._registered_loss is None:
+                raise
+            line = next(iter(str(error).splitlines()), "")
+            raise RunError(f"the loss {self._registered_loss} raised {type(error).__name__}: {line}") from error
+        return value
 
 
 def build_optimiser(

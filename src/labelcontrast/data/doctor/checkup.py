@@ -20,7 +20,7 @@ from labelcontrast.data.doctor.suspects import Suspect, cleanlab_rows, out_of_fo
 from labelcontrast.data.examples import BySplit, Examples, SplitName
 from labelcontrast.data.feature_files import SPLIT_CODES
 from labelcontrast.data.picture_files import picture_problem
-from labelcontrast.data.splits import Splits, absent_labels
+from labelcontrast.data.splits import Splits, absent_labels, load_splits
 from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file, write_text
 
@@ -57,7 +57,7 @@ class Checkup:
 
 
 def examine(
-    splits: Splits,
+    splits: Splits | str | Path,
     description: Description | None = None,
     *,
     features: Float[np.ndarray, "examples dim"] | None = None,
@@ -66,7 +66,8 @@ def examine(
     r"""Look for all problems that the doctor knows.
 
     Args:
-        splits: The data, with every picture readable (see ``without_unreadable``).
+        splits: The data, with every picture readable (see ``without_unreadable``); or a file or folder, which is loaded
+            with seed 0.
         description: Of the same data, for repeats and truncation; by default it is computed, without truncation.
         features: Features of train, for the probe that suspects labels; by default some that need no encoder.
         cleanlab: Whether cleanlab evaluates the same probabilities too; it is an extra.
@@ -85,6 +86,8 @@ def examine(
         >>> checkup.findings[0].sentence
         '12 of 14 examples of train repeat an earlier one'
     """
+    if not isinstance(splits, Splits):
+        splits = load_splits(splits, seed=0)
     train = splits.vocabulary.encode(splits.train.label_sets or [])
     rows = plain_features(splits.train) if features is None else features
     probabilities = out_of_fold(rows, train)
