@@ -1,5 +1,6 @@
 """The catalogue is complete, its parameters are checked, and every loss is made; all without torch up to there."""
 
+import pickle
 import subprocess
 import sys
 from itertools import pairwise
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from labelcontrast.errors import ConfigError
+from labelcontrast.losses.affinity import AFFINITIES
 from labelcontrast.losses.axes import (
     Contrast,
     Parameter,
@@ -181,6 +183,19 @@ def test_every_loss_can_be_descended(name: str) -> None:
         optimizer.step()
         values.append(value.item())
     assert all(later < earlier for earlier, later in pairwise(values))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("supcon", {}), ("msc", {}), ("reg", {"alpha": 2.0}), ("wo_reg", {"alpha": -1.0}), ("zlpr", {})]
+    + [("weighted", {"affinity": affinity}) for affinity in AFFINITIES],
+)
+def test_a_pickled_loss_computes_the_same(name: str, parameters: dict[str, Any]) -> None:
+    loss = make_loss(name, num_labels=3, dim=4 if name != "zlpr" else None, **parameters)
+    inputs = torch.randn(6, 4 if name != "zlpr" else 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1]])
+    again = pickle.loads(pickle.dumps(loss))
+    assert again(inputs, labels) == loss(inputs, labels)
 
 
 def test_prototypes_are_a_parameter_drawn_by_the_generator() -> None:

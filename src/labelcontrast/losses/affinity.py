@@ -7,6 +7,7 @@ written into. Only methods of the tensors are used, so that this file and the ca
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 Counts: TypeAlias = Any  # a tensor of counts; torch is not imported here
@@ -45,12 +46,7 @@ def jaccard(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
 
 def inverse_union(scale: float) -> Affinity:
     """Make the affinity of ``scale`` over the number of labels in either, for pairs that share a label."""
-
-    @symmetric
-    def scaled_inverse_union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
-        return any_shared(overlap, size_i, size_j).mul_(scale).div_(_union(overlap, size_i, size_j))
-
-    return scaled_inverse_union
+    return symmetric(partial(_scaled_inverse_union, scale=scale))  # a closure could not be pickled
 
 
 def coverage(alpha: float) -> Affinity:
@@ -69,15 +65,7 @@ def coverage(alpha: float) -> Affinity:
 
     Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 17.
     """
-    if alpha == 0:
-        return any_shared
-
-    def covered(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
-        share = overlap / _nonzero(size_j)
-        # a threshold of exactly 1 would depend on the last bit of a soft count
-        return share**alpha if alpha > 0 else (share >= 1 - 1e-6).to(share.dtype)
-
-    return covered
+    return any_shared if alpha == 0 else partial(_covered, alpha=alpha)
 
 
 def discounted_overlap(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
@@ -88,6 +76,16 @@ def discounted_overlap(overlap: Counts, size_i: Counts, size_j: Counts) -> Count
     Reference: Huang et al., Similarity-Dissimilarity Loss for Multi-label Supervised Contrastive Learning, 2024.
     """
     return (overlap / _nonzero(size_i)).div_(1 + size_j - overlap)
+
+
+def _scaled_inverse_union(overlap: Counts, size_i: Counts, size_j: Counts, *, scale: float) -> Counts:
+    return any_shared(overlap, size_i, size_j).mul_(scale).div_(_union(overlap, size_i, size_j))
+
+
+def _covered(overlap: Counts, size_i: Counts, size_j: Counts, *, alpha: float) -> Counts:  # noqa: ARG001
+    share = overlap / _nonzero(size_j)
+    # a threshold of exactly 1 would depend on the last bit of a soft count
+    return share**alpha if alpha > 0 else (share >= 1 - 1e-6).to(share.dtype)
 
 
 def _union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
