@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelcontrast import metrics
 from labelcontrast.errors import EmbeddingError, LabelShapeError
 from labelcontrast.metrics.representation import alignment, describe_representation, effective_rank, uniformity
 
@@ -122,3 +124,19 @@ def test_refusals() -> None:
         alignment(np.ones((4, 2)), np.ones((3, 2)))
     with pytest.raises(EmbeddingError, match=r"Got 4 rows that are not\.$"):
         alignment(np.zeros((4, 2)), np.ones((4, 2)))
+
+
+def test_lists_and_tensors_are_measured_as_arrays() -> None:
+    generator = np.random.default_rng(0)
+    features, labels = generator.normal(size=(20, 3)), generator.integers(0, 2, (20, 2))
+    for convert in (np.ndarray.tolist, torch.from_numpy):
+        other, true = convert(features), convert(labels)
+        assert metrics.alignment(other, true) == metrics.alignment(features, labels)
+        assert metrics.effective_rank(other) == metrics.effective_rank(features)
+        spread = metrics.uniformity(other, generator=generator)
+        assert spread == metrics.uniformity(features, generator=generator)
+        purity = metrics.neighbourhood_purity(other, true, neighbours=3)
+        np.testing.assert_array_equal(purity, metrics.neighbourhood_purity(features, labels, neighbours=3))
+        assert metrics.mean_average_precision(true, convert(features[:, :2])) == metrics.mean_average_precision(
+            labels, features[:, :2]
+        )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
@@ -100,3 +101,17 @@ def test_invalid_inputs_are_refused() -> None:
         fit_calibration(np.ones((2, 2)), np.ones((2, 2)), method="platt")
     with pytest.raises(LabelShapeError, match=r"^probabilities must have one column per label, 1\. Got 2\.$"):
         Calibration("temperature", [1.0]).apply(np.ones((2, 2)))
+
+
+def test_calibration_takes_lists_and_tensors() -> None:
+    labels = np.tile([[1, 0], [0, 1], [1, 1]], (20, 1))
+    scores = np.tile([[0.6, 0.2], [0.1, 0.9], [0.7, 0.4]], (20, 1))
+    expected = fit_calibration(labels, scores, method="temperature")
+    for convert in (np.ndarray.tolist, torch.from_numpy):
+        found = fit_calibration(convert(labels), convert(scores), method="temperature")
+        assert found == expected
+        np.testing.assert_array_equal(found.apply(convert(scores)), expected.apply(scores))
+        errors = calibration_errors(convert(labels), convert(scores))
+        np.testing.assert_array_equal(errors, calibration_errors(labels, scores))
+    with pytest.raises(LabelShapeError, match=r"^labels and probabilities must have one shape, .* Got \[60, 2\] and"):
+        fit_calibration(labels, scores[1:], method="temperature")

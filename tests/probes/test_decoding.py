@@ -56,3 +56,10 @@ def test_refusals() -> None:
         with pytest.raises(LabelShapeError) as caught:
             decode(np.zeros((1, 2)), Graph([set()]).ancestors)
         assert str(caught.value) == "scores must have a column for each of 1 labels. Got 2."
+
+
+def test_thresholds_by_level_take_lists_and_need_a_level_for_each_label() -> None:
+    labels, scores = [[1, 1], [1, 0]], [[0.9, 0.3], [0.8, 0.1]]
+    assert level_thresholds(labels, scores, np.array([0, 1])).values.round(6).tolist() == [0.5, 0.2]
+    with pytest.raises(LabelShapeError, match=r"^scores must have a column for each of 3 labels\. Got 2\.$"):
+        level_thresholds(labels, scores, np.array([0, 1, 1]))

@@ -279,6 +279,15 @@ def test_what_is_no_matrix_is_refused() -> None:
         fit_linear_probe([["a"]], ones, ones, ones)
 
 
+@pytest.mark.parametrize("name", ["newton", "paper"])
+def test_features_of_another_width_are_refused(problem, name: str) -> None:
+    features, labels = problem
+    data = features[:40], labels[:40], features[40:80], labels[40:80]
+    for probe in (probes.fit_probe(name, *data), fit_linear_probe(*data)):
+        with pytest.raises(EmbeddingError, match=r"^features must have the width 12 .* Got 3\.$"):
+            probe.probabilities(features[:, :3])
+
+
 def test_probes_have_short_reprs() -> None:
     ones = np.ones((2, 3))
     assert repr(fit_linear_probe(ones, ones, ones, ones)) == "LinearProbe(3 labels, 3 features)"

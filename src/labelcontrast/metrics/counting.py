@@ -147,6 +147,33 @@ def as_matrix(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
+def as_features(features: ArrayLike, name: str) -> Float[np.ndarray, "examples dim"]:
+    """Convert features to a matrix of floating-point numbers; those in float32 or float64 keep their type.
+
+    Raises:
+        LabelShapeError: They are no matrix of numbers.
+    """
+    matrix = as_matrix(features, name)
+    return matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float32)
+
+
+def checked_pair(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Convert labels and probabilities to two matrices of one shape.
+
+    Raises:
+        LabelShapeError: They are no matrices of one shape, or hold no example.
+
+    Example:
+        >>> [one.shape for one in checked_pair([[1, 0]], [[0.9, 0.2]])]
+        [(1, 2), (1, 2)]
+    """
+    labels, probabilities = as_matrix(labels, "labels"), as_matrix(probabilities, "probabilities")
+    if labels.shape != probabilities.shape or not len(labels):
+        message = "labels and probabilities must have one shape, with at least one example. "
+        raise LabelShapeError(f"{message}Got {list(labels.shape)} and {list(probabilities.shape)}.")
+    return labels, probabilities
+
+
 def known_pairs(labels: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
     """Mark the labels that are known, which are those that are not NaN."""
     if labels.dtype.kind == "f":

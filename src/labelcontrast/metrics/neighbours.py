@@ -10,13 +10,14 @@ from typing import TypeAlias
 import numpy as np
 import scipy.sparse as sp
 import torch
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Float, Integer
+from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.metrics.counting import Labels, known_pairs, ratio
+from labelcontrast.metrics.counting import Labels, as_features, as_matrix, known_pairs, ratio
 
 PAIRS_AT_ONCE = 2**24
 """Similarities that are held at a time: 64 MiB."""
@@ -24,8 +25,8 @@ Features: TypeAlias = Float[np.ndarray, "examples dim"]
 
 
 def nearest_neighbours(
-    queries: Float[np.ndarray, "queries dim"],
-    examples: Float[np.ndarray, "examples dim"],
+    queries: ArrayLike,
+    examples: ArrayLike,
     *,
     neighbours: int,
     without_self: bool = False,
@@ -51,6 +52,7 @@ def nearest_neighbours(
                [0],
                [1]])
     """
+    queries, examples = as_features(queries, "queries"), as_features(examples, "examples")
     there = len(examples) - without_self
     if not 1 <= neighbours <= there:
         raise ConfigError(f"neighbours must be between 1 and the {there} examples there are. Got {neighbours}.")
@@ -71,9 +73,9 @@ def nearest_neighbours(
 
 
 def neighbour_scores(
-    train_features: Float[np.ndarray, "train dim"],
-    train_labels: Shaped[np.ndarray, "train labels"],
-    features: Float[np.ndarray, "examples dim"],
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    features: ArrayLike,
     *,
     neighbours: int = 10,
 ) -> Float[np.ndarray, "examples labels"]:
@@ -100,12 +102,14 @@ def neighbour_scores(
 
     Reference: Zhang and Zhou, ML-KNN: A Lazy Learning Approach to Multi-label Learning, 2007, without its prior.
     """
-    check_rows(train_features, train_labels)
+    train_features, train_labels = checked_rows(train_features, train_labels)
     found = nearest_neighbours(features, train_features, neighbours=neighbours)
     return np.asarray(np.nan_to_num(_shares(found, train_labels)))
 
 
-def neighbourhood_purity(features: Features, labels: Labels, *, neighbours: int = 10) -> Float[np.ndarray, " labels"]:
+def neighbourhood_purity(
+    features: ArrayLike, labels: ArrayLike, *, neighbours: int = 10
+) -> Float[np.ndarray, " labels"]:
     r"""Compute for each label the mean share of neighbours of its examples that have it too.
 
     .. math:: \operatorname{mean}_{i : y_{ic} = 1} \; \frac1k \sum_{j \in N_k(i)} y_{jc}
@@ -129,7 +133,7 @@ def neighbourhood_purity(features: Features, labels: Labels, *, neighbours: int 
         >>> neighbourhood_purity(points, np.array([[1, 0], [1, 0], [0, 1]]), neighbours=1)
         array([1., 0.])
     """
-    check_rows(features, labels)
+    features, labels = checked_rows(features, labels)
     found = _shares(nearest_neighbours(features, features, neighbours=neighbours, without_self=True), labels)
     having = (labels == 1) & ~np.isnan(found)
     counts = having.sum(axis=0)
@@ -263,12 +267,15 @@ def _shares(found: Integer[np.ndarray, "queries neighbours"], labels: Labels) ->
     return ratio(having, neighbours - unknown, empty=np.nan)
 
 
-def check_rows(features: np.ndarray, labels: np.ndarray) -> None:
-    """Check that features and labels have the same number of rows.
+def checked_rows(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Convert features and labels to matrices, and check that they have the same number of rows.
 
-    Raises: LabelShapeError, when they do not.
+    Raises:
+        LabelShapeError: They have not, or are no matrices of numbers.
     """
+    features, labels = as_features(features, "features"), as_matrix(labels, "labels")
     if len(features) != len(labels):
         raise LabelShapeError(
             f"features and labels must have the same number of rows. Got {len(features)} and {len(labels)}."
         )
+    return features, labels

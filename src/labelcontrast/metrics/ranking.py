@@ -9,15 +9,16 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
+from numpy.typing import ArrayLike
 
-from labelcontrast.metrics.counting import Labels, TrainingLabels, Weights, known_pairs, mean_of_known, ratio
+from labelcontrast.metrics.counting import Labels, TrainingLabels, Weights, as_matrix, known_pairs, mean_of_known, ratio
 from labelcontrast.metrics.registry import TOP
 
 _AT_ONCE = 2**22  # numbers that are held for a label at a time
 _REACH = 16.0  # the histogram ends at this logit on either side
 
 
-def average_precisions(labels: Labels, scores: Float[np.ndarray, "examples labels"]) -> Float[np.ndarray, " labels"]:
+def average_precisions(labels: ArrayLike, scores: ArrayLike) -> Float[np.ndarray, " labels"]:
     r"""Compute the average precision of each label.
 
     .. math:: \frac{1}{|P|} \sum_{i \in P} \frac{|\{j \in P : s_j \ge s_i\}|}{|\{j : s_j \ge s_i\}|}
@@ -34,6 +35,7 @@ def average_precisions(labels: Labels, scores: Float[np.ndarray, "examples label
         >>> average_precisions(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.9, 0.1], [0.7, 0.2], [0.3, 0.3]]))
         array([0.83333333,        nan])
     """
+    labels, scores = as_matrix(labels, "labels"), as_matrix(scores, "scores")
     known = known_pairs(labels)
     found = np.full(labels.shape[1], np.nan)
     for label in np.flatnonzero((known & (labels == 1)).any(axis=0)):
@@ -44,7 +46,7 @@ def average_precisions(labels: Labels, scores: Float[np.ndarray, "examples label
     return found
 
 
-def mean_average_precision(labels: Labels, scores: Float[np.ndarray, "examples labels"]) -> float:
+def mean_average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Compute the mean average precision over the labels that have a positive; NaN when none has.
 
     Example:

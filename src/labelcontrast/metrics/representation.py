@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
-from labelcontrast.metrics.counting import Labels, known_pairs
-from labelcontrast.metrics.neighbours import Features, check_rows, unit_rows
+from labelcontrast.metrics.counting import Labels, as_features, known_pairs
+from labelcontrast.metrics.neighbours import Features, checked_rows, unit_rows
 
 EXACT_UP_TO = 20_000
 """Number of examples up to which all pairs are used, in some seconds."""
@@ -24,8 +25,8 @@ class Estimate:
 
 
 def alignment(
-    features: Features,
-    labels: Labels,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     without_labels: bool = False,
 ) -> float:
@@ -55,7 +56,7 @@ def alignment(
     Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 22; after Wang and
         Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity, 2020.
     """
-    check_rows(features, labels)
+    features, labels = checked_rows(features, labels)
     kept = known_pairs(labels).all(axis=1) & (without_labels | labels.any(axis=1))
     rows = unit_rows(features[kept].astype(np.float64)).numpy()
     _, group, sizes = np.unique(np.packbits(labels[kept] > 0, axis=1), axis=0, return_inverse=True, return_counts=True)
@@ -66,7 +67,7 @@ def alignment(
 
 
 def uniformity(
-    features: Features,
+    features: ArrayLike,
     *,
     generator: np.random.Generator,
     exact_up_to: int = EXACT_UP_TO,
@@ -96,7 +97,7 @@ def uniformity(
     Reference: Wang and Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity, 2020;
         Eq. 23 of the study named above.
     """
-    rows = unit_rows(features)
+    rows = unit_rows(as_features(features, "features"))
     if len(rows) < 2:
         return Estimate(float("nan"))
     if len(rows) <= exact_up_to:
@@ -113,7 +114,7 @@ def uniformity(
     return Estimate(float(np.log(mean)), float(potentials.std(ddof=1) / mean / np.sqrt(pairs)))
 
 
-def effective_rank(features: Features) -> float:
+def effective_rank(features: ArrayLike) -> float:
     r"""Compute the effective number of directions of embeddings: the exponential of the entropy of singular values.
 
     .. math:: \exp \Bigl( - \sum_k p_k \log p_k \Bigr), \qquad p_k = \sigma_k / \sum_l \sigma_l
@@ -133,7 +134,7 @@ def effective_rank(features: Features) -> float:
 
     Reference: Roy and Vetterli, The Effective Rank, 2007.
     """
-    centred = features.astype(np.float64)
+    centred = as_features(features, "features").astype(np.float64)
     centred = centred - centred.mean(axis=0)
     spectrum = np.sqrt(np.linalg.eigvalsh(centred.T @ centred).clip(min=0))
     # Smaller values are rounding errors.

@@ -7,13 +7,14 @@ from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
 from labelcontrast.files import write_text
-from labelcontrast.metrics.counting import known_pairs, ratio
+from labelcontrast.metrics.counting import as_matrix, checked_pair, known_pairs, ratio
 
 Method = Literal["temperature", "isotonic"]
 Map = float | list[tuple[float, float]]
@@ -25,8 +26,8 @@ REACH = (-3.0, 3.0)
 
 
 def fit_calibration(
-    labels: Shaped[np.ndarray, "examples labels"],
-    probabilities: Float[np.ndarray, "examples labels"],
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     *,
     method: Method,
 ) -> "Calibration":
@@ -44,6 +45,7 @@ def fit_calibration(
 
     Raises:
         ConfigError: The method is neither of the two.
+        LabelShapeError: Labels and probabilities are no matrices of one shape.
 
     Example:
         >>> labels = (np.arange(1000) % 10 < 7).astype(int)[:, None]
@@ -55,6 +57,7 @@ def fit_calibration(
     """
     if method not in get_args(Method):
         raise ConfigError(f"method must be temperature or isotonic. Got {method!r}.")
+    labels, probabilities = checked_pair(labels, probabilities)
     known = known_pairs(labels)
     fit = _temperature if method == "temperature" else _steps
     together = fit(labels[known], probabilities[known])
@@ -91,8 +94,8 @@ def reliability(
 
 
 def calibration_errors(
-    labels: Shaped[np.ndarray, "examples labels"],
-    probabilities: Float[np.ndarray, "examples labels"],
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     *,
     bins: int = 15,
 ) -> Float[np.ndarray, " labels"]:
@@ -102,6 +105,7 @@ def calibration_errors(
         >>> calibration_errors(np.array([[1, 0], [0, 0]]), np.array([[0.5, 0.1], [0.5, 0.1]])).tolist()
         [0.0, 0.1]
     """
+    labels, probabilities = checked_pair(labels, probabilities)
     pairs = zip(labels.T, probabilities.T, strict=True)
     return np.array([reliability(column, scores, bins=bins).error for column, scores in pairs])
 
@@ -113,7 +117,7 @@ class Calibration:
     method: Method
     maps: list[Map]
 
-    def apply(self, probabilities: Float[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples labels"]:
+    def apply(self, probabilities: ArrayLike) -> Float[np.ndarray, "examples labels"]:
         """Map the probabilities of each label; within a label their order stays, except that ties may arise.
 
         Raises:
@@ -123,6 +127,7 @@ class Calibration:
             >>> Calibration("temperature", [2.0]).apply(np.array([[0.9], [0.5]])).round(3).tolist()
             [[0.75], [0.5]]
         """
+        probabilities = as_matrix(probabilities, "probabilities")
         if probabilities.shape[1] != len(self.maps):
             raise LabelShapeError(
                 f"probabilities must have one column per label, {len(self.maps)}. Got {probabilities.shape[1]}."

@@ -1,10 +1,12 @@
 """Decoding over a hierarchy: label sets in which every label comes with its ancestors."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, Shaped
+from jaxtyping import Bool, Float, Integer
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 from labelcontrast.errors import LabelShapeError
+from labelcontrast.metrics.counting import checked_pair
 from labelcontrast.probes.thresholds import Thresholds, global_threshold
 
 
@@ -57,8 +59,8 @@ def best_path(
 
 
 def level_thresholds(
-    labels: Shaped[np.ndarray, "examples labels"],
-    scores: Float[np.ndarray, "examples labels"],
+    labels: ArrayLike,
+    scores: ArrayLike,
     depths: Integer[np.ndarray, " labels"],
 ) -> Thresholds:
     """Choose one threshold for each level of a hierarchy, which maximises micro-F1 on its labels.
@@ -66,13 +68,18 @@ def level_thresholds(
     Args:
         labels: Of validation examples, 0 or 1, shape [examples, labels], closed upwards.
         scores: Of the same examples.
-        depths: The level of each label, 0 for the roots.
+        depths: The level of each label, 0 for the roots, such as ``LabelTree.depths``.
+
+    Raises:
+        LabelShapeError: Labels and scores are no matrices of one shape, or the levels are of other labels.
 
     Example:
         >>> labels, scores = np.array([[1, 1], [1, 0]]), np.array([[0.9, 0.3], [0.8, 0.1]])
         >>> level_thresholds(labels, scores, np.array([0, 1])).values.round(6)
         array([0.5, 0.2])
     """
+    labels, scores = checked_pair(labels, scores)
+    _check_width(scores.shape[1], depths)
     values = np.empty(len(depths))
     for depth in np.unique(depths):
         here = depths == depth
@@ -80,6 +87,6 @@ def level_thresholds(
     return Thresholds(values, "level")
 
 
-def _check_width(width: int, ancestors: csr_array) -> None:
+def _check_width(width: int, ancestors: csr_array | np.ndarray) -> None:
     if width != ancestors.shape[0]:
         raise LabelShapeError(f"scores must have a column for each of {ancestors.shape[0]} labels. Got {width}.")

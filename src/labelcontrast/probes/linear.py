@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.metrics.counting import as_matrix, known_pairs
+from labelcontrast.metrics.counting import as_features, as_matrix, known_pairs
 from labelcontrast.metrics.ranking import average_precisions, mean_average_precision
 from labelcontrast.probes.logistic import solve_logistic
 
@@ -175,16 +175,6 @@ def checked_data(
     return train, train_labels, val, val_labels
 
 
-def as_features(features: ArrayLike, name: str = "features") -> Float[np.ndarray, "examples dim"]:
-    """Convert features to a matrix of floating-point numbers; those in float32 or float64 keep their type.
-
-    Raises:
-        LabelShapeError: They are no matrix of numbers.
-    """
-    matrix = as_matrix(features, name)
-    return matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float32)
-
-
 @dataclass(frozen=True)
 class LinearProbe:
     """One hyperplane for each label, for features that are not standardised."""
@@ -199,7 +189,7 @@ class LinearProbe:
 
     def scores(self, features: ArrayLike) -> Float[np.ndarray, "examples labels"]:
         """Compute logits."""
-        return np.asarray(as_features(features) @ self.weight.T + self.bias)
+        return np.asarray(_features_of_width(features, self.weight.shape[-1]) @ self.weight.T + self.bias)
 
     def probabilities(self, features: ArrayLike) -> Float[np.ndarray, "examples labels"]:
         """Compute probabilities: the sigmoid of the logits."""
@@ -276,8 +266,15 @@ def build_classifier(
     return layer
 
 
+def _features_of_width(features: ArrayLike, width: int) -> np.ndarray:
+    rows = as_features(features, "features")
+    if rows.shape[1] != width:
+        raise EmbeddingError(f"features must have the width {width} that the probe was fitted on. Got {rows.shape[1]}.")
+    return rows
+
+
 def _probabilities(classifier: LinearHead | AveragedHeads, features: ArrayLike) -> np.ndarray:
-    rows = torch.from_numpy(as_features(features)).to(classifier.weight)
+    rows = torch.from_numpy(_features_of_width(features, classifier.weight.shape[-1])).to(classifier.weight)
     with torch.inference_mode():
         return np.asarray(classifier(rows).sigmoid().cpu())
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError, nearest
 from labelcontrast.files import write_text
-from labelcontrast.metrics.counting import as_matrix, known_pairs
+from labelcontrast.metrics.counting import as_matrix, checked_pair, known_pairs
 
 Rule = Literal["global", "fixed", "per_label", "top_k", "expected_f1"]
 Empty = Literal["allow", "best"]
@@ -52,7 +52,7 @@ def choose_thresholds(
         >>> choose_thresholds("fixed", np.zeros((1, 2)), np.zeros((1, 2))).values
         array([0.5, 0.5])
     """
-    labels, probabilities = _checked(labels, probabilities)
+    labels, probabilities = checked_pair(labels, probabilities)
     count = labels.shape[1]
     rules: dict[Rule, Callable[[], Thresholds]] = {
         "fixed": lambda: fixed_threshold(count),
@@ -96,7 +96,7 @@ def global_threshold(labels: ArrayLike, probabilities: ArrayLike) -> "Thresholds
 
     Reference: Lipton, Elkan and Naryanaswamy, Optimal Thresholding of Classifiers to Maximize F1 Measure, 2014.
     """
-    labels, probabilities = _checked(labels, probabilities)
+    labels, probabilities = checked_pair(labels, probabilities)
     best = best_cuts(labels.reshape(-1, 1), probabilities.reshape(-1, 1)).item()
     return Thresholds(np.full(labels.shape[1], best), "global")
 
@@ -154,7 +154,7 @@ def per_label_thresholds(
         >>> per_label_thresholds(labels, scores).values.round(2)
         array([0.25, 0.82])
     """
-    labels, probabilities = _checked(labels, probabilities)
+    labels, probabilities = checked_pair(labels, probabilities)
     start = global_threshold(labels, probabilities).values[0]
     known = known_pairs(labels)
     true = known & (labels == 1)
@@ -297,14 +297,6 @@ class Thresholds:
             return cls(values, str(saved["how"]), most, bool(saved.get("expected_f1", False)), empty)
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f'expected {{"how": name, "values": [numbers]}}. Got {error!r}.', path=path) from error
-
-
-def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    labels, probabilities = as_matrix(labels, "labels"), as_matrix(probabilities, "probabilities")
-    if labels.shape != probabilities.shape or not len(labels):
-        message = "labels and probabilities must have one shape, with at least one example. "
-        raise LabelShapeError(f"{message}Got {list(labels.shape)} and {list(probabilities.shape)}.")
-    return labels, probabilities
 
 
 def _best_cuts(labels: np.ndarray, probabilities: np.ndarray, preferred: float) -> Float[np.ndarray, " labels"]:
