@@ -69,9 +69,29 @@ loss = lc.make_loss("dice", temperature=0.1)
 
 It has blocks, views, soft and unknown labels, and the regulariser of `reg` (`stop_repulsion`). A function that returns
 a `Contrast` gives the loss its own parameters, with their types and defaults; `help(lc.register_loss)` shows this, and
-how to register any other loss. On the command line, `labelcontrast train DATA --plugin my_losses.py --loss dice` loads
-the loss from a file. An installed package can offer losses through the entry-point group `labelcontrast.losses`. To
-add a loss to this library, add a row to `losses/catalogue.py` and its literal formula to `tests/losses/oracle.py`.
+how to register any other loss. The module that registered a loss can register it again, as a notebook does; that
+replaces it. `lc.losses.unregister_loss("dice")` removes it.
+
+On the command line, `--plugin` loads a file that registers losses. `labelcontrast losses --plugin my_losses.py` lists
+them with the others.
+
+    labelcontrast train DATA --plugin my_losses.py --loss dice
+
+An installed package can offer losses through the entry-point group `labelcontrast.losses`. The entry point has the name
+of the loss, and refers to a `Contrast`, to a function that returns one, to a whole `lc.losses.LossRow`, or to a module
+that calls `lc.register_loss`.
+
+```toml
+[project.entry-points."labelcontrast.losses"]
+dice = "my_package.losses:dice"
+```
+
+To add a loss to this library, add a row to `losses/catalogue.py` and its literal formula to `tests/losses/oracle.py`.
+
+## Change a setting during training
+
+A setting that the loss reads in every call can be assigned: `loss.temperature = 0.2`. Settings that decide the pair
+weights or the tensors of the loss, such as `alpha` and `queue_size`, are fixed; assigning one is an error.
 
 ## Parameters of all contrastive losses
 

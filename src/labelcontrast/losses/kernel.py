@@ -160,7 +160,7 @@ def normalise(
 
     Args:
         similarities: Of all pairs.
-        like: A number an anchor.
+        like: One number for each anchor.
         look: Is called with every block.
 
     Returns: The sums, times the anchor's own prior where it has one; and their logarithm without that.

@@ -4,6 +4,13 @@ r"""Any flat contrastive loss in plain dense torch: labels make weights, embeddi
    \ell_i = m_i \log \sum_{j \ne i} g_{ij} e^{s_{ij}} - \sum_j W_{ij} s_{ij}, \qquad m_i = \sum_j W_{ij}, \qquad
    \ell = \sum_i a_i \ell_i \Big/ \sum_i a_i
 
+The letters of the code are those of the equation: s the similarities, W the weights with which candidates attract an
+anchor, m their sum (the anchor's attraction), g the factors of candidates in the denominator (0 for an example with
+itself), and a the weights of the anchors in the average.
+
+There are N instances: examples, times views. With L prototypes joined to them there are N or N + L anchors, and N,
+N + L, or, where prototypes alone are candidates, L candidates. Instances always come before prototypes.
+
 Read this file first. It is the specification of :class:`~labelcontrast.losses.loss.ContrastiveLoss`, which computes the
 same in blocks, and the tests compare values and gradients of every flat loss of the catalogue. Use it in float64.
 """
@@ -36,7 +43,7 @@ def contrastive_loss(
         contrast: The axes; any sharing but per level.
         z: Projections of any length.
         y: From 0 to 1, NaN for unknown; None where only views count.
-        prototypes: One a label, for a loss that has them as candidates.
+        prototypes: One for each label, for a loss that has them as candidates.
         bias: Log-odds b of a pair of similarity 0, where each pair is a classification of its own.
         temperature: Tau.
         stop_repulsion: Lambda, the share of a positive's repulsion that is stopped; 1 is L_REG.
@@ -58,11 +65,12 @@ def contrastive_loss(
         both, labels = torch.cat([z, prototypes]), torch.cat([y, one])
         candidates, y_j = (both, labels) if "instances" in contrast.candidates else (prototypes, one)
         anchors, y_i = (both, labels) if "prototypes" in contrast.anchors else (z, y)
-    alone = "instances" not in contrast.candidates
+    only_prototypes = "instances" not in contrast.candidates  # no candidate is an anchor itself
     others = torch.ones(len(anchors), len(candidates), **like)
-    others = others if alone else others - torch.eye(*others.shape, **like)  # 0 for i = j
-    instances = 0 if alone else n
+    others = others if only_prototypes else others - torch.eye(*others.shape, **like)  # 0 for i = j
+    instances = 0 if only_prototypes else n  # the number of candidates that are instances
 
+    # s, g, w, e: [anchors, candidates]; m, a, losses: [anchors]
     s = F.normalize(anchors, dim=1) @ F.normalize(candidates, dim=1).T / temperature
     g = others.clone()
     g[:, :instances] *= contrast.instance_prior
