@@ -172,3 +172,29 @@ def _copy(path: Path, more: str) -> str:
     shutil.copy(path, copy)
     copy.write_text(path.read_text() + more)
     return str(copy)
+
+
+def test_the_meanings_of_its_parameters_are_listed(command: Run, tmp_path: Path, vectors: Path) -> None:
+    (tmp_path / "my_losses.py").write_text(
+        """
+from typing import Annotated
+import labelcontrast as lc
+
+def lengths(logits, labels, *, power: Annotated[float, "of the length of a row"] = 2.0):
+    return (logits**power).sum(1)
+
+lc.register_loss("lengths", lengths, kind="logit")
+"""
+    )
+    printed = command("losses", "--plugin", "my_losses.py").stdout
+    assert "    parameters  power=2.0\n                power: of the length of a row\n" in printed
+    words = ["--plugin", "my_losses.py", "--loss", "lengths", *BRIEF, "--out", "run"]
+    done = command("train", vectors, *words)
+    assert done.returncode == 1
+    assert (
+        done.stderr.splitlines()[-1] == "labelcontrast: the loss lengths must return a scalar tensor. Got shape [32]."
+    )
+    done = command("train", vectors, "--loss", "bce:reduction=none", *BRIEF, "--out", "run")
+    assert done.stderr == 'labelcontrast: bce must return a scalar in training: its reduction cannot be "none".\n'
+    done = command("losses", "--plugin", vectors.with_suffix(".npz"))
+    assert done.stderr.startswith(f"labelcontrast: plugin {vectors} cannot be loaded: ")

@@ -1,5 +1,6 @@
 """Projections, labels and weights: every form of labels is the same labels, and the rest is refused."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -105,3 +106,36 @@ def test_refused_projections_and_labels(z: Tensor, y: Tensor | None, error: type
     loss = make_loss("wo_reg", num_labels=4, dim=3)
     with pytest.raises(error, match=message):
         loss(z, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        (
+            "supcon",
+            lambda z, y: (z.numpy(), y),
+            "projections must be a torch tensor. Got ndarray; torch.as_tensor",
+        ),
+        ("supcon", lambda z, y: (z.tolist(), y), "projections must be a torch tensor. Got list; torch.as_tensor conv"),
+        ("supcon", lambda z, y: (z, y.numpy()), "labels must be a torch tensor or a SciPy sparse matrix. Got ndarray;"),
+        ("supcon", lambda z, y: (z, y.tolist()), "labels must be a torch tensor or a SciPy sparse matrix. Got list;"),
+        (
+            "bce",
+            lambda z, y: (z.numpy(), y),
+            "logits must be a torch tensor. Got ndarray; torch.as_tensor converts",
+        ),
+        ("bce", lambda z, y: (z, y.tolist()), "labels must be a torch tensor. Got list; torch.as_tensor converts it."),
+    ],
+)
+def test_arrays_and_lists_are_refused(
+    name: str, arguments: Callable[[Tensor, Tensor], tuple[Any, Any]], message: str, unchecked: None
+) -> None:
+    with pytest.raises(TensorError) as caught:
+        make_loss(name)(*arguments(torch.ones(3, 4), Y))
+    assert str(caught.value).startswith(message)
+
+
+def test_weights_and_keys_must_be_tensors(unchecked: None) -> None:
+    for name, value in {"weights": [1.0, 1.0, 1.0], "keys": [[1.0]] * 3}.items():
+        with pytest.raises(TensorError, match=f"{name} must be a torch tensor. Got list"):
+            make_loss("supcon")(Z, Y, **{name: value})

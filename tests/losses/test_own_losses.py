@@ -3,9 +3,10 @@
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -13,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import labelcontrast as lc
-from labelcontrast.errors import ConfigError
-from labelcontrast.losses import Contrast, coverage, jaccard
+from labelcontrast.errors import ConfigError, TensorError
+from labelcontrast.losses import Contrast, coverage, jaccard, unregister_loss
 from labelcontrast.losses import catalogue as module
-from labelcontrast.losses.catalogue import load_plugin, loss_row, unregister_loss
+from labelcontrast.losses.catalogue import load_plugin, loss_row
 
 Z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
@@ -135,7 +136,13 @@ def test_a_module_of_its_own_is_handed_the_sizes() -> None:
         ),
         ("mine", 3, {}, "a loss must be a Contrast or a function. Got int."),
         ("mine", lambda: 3, {}, 'mine must return a Contrast; for another loss give kind="logit" or "contrastive".'),
-        ("mine", lambda x, y: 3, {}, "parameter x of a loss needs a default."),
+        (
+            "mine",
+            lambda x, y: 3,
+            {},
+            'mine has two arguments without a default: give kind="logit" or kind="contrastive", or return a Contrast.',
+        ),
+        ("mine", lambda x: 3, {}, "parameter x of a loss needs a default."),
         ("mine", lambda: 3, {"kind": "both"}, "kind must be one of logit, contrastive. Got 'both'."),
         ("mine", lambda a=(): 3, {}, "parameter a of a loss must be a float, int, bool, str or Literal. Got tuple."),
     ],
@@ -145,6 +152,61 @@ def test_refusals(name: str, loss: Any, more: dict[str, Any], message: str) -> N
         lc.register_loss(name, loss, **more)
     assert str(caught.value) == message
     assert "mine" not in {row.name for row in lc.loss_catalogue()}
+
+
+def test_a_loss_without_parameters_says_so() -> None:
+    lc.register_loss("mine", lambda x, y: x.sum(), kind="logit")
+    with pytest.raises(ConfigError, match=r"mine has no parameter 'a'\. It takes no parameters\.$"):
+        lc.check_loss("mine", {"a": 1})
+
+
+@pytest.mark.parametrize("kind", ["logit", "contrastive"])
+@pytest.mark.parametrize(
+    ("returns", "found"), [(lambda x: x.sum(1), r"shape \[4\]"), (float, "float"), (lambda _: None, "NoneType")]
+)
+def test_a_loss_of_your_own_must_return_a_scalar(
+    kind: str, returns: Callable[[Tensor], Any], found: str, unchecked: None
+) -> None:
+    class Module(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Any:
+            return returns(x[:, :2].sum() if returns is float else x)
+
+    def mine(x: Tensor, y: Tensor) -> Any:
+        return Module()(x, y)
+
+    lc.register_loss("mine", mine, kind=kind)
+    lc.register_loss("module", Module, kind=kind)
+    for name in ("mine", "module"):
+        with pytest.raises(TensorError, match=rf"the loss {name} must return a scalar tensor\. Got {found}\."):
+            lc.make_loss(name)(Z[:, :2], Y)
+
+
+def test_a_loss_is_registered_again_by_the_same_module() -> None:
+    lc.register_loss("mine", Contrast(affinity=jaccard))
+    lc.register_loss("mine", Contrast(affinity=coverage(2.0)), summary="The second.")
+    assert loss_row("mine").summary == "The second."
+    assert lc.losses.mine(temperature=0.2)(Z, Y) == lc.make_loss("mine", temperature=0.2)(Z, Y)
+    unregister_loss("mine")
+    for gone in ("mine", "reg"):
+        with pytest.raises(ConfigError, match=f"there is no registered loss '{gone}'."):
+            unregister_loss(gone)
+    with pytest.raises(AttributeError, match=r"module 'labelcontrast.losses' has no attribute 'mine'"):
+        lc.losses.mine  # noqa: B018
+
+
+def test_a_loss_of_another_module_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "my_losses.py").write_text(PLUGIN)
+    program = """
+import labelcontrast as lc
+from labelcontrast.losses.catalogue import load_plugin
+load_plugin("my_losses.py")
+try:
+    lc.register_loss("mine", lc.losses.Contrast(affinity=lc.losses.jaccard))
+except lc.LabelContrastError as error:
+    print(error, lc.losses.mine().power)
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout == "there is already a loss 'mine'. 2.0\n"
 
 
 def test_a_maker_that_makes_no_loss() -> None:
@@ -168,6 +230,10 @@ def test_a_plugin_file_is_run_once(tmp_path: Path) -> None:
         ("def", "cannot be loaded: SyntaxError: invalid syntax"),
         ("\0\0", "cannot be loaded: SyntaxError: source code string cannot contain null bytes"),
         ("import no_such_thing", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_thing'"),
+        (
+            '{"text": "a ball", "labels": ["sports"]}',
+            "cannot be loaded: it registers no loss; it must call",
+        ),
         (f"{PLUGIN}\n1 / 0", "cannot be loaded: ZeroDivisionError: division by zero"),
         (f"{PLUGIN}\nlc.register_loss('reg', mine)", "cannot be loaded: there is already a loss 'reg'."),
     ],
@@ -242,3 +308,74 @@ def test_settings_are_attributes_and_shown() -> None:
         loss.gamma  # noqa: B018
     with pytest.raises(ConfigError, match="reg has no parameter 'gamma'"):
         lc.losses.reg(gamma=2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("supcon", "temperature", 1),
+        ("reg", "stop_repulsion", 0.5),
+        ("mulsupcon", "reduction", "sum"),
+        ("supcon", "base_temperature", 0.07),
+        ("base", "reduction", "none"),
+        ("himulcone", "temperature", 0.5),
+        ("hicone", "base_temperature", 0.07),
+        ("focal", "gamma", 0.5),
+        ("asl", "margin", 0.2),
+        ("bce", "reduction", "sum"),
+        ("hinge", "margin", 2),
+    ],
+)
+def test_an_assigned_setting_takes_effect(name: str, setting: str, value: Any) -> None:
+    def hinge(logits: Tensor, labels: Tensor, *, margin: float = 1.0) -> Tensor:
+        return (margin - (2 * labels - 1) * logits).clamp(min=0).mean()
+
+    lc.register_loss("hinge", hinge, kind="logit")
+    row = loss_row(name)
+    sizes: dict[str, Any] = {"num_labels": 3} | ({"dim": 3} if row.kind == "contrastive" else {})
+    if row.needs_hierarchy:
+        ancestors = torch.tensor([[1, 0, 1], [0, 1, 1], [0, 0, 1]])
+        sizes |= {
+            "hierarchy": SimpleNamespace(ancestors=ancestors, depths=torch.tensor([1, 1, 0])),
+            "variant": "released",
+        }
+    labels = torch.cat([Y, Y[:, :1]], dim=1)
+    loss = lc.make_loss(name, **sizes, generator=torch.Generator().manual_seed(0))
+    expected = lc.make_loss(name, **sizes, generator=torch.Generator().manual_seed(0), **{setting: value})
+    before = loss(Z, labels)
+    setattr(loss, setting, value)
+    assert getattr(loss, setting) == value
+    assert repr(loss) == repr(expected)
+    assert torch.equal(loss(Z, labels), expected(Z, labels))
+    assert not torch.equal(loss(Z, labels), before)
+
+
+def test_pair_statistics_are_switched_on_by_assignment() -> None:
+    loss = lc.losses.supcon()
+    loss(Z, Y)
+    assert loss.diagnostics == {}
+    loss.diagnostics = True
+    loss(Z, Y)
+    assert loss.diagnostics["anchors_without_positives"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "message"),
+    [
+        ("supcon", "temperature", -1, "temperature must be a number from 0.002. Got -1."),
+        ("reg", "alpha", 1.0, "alpha is fixed when reg is made; make a new loss."),
+        ("supcon", "queue_size", 8, "queue_size is fixed when supcon is made; make a new loss."),
+        ("focal", "gamma", -1, "gamma must be a number from 0. Got -1."),
+        ("hicone", "gather", True, "hicone compares the pairs of one process: gather must be False."),
+    ],
+)
+def test_refused_assignments(name: str, setting: str, value: object, message: str) -> None:
+    hierarchy = SimpleNamespace(ancestors=torch.eye(2), depths=torch.tensor([0, 0]))
+    sizes = {"dim": 3} if loss_row(name).kind == "contrastive" else {}
+    more = {"hierarchy": hierarchy} if loss_row(name).needs_hierarchy else {}
+    loss = lc.make_loss(name, num_labels=2, **sizes, **more)
+    before = repr(loss)
+    with pytest.raises(ConfigError) as caught:
+        setattr(loss, setting, value)
+    assert str(caught.value) == message
+    assert repr(loss) == before

@@ -32,6 +32,7 @@ from labelcontrast.lab.search_space import SearchedLoss
 from labelcontrast.lab.study import Study, study_catalogue
 from labelcontrast.lab.study_report import STUDY, run_study, write_study
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.losses.axes import contrastive
 from labelcontrast.losses.catalogue import loss_catalogue
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
@@ -240,11 +241,14 @@ def print_ranks(folders: Sequence[Path], out: Path) -> None:
 
 
 def print_catalogue() -> None:
-    """Print a paragraph per loss."""
+    """Print a paragraph per loss, with the meanings of the parameters that not all contrastive losses have."""
+    shared = {parameter.name for parameter in contrastive()}
     for row in loss_catalogue():
+        values = [f"{name}={value}" for name, value in row.parameters.items()]
+        meanings = [f"{one.name}: {one.meaning}" for one in row.takes if one.meaning and one.name not in shared]
         facts = {
             "equation": row.equation,
-            "parameters": ", ".join(f"{name}={value}" for name, value in row.parameters.items()),
+            "parameters": ("\n" + 16 * " ").join([", ".join(values), *meanings]),
             "source": row.reference,
         }
         lines = [f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", row.summary]

@@ -1,7 +1,8 @@
 """Losses on projections and on logits: ``losses.reg(num_labels=54, dim=256)`` makes a module.
 
-There is one function for each loss of the catalogue. The functions that compute those on logits are in
-:mod:`labelcontrast.losses.logits`, the affinities of label sets in :mod:`labelcontrast.losses.affinity`.
+There is one function for each loss of the catalogue, registered ones included. The functions that compute the losses
+on logits are in :mod:`labelcontrast.losses.logits`, the affinities of label sets in
+:mod:`labelcontrast.losses.affinity`.
 """
 
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from labelcontrast.losses.catalogue import check_loss as check_loss
     from labelcontrast.losses.catalogue import loss_catalogue as loss_catalogue
     from labelcontrast.losses.catalogue import register_loss as register_loss
+    from labelcontrast.losses.catalogue import unregister_loss as unregister_loss
     from labelcontrast.losses.factory import asl as asl
     from labelcontrast.losses.factory import base as base
     from labelcontrast.losses.factory import bce as bce
@@ -42,15 +44,16 @@ if TYPE_CHECKING:
     from labelcontrast.losses.factory import weighted as weighted
     from labelcontrast.losses.factory import wo_reg as wo_reg
     from labelcontrast.losses.factory import zlpr as zlpr
+    from labelcontrast.losses.levels import HierarchyArrays as HierarchyArrays
     from labelcontrast.losses.logits import LogitLoss as LogitLoss
     from labelcontrast.losses.loss import ContrastiveLoss as ContrastiveLoss
 
-__getattr__, __dir__, __all__ = lazy_names(
+_public_name, __dir__, __all__ = lazy_names(
     __name__,
     {
         "affinity": ["any_shared", "coverage", "exact_match", "inverse_union", "jaccard"],
         "axes": ["Contrast", "LossRow", "Parameter"],
-        "catalogue": ["check_loss", "loss_catalogue", "register_loss"],
+        "catalogue": ["check_loss", "loss_catalogue", "register_loss", "unregister_loss"],
         "factory": [
             "make_loss",
             *("bce", "focal", "asl", "lsep", "zlpr"),
@@ -58,7 +61,22 @@ __getattr__, __dir__, __all__ = lazy_names(
             *("sincere", "similarity_dissimilarity", "jaccard_sigmoid", "weighted"),
             *("himulcon", "hicone", "himulcone"),
         ],
+        "levels": ["HierarchyArrays"],
         "logits": ["LogitLoss"],
         "loss": ["ContrastiveLoss"],
     },
 )
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, or the function that makes a registered loss."""
+    try:
+        return _public_name(name)
+    except AttributeError:
+        from labelcontrast.losses.catalogue import loss_catalogue
+
+        if name.startswith("_") or name not in {row.name for row in loss_catalogue()}:
+            raise
+        from labelcontrast.losses.factory import maker
+
+        return maker(name)

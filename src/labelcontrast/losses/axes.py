@@ -21,6 +21,7 @@ SHARINGS: tuple[Sharing, ...] = ("per_anchor", "per_label", "per_positive")
 Averaging = Literal["mean_valid", "mean_all", "label_count"]
 SIZES = ("num_labels", "dim", "generator", "hierarchy")
 """Arguments of a loss that are not parameters: they come from the data, not from the settings."""
+_COLLECTING = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,8 @@ def check_values(owner: str, parameters: Iterable[Parameter], values: Mapping[st
     known = {parameter.name: parameter for parameter in parameters}
     for name in values:
         if name not in known:
-            raise ConfigError(f"{owner} has no parameter {name!r}{nearest(name, known)}. It has: {', '.join(known)}.")
+            offered = f"It has: {', '.join(known)}." if known else "It takes no parameters."
+            raise ConfigError(f"{owner} has no parameter {name!r}{nearest(name, known)}. {offered}")
     return {name: parameter.read(values.get(name, parameter.default)) for name, parameter in known.items()}
 
 
@@ -193,7 +195,7 @@ def contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: 
         choice(
             "reduction",
             averaging,
-            "mean over anchors with a positive, over all, or by their number of labels; sum; or a term an anchor",
+            "mean over anchors with a positive, over all, or by their number of labels; sum; or a term for each anchor",
             among=("mean_valid", "mean_all", "label_count", "sum", "none"),
         ),
         optional_number("base_temperature", "multiplies the loss by temperature / base_temperature"),
@@ -225,7 +227,8 @@ def parameters_of(function: Callable[..., Any], *, skip: int = 0) -> tuple[Param
         >>> [(p.name, p.default, p.expected) for p in parameters_of(margin)]
         [('power', 1.0, 'a finite number'), ('base', 'any', 'one of any, exact')]
     """
-    arguments = [one for one in inspect.signature(function).parameters.values() if one.name not in SIZES][skip:]
+    named = [one for one in inspect.signature(function).parameters.values() if one.kind not in _COLLECTING]
+    arguments = [one for one in named if one.name not in SIZES][skip:]
     try:
         typed = vars(function).get("__init__", function) if isinstance(function, type) else function
         hints = get_type_hints(typed, include_extras=True)

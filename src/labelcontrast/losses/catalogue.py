@@ -100,7 +100,10 @@ def register_loss(
     equation: str = "",
     reference: str = "",
 ) -> None:
-    """Add a loss of your own to the catalogue: ``make_loss``, the settings, the command line and the docs then know it.
+    """Add a loss of your own to the catalogue, for :func:`make_loss`, the settings, and ``labelcontrast.losses``.
+
+    The command line has it too, from a file given as ``--plugin``. Registering a name again from the same module, as a
+    notebook cell does that is run twice, replaces the loss.
 
     Args:
         name: A new name, an identifier; or a whole row.
@@ -120,10 +123,11 @@ def register_loss(
         reference: Where it was published.
 
     Raises:
-        ConfigError: The name is taken or is not an identifier, or ``loss`` is none of these.
+        ConfigError: The name is that of a built-in loss or was registered by another module, or is not an identifier;
+            or ``loss`` is none of these.
 
     Example:
-        >>> from labelcontrast.losses.affinity import coverage
+        >>> from labelcontrast.losses import Contrast, coverage, unregister_loss
         >>> def strict(power: float = 2.0) -> Contrast:
         ...     "A candidate with other labels attracts less."
         ...     return Contrast(affinity=coverage(power), sharing="per_label")
@@ -133,16 +137,13 @@ def register_loss(
         >>> unregister_loss("strict")
     """
     row = name if isinstance(name, LossRow) else _row_of(name, loss, kind)
-    if not isinstance(row.name, str) or not row.name.isidentifier():
-        raise ConfigError(f"the name of a loss must be an identifier, as my_loss. Got {row.name!r}.")
-    if row.name in _ROWS:
-        raise ConfigError(f"there is already a loss {row.name!r}.")
-    _ROWS[row.name] = replace(
+    row = replace(
         row,
         summary=summary or row.summary,
         equation=equation or row.equation,
         reference=reference or row.reference,
     )
+    _register(row, by=str(sys._getframe(1).f_globals.get("__name__")))  # noqa: SLF001
 
 
 def is_built_in(name: str) -> bool:
@@ -151,34 +152,41 @@ def is_built_in(name: str) -> bool:
 
 
 def unregister_loss(name: str) -> None:
-    """Remove a loss that was registered."""
-    if name not in _ROWS or is_built_in(name):
+    """Remove a loss that was registered.
+
+    Raises:
+        ConfigError: There is no loss of this name, or it is built in.
+    """
+    if name not in _REGISTERED_BY:
         raise ConfigError(f"there is no registered loss {name!r}.")
-    del _ROWS[name]
+    del _ROWS[name], _REGISTERED_BY[name]
 
 
 def load_plugin(path: str | Path) -> None:
     """Run a Python file that registers losses; a file that has been run before is not run again.
 
     Raises:
-        ConfigError: The file is missing, is not Python, or raises.
+        ConfigError: The file is missing, is not Python, raises, or registers no loss.
     """
     file = Path(path).resolve()
     if file in _PLUGINS:
         return
     if not file.is_file():
         raise ConfigError(f"plugin {path}: there is no such file.")
-    name, before = f"labelcontrast_plugin_{file.stem}_{len(_PLUGINS)}", dict(_ROWS)
+    name = f"labelcontrast_plugin_{file.stem}_{len(_PLUGINS)}"
+    rows, registered_by = dict(_ROWS), dict(_REGISTERED_BY)
     loader = SourceFileLoader(name, str(file))
     module = module_from_spec(ModuleSpec(name, loader, origin=str(file)))
     module.__file__ = str(file)
     sys.modules[name] = module  # classes that it defines can be pickled
     try:
         loader.exec_module(module)
+        if all(row is rows.get(row.name) for row in _ROWS.values()):
+            raise ConfigError("it registers no loss; it must call labelcontrast.register_loss.")
     except Exception as error:
         del sys.modules[name]
-        _ROWS.clear()
-        _ROWS.update(before)
+        _restore(_ROWS, rows)
+        _restore(_REGISTERED_BY, registered_by)
         raise ConfigError(f"plugin {path} cannot be loaded: {_one_line(error)}") from error
     _PLUGINS.add(file)
 
@@ -192,9 +200,24 @@ def _load_entry_points() -> None:
         try:
             loss = entry.load()
             if not isinstance(loss, ModuleType) and entry.name not in _ROWS:
-                register_loss(loss if isinstance(loss, LossRow) else entry.name, loss)
+                _register(loss if isinstance(loss, LossRow) else _row_of(entry.name, loss, None), by=entry.value)
         except Exception as error:
             raise ConfigError(f"the loss {entry.name} of {entry.value} cannot be loaded: {_one_line(error)}") from error
+
+
+def _register(row: LossRow, *, by: str) -> None:
+    """Add a row, or replace one that the same module registered."""
+    if not isinstance(row.name, str) or not row.name.isidentifier():
+        raise ConfigError(f"the name of a loss must be an identifier, as my_loss. Got {row.name!r}.")
+    if row.name in _ROWS and _REGISTERED_BY.get(row.name) != by:
+        raise ConfigError(f"there is already a loss {row.name!r}.")
+    _ROWS[row.name] = row
+    _REGISTERED_BY[row.name] = by
+
+
+def _restore(table: dict[str, Any], before: Mapping[str, Any]) -> None:
+    table.clear()
+    table.update(before)
 
 
 def _one_line(error: Exception) -> str:
@@ -211,6 +234,9 @@ def _row_of(name: str, loss: object, kind: str | None) -> LossRow:
     if not callable(loss):
         raise ConfigError(f"a loss must be a Contrast or a function. Got {type(loss).__name__}.")
     if kind is None:
+        if computes(loss):
+            message = f"{name} has two arguments without a default"
+            raise ConfigError(f'{message}: give kind="logit" or kind="contrastive", or return a Contrast.')
         own = parameters_of(loss)
         if not isinstance(loss(**{one.name: one.default for one in own}), Contrast):
             raise ConfigError(f'{name} must return a Contrast; for another loss give kind="logit" or "contrastive".')
@@ -356,7 +382,7 @@ _BUILT_IN = (
     ),
     _logit(
         "zlpr",
-        "Positives above 0, negatives below, in one softmax a side.",
+        "Positives above 0, negatives below, with one softmax for each side.",
         r"\log(1 + \sum_{u \in y} e^{-x_u}) + \log(1 + \sum_{v \notin y} e^{x_v})",
         "Su et al., ZLPR: A Novel Loss for Multi-label Classification, 2022 (arXiv 2208.02955)",
     ),
@@ -501,5 +527,7 @@ _BUILT_IN = (
     ),
 )
 _ROWS: dict[str, LossRow] = {row.name: row for row in _BUILT_IN}
+_REGISTERED_BY: dict[str, str] = {}
+"""The module that registered a loss; built-in losses have none."""
 _PLUGINS: set[Path] = set()
 _LOADED_ENTRY_POINTS: set[str] = set()

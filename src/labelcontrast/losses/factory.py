@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from textwrap import wrap
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, TensorError
 from labelcontrast.losses import logits
 from labelcontrast.losses.axes import SIZES, LossRow, Parameter
 from labelcontrast.losses.catalogue import check_loss, computes, loss_catalogue, loss_row
@@ -37,7 +38,8 @@ def make_loss(
             above it too. Required by the losses over levels.
         **parameters: Those of the loss, listed below.
 
-    Returns: A module; its settings are attributes, as ``loss.temperature``.
+    Returns: A module; its settings are attributes, as ``loss.temperature``. Those that the forward pass reads can be
+        assigned, for a schedule; the others are fixed.
 
     Raises:
         ConfigError: There is no such loss or parameter, a parameter does not accept its value, or a size is missing.
@@ -56,7 +58,7 @@ def make_loss(
         if size is not None and (not isinstance(size, int) or size < 1):
             raise ConfigError(f"{what} must be a whole number from 1. Got {size!r}.")
     row = loss_row(name)
-    _check_hierarchy(row, settings, closure)
+    _check_hierarchy(row, closure)
     if row.function is not None:
         sizes = {"num_labels": num_labels, "dim": dim, "generator": generator, "hierarchy": hierarchy}
         return _own_loss(row, row.function, settings, sizes)
@@ -178,13 +180,22 @@ def _own_loss(
     given = settings | {name: size for name, size in sizes.items() if name in known}
     if not computes(function):
         function, given = function(**given), {}
-    if isinstance(function, nn.Module):
-        return function
     if not callable(function):
         raise ConfigError(f"{row.name} must make a function or module. Got {type(function).__name__}.")
-    kind = LogitLoss if row.kind == "logit" else FunctionLoss
-    num_labels = sizes["num_labels"]
-    return kind(function, given, num_labels=num_labels if isinstance(num_labels, int) else None, name=row.name)
+    loss = function
+    if not isinstance(loss, nn.Module):
+        kind = LogitLoss if row.kind == "logit" else FunctionLoss
+        num_labels = sizes["num_labels"]
+        loss = kind(function, given, num_labels=num_labels if isinstance(num_labels, int) else None, name=row.name)
+    if settings.get("reduction") != "none":
+        loss.register_forward_hook(partial(_check_scalar, row.name))
+    return loss
+
+
+def _check_scalar(name: str, _loss: nn.Module, _inputs: object, value: object) -> None:
+    if not isinstance(value, torch.Tensor) or value.ndim:
+        found = f"shape {list(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise TensorError(f"the loss {name} must return a scalar tensor. Got {found}.")
 
 
 def _number_of_labels(given: int | None, closure: Closure | None) -> int | None:
@@ -194,12 +205,9 @@ def _number_of_labels(given: int | None, closure: Closure | None) -> int | None:
     return given if closure is None else len(closure)
 
 
-def _check_hierarchy(row: LossRow, settings: Mapping[str, Any], closure: Closure | None) -> None:
-    """Refuse a hierarchy that is missing or has no use, and what does not go with it."""
-    contrast = row.contrast_of(settings)
+def _check_hierarchy(row: LossRow, closure: Closure | None) -> None:
+    """Refuse a hierarchy that is missing or has no use."""
     if row.needs_hierarchy and closure is None:
         raise ConfigError(f"{row.name} needs a hierarchy of the labels.")
     if row.kind == "logit" and closure is not None:
         raise ConfigError(f"{row.name} takes no hierarchy.")
-    if contrast is not None and contrast.constrained and settings["gather"]:
-        raise ConfigError(f"{row.name} compares the pairs of one process: gather must be False.")

@@ -5,7 +5,7 @@ NaN is an unknown label, which is ignored. Everything is in float32 or better, t
 finite for logits of any size and for empty rows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import EmbeddingError, LabelShapeError
-from labelcontrast.losses.module import LossModule
+from labelcontrast.losses.axes import Parameter, parameters_of
+from labelcontrast.losses.catalogue import loss_catalogue
+from labelcontrast.losses.module import LossModule, check_tensor
 
 Logits = Float[Tensor, "batch labels"]
 Labels = Shaped[Tensor, "batch labels"]
@@ -130,7 +132,7 @@ def lsep(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Te
 
 
 def zlpr(logits: Logits, labels: Labels, *, reduction: Reduction = "mean") -> Tensor:
-    r"""Compute the zero-bounded log-sum-exp of a ranking: positives above 0, negatives below, in one softmax a side.
+    r"""Compute the zero-bounded log-sum-exp for positives above 0 and for negatives below.
 
     .. math:: \log \Bigl(1 + \sum_{u \in y} e^{-x_u}\Bigr) + \log \Bigl(1 + \sum_{v \notin y} e^{x_v}\Bigr)
 
@@ -161,13 +163,18 @@ class FunctionLoss(LossModule):
         num_labels: int | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name or str(getattr(function, "__name__", "loss")), settings)
+        super().__init__(name or str(getattr(function, "__name__", "loss")), {})
         self.function = function
         self.num_labels = num_labels
+        self.settings = dict(settings)
 
     def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Compute the loss."""
         return self.function(inputs, labels, **self.settings)
+
+    def _variable(self) -> Iterable[Parameter]:
+        row = next((row for row in loss_catalogue() if row.name == self.name), None)
+        return parameters_of(self.function, skip=2) if row is None else row.takes
 
 
 class LogitLoss(FunctionLoss):
@@ -177,9 +184,12 @@ class LogitLoss(FunctionLoss):
         """Compute the loss.
 
         Raises:
+            TensorError: The logits or labels are no tensor.
             EmbeddingError: The logits are no matrix of floats.
             LabelShapeError: The labels do not have the shape of the logits, or not ``num_labels`` columns.
         """
+        check_tensor(logits, "logits")
+        check_tensor(labels, "labels")
         if logits.ndim != 2 or not logits.is_floating_point():
             raise EmbeddingError(f"logits must be floats [batch, labels]. Got {logits.dtype} {list(logits.shape)}.")
         width = logits.shape[1] if self.num_labels is None else self.num_labels

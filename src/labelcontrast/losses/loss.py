@@ -3,7 +3,7 @@ r"""The contrastive losses as modules: they collect anchors and candidates, and 
 A loss over a hierarchy is either one of weighted pairs, as any other, or the sum of the mean losses of its levels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.losses.affinity import any_shared
-from labelcontrast.losses.axes import Contrast
+from labelcontrast.losses.axes import Contrast, Parameter, contrastive
 from labelcontrast.losses.batch_labels import BatchLabels, SampleIds
 from labelcontrast.losses.blocks import LabelPairStatistics, PairStatistics, RepulsionStatistics, working_precision
 from labelcontrast.losses.candidates import (
@@ -27,7 +27,7 @@ from labelcontrast.losses.candidates import (
 )
 from labelcontrast.losses.kernel import AllCandidates, Denominator, EachPair, NegativesOnly, weighted_softmax
 from labelcontrast.losses.levels import Closure, HeldAbove, LevelWeights, columns_of, share_by_level
-from labelcontrast.losses.module import Labels, LossModule, example_weights, label_sets, unit_vectors
+from labelcontrast.losses.module import Labels, LossModule, check_tensor, example_weights, label_sets, unit_vectors
 from labelcontrast.losses.pair_weights import Pairs, SharedWeights, share
 
 
@@ -118,6 +118,7 @@ class ContrastiveLoss(LossModule):
         self.closure = closure
         self.num_labels = num_labels
         self.dim = dim
+        self._check_settings(settings)
         self.diagnostics: dict[str, Tensor] = {}
         if "prototypes" in contrast.candidates:
             self.prototypes = nn.Parameter(torch.empty(num_labels or 0, dim or 0))
@@ -156,7 +157,7 @@ class ContrastiveLoss(LossModule):
         Raises:
             EmbeddingError: Projections of another shape or width, or with NaN or infinity.
             LabelShapeError: Labels or weights of another shape or width.
-            TensorError: Labels or weights out of their range.
+            TensorError: Labels or weights out of their range; or an argument that is no tensor.
         """
         batch = self._prepare(projections, labels, weights, keys)
         loss = self._terms(batch) if self.settings["reduction"] == "none" else self._averaged(batch)
@@ -218,6 +219,13 @@ class ContrastiveLoss(LossModule):
         batch.softmax(average=torch.ones_like(batch.factors), statistics=statistics)
         return statistics.repulsion
 
+    def _variable(self) -> Iterable[Parameter]:
+        return [parameter for parameter in contrastive() if parameter.name != "queue_size"]
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        if self.contrast.constrained and settings["gather"]:
+            raise ConfigError(f"{self.name} compares the pairs of one process: gather must be False.")
+
     @property
     def _scale(self) -> float:
         base = self.settings["base_temperature"]
@@ -242,7 +250,7 @@ class ContrastiveLoss(LossModule):
         statistics = PairStatistics() if self.settings["diagnostics"] else None
         loss = batch.softmax(average=self._scale * factors / total.masked_fill(total == 0, 1), statistics=statistics)
         if statistics is not None:
-            self.diagnostics = batch.diagnostics(statistics)
+            self.__dict__["diagnostics"] = batch.diagnostics(statistics)  # an assignment would go to the setting
         return loss + (sum_over_processes(loss) / everywhere - loss).detach() if everywhere > 1 else loss
 
     def _prepare(
@@ -250,6 +258,9 @@ class ContrastiveLoss(LossModule):
     ) -> PreparedBatch:
         """Collect anchors and candidates, and compute their weights."""
         settings, contrast = self.settings, self.contrast
+        check_tensor(projections, "projections")
+        if keys is not None:
+            check_tensor(keys, "keys")
         with torch.autocast(projections.device.type, enabled=False):
             groups, fresh = self._groups(projections, labels, weights, keys)
             participants = Participants.of(groups)
@@ -381,14 +392,12 @@ class LevelByLevel(LossModule):
         name: str = "own",
     ) -> None:
         super().__init__(name, settings)
-        if settings["queue_size"] or settings["gather"] or settings["diagnostics"]:
-            raise ConfigError(f"{name} level by level takes no queue_size, gather or diagnostics.")
-        if settings["reduction"] not in {"mean_valid", "mean_all"}:
-            raise ConfigError(f"{name} level by level takes the reduction mean_valid or mean_all.")
+        self._check_settings(settings)
         self.contrast = contrast
         self.closure = closure
         self.dim = dim
         self.of_level = ContrastiveLoss(Contrast(affinity=any_shared, sharing="per_label"), settings, dim=dim)
+        self.of_level.settings = self.settings  # the same object: what is assigned here takes effect there
         if contrast.layer_penalty == "learned":
             if contrast.constrained and settings["constraint"] == "pairs" and not contrast.representatives:
                 raise ConfigError(f'{name} with layer_penalty="learned" needs constraint="levels".')
@@ -422,6 +431,15 @@ class LevelByLevel(LossModule):
             if self.contrast.representatives and level:
                 kept = kept[_first_of_equal(columns_of(closed, depths <= level)[kept])]
         return total
+
+    def _variable(self) -> Iterable[Parameter]:
+        return contrastive()
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        if settings["queue_size"] or settings["gather"] or settings["diagnostics"]:
+            raise ConfigError(f"{self.name} level by level takes no queue_size, gather or diagnostics.")
+        if settings["reduction"] not in {"mean_valid", "mean_all"}:
+            raise ConfigError(f"{self.name} level by level takes the reduction mean_valid or mean_all.")
 
     def _weighted(self, loss: Float[Tensor, ""], level: int) -> Float[Tensor, ""]:
         """Return the weighted loss of a level."""

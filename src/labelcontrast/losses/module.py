@@ -1,13 +1,14 @@
 """Base class of the loss modules: settings as attributes, and validation of projections, labels and weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelcontrast.errors import EmbeddingError, LabelShapeError, TensorError
+from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError, TensorError
+from labelcontrast.losses.axes import Parameter
 from labelcontrast.losses.batch_labels import BatchLabels
 
 Labels: TypeAlias = Any  # a tensor, dense or sparse, or a SciPy sparse matrix
@@ -16,9 +17,12 @@ Labels: TypeAlias = Any  # a tensor, dense or sparse, or a SciPy sparse matrix
 class LossModule(nn.Module):
     """A loss with settings: each is an attribute, and ``repr`` shows them.
 
+    A setting that the forward pass reads can be assigned, with the same check as when the loss is made; for example a
+    temperature that follows a schedule. The others are fixed.
+
     Args:
         name: Of the loss.
-        settings: Its parameters.
+        settings: Its parameters. A subclass that has attributes of the same names sets those first.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -35,9 +39,34 @@ class LossModule(nn.Module):
                 raise
             return settings[name]
 
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        if name not in self.__dict__.get("settings", {}) or name in self._parameters:
+            super().__setattr__(name, value)
+            return
+        variable = {parameter.name: parameter for parameter in self._variable()}
+        if name not in variable:
+            raise ConfigError(f"{name} is fixed when {self.name} is made; make a new loss.")
+        changed = {**self.settings, name: variable[name].read(value)}
+        self._check_settings(changed)
+        self.settings[name] = changed[name]
+
+    def _variable(self) -> Iterable[Parameter]:
+        """Return the parameters that the forward pass reads."""
+        return ()
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raise ConfigError for settings that do not go together."""
+
     def extra_repr(self) -> str:
         """Show the name and the settings."""
         return ", ".join([self.name, *(f"{name}={value!r}" for name, value in self.settings.items())])
+
+
+def check_tensor(value: object, name: str, *, expected: str = "a torch tensor") -> None:
+    """Raise TensorError for an array, a list or anything else that is no tensor."""
+    if not isinstance(value, Tensor):
+        hint = "; torch.as_tensor converts it" if hasattr(value, "__len__") else ""
+        raise TensorError(f"{name} must be {expected}. Got {type(value).__name__}{hint}.")
 
 
 def unit_vectors(
@@ -47,7 +76,9 @@ def unit_vectors(
 
     Raises:
         EmbeddingError: Another shape, another width than ``dim``, NaN or infinity.
+        TensorError: No tensor.
     """
+    check_tensor(projections, name)
     if projections.ndim not in {2, 3} or not projections.is_floating_point() or not projections.shape[-1]:
         expected = "floats [batch, dim] or [batch, views, dim]"
         raise EmbeddingError(f"{name} must be {expected}. Got {projections.dtype} {list(projections.shape)}.")
@@ -81,12 +112,14 @@ def label_sets(
 
     Raises:
         LabelShapeError: No matrix of this size.
-        TensorError: A label that is not from 0 to 1.
+        TensorError: A label that is not from 0 to 1, or labels that are neither a tensor nor a sparse matrix.
     """
     if hasattr(labels, "tocoo"):
         labels = labels.tocoo()
         indices = torch.stack([torch.as_tensor(labels.row), torch.as_tensor(labels.col)])
         labels = torch.sparse_coo_tensor(indices, torch.as_tensor(labels.data), labels.shape, check_invariants=True)
+    if labels is not None:
+        check_tensor(labels, "labels", expected="a torch tensor or a SciPy sparse matrix")
     shape = None if labels is None else list(labels.shape)
     if shape is None or len(shape) != 2 or shape[0] != len(like) or num_labels not in {None, shape[1]}:
         width = "labels" if num_labels is None else num_labels
@@ -108,10 +141,11 @@ def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim
 
     Raises:
         LabelShapeError: Not one for each example.
-        TensorError: One below 0, or not finite.
+        TensorError: One below 0, or not finite; or no tensor.
     """
     if weights is None:
         return like.new_ones(len(like))
+    check_tensor(weights, "weights")
     if weights.shape != (len(like),):
         raise LabelShapeError(f"weights must be one for each of {len(like)} examples. Got {list(weights.shape)}.")
     if not (weights.isfinite() & (weights >= 0)).all():

@@ -105,7 +105,8 @@ def _changed(settings: HierarchySettings, *names: str) -> list[str]:
 
 
 def _kind_of(loss: NamedLoss) -> LossKind:
-    check_loss(loss.name, loss.parameters)
+    if check_loss(loss.name, loss.parameters).get("reduction") == "none":
+        raise ConfigError(f'{loss.name} must return a scalar in training: its reduction cannot be "none".')
     return loss_row(loss.name).kind
 
 
