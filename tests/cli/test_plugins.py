@@ -174,8 +174,8 @@ def _copy(path: Path, more: str) -> str:
     return str(copy)
 
 
-def test_the_meanings_of_its_parameters_are_listed(command: Run, tmp_path: Path, vectors: Path) -> None:
-    (tmp_path / "my_losses.py").write_text(
+def test_the_meanings_of_its_parameters_are_listed(command: Run, tmp_path: Path, vectors: Path, plugin: str) -> None:
+    (tmp_path / plugin).write_text(
         """
 from typing import Annotated
 import labelcontrast as lc
@@ -186,9 +186,9 @@ def lengths(logits, labels, *, power: Annotated[float, "of the length of a row"]
 lc.register_loss("lengths", lengths, kind="logit")
 """
     )
-    printed = command("losses", "--plugin", "my_losses.py").stdout
+    printed = command("losses", "--plugin", plugin).stdout
     assert "    parameters  power=2.0\n                power: of the length of a row\n" in printed
-    words = ["--plugin", "my_losses.py", "--loss", "lengths", *BRIEF, "--out", "run"]
+    words = ["--plugin", plugin, "--loss", "lengths", *BRIEF, "--out", "run"]
     done = command("train", vectors, *words)
     assert done.returncode == 1
     assert (
