@@ -234,6 +234,7 @@ def test_a_plugin_file_is_run_once(tmp_path: Path) -> None:
             '{"text": "a ball", "labels": ["sports"]}',
             "cannot be loaded: it registers no loss; it must call",
         ),
+        (f"{PLUGIN}\nraise SystemExit(3)", "cannot be loaded: SystemExit: 3"),
         (f"{PLUGIN}\n1 / 0", "cannot be loaded: ZeroDivisionError: division by zero"),
         (f"{PLUGIN}\nlc.register_loss('reg', mine)", "cannot be loaded: there is already a loss 'reg'."),
     ],

@@ -183,7 +183,7 @@ def load_plugin(path: str | Path) -> None:
         loader.exec_module(module)
         if all(row is rows.get(row.name) for row in _ROWS.values()):
             raise ConfigError("it registers no loss; it must call labelcontrast.register_loss.")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         _restore(_ROWS, rows)
         _restore(_REGISTERED_BY, registered_by)
@@ -220,7 +220,7 @@ def _restore(table: dict[str, Any], before: Mapping[str, Any]) -> None:
     table.update(before)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     """Return the first line of an error's message, after its type where it is not ours."""
     text = next(iter(str(error).splitlines()), "")
     return text if isinstance(error, ConfigError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -1,6 +1,6 @@
 """A trained model: loaded from a run folder, it predicts labels, probabilities and embeddings of new inputs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -307,15 +307,19 @@ def _prediction_rows(model: TrainedModel, inputs: ModelInputs, *, top: int | Non
 
 
 def _feature_rows(inputs: object) -> np.ndarray:
+    if isinstance(inputs, Tensor):
+        inputs = inputs.detach().cpu()
     try:
         rows = np.asarray(inputs)
     except ValueError:  # rows of different lengths
         rows = np.empty(0)
     if rows.ndim != 2 or rows.dtype.kind not in "biuf":
         raise DataError(f"this run was trained on features: expected an array [examples, dim]. Got {_shown(inputs)}.")
+    with np.errstate(over="ignore"):
+        rows = rows.astype(np.float32, copy=False)
     if not np.isfinite(rows).all():
-        raise DataError("the features must be finite numbers.")
-    return rows.astype(np.float32, copy=False)
+        raise DataError("the features must be finite numbers in 32 bits.")
+    return rows
 
 
 def _texts(inputs: object) -> list[str]:
@@ -337,8 +341,12 @@ def _picture_paths(inputs: object) -> list[Path]:
 
 
 def _listed(inputs: Any) -> list[Any] | None:  # noqa: ANN401
-    """Return the items of a collection; None for a single text, a matrix, or anything else."""
-    if isinstance(inputs, str | bytes | Path) or not hasattr(inputs, "__iter__") or getattr(inputs, "ndim", 1) != 1:
+    """Return the items of a sequence; None for a single text, a matrix, a mapping, a set, or anything else."""
+    if (
+        isinstance(inputs, str | bytes | Path | Mapping | Set)
+        or not hasattr(inputs, "__iter__")
+        or getattr(inputs, "ndim", 1) != 1
+    ):
         return None
     return list(inputs)
 
