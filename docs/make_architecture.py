@@ -51,7 +51,7 @@ RUN = (
 )
 """The steps of a run, in the order in which `experiment.py` takes them."""
 LOSS = (
-    ("Find the row, and check its parameters", "losses.catalogue:check_loss"),
+    ("Find the row, and check its parameters", "losses.registry:check_loss"),
     ("Make the module", "losses.factory:make_loss"),
     ("Bring anchors and candidates together", "losses.loss:ContrastiveLoss"),
     ("Turn label sets into pair weights", "losses.pair_weights:share"),

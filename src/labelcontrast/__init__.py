@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from labelcontrast.labels.hierarchy import Hierarchy as Hierarchy
     from labelcontrast.labels.hierarchy_files import read_hierarchy as read_hierarchy
     from labelcontrast.labels.vocabulary import LabelVocabulary as LabelVocabulary
-    from labelcontrast.losses.catalogue import check_loss as check_loss
-    from labelcontrast.losses.catalogue import loss_catalogue as loss_catalogue
-    from labelcontrast.losses.catalogue import register_loss as register_loss
     from labelcontrast.losses.factory import make_loss as make_loss
     from labelcontrast.losses.loss import ContrastiveLoss as ContrastiveLoss
+    from labelcontrast.losses.registry import check_loss as check_loss
+    from labelcontrast.losses.registry import loss_catalogue as loss_catalogue
+    from labelcontrast.losses.registry import register_loss as register_loss
     from labelcontrast.run.evaluation import evaluate as evaluate
     from labelcontrast.run.model import TrainedModel as TrainedModel
     from labelcontrast.run.model import embed as embed
@@ -59,9 +59,9 @@ __getattr__, __dir__, __all__ = lazy_names(
         "labels.hierarchy": ["Hierarchy"],
         "labels.hierarchy_files": ["read_hierarchy"],
         "labels.vocabulary": ["LabelVocabulary"],
-        "losses.catalogue": ["check_loss", "loss_catalogue", "register_loss"],
         "losses.factory": ["make_loss"],
         "losses.loss": ["ContrastiveLoss"],
+        "losses.registry": ["check_loss", "loss_catalogue", "register_loss"],
         "run.evaluation": ["evaluate"],
         "run.model": ["TrainedModel", "embed", "load", "load_model", "predict"],
         "settings": ["RunSettings"],

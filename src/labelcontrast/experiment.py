@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from labelcontrast.losses.catalogue import loss_row
+from labelcontrast.losses.registry import loss_row
 from labelcontrast.run.evaluation import (
     compute_split_features,
     describe_embeddings,

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.files import write_text
-from labelcontrast.losses.catalogue import check_loss
+from labelcontrast.losses.registry import check_loss
 
 Scalar = bool | int | float | str
 EMBEDDED_ENCODERS = ("auto", "hashed", "convnet", "mlp")

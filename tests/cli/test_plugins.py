@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from labelcontrast.lab.trials import identify
-from labelcontrast.losses.catalogue import loss_catalogue, unregister_loss
+from labelcontrast.losses.registry import loss_catalogue, unregister_loss
 from labelcontrast.settings import RunSettings
 
 Run = Callable[..., Any]

@@ -22,8 +22,8 @@ from labelcontrast.losses.axes import (
     optional_number,
     whole_number,
 )
-from labelcontrast.losses.catalogue import check_loss, loss_catalogue, loss_row
 from labelcontrast.losses.factory import make_loss
+from labelcontrast.losses.registry import check_loss, loss_catalogue, loss_row
 
 LOGIT = {"bce", "focal", "asl", "lsep", "zlpr"}
 CONTRASTIVE = {

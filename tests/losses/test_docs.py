@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 import labelcontrast as lc
-from labelcontrast.losses.catalogue import unregister_loss
+from labelcontrast.losses.registry import unregister_loss
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import labelcontrast as lc
 from labelcontrast.errors import ConfigError, TensorError
 from labelcontrast.losses import Contrast, coverage, jaccard, unregister_loss
-from labelcontrast.losses import catalogue as module
-from labelcontrast.losses.catalogue import load_plugin, loss_row
+from labelcontrast.losses import registry as module
+from labelcontrast.losses.registry import load_plugin, loss_row
 
 Z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
@@ -198,7 +198,7 @@ def test_a_loss_of_another_module_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "my_losses.py").write_text(PLUGIN)
     program = """
 import labelcontrast as lc
-from labelcontrast.losses.catalogue import load_plugin
+from labelcontrast.losses.registry import load_plugin
 load_plugin("my_losses.py")
 try:
     lc.register_loss("mine", lc.losses.Contrast(affinity=lc.losses.jaccard))
@@ -257,7 +257,7 @@ def test_plugins_need_no_torch(tmp_path: Path) -> None:
     program = f"""
 import sys
 import labelcontrast as lc
-from labelcontrast.losses.catalogue import load_plugin
+from labelcontrast.losses.registry import load_plugin
 load_plugin({str(file)!r})
 print(lc.check_loss("mine", {{}})["power"], "torch" in sys.modules)
 """

@@ -3,7 +3,7 @@
 import pytest
 
 from labelcontrast.errors import ConfigError, MissingExtraError
-from labelcontrast.losses.catalogue import loss_catalogue
+from labelcontrast.losses.registry import loss_catalogue
 from labelcontrast.run import validation
 from labelcontrast.run.validation import needs_hierarchy, validate_settings
 from labelcontrast.settings import RunSettings

@@ -33,7 +33,7 @@ from labelcontrast.lab.study import Study, study_catalogue
 from labelcontrast.lab.study_report import STUDY, run_study, write_study
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.losses.axes import contrastive
-from labelcontrast.losses.catalogue import loss_catalogue
+from labelcontrast.losses.registry import loss_catalogue
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.tables import Cell, Table, as_text, level_table, measures_table, percent, retrieval_table

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from labelcontrast.errors import ConfigError, MissingExtraError
-from labelcontrast.losses.catalogue import loss_row
+from labelcontrast.losses.registry import loss_row
 from labelcontrast.run.validation import load_plugins, validate_settings
 from labelcontrast.settings import LossSettings, RunSettings, Scalar, has_setting, put
 

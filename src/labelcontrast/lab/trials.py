@@ -27,7 +27,7 @@ from labelcontrast.encoders.pretrained import locate
 from labelcontrast.errors import ConfigError, DataError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json, write_json
-from labelcontrast.losses.catalogue import check_loss
+from labelcontrast.losses.registry import check_loss
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import drop_weights
 from labelcontrast.run.hierarchy import BESIDE

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from labelcontrast.losses.axes import Contrast as Contrast
     from labelcontrast.losses.axes import LossRow as LossRow
     from labelcontrast.losses.axes import Parameter as Parameter
-    from labelcontrast.losses.catalogue import check_loss as check_loss
-    from labelcontrast.losses.catalogue import loss_catalogue as loss_catalogue
-    from labelcontrast.losses.catalogue import register_loss as register_loss
-    from labelcontrast.losses.catalogue import unregister_loss as unregister_loss
     from labelcontrast.losses.factory import asl as asl
     from labelcontrast.losses.factory import base as base
     from labelcontrast.losses.factory import bce as bce
@@ -47,13 +43,16 @@ if TYPE_CHECKING:
     from labelcontrast.losses.levels import HierarchyArrays as HierarchyArrays
     from labelcontrast.losses.logits import LogitLoss as LogitLoss
     from labelcontrast.losses.loss import ContrastiveLoss as ContrastiveLoss
+    from labelcontrast.losses.registry import check_loss as check_loss
+    from labelcontrast.losses.registry import loss_catalogue as loss_catalogue
+    from labelcontrast.losses.registry import register_loss as register_loss
+    from labelcontrast.losses.registry import unregister_loss as unregister_loss
 
 _public_name, __dir__, __all__ = lazy_names(
     __name__,
     {
         "affinity": ["any_shared", "coverage", "exact_match", "inverse_union", "jaccard"],
         "axes": ["Contrast", "LossRow", "Parameter"],
-        "catalogue": ["check_loss", "loss_catalogue", "register_loss", "unregister_loss"],
         "factory": [
             "make_loss",
             *("bce", "focal", "asl", "lsep", "zlpr"),
@@ -64,6 +63,7 @@ _public_name, __dir__, __all__ = lazy_names(
         "levels": ["HierarchyArrays"],
         "logits": ["LogitLoss"],
         "loss": ["ContrastiveLoss"],
+        "registry": ["check_loss", "loss_catalogue", "register_loss", "unregister_loss"],
     },
 )
 
@@ -73,7 +73,7 @@ def __getattr__(name: str) -> object:
     try:
         return _public_name(name)
     except AttributeError:
-        from labelcontrast.losses.catalogue import loss_catalogue
+        from labelcontrast.losses.registry import loss_catalogue
 
         if name.startswith("_") or name not in {row.name for row in loss_catalogue()}:
             raise

@@ -12,10 +12,10 @@ from torch import nn
 from labelcontrast.errors import ConfigError, TensorError
 from labelcontrast.losses import logits
 from labelcontrast.losses.axes import SIZES, LossRow, Parameter
-from labelcontrast.losses.catalogue import check_loss, computes, loss_catalogue, loss_row
 from labelcontrast.losses.levels import Closure, HierarchyArrays
 from labelcontrast.losses.logits import FunctionLoss, LogitLoss
 from labelcontrast.losses.loss import ContrastiveLoss, LevelByLevel
+from labelcontrast.losses.registry import check_loss, computes, loss_catalogue, loss_row
 
 
 def make_loss(

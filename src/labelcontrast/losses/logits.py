@@ -15,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import EmbeddingError, LabelShapeError
 from labelcontrast.losses.axes import Parameter, parameters_of
-from labelcontrast.losses.catalogue import loss_catalogue
 from labelcontrast.losses.module import LossModule, check_tensor
+from labelcontrast.losses.registry import loss_catalogue
 
 Logits = Float[Tensor, "batch labels"]
 Labels = Shaped[Tensor, "batch labels"]

@@ -23,9 +23,9 @@ from torch.nn.functional import pad
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.encoders.base import Projector
 from labelcontrast.labels.hierarchy import LabelTree
-from labelcontrast.losses.catalogue import check_loss, is_built_in, loss_row
 from labelcontrast.losses.factory import make_loss
 from labelcontrast.losses.loss import ContrastiveLoss
+from labelcontrast.losses.registry import check_loss, is_built_in, loss_row
 from labelcontrast.metrics.counting import by_frequency
 from labelcontrast.run.inputs import OnMessage, RunInputs
 from labelcontrast.run.machine import seeded

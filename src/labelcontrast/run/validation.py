@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from labelcontrast.errors import ConfigError, MissingExtraError
-from labelcontrast.losses.catalogue import check_loss, load_plugin, loss_catalogue, loss_row
+from labelcontrast.losses.registry import check_loss, load_plugin, loss_catalogue, loss_row
 from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings, read_settings
 
 LossKind = Literal["logit", "contrastive"]
