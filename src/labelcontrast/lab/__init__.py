@@ -6,6 +6,7 @@ from labelcontrast.doors import lazy_names
 
 if TYPE_CHECKING:
     from labelcontrast.lab.comparison import fit_baseline as fit_baseline
+    from labelcontrast.lab.comparison import fit_frozen_baseline as fit_frozen_baseline
     from labelcontrast.lab.comparison import run_comparison as run_comparison
     from labelcontrast.lab.comparison_report import write_comparison as write_comparison
     from labelcontrast.lab.pipeline import Options as Options
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "comparison": ["fit_baseline", "run_comparison"],
+        "comparison": ["fit_baseline", "fit_frozen_baseline", "run_comparison"],
         "comparison_report": ["write_comparison"],
         "pipeline": ["Options"],
         "ranks": ["Ranking", "rank_comparisons", "rank_losses"],

@@ -4,7 +4,7 @@ compare.toml   the settings that all runs share
 prints.json    fingerprints of the data and the encoder, and our version
 trials/        the store of records
 runs/          a folder for each run
-baseline.json  results of the linear baseline, with its predictions on the test split beside it
+baseline.json  results of the baselines, with their predictions on the test split beside it
 results.json   every number
 table.md       the table
 report.html    the page
@@ -27,16 +27,19 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from labelcontrast.data.batches import dense_truth, encode_labels
+from labelcontrast.data.batches import dense_truth, encode_labels, prepare
 from labelcontrast.data.digits import write_digits
+from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.splits import Splits
+from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.errors import ConfigError
-from labelcontrast.files import read_json, write_json, write_text
+from labelcontrast.files import cache_folder, read_json, write_json, write_text
 from labelcontrast.lab.comparison_report import (
     RESULTS,
     baseline_runs,
     count_levels,
     hierarchy_metrics,
+    list_baselines,
     metrics_on_test,
     summarise_comparison,
     write_comparison_report,
@@ -55,16 +58,24 @@ from labelcontrast.lab.trials import (
 )
 from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.measures import Outputs, compute_metrics
-from labelcontrast.probes.thresholds import fixed_threshold
+from labelcontrast.probes.calibration import fit_calibration
+from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.reports.tables import Table, as_markdown
-from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
+from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_thresholds
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
-from labelcontrast.run.inputs import RunData, load_data
+from labelcontrast.run.inputs import RunData, build_encoder, load_data
 from labelcontrast.run.machine import describe_origin
-from labelcontrast.run.model import HierarchyDecoder
+from labelcontrast.run.model import HierarchyDecoder, final_scores
 from labelcontrast.run.validation import load_plugins, with_recorded_plugins
-from labelcontrast.settings import LossSettings, RunSettings, first_difference, read_settings
+from labelcontrast.settings import (
+    EncoderSettings,
+    EvaluationSettings,
+    LossSettings,
+    RunSettings,
+    first_difference,
+    read_settings,
+)
 
 SHARED, FINGERPRINTS, TABLE, BASELINE, RUNS = "compare.toml", "prints.json", "table.md", "baseline.json", "runs"
 CHANGED = {
@@ -76,7 +87,8 @@ CHANGED = {
 }
 """Messages that refuse to resume with a different fingerprint."""
 BASELINES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}
-"""Name of the baseline for each kind of input; images have none."""
+"""Name of the linear baseline for each kind of input; images have none."""
+FROZEN_BASELINE = "frozen encoder + logistic regression"
 DEMO_LOSSES = ("bce", "zlpr", "reg")
 DEMO_EPOCHS = 8
 DEMO_SETTINGS = {
@@ -86,6 +98,8 @@ DEMO_SETTINGS = {
 
 Features: TypeAlias = csr_matrix | np.ndarray
 """Inputs of the SVM, shape [examples, features]."""
+Scores: TypeAlias = dict[SplitName, np.ndarray]
+"""Probabilities by split, shape [examples, labels]."""
 Rows: TypeAlias = dict[str, list[dict[str, Any]]]
 """Result or error of each run that has ended, keyed by loss."""
 
@@ -111,7 +125,8 @@ def run_comparison(
         losses: One row each.
         folder: The output folder.
         seeds: Runs of each loss.
-        baseline: Add a row for a linear SVM on TF-IDF or on the vectors.
+        baseline: Add a row for a linear SVM on TF-IDF or on the vectors and, where the settings have a frozen encoder,
+            one for logistic regression on its features.
         keep_weights: Keep the weights of every model; by default only results are kept.
         options: How the runs are run.
         callbacks: Receive messages, and epochs where the runs are in this process.
@@ -139,7 +154,7 @@ def run_comparison(
     _claim(folder, settings, fingerprints, options)
     for sentence in data.summary():
         callbacks.on_message(sentence)
-    fitted = _load_or_fit_baseline(settings, data, folder) if baseline else None
+    fitted = _load_or_fit_baselines(settings, data, folder, options.device) if baseline else None
     trials = plan_comparison(settings, losses, seeds, folder, fingerprints)
     store = Store(folder / TRIALS)
     for trial in trials:
@@ -178,42 +193,77 @@ def plan_comparison(
 
 
 def fit_baseline(
-    splits: Splits, decoder: HierarchyDecoder | None = None, *, outputs: Path | None = None
+    splits: Splits,
+    decoder: HierarchyDecoder | None = None,
+    *,
+    evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008  frozen
+    outputs: Path | None = None,
 ) -> dict[str, Any] | None:
     """Fit one linear SVM per label and evaluate it on the validation and test splits; images have no baseline.
 
-    Texts become TF-IDF of words and word pairs; vectors are standardised. The decision threshold is the SVM's own, 0,
-    which is 0.5 of the logistic function of its margin. A label is fitted on the examples with a known value of it; a
-    label that all or none of these have is always or never predicted.
+    Texts become TF-IDF of words and word pairs; vectors are standardised. The scores are the logistic function of the
+    margins. Calibration and thresholds are fitted to them on validation, as to the scores of a run. A label is fitted
+    on the examples with a known value of it; a label that all or none of these have gets the same score everywhere.
 
     Args:
         splits: The data.
         decoder: Makes scores and predictions consistent with a hierarchy.
+        evaluation: Settings of calibration and thresholds.
         outputs: File for the predictions on the test split.
 
     Returns:
-        ``name``, ``metrics`` by split and, with a decoder, ``hierarchy`` by split; None for images.
+        ``name``, ``thresholds`` (the rule), ``metrics`` by split and, with a decoder, ``hierarchy`` by split; None for
+        images.
     """
     kind = splits.train.kind
     if kind not in BASELINES:
         return None
     vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True) if kind == "text" else StandardScaler()
-    features, vocabulary = vectoriser.fit_transform(splits.train.inputs), splits.vocabulary
-    margins = [_fit_label(features, truth) for truth in dense_truth(*encode_labels(splits.train, vocabulary)).T]
-    metrics, over_hierarchy, thresholds = {}, {}, fixed_threshold(len(vocabulary))
-    for name, examples in {"val": splits.val, "test": splits.test}.items():
-        labels, unseen = dense_truth(*encode_labels(examples, vocabulary)), vectoriser.transform(examples.inputs)
-        scores = expit(np.stack([margin(unseen) for margin in margins], axis=1))
-        scores = decoder.make_consistent(scores) if decoder else scores
-        predictions = decoder.decide(scores, thresholds) if decoder else thresholds.predict(scores)
-        metrics[name] = compute_metrics(labels, scores, predictions)
-        if decoder:
-            counted = StreamedHierarchicalMetrics(decoder.tree)
-            counted.update(labels, predictions)
-            over_hierarchy[name] = counted.measures()
-        if outputs and name == "test":
-            Outputs(labels, scores, predictions).save(outputs)
-    return {"name": BASELINES[kind], "metrics": metrics} | ({"hierarchy": over_hierarchy} if decoder else {})
+    features = vectoriser.fit_transform(splits.train.inputs)
+    truth = dense_truth(*encode_labels(splits.train, splits.vocabulary))
+    margins = [_fit_label(features, column) for column in truth.T]
+
+    def score(examples: Examples) -> np.ndarray:
+        unseen = vectoriser.transform(examples.inputs)
+        return np.asarray(expit(np.stack([margin(unseen) for margin in margins], axis=1)))
+
+    scores: Scores = {name: score(examples) for name, examples in splits.by_name.items() if name != "train"}
+    return _evaluate_baseline(BASELINES[kind], splits, scores, decoder=decoder, evaluation=evaluation, outputs=outputs)
+
+
+def fit_frozen_baseline(
+    encoder: EncoderSettings,
+    splits: Splits,
+    decoder: HierarchyDecoder | None = None,
+    *,
+    evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008  frozen
+    outputs: Path | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Fit a logistic regression per label on the features of a pretrained encoder, and evaluate it as ``fit_baseline``.
+
+    This is what a run with this frozen encoder would be without its trained adapter. The features are those that the
+    runs cache and use.
+
+    Args:
+        encoder: The pretrained encoder.
+        splits: The data.
+        decoder: Makes scores and predictions consistent with a hierarchy.
+        evaluation: Settings of calibration and thresholds.
+        outputs: File for the predictions on the test split.
+        device: Where the features are computed.
+
+    Returns:
+        As ``fit_baseline``.
+    """
+    frozen = FrozenEncoder(build_encoder(encoder, splits.train)).to(device)
+    inputs = {
+        name: prepare(frozen, part, splits.vocabulary, cache=cache_folder()) for name, part in splits.by_name.items()
+    }
+    features = {name: np.asarray(one.items) for name, one in inputs.items()}
+    probe = fit_linear_probe(features["train"], inputs["train"].truth(), features["val"], inputs["val"].truth())
+    scores: Scores = {name: probe.probabilities(rows) for name, rows in features.items() if name != "train"}
+    return _evaluate_baseline(FROZEN_BASELINE, splits, scores, decoder=decoder, evaluation=evaluation, outputs=outputs)
 
 
 def run_demo(folder: str | Path, *, force: bool = False, device: str = "cpu", callbacks: Callbacks) -> Table:
@@ -257,30 +307,66 @@ def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str |
     write_json(folder / FINGERPRINTS, fingerprints)
 
 
-def _load_or_fit_baseline(settings: RunSettings, first: RunData, folder: Path) -> dict[str, Any] | None:
-    """Fit the baseline on every fold that the runs are tested on, or read its results."""
+def _load_or_fit_baselines(settings: RunSettings, first: RunData, folder: Path, device: str) -> Any:  # noqa: ANN401
+    """Fit the baselines on every fold that the runs are tested on, or read their results."""
     path = folder / BASELINE
     if not path.exists():
         others = range(1, settings.folds) if settings.folds and settings.fold is None else range(0)
         folds = chain([first], (load_data(settings.model_copy(update={"seed": fold})) for fold in others))
-        fitted = [
-            fit_baseline(
-                data.splits,
-                HierarchyDecoder(data.tree, settings.hierarchy) if data.tree else None,
-                outputs=_baseline_outputs(folder, fold),
-            )
-            for fold, data in enumerate(folds)
+        fitted = [_fit_baselines(settings, data, folder, fold, device) for fold, data in enumerate(folds)]
+        found = [
+            {"name": fits[0]["name"], "folds": fits} if others else fits[0]
+            for fits in map(list, zip(*fitted, strict=True))
         ]
-        found = fitted[0]
-        if found and others:
-            found = {"name": found["name"], "folds": [one for one in fitted if one]}
         write_json(path, found)
-    result: dict[str, Any] | None = read_json(path)
-    return result
+    return read_json(path)
 
 
-def _baseline_outputs(folder: Path, fold: int) -> Path:
-    return folder / BASELINE.replace(".json", f"-fold{fold}.safetensors" if fold else ".safetensors")
+def _fit_baselines(settings: RunSettings, data: RunData, folder: Path, fold: int, device: str) -> list[dict[str, Any]]:
+    """Fit the baselines that the data and the encoder allow, on one fold."""
+    decoder, evaluation = HierarchyDecoder(data.tree, settings.hierarchy) if data.tree else None, settings.evaluation
+    linear = fit_baseline(data.splits, decoder, evaluation=evaluation, outputs=_baseline_outputs(folder, 0, fold))
+    found = [linear] if linear else []
+    if settings.encoder.frozen:
+        outputs = _baseline_outputs(folder, len(found), fold)
+        given: dict[str, Any] = {"evaluation": evaluation, "outputs": outputs, "device": device}
+        found.append(fit_frozen_baseline(settings.encoder, data.splits, decoder, **given))
+    return found
+
+
+def _baseline_outputs(folder: Path, place: int, fold: int) -> Path:
+    """Return the file of the predictions of a baseline, by its place among the baselines."""
+    name = BASELINE.removesuffix(".json") + (f"-{place + 1}" if place else "") + (f"-fold{fold}" if fold else "")
+    return folder / f"{name}.safetensors"
+
+
+def _evaluate_baseline(
+    name: str,
+    splits: Splits,
+    probabilities: Scores,
+    *,
+    decoder: HierarchyDecoder | None,
+    evaluation: EvaluationSettings,
+    outputs: Path | None,
+) -> dict[str, Any]:
+    """Fit calibration and thresholds on validation, measure validation and test, and save the predictions on test."""
+    truth = {part: dense_truth(*encode_labels(splits.by_name[part], splits.vocabulary)) for part in probabilities}
+    method = evaluation.calibration
+    calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
+    scores = {part: final_scores(one, calibration, decoder) for part, one in probabilities.items()}
+    thresholds = fit_thresholds(evaluation, truth["val"], scores["val"], decoder.tree if decoder else None)
+    metrics, over_hierarchy = {}, {}
+    for part, labels in truth.items():
+        predictions = decoder.decide(scores[part], thresholds) if decoder else thresholds.predict(scores[part])
+        metrics[part] = compute_metrics(labels, scores[part], predictions)
+        if decoder:
+            counted = StreamedHierarchicalMetrics(decoder.tree)
+            counted.update(labels, predictions)
+            over_hierarchy[part] = counted.measures()
+        if outputs and part == "test":
+            Outputs(labels, scores[part], predictions).save(outputs)
+    found = {"name": name, "thresholds": thresholds.rule, "metrics": metrics}
+    return found | ({"hierarchy": over_hierarchy} if decoder else {})
 
 
 def _fit_label(features: Features, truth: Shaped[np.ndarray, " examples"]) -> Callable[[Features], np.ndarray]:
@@ -291,12 +377,15 @@ def _fit_label(features: Features, truth: Shaped[np.ndarray, " examples"]) -> Ca
         svm = LinearSVC(random_state=0).fit(features if known.all() else features[known], present)
         margin: Callable[[Features], np.ndarray] = svm.decision_function
         return margin
-    constant = 1.0 if present.any() else -1.0
-    return lambda others: np.full(others.shape[0], constant)
+    log_odds = np.log(present.sum() + 0.5) - np.log((~present).sum() + 0.5)
+    return lambda others: np.full(others.shape[0], log_odds)
 
 
 def _write_results(
-    folder: Path, settings: RunSettings, trials: Sequence[Trial], baseline: dict[str, Any] | None
+    folder: Path,
+    settings: RunSettings,
+    trials: Sequence[Trial],
+    baseline: Any,  # noqa: ANN401
 ) -> Table:
     """Write every number, the table and the page of the runs that have ended."""
     rows = _read_rows(trials, Store(folder / TRIALS))
@@ -324,8 +413,8 @@ def _read_rows(trials: Sequence[Trial], store: Store) -> Rows:
     return rows
 
 
-def _tested_runs(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> Runs:
-    """Return the runs with saved predictions; the baseline has no seed, so it is the same for all runs of a fold."""
+def _tested_runs(folder: Path, rows: Rows, baseline: Any) -> Runs:  # noqa: ANN401
+    """Return the runs with saved predictions; a baseline has no seed, so it is the same for all runs of a fold."""
     found = {
         name: {
             run["seed"]: EvaluatedRun.beside(folder / run["folder"] / OUTPUTS, metrics_on_test(run), run.get("fold", 0))
@@ -334,16 +423,16 @@ def _tested_runs(folder: Path, rows: Rows, baseline: dict[str, Any] | None) -> R
         }
         for name, runs in rows.items()
     }
-    if baseline:
-        fits = baseline_runs(baseline)
-        found[baseline["name"]] = {
+    of_losses = {seed: run for runs in found.values() for seed, run in runs.items()}
+    for place, one in enumerate(list_baselines(baseline)):
+        fits = baseline_runs(one)
+        found[one["name"]] = {
             seed: replace(
                 run,
                 metrics=metrics_on_test(fits[run.fold % len(fits)]),
-                outputs=_baseline_outputs(folder, run.fold % len(fits)),
+                outputs=_baseline_outputs(folder, place, run.fold % len(fits)),
             )
-            for runs in list(found.values())
-            for seed, run in runs.items()
+            for seed, run in of_losses.items()
         }
     saved = {name: {seed: run for seed, run in runs.items() if run.outputs.exists()} for name, runs in found.items()}
     return {name: runs for name, runs in saved.items() if runs}

@@ -200,6 +200,16 @@ def flat_measures(found: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
+def list_baselines(stored: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
+    """Return the baselines of a comparison; an earlier version stored one or null instead of a list.
+
+    Example:
+        >>> [one["name"] for one in list_baselines({"name": "linear SVM"})], list_baselines(None)
+        (['linear SVM'], [])
+    """
+    return stored if isinstance(stored, list) else [stored] if stored else []
+
+
 def baseline_runs(baseline: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the results of a baseline on each fold; one result without cross-validation."""
     runs: list[Mapping[str, Any]] = baseline.get("folds", [baseline])
@@ -261,12 +271,11 @@ def learning_figures(losses: Sequence[ComparedLoss]) -> list[str]:
 
 
 def _compared_losses(folder: Path, results: Mapping[str, Any]) -> list[ComparedLoss]:
-    """Return the rows of a comparison: the baseline, if any, then the losses."""
-    baseline, tested = results["baseline"], results.get("significance", {})
-    rows = []
-    if baseline:
+    """Return the rows of a comparison: the baselines, if any, then the losses."""
+    tested, rows = results.get("significance", {}), []
+    for baseline in list_baselines(results["baseline"]):
         fits = [metrics_on_test(fit) for fit in baseline_runs(baseline)]
-        rows = [ComparedLoss(name=baseline["name"], metrics=_by_metric(fits))]
+        rows.append(ComparedLoss(name=baseline["name"], metrics=_by_metric(fits)))
     rows += [_compared_loss(folder, name, runs) for name, runs in results["rows"].items()]
     return [
         replace(row, as_good={metric: one["as_good"] for metric, one in tested.get(row.name, {}).items()})
