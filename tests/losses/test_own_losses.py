@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 import labelcontrast as lc
 from labelcontrast.errors import ConfigError, TensorError
-from labelcontrast.losses import Contrast, coverage, jaccard, unregister_loss
+from labelcontrast.losses import Contrast, LossRow, coverage, jaccard, unregister_loss
 from labelcontrast.losses import registry as module
+from labelcontrast.losses.axes import CONTRASTIVE_ATTRIBUTES, MODULE_ATTRIBUTES
 from labelcontrast.losses.registry import load_plugin, loss_row
 
 Z = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
@@ -60,21 +61,21 @@ def test_a_choice_on_the_axes() -> None:
 def test_the_parameters_of_a_function_are_those_of_the_loss() -> None:
     def mine(
         power: Annotated[float, "of the share"] = 2.0,
-        prototypes: bool = False,
+        with_prototypes: bool = False,
         sharing: Literal["per_label", "per_anchor"] = "per_label",
     ) -> Contrast:
         """A candidate with other labels attracts less.
 
         And more text.
         """
-        candidates: Any = ("instances", "prototypes") if prototypes else ("instances",)
+        candidates: Any = ("instances", "prototypes") if with_prototypes else ("instances",)
         return Contrast(affinity=coverage(power), sharing=sharing, candidates=candidates)
 
     lc.register_loss("mine", mine)
     assert loss_row("mine").summary == "A candidate with other labels attracts less."
     settings = lc.check_loss("mine", {"power": 1})
-    assert settings == {**loss_row("base").parameters, "power": 1.0, "prototypes": False, "sharing": "per_label"}
-    loss = lc.make_loss("mine", power=1, temperature=0.5, prototypes=True, num_labels=2, dim=3)
+    assert settings == {**loss_row("base").parameters, "power": 1.0, "with_prototypes": False, "sharing": "per_label"}
+    loss = lc.make_loss("mine", power=1, temperature=0.5, with_prototypes=True, num_labels=2, dim=3)
     assert (loss.power, loss.temperature, loss.prototypes.shape) == (1.0, 0.5, (2, 3))
     assert lc.make_loss("mine", power=1)(Z, Y) == lc.make_loss("weighted", affinity="coverage", sharing="per_label")(
         Z, Y
@@ -82,7 +83,7 @@ def test_the_parameters_of_a_function_are_those_of_the_loss() -> None:
     assert loss_row("mine").takes[1].meaning == "of the share"
     for parameters, message in [
         ({"power": "a"}, "power must be a finite number. Got 'a'."),
-        ({"prototypes": 1}, "prototypes must be True or False. Got 1."),
+        ({"with_prototypes": 1}, "with_prototypes must be True or False. Got 1."),
         ({"sharing": "none"}, "sharing must be one of per_label, per_anchor. Got 'none'."),
         ({"powr": 1.0}, "mine has no parameter 'powr' (did you mean \"power\"?). It has: temperature, power,"),
     ]:
@@ -108,16 +109,16 @@ def test_a_module_of_its_own_is_handed_the_sizes() -> None:
     class Centres(nn.Module):
         """The distance to learned centres."""
 
-        def __init__(self, num_labels: int, dim: int, *, weight: float = 1.0) -> None:
+        def __init__(self, num_labels: int, dim: int, *, factor: float = 1.0) -> None:
             super().__init__()
             self.centres = nn.Parameter(torch.ones(num_labels, dim))
-            self.weight = weight
+            self.factor = factor
 
         def forward(self, projections: Tensor, labels: Tensor) -> Tensor:
-            return self.weight * (torch.cdist(projections, self.centres) * labels).mean()
+            return self.factor * (torch.cdist(projections, self.centres) * labels).mean()
 
     lc.register_loss("centres", Centres, kind="contrastive")
-    loss = lc.make_loss("centres", num_labels=2, dim=3, weight=2.0)
+    loss = lc.make_loss("centres", num_labels=2, dim=3, factor=2.0)
     assert isinstance(loss, Centres)
     assert loss_row("centres").summary == "The distance to learned centres."
     loss(Z, Y).backward()
@@ -154,6 +155,138 @@ def test_refusals(name: str, loss: Any, more: dict[str, Any], message: str) -> N
     assert "mine" not in {row.name for row in lc.loss_catalogue()}
 
 
+CONTRAST = Contrast(affinity=jaccard)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("class", "the name of a loss must be an identifier, as my_loss. Got 'class'."),
+        ("_mine", "the name of a loss must be an identifier, as my_loss. Got '_mine'."),
+        *(
+            (name, f"a loss cannot be named {name!r}: labelcontrast.losses has something else of that name.")
+            for name in ("make_loss", "Contrast", "kernel", "lazy_names")
+        ),
+    ],
+)
+def test_refused_names(name: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        lc.register_loss(name, CONTRAST)
+    assert str(caught.value) == message
+
+
+def contrast_of(arguments: str) -> Callable[..., Any]:
+    """A function of some arguments, written as in its signature, that returns a contrast."""
+    function: Callable[..., Any] = eval(f"lambda {arguments}: contrast", {"contrast": CONTRAST})
+    return function
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind", "message"),
+    [
+        *(
+            (loss, kind, f"mine cannot have a parameter {name!r}: that name has another meaning in a loss.")
+            for name in ("name", "weight", "joint", "forward", "training")
+            for loss, kind in [
+                (contrast_of(f"{name}=1.0"), None),
+                (eval(f"lambda x, y, {name}=1.0: 0"), "logit"),
+            ]
+        ),
+        (
+            contrast_of("queue=1"),
+            None,
+            "mine cannot have a parameter 'queue': that name has another meaning in a loss.",
+        ),
+        (
+            lambda weight=1.0: nn.Identity(),
+            "logit",
+            "mine cannot have a parameter 'weight': that name has another meaning in a loss.",
+        ),
+        (
+            contrast_of("temperature=0.2"),
+            None,
+            "mine cannot have a parameter 'temperature': all contrastive losses have it already.",
+        ),
+        *(
+            (contrast_of(written), None, f"mine cannot take '{written}': a Contrast depends on named parameters alone.")
+            for written in ("num_labels", "dim=3", "*powers", "**powers")
+        ),
+        (
+            contrast_of("power=1.0, /"),
+            None,
+            "mine cannot take 'power=1.0': a Contrast depends on named parameters alone.",
+        ),
+        (
+            LossRow(name="mine", kind="logit", summary="Nothing."),
+            None,
+            "the row of mine needs a contrast or a function.",
+        ),
+    ],
+)
+def test_refused_parameters(loss: Any, kind: str | None, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        lc.register_loss(loss) if isinstance(loss, LossRow) else lc.register_loss("mine", loss, kind=kind)
+    assert str(caught.value) == message
+    assert "mine" not in {row.name for row in lc.loss_catalogue()}
+
+
+def test_no_attribute_of_a_loss_can_be_a_parameter() -> None:
+    hierarchy = SimpleNamespace(ancestors=torch.eye(2), depths=torch.tensor([0, 0]))
+    made = [
+        lc.losses.reg(num_labels=2, dim=3, queue_size=2),
+        lc.losses.himulcon(hierarchy=hierarchy, layer_penalty="learned"),
+        lc.losses.jaccard_sigmoid(),
+        lc.losses.bce(),
+    ]
+    for loss in made:
+        refused = MODULE_ATTRIBUTES | (CONTRASTIVE_ATTRIBUTES if "temperature" in loss.settings else set())
+        assert {name for name in dir(loss) if not name.startswith("_")} - loss.settings.keys() <= refused
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "message"),
+    [
+        ("sharing", "per_lable", "one of per_anchor, per_label, per_positive, per_level, none. Got 'per_lable'."),
+        ("averaging", ["mean_all"], "one of mean_valid, mean_all, label_count. Got ['mean_all']."),
+        ("candidates", ("instances", "keys"), "a tuple of instances and prototypes. Got ('instances', 'keys')."),
+        ("candidates", "instances", "a tuple of instances and prototypes. Got 'instances'."),
+        ("candidates", (), "a tuple of instances and prototypes. Got ()."),
+        (
+            "anchors",
+            ("instances", "prototypes"),
+            "instances alone, or both kinds where both are candidates. Got ('instances', 'prototypes').",
+        ),
+        ("affinity", "jaccard", "a function of three counts. Got 'jaccard'."),
+        ("pair_prior", 1, "a function of three counts. Got 1."),
+        ("instance_prior", 0, "a number above 0. Got 0."),
+    ],
+)
+def test_a_contrast_off_the_axes_is_refused(axis: str, value: Any, message: str, unchecked: None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Contrast(**{"affinity": jaccard, axis: value})
+    assert str(caught.value) == f"{axis} must be {message}"
+
+
+@pytest.mark.parametrize(
+    ("affinity", "message"),
+    [
+        (lambda o, i, j: o / (i + j - o), "must be a number from 0. Got nan for sets of 0 and 0 labels, 0 in common."),
+        (lambda o, i, j: o - 2, "must be a number from 0. Got -2 for sets of 0 and 0 labels, 0 in common."),
+        (lambda o, i, j: i + 1 / (2 - j), "must be a number from 0. Got inf for sets of 0 and 2 labels, 0 in common."),
+        (lambda o, i, j: 1.0, "must return floats in the shape of the overlap. Got float."),
+        (lambda o, i, j: i / (1 + i), "must return floats in the shape of the overlap. Got torch.float32 [5, 1]."),
+        (lambda o, i, j: o > 1, "must return floats in the shape of the overlap. Got torch.bool [5, 5]."),
+        (lambda o, i, j: o[9], "raised IndexError: index 9 is out of bounds for dimension 0 with size 5"),
+    ],
+)
+@pytest.mark.parametrize("axis", ["affinity", "prototype_affinity", "pair_prior"])
+def test_an_affinity_that_is_no_weight_is_refused(axis: str, affinity: Any, message: str) -> None:
+    lc.register_loss("mine", Contrast(**{"affinity": jaccard, axis: affinity}))
+    with pytest.raises(ConfigError) as caught:
+        lc.make_loss("mine")
+    assert str(caught.value) == f"the affinity of mine {message}"
+
+
 def test_a_loss_without_parameters_says_so() -> None:
     lc.register_loss("mine", lambda x, y: x.sum(), kind="logit")
     with pytest.raises(ConfigError, match=r"mine has no parameter 'a'\. It takes no parameters\.$"):
@@ -175,8 +308,8 @@ def test_a_loss_of_your_own_must_return_a_scalar(
         return Module()(x, y)
 
     lc.register_loss("mine", mine, kind=kind)
-    lc.register_loss("module", Module, kind=kind)
-    for name in ("mine", "module"):
+    lc.register_loss("made", Module, kind=kind)
+    for name in ("mine", "made"):
         with pytest.raises(TensorError, match=rf"the loss {name} must return a scalar tensor\. Got {found}\."):
             lc.make_loss(name)(Z[:, :2], Y)
 
@@ -380,3 +513,13 @@ def test_refused_assignments(name: str, setting: str, value: object, message: st
         setattr(loss, setting, value)
     assert str(caught.value) == message
     assert repr(loss) == before
+
+
+@pytest.mark.parametrize("name", ["supcon", "himulcon", "bce"])
+def test_a_misspelt_setting_cannot_be_assigned(name: str) -> None:
+    hierarchy = SimpleNamespace(ancestors=torch.eye(2), depths=torch.tensor([0, 0]))
+    loss = lc.make_loss(name, hierarchy=hierarchy if name == "himulcon" else None)
+    with pytest.raises(AttributeError, match=rf"^{name} has no setting 'reducton' \(did you mean \"reduction\"\?\)\.$"):
+        loss.reducton = "sum"
+    loss.note = "of an experiment"
+    assert loss.note == "of an experiment"

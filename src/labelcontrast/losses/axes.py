@@ -6,7 +6,7 @@ This file loads without torch.
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import inf, isfinite
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +21,24 @@ SHARINGS: tuple[Sharing, ...] = ("per_anchor", "per_label", "per_positive")
 Averaging = Literal["mean_valid", "mean_all", "label_count"]
 SIZES = ("num_labels", "dim", "generator", "hierarchy")
 """Arguments of a loss that are not parameters: they come from the data, not from the settings."""
+SETTINGS_KEYS = frozenset(("name", "weight", "joint"))
+"""Keys of a loss in the settings beside its parameters."""
+MODULE_ATTRIBUTES = frozenset(
+    """
+    function name num_labels settings T_destination add_module apply bfloat16 buffers call_super_init children compile
+    cpu cuda double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule
+    half ipu load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters
+    register_backward_hook register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
+    register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
+    """.split()  # noqa: SIM905  sixty lines as a list
+)
+"""Attributes of any loss module; listed here, as torch is not imported."""
+CONTRASTIVE_ATTRIBUTES = frozenset(
+    "bias closure contrast dim log_scales of_level pair_weights per_anchor prototypes queue repulsion".split()  # noqa: SIM905
+)
+"""Further attributes of a loss on the axes."""
 _COLLECTING = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 
@@ -45,6 +63,10 @@ class Contrast:
         constrained: No pair that shares a label costs less than one that shares a label of a finer level.
         level_means: Sum the mean losses of the levels instead of the losses of single pairs.
         representatives: Above each level only one example of those with equal labels remains.
+
+    Raises:
+        ConfigError: A value is not one of its axis, an affinity is no function, or prototypes are anchors where not
+            both prototypes and instances are candidates.
     """
 
     affinity: Affinity
@@ -62,6 +84,24 @@ class Contrast:
     constrained: bool = False
     level_means: bool = False
     representatives: bool = False
+
+    def __post_init__(self) -> None:
+        for axis in fields(self):
+            if get_origin(axis.type) is Literal:
+                choice(axis.name, "", "", among=get_args(axis.type)).read(getattr(self, axis.name))
+        for name in ("anchors", "candidates"):
+            rows, kinds = getattr(self, name), get_args(RowKind)
+            if not isinstance(rows, tuple) or not rows or any(row not in kinds for row in rows):
+                raise ConfigError(f"{name} must be a tuple of {' and '.join(kinds)}. Got {rows!r}.")
+        if set(self.anchors) != {"instances"} and not set(self.anchors) == set(self.candidates) == {*get_args(RowKind)}:
+            message = "anchors must be instances alone, or both kinds where both are candidates"
+            raise ConfigError(f"{message}. Got {self.anchors!r}.")
+        for name in ("affinity", "prototype_affinity", "pair_prior"):
+            affinity = getattr(self, name)
+            if not callable(affinity) and (affinity is not None or name == "affinity"):
+                raise ConfigError(f"{name} must be a function of three counts. Got {affinity!r}.")
+        number("instance_prior", 1.0, "", low=0.0, above=True).read(self.instance_prior)
+        number("bias", 0.0, "").read(self.bias)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import product
 from textwrap import wrap
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,11 +12,11 @@ from torch import nn
 
 from labelcontrast.errors import ConfigError, TensorError
 from labelcontrast.losses import logits
-from labelcontrast.losses.axes import SIZES, LossRow, Parameter
+from labelcontrast.losses.axes import SIZES, Contrast, LossRow, Parameter
 from labelcontrast.losses.levels import Closure, HierarchyArrays
 from labelcontrast.losses.logits import FunctionLoss, LogitLoss
 from labelcontrast.losses.loss import ContrastiveLoss, LevelByLevel
-from labelcontrast.losses.registry import check_loss, computes, loss_catalogue, loss_row
+from labelcontrast.losses.registry import check_loss, computes, is_built_in, loss_catalogue, loss_row
 
 
 def make_loss(
@@ -66,6 +67,7 @@ def make_loss(
     if contrast is None:
         settings.pop("preset", None)
         return LogitLoss(getattr(logits, name), settings, num_labels=num_labels)
+    _check_affinities(name, contrast)
     if "prototypes" in contrast.candidates and (num_labels is None or dim is None):
         raise ConfigError(
             f"{name} has a prototype for every label: it needs num_labels and dim. Got {num_labels} and {dim}."
@@ -196,6 +198,32 @@ def _check_scalar(name: str, _loss: nn.Module, _inputs: object, value: object) -
     if not isinstance(value, torch.Tensor) or value.ndim:
         found = f"shape {list(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
         raise TensorError(f"the loss {name} must return a scalar tensor. Got {found}.")
+
+
+def _check_affinities(name: str, contrast: Contrast) -> None:
+    """Compute the affinities of a registered loss for small label sets, empty and soft ones among them.
+
+    Raises:
+        ConfigError: A function fails, or a value is negative or not finite.
+    """
+    if is_built_in(name):
+        return
+    given = [one for one in (contrast.affinity, contrast.prototype_affinity, contrast.pair_prior) if one is not None]
+    sizes = torch.tensor([0.0, 0.5, 1.0, 2.0, 3.0])
+    size_i, size_j = sizes[:, None], sizes[None]
+    for affinity, most in product(given, sizes):
+        overlap = size_i.minimum(size_j).minimum(most)
+        try:
+            values = affinity(overlap, size_i, size_j)
+        except Exception as error:
+            raise ConfigError(f"the affinity of {name} raised {type(error).__name__}: {error}") from error
+        if not isinstance(values, torch.Tensor) or values.shape != overlap.shape or not values.is_floating_point():
+            tensor = isinstance(values, torch.Tensor)
+            found = f"{values.dtype} {list(values.shape)}" if tensor else type(values).__name__
+            raise ConfigError(f"the affinity of {name} must return floats in the shape of the overlap. Got {found}.")
+        for i, j in (~(values.isfinite() & (values >= 0))).nonzero().tolist():
+            sets = f"sets of {sizes[i]:g} and {sizes[j]:g} labels, {overlap[i, j]:g} in common"
+            raise ConfigError(f"the affinity of {name} must be a number from 0. Got {values[i, j]:g} for {sets}.")
 
 
 def _number_of_labels(given: int | None, closure: Closure | None) -> int | None:

@@ -391,17 +391,17 @@ class LevelByLevel(LossModule):
         dim: int | None = None,
         name: str = "own",
     ) -> None:
-        super().__init__(name, settings)
+        super().__init__(name, {})
         self._check_settings(settings)
         self.contrast = contrast
         self.closure = closure
         self.dim = dim
         self.of_level = ContrastiveLoss(Contrast(affinity=any_shared, sharing="per_label"), settings, dim=dim)
-        self.of_level.settings = self.settings  # the same object: what is assigned here takes effect there
         if contrast.layer_penalty == "learned":
             if contrast.constrained and settings["constraint"] == "pairs" and not contrast.representatives:
                 raise ConfigError(f'{name} with layer_penalty="learned" needs constraint="levels".')
             self.log_scales = nn.Parameter(torch.zeros(closure.num_levels))
+        self.settings = self.of_level.settings  # the same object: what is assigned here takes effect there
 
     def forward(self, projections: Tensor, labels: Labels, *, weights: Tensor | None = None) -> Tensor:
         """Sum over the levels.

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError, TensorError
+from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError, TensorError, nearest
 from labelcontrast.losses.axes import Parameter
 from labelcontrast.losses.batch_labels import BatchLabels
 
@@ -18,11 +18,12 @@ class LossModule(nn.Module):
     """A loss with settings: each is an attribute, and ``repr`` shows them.
 
     A setting that the forward pass reads can be assigned, with the same check as when the loss is made; for example a
-    temperature that follows a schedule. The others are fixed.
+    temperature that follows a schedule. The others are fixed. An assignment to a name that is almost that of a setting
+    is an AttributeError.
 
     Args:
         name: Of the loss.
-        settings: Its parameters. A subclass that has attributes of the same names sets those first.
+        settings: Its parameters. A subclass sets its own attributes first.
     """
 
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -40,7 +41,10 @@ class LossModule(nn.Module):
             return settings[name]
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
-        if name not in self.__dict__.get("settings", {}) or name in self._parameters:
+        settings = self.__dict__.get("settings", {})
+        if name not in settings or name in self._parameters:
+            if not name.startswith("_") and not hasattr(self, name) and (similar := nearest(name, settings)):
+                raise AttributeError(f"{self.name} has no setting {name!r}{similar}.")
             super().__setattr__(name, value)
             return
         variable = {parameter.name: parameter for parameter in self._variable()}

@@ -5,17 +5,30 @@ This file loads without torch, as the catalogue does.
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec
+from keyword import iskeyword
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
 from labelcontrast.errors import ConfigError, nearest
-from labelcontrast.losses.axes import SIZES, Contrast, LossKind, LossRow, check_values, parameters_of
+from labelcontrast.losses.axes import (
+    CONTRASTIVE_ATTRIBUTES,
+    MODULE_ATTRIBUTES,
+    SETTINGS_KEYS,
+    SIZES,
+    Contrast,
+    LossKind,
+    LossRow,
+    Parameter,
+    check_values,
+    parameters_of,
+)
 from labelcontrast.losses.catalogue import BUILT_IN, contrastive_row
 
 ENTRY_POINTS = "labelcontrast.losses"
@@ -100,8 +113,8 @@ def register_loss(
         reference: Where it was published.
 
     Raises:
-        ConfigError: The name is that of a built-in loss or was registered by another module, or is not an identifier;
-            or ``loss`` is none of these.
+        ConfigError: The name is not an identifier, or is taken by a built-in loss, another module or something else in
+            ``labelcontrast.losses``; a parameter has a name that a loss needs; or ``loss`` is none of these.
 
     Example:
         >>> from labelcontrast.losses import Contrast, coverage, unregister_loss
@@ -184,12 +197,50 @@ def _load_entry_points() -> None:
 
 def _register(row: LossRow, *, by: str) -> None:
     """Add a row, or replace one that the same module registered."""
-    if not isinstance(row.name, str) or not row.name.isidentifier():
+    if not isinstance(row.name, str) or not row.name.isidentifier() or iskeyword(row.name) or row.name.startswith("_"):
         raise ConfigError(f"the name of a loss must be an identifier, as my_loss. Got {row.name!r}.")
     if row.name in _ROWS and _REGISTERED_BY.get(row.name) != by:
         raise ConfigError(f"there is already a loss {row.name!r}.")
+    if row.name not in _ROWS and row.name in _public_names():
+        raise ConfigError(f"a loss cannot be named {row.name!r}: labelcontrast.losses has something else of that name.")
+    _check_row(row)
     _ROWS[row.name] = row
     _REGISTERED_BY[row.name] = by
+
+
+def _public_names() -> set[str]:
+    """Return the names of labelcontrast.losses, under which the losses are public too."""
+    door = sys.modules["labelcontrast.losses"]
+    return {*dir(door), *vars(door), *(module.name for module in iter_modules(door.__path__))}
+
+
+def _check_row(row: LossRow) -> None:
+    """Refuse a row that makes no loss, and parameters that could not be set, or not be read from the loss."""
+    taken = set(SETTINGS_KEYS)
+    if row.contrast is not None:
+        taken |= MODULE_ATTRIBUTES | CONTRASTIVE_ATTRIBUTES
+        _check_contrast(row.name, row.contrast, row.takes)
+    elif row.function is None:
+        raise ConfigError(f"the row of {row.name} needs a contrast or a function.")
+    elif computes(row.function):
+        taken |= MODULE_ATTRIBUTES
+    names = [parameter.name for parameter in row.takes]
+    for name in names:
+        if name in taken:
+            raise ConfigError(f"{row.name} cannot have a parameter {name!r}: that name has another meaning in a loss.")
+        if names.count(name) > 1:
+            raise ConfigError(f"{row.name} cannot have a parameter {name!r}: all contrastive losses have it already.")
+
+
+def _check_contrast(name: str, contrast: Callable[..., object], takes: Sequence[Parameter]) -> None:
+    """Refuse a function that returns no Contrast, or has arguments that are no parameters."""
+    defaults = {parameter.name: parameter.default for parameter in takes}
+    arguments = inspect.signature(contrast).parameters.values()
+    for one in arguments:
+        if one.name not in defaults or one.kind is one.POSITIONAL_ONLY:
+            raise ConfigError(f"{name} cannot take {str(one)!r}: a Contrast depends on named parameters alone.")
+    if not isinstance(contrast(**{one.name: defaults[one.name] for one in arguments}), Contrast):
+        raise ConfigError(f'{name} must return a Contrast; for another loss give kind="logit" or "contrastive".')
 
 
 def _restore(table: dict[str, Any], before: Mapping[str, Any]) -> None:
@@ -215,8 +266,7 @@ def _row_of(name: str, loss: object, kind: str | None) -> LossRow:
             message = f"{name} has two arguments without a default"
             raise ConfigError(f'{message}: give kind="logit" or kind="contrastive", or return a Contrast.')
         own = parameters_of(loss)
-        if not isinstance(loss(**{one.name: one.default for one in own}), Contrast):
-            raise ConfigError(f'{name} must return a Contrast; for another loss give kind="logit" or "contrastive".')
+        _check_contrast(name, loss, own)
         return contrastive_row(name, summary, contrast=loss, takes=own)
     kinds: dict[str, LossKind] = {"logit": "logit", "contrastive": "contrastive"}
     if kind not in kinds:
