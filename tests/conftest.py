@@ -90,9 +90,23 @@ def finished_runs(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     return {name: folder / name for name in ("bce", "reg")}
 
 
+@pytest.fixture(scope="session")
+def reg_run(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of three epochs, for tests with the same settings; those that change it take a copy."""
+    from labelcontrast.experiment import run_experiment
+
+    folder = tmp_path_factory.mktemp("reg") / "run"
+    values = {"data": str(vectors), "loss": {"name": "reg"}, "training": {"epochs": 3, "batch_size": 32}}
+    run_experiment(RunSettings.build(values), folder)
+    return folder
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
-    """Call as a user does, without the shape check that only the tests turn on."""
+    """Call as a user does, without the shape check that only the tests turn on.
+
+    It takes more time than small losses do, so the tests that compute thousands of them leave it to the others.
+    """
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

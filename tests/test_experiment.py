@@ -61,8 +61,7 @@ def test_the_seed_determines_all_files(vectors: Path, tmp_path: Path) -> None:
     assert results[0] == results[1] != results[2]
 
 
-def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
-    whole = run_experiment(build(vectors), tmp_path / "whole")
+def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, reg_run: Path, tmp_path: Path) -> None:
 
     def kill(epoch: Epoch) -> None:
         if epoch.epoch == 2:
@@ -73,7 +72,7 @@ def test_a_killed_run_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) ->
     with pytest.raises(RunError, match="holds a run already"):
         run_experiment(build(vectors), tmp_path / "killed")
     resumed = run_experiment(build(vectors), tmp_path / "killed", resume=True)
-    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["metrics"] == RunResult.load(reg_run)["metrics"]
 
 
 def test_a_finished_run_is_not_trained_again(finished_runs: Runs, vectors: Path) -> None:
@@ -88,8 +87,8 @@ def test_a_finished_run_is_not_trained_again(finished_runs: Runs, vectors: Path)
     assert result == json.loads((folder / "metrics.json").read_text())
 
 
-def test_the_evaluation_is_repeated_alone_on_the_cached_features(vectors: Path, tmp_path: Path) -> None:
-    first = run_experiment(build(vectors), tmp_path / "run")
+def test_the_evaluation_is_repeated_alone_on_the_cached_features(vectors: Path, reg_run: Path, tmp_path: Path) -> None:
+    first = RunResult.load(shutil.copytree(reg_run, tmp_path / "run"))
     files = [tmp_path / "run" / name for name in ("features.safetensors", "checkpoints/last.ckpt", "history.csv")]
     written = [path.stat().st_mtime_ns for path in files]
     other = build(vectors, evaluation={"probe": "paper", "threshold": "fixed"})
@@ -101,8 +100,8 @@ def test_the_evaluation_is_repeated_alone_on_the_cached_features(vectors: Path, 
     assert (tmp_path / "run" / "report.html").stat().st_mtime_ns > max(written)
 
 
-def test_force_removes_the_run_only_after_the_data_are_accepted(vectors: Path, tmp_path: Path) -> None:
-    first = run_experiment(build(vectors), tmp_path / "run")
+def test_force_removes_the_run_only_after_the_data_are_accepted(vectors: Path, reg_run: Path, tmp_path: Path) -> None:
+    first = RunResult.load(shutil.copytree(reg_run, tmp_path / "run"))
     with pytest.raises(DataError):
         run_experiment(build(vectors, data="nowhere.csv"), tmp_path / "run", force=True)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == first

@@ -30,15 +30,19 @@ from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.thresholds import choose_thresholds
-from labelcontrast.reports.tables import as_text
+from labelcontrast.reports.tables import Table, as_text
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.inputs import build_encoder
-from labelcontrast.settings import EvaluationSettings, LossSettings, RunSettings, parse_loss
+from labelcontrast.settings import EvaluationSettings, LossSettings, RunSettings, parse_loss, parse_losses
+
+
+def quick(data: Path) -> RunSettings:
+    return RunSettings.build({"data": str(data), "training": {"epochs": 2, "batch_size": 64}})
 
 
 @pytest.fixture
 def settings(vectors: Path) -> RunSettings:
-    return RunSettings.build({"data": str(vectors), "training": {"epochs": 2, "batch_size": 64}})
+    return quick(vectors)
 
 
 def test_the_plan_has_every_loss_for_each_seed_in_turn(tmp_path: Path) -> None:
@@ -57,41 +61,55 @@ def test_the_plan_has_every_loss_for_each_seed_in_turn(tmp_path: Path) -> None:
     assert not {trial.key for trial in other} & {trial.key for trial in trials}
 
 
-def test_a_resumed_comparison_runs_only_missing_trials(settings: RunSettings, tmp_path: Path) -> None:
-    losses = [LossSettings(name="bce"), LossSettings(name="reg")]
-    table = run_comparison(settings, losses, tmp_path / "out", seeds=1)
+@pytest.fixture(scope="module")
+def compared(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished comparison of two losses with one seed; a test that changes it takes a copy."""
+    folder = tmp_path_factory.mktemp("compared") / "out"
+    table = run_comparison(quick(vectors), parse_losses("bce,reg"), folder, seeds=1)
     assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "reg"]
-    assert (tmp_path / "out" / "table.md").read_text().count("\n") == 5
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}
+    return folder
+
+
+@pytest.fixture
+def copied(compared: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(compared, tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def continued(vectors: Path, compared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Table, list[str]]:
+    """The same comparison, continued with another loss and another seed; with its table and messages."""
+    folder, messages = shutil.copytree(compared, tmp_path_factory.mktemp("continued") / "out"), []
+    options, callbacks = Options(resume=True), Callbacks(on_message=messages.append)
+    losses = parse_losses("bce,reg,zlpr")
+    table = run_comparison(quick(vectors), losses, folder, seeds=2, options=options, callbacks=callbacks)
+    return folder, table, messages
+
+
+def test_a_resumed_comparison_runs_only_missing_trials(
+    compared: Path, continued: tuple[Path, Table, list[str]]
+) -> None:
+    assert (compared / "table.md").read_text().count("\n") == 5
+    before = {path.relative_to(compared): path.stat().st_mtime_ns for path in compared.rglob("metrics.json")}
     assert len(before) == 2
-    saved = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.safetensors"))
+    saved = sorted(path.relative_to(compared) for path in compared.rglob("*.safetensors"))
     assert [str(path) for path in saved] == [
         "baseline.safetensors",
         "runs/bce-seed0/test.safetensors",
         "runs/reg-seed0/test.safetensors",
     ]
-    messages: list[str] = []
-    more = run_comparison(
-        settings,
-        losses,
-        tmp_path / "out",
-        seeds=2,
-        options=Options(resume=True),
-        callbacks=Callbacks(on_message=messages.append),
-    )
-    assert "comparison: 4 trials, 2 done before" in messages
-    assert all(path.stat().st_mtime_ns == before[path] for path in before)
+    folder, more, messages = continued
+    assert "comparison: 6 trials, 2 done before" in messages
+    assert all((folder / path).stat().st_mtime_ns == time for path, time in before.items())
     assert "±" in as_text(more)
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_text())
     assert [run["seed"] for run in results["rows"]["reg"]] == [0, 1]
 
 
 def test_the_table_marks_the_losses_not_significantly_worse_than_the_best(
-    settings: RunSettings, tmp_path: Path
+    continued: tuple[Path, Table, list[str]],
 ) -> None:
-    losses = [LossSettings(name="bce"), LossSettings(name="reg"), LossSettings(name="zlpr")]
-    table = run_comparison(settings, losses, tmp_path / "out", seeds=2)
-    tested = json.loads((tmp_path / "out" / "results.json").read_text())["significance"]
+    folder, table, _ = continued
+    tested = json.loads((folder / "results.json").read_text())["significance"]
     assert set(tested) == {"linear SVM", "bce", "reg", "zlpr"}
     for row in table.rows:
         marked = dict(zip(METRICS, [cell.best for cell in row[1:]], strict=False))
@@ -100,9 +118,7 @@ def test_the_table_marks_the_losses_not_significantly_worse_than_the_best(
         }
     assert any(row[1].best for row in table.rows)
     assert not all(row[1].best for row in table.rows)
-    page = tmp_path / "out" / "report.html"
-    write_comparison(tmp_path / "out")
-    assert "not significantly worse" in page.read_text()
+    assert "not significantly worse" in write_comparison(folder).read_text()
 
 
 def test_losses_and_baseline_are_evaluated_on_every_fold(settings: RunSettings, tmp_path: Path) -> None:
@@ -168,10 +184,9 @@ def test_a_failed_run_is_reported_and_the_others_are_run(settings: RunSettings, 
 
 
 def test_resume_refuses_another_protocol_and_force_replaces_the_comparison(
-    settings: RunSettings, tmp_path: Path
+    settings: RunSettings, copied: Path, tmp_path: Path
 ) -> None:
-    losses, out = [LossSettings(name="bce")], tmp_path / "out"
-    run_comparison(settings, losses, out, seeds=1, baseline=False)
+    losses, out = [LossSettings(name="bce")], copied
     with pytest.raises(RunError, match="holds a comparison; continue with --resume"):
         run_comparison(settings, losses, out, seeds=1)
     other = settings.model_copy(update={"split_seed": 1})
@@ -184,10 +199,9 @@ def test_resume_refuses_another_protocol_and_force_replaces_the_comparison(
         run_comparison(settings, losses, tmp_path / "mine", options=Options(force=True))
 
 
-def test_resume_repeats_failed_and_removed_runs(settings: RunSettings, tmp_path: Path) -> None:
-    losses, out = [LossSettings(name="bce")], tmp_path / "out"
-    run_comparison(settings, losses, out, seeds=1, baseline=False)
-    record = next((out / "trials").glob("*.json"))
+def test_resume_repeats_failed_and_removed_runs(settings: RunSettings, copied: Path) -> None:
+    losses, out = [LossSettings(name="bce")], copied
+    record = next(path for path in (out / "trials").glob("*.json") if "bce" in json.loads(path.read_text())["title"])
     shutil.rmtree(out / "runs" / "bce-seed0")
     run_comparison(settings, losses, out, seeds=1, baseline=False, options=Options(resume=True))
     assert (out / "runs" / "bce-seed0" / "metrics.json").exists()

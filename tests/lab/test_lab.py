@@ -1,5 +1,6 @@
 """The public names of the lab: comparisons, studies, rankings and significance tests from Python."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,17 @@ from labelcontrast.settings import RunSettings, parse_losses
 QUICK = {"training": {"epochs": 1, "batch_size": 64}}
 
 
-def test_comparisons_studies_and_rankings_run_from_python(vectors: Path, living: Path, tmp_path: Path) -> None:
-    losses = parse_losses("bce,reg,zlpr")
-    for data in (vectors, living):
-        folder = str(tmp_path / data.stem)
-        settings = RunSettings.build({"data": str(data), **QUICK})
-        table = lab.run_comparison(settings, losses, folder, seeds=1, options=lab.Options(force=True))
-        assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "reg", "zlpr"]
-        assert lab.write_comparison(folder).read_text().count("<svg") > 1
-    rankings = lab.rank_comparisons([str(tmp_path / data.stem) for data in (vectors, living)], str(tmp_path / "a.html"))
+def test_comparisons_studies_and_rankings_run_from_python(vectors: Path, tmp_path: Path) -> None:
+    folders = [str(tmp_path / "one"), str(tmp_path / "other")]
+    settings = RunSettings.build({"data": str(vectors), **QUICK})
+    losses, options = parse_losses("bce,reg,zlpr"), lab.Options(force=True)
+    table = lab.run_comparison(settings, losses, folders[0], seeds=1, options=options)
+    assert [row[0].text for row in table.rows] == ["linear SVM", "bce", "reg", "zlpr"]
+    assert lab.write_comparison(folders[0]).read_text().count("<svg") > 1
+    shutil.copytree(*folders)
+    rankings = lab.rank_comparisons(folders, str(tmp_path / "a.html"))
     assert set(rankings["micro_f1"].ranks) == {"bce", "reg", "zlpr"}
-    study = lab.find_study("thresholds").with_changes(losses="bce", seeds=1)
+    study = lab.find_study("temperature").with_changes(losses="bce", seeds=1)
     table = lab.run_study(study, [vectors], QUICK, str(tmp_path / "study"), store=str(tmp_path / "store"))
     assert [cell.text for cell in table.rows[0]] == [cell.text for cell in lab.write_study(tmp_path / "study").rows[0]]
     assert set(lab.study_catalogue()) >= {"thresholds", "temperature"}

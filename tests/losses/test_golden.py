@@ -36,6 +36,7 @@ def test_value_and_gradients(shared: Path, name: str) -> None:
         check(golden)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("block_size", [1, 3, 8, 10_000])
 @pytest.mark.parametrize("name", CONTRASTIVE)
 def test_the_block_size_changes_nothing(shared: Path, name: str, block_size: int) -> None:

@@ -167,6 +167,7 @@ def denominator_of(name: str, bias: Tensor) -> Denominator:
     return EachPair(bias) if name == "each_pair" else NegativesOnly()
 
 
+@pytest.mark.usefixtures("unchecked")
 @settings(deadline=None, max_examples=60)
 @given(
     problem=problems(ones=True),

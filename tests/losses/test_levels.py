@@ -69,6 +69,7 @@ def test_equals_the_paper_and_the_released_code(
     assert_same(run(loss, z, batch.y), (expected.detach(), z.grad * z.detach().norm(dim=-1, keepdim=True)))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(batch=batches(views=True, least_temperature=0.05), block_size=st.integers(1, 9), data=st.data())
@@ -85,6 +86,7 @@ def test_order_scale_block_size_and_closing_before_change_nothing(
     assert_same(run(loss, 1e3 * z, tree.close(batch.y)), (value, grad))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(batch=batches(least_temperature=0.05), data=st.data())
@@ -141,6 +143,7 @@ def test_dense_and_sparse_labels_are_closed_as_by_walking(batch: Batch, data: st
     assert torch.equal(Closure(of_scipy)(batch.y), expected)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", ["base", "mulsupcon", "msc", "reg"])
 @settings(quick, max_examples=10)
 @given(batch=batches(least_temperature=0.05), data=st.data())

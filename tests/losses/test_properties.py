@@ -50,6 +50,7 @@ NAMES = [row.name for row in lc.loss_catalogue() if row.contrast and not row.nee
 UNDIVIDED = {"similarity_dissimilarity", "jaccard_sigmoid"}  # whose weights are not shares of one
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(batch=batches(), block_size=st.integers(1, 9))
@@ -68,6 +69,7 @@ def test_order_scale_block_size_and_unused_labels_change_nothing(name: str, batc
         assert_same(wider[:2], (value, grad))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", [*NAMES, "simclr"])
 @quick
 @given(
@@ -92,6 +94,7 @@ def test_everything_is_finite_at_low_precision(
         torch.testing.assert_close(value.double(), exact, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", NAMES)
 def test_losses_of_the_anchors_carry_their_own_gradients(name: str) -> None:
     """A weighted sum of them, with weights of both signs, against finite differences."""
@@ -193,6 +196,7 @@ def test_prototypes_can_be_candidates_only() -> None:
     torch.testing.assert_close(loss.per_anchor(z, y), all_anchors.per_anchor(z, y)[:4])
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", ["supcon", "base", "mulsupcon"])
 @quick
 @given(batch=batches(least_temperature=0.1), column=st.integers(0, 4))
@@ -233,6 +237,7 @@ def test_an_example_counts_as_much_as_its_weight(name: str) -> None:
     torch.testing.assert_close(loss(z, y, weights=torch.full((5,), 1.0)), loss(z, y))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @given(batch=batches(least_temperature=0.1))

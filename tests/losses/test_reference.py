@@ -37,6 +37,7 @@ def gradients(value: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     return [torch.zeros_like(x) if grad is None else grad for x, grad in zip(inputs, found, strict=True)]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 @settings(deadline=None, max_examples=40)
 @given(
