@@ -170,7 +170,7 @@ Data in data
   reviews.csv: 1,200 rows; text in "review".
   70 % train, 10 % val and 20 % test of reviews.csv, by iterative stratification with seed 0.
 
-Parts
+Splits
          examples  labels each  min  max  without labels  label sets  labels without examples
   train     1,200         1.50    0    3               4           5                        1
   val       1,200         1.50    0    3               4           5                        1

@@ -29,11 +29,9 @@ from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.ranks import rank_comparisons
 from labelcontrast.lab.search import BEST, SEARCH, run_search, write_search
 from labelcontrast.lab.search_space import SearchedLoss
-from labelcontrast.lab.study import Study, study_catalogue
+from labelcontrast.lab.study import Study
 from labelcontrast.lab.study_report import STUDY, run_study, write_study
 from labelcontrast.labels.vocabulary import LabelVocabulary
-from labelcontrast.losses.axes import contrastive
-from labelcontrast.losses.registry import loss_catalogue
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
 from labelcontrast.reports.tables import Cell, Table, as_text, level_table, measures_table, percent, retrieval_table
@@ -161,8 +159,8 @@ def print_report(folder: Path) -> None:
     }
     write = next((writer for marker, writer in writers.items() if (folder / marker).exists()), None)
     if write is None:
-        message = f"{folder} is neither a finished run, a comparison, a study nor a search."
-        raise RunError(message)
+        state = "is neither a finished run, a comparison, a study nor a search" if folder.exists() else "does not exist"
+        raise RunError(f"{folder} {state}.")
     write(folder)
     show(str(folder / REPORT))
 
@@ -222,15 +220,6 @@ def print_search(
     show(f"\nbest settings in {out / BEST}, report in {out / REPORT}")
 
 
-def print_studies() -> None:
-    """Print a paragraph per study."""
-    for name, study in study_catalogue().items():
-        lines = [study.question, f"losses  {', '.join(study.losses)}"]
-        lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
-        lines += [f"source  {study.source}"] if study.source else []
-        show("\n    ".join([name, *lines]) + "\n")
-
-
 def print_ranks(folders: Sequence[Path], out: Path) -> None:
     """Rank losses over comparisons and print their mean ranks."""
     rankings = rank_comparisons(folders, out)
@@ -238,22 +227,6 @@ def print_ranks(folders: Sequence[Path], out: Path) -> None:
     rows = [(Cell(name), *(Cell(f"{one.ranks[name]:.2f}") for one in rankings.values())) for name in first.ranks]
     show(as_text(Table(("mean rank", *(METRICS[name].title for name in rankings)), tuple(rows))))
     show(f"\ncritical difference {first.critical_difference:.2f}; report in {out}")
-
-
-def print_catalogue() -> None:
-    """Print a paragraph per loss, with the meanings of the parameters that not all contrastive losses have."""
-    shared = {parameter.name for parameter in contrastive()}
-    for row in loss_catalogue():
-        values = [f"{name}={value}" for name, value in row.parameters.items()]
-        meanings = [f"{one.name}: {one.meaning}" for one in row.takes if one.meaning and one.name not in shared]
-        facts = {
-            "equation": row.equation,
-            "parameters": ("\n" + 16 * " ").join([", ".join(values), *meanings]),
-            "source": row.reference,
-        }
-        lines = [f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", row.summary]
-        lines += [f"{name:<12}{text}" for name, text in facts.items() if text]  # a registered loss may lack some
-        show("\n    ".join(lines) + "\n")
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:

@@ -292,12 +292,15 @@ def study(
     It writes a table, figures and a report.
     """
     from labelcontrast.lab.study import find_study, plan_study
+    from labelcontrast.run.validation import plugins_to_resume_with
 
     chosen = find_study(name).with_changes(
         losses=losses, seeds=number_of_runs(seeds, folds), assignments=assignments or []
     )
     shared = [one for one in assignments or [] if not chosen.varies(one)]
     settings = read_values(config, shared, folds=folds, plugins=plugins)
+    if resume and (found := plugins_to_resume_with(settings.get("plugins", ()), out / "study.json")):
+        settings["plugins"] = list(found)
     plan_study(chosen, data, settings)
     from labelcontrast.cli.printing import print_study
     from labelcontrast.lab.pipeline import Options
@@ -308,9 +311,13 @@ def study(
 @app.command()
 def studies() -> None:
     """List the studies and the questions they answer."""
-    from labelcontrast.cli.printing import print_studies
+    from labelcontrast.lab.study import study_catalogue
 
-    print_studies()
+    for name, study in study_catalogue().items():
+        lines = [study.question, f"losses  {', '.join(study.losses)}"]
+        lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
+        lines += [f"source  {study.source}"] if study.source else []
+        typer.echo("\n    ".join([name, *lines]) + "\n")
 
 
 @app.command()
@@ -351,6 +358,7 @@ def search(
     """
     from labelcontrast.lab.search_space import plan_search
     from labelcontrast.lab.study import find_study
+    from labelcontrast.run.validation import with_recorded_plugins
     from labelcontrast.settings import RunSettings, parse_losses
 
     values = read_values(config, assignments, data=data, encoder=encoder, plugins=plugins)
@@ -359,6 +367,8 @@ def search(
         values, losses = declared.with_protocol(values), losses or ",".join(declared.losses)
         ranges = ranges or [f"{key}={ends}" for key, ends in declared.search.items()]
     settings = RunSettings.build(values)
+    if resume:
+        settings = with_recorded_plugins(settings, out / "search.json")
     searched = plan_search(settings, parse_losses(losses or "reg"), ranges or [])
     from labelcontrast.cli.printing import print_search
     from labelcontrast.lab.pipeline import Options
@@ -382,12 +392,23 @@ def rank(
 @app.command()
 def losses(*, plugins: options.Plugins = None) -> None:
     """List the losses with equations, parameters and sources."""
+    from labelcontrast.losses.axes import contrastive
+    from labelcontrast.losses.registry import loss_catalogue
     from labelcontrast.run.validation import load_plugins
 
     load_plugins(plugins or [])
-    from labelcontrast.cli.printing import print_catalogue
-
-    print_catalogue()
+    shared = {parameter.name for parameter in contrastive()}  # their meanings are not repeated for each loss
+    for row in loss_catalogue():
+        values = [f"{name}={value}" for name, value in row.parameters.items()]
+        meanings = [f"{one.name}: {one.meaning}" for one in row.takes if one.meaning and one.name not in shared]
+        facts = {
+            "equation": row.equation,
+            "parameters": ("\n" + 16 * " ").join([", ".join(values), *meanings]),
+            "source": row.reference,
+        }
+        lines = [f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", row.summary]
+        lines += [f"{name:<12}{text}" for name, text in facts.items() if text]  # a registered loss may lack some
+        typer.echo("\n    ".join(lines) + "\n")
 
 
 @app.command()

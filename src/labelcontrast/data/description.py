@@ -280,7 +280,7 @@ def _split_lines(description: Description) -> list[str]:
         )
         for split, it in description.splits.items()
     ]
-    return ["Parts", *_table([head, *rows])]
+    return ["Splits", *_table([head, *rows])]
 
 
 def _published_lines(description: Description) -> list[str]:

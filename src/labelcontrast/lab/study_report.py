@@ -43,6 +43,7 @@ from labelcontrast.lab.trials import (
 from labelcontrast.reports.tables import Table, as_latex, as_markdown
 from labelcontrast.run.folder import OUTPUTS, REPEATED, REPORT
 from labelcontrast.run.machine import describe_origin, machine_facts
+from labelcontrast.run.validation import plugins_to_resume_with
 from labelcontrast.settings import flatten
 
 STUDY, FIGURES, STUDY_RESULTS = "study.json", "figures", "results.csv"
@@ -81,6 +82,8 @@ def run_study(
         ConfigError: A setting of a trial is wrong.
     """
     folder, paths = Path(folder), [str(path) for path in data]
+    if options.resume and (plugins := plugins_to_resume_with(settings.get("plugins", ()), folder / STUDY)):
+        settings = {**settings, "plugins": list(plugins)}
     planned = plan_study(study, paths, settings)
     records = Store(Path(store or folder / TRIALS))
     trials = name_trials(planned, records)

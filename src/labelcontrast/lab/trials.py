@@ -27,7 +27,7 @@ from labelcontrast.encoders.pretrained import locate
 from labelcontrast.errors import ConfigError, DataError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json, write_json
-from labelcontrast.losses.registry import check_loss
+from labelcontrast.losses.registry import check_loss, fingerprint_plugin
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import drop_weights
 from labelcontrast.run.hierarchy import BESIDE
@@ -164,8 +164,8 @@ def fingerprint_data(name: str) -> str:
 
 
 def fingerprint_plugins(paths: Sequence[str]) -> str:
-    """Hash the files that register losses."""
-    return "+".join(fingerprint(Path(path)) for path in paths)
+    """Hash the code of the files that register losses."""
+    return "+".join(map(fingerprint_plugin, paths))
 
 
 def fingerprint_hierarchy(name: str) -> str:

@@ -147,7 +147,7 @@ class Hierarchy:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class LabelTree:
     """A hierarchy whose first nodes are the labels of a run, in the order of their columns; others are ancestors only.
 

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from math import nan
 from pathlib import Path
@@ -38,17 +38,20 @@ class LabelVocabulary:
     """
 
     names: tuple[str, ...]
+    column: dict[str, int] = field(init=False, repr=False, compare=False)
+    """Column of each label."""
 
     def __post_init__(self) -> None:
-        seen: set[str] = set()
-        for name in self.names:
+        column: dict[str, int] = {}
+        for position, name in enumerate(self.names):
             if not isinstance(name, str) or not name:
                 message = f"a label name must be text that is not empty. Got {name!r}."
                 raise LabelError(message)
-            if name in seen:
+            if name in column:
                 message = f'label "{name}" occurs twice in the vocabulary.'
                 raise LabelError(message)
-            seen.add(name)
+            column[name] = position
+        object.__setattr__(self, "column", column)
 
     @classmethod
     def from_label_sets(cls, label_sets: Iterable[Iterable[str]]) -> Self:
@@ -57,11 +60,6 @@ class LabelVocabulary:
 
     def __len__(self) -> int:
         return len(self.names)
-
-    @cached_property
-    def column(self) -> dict[str, int]:
-        """Column of each label."""
-        return {name: position for position, name in enumerate(self.names)}
 
     def encode(
         self, label_sets: Sequence[Sequence[str]], *, where: Callable[[int], str] | None = None

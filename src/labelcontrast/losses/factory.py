@@ -216,7 +216,8 @@ def _check_affinities(name: str, contrast: Contrast) -> None:
         try:
             values = affinity(overlap, size_i, size_j)
         except Exception as error:
-            raise ConfigError(f"the affinity of {name} raised {type(error).__name__}: {error}") from error
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"the affinity of {name} raised {message}") from error
         if not isinstance(values, torch.Tensor) or values.shape != overlap.shape or not values.is_floating_point():
             tensor = isinstance(values, torch.Tensor)
             found = f"{values.dtype} {list(values.shape)}" if tensor else type(values).__name__

@@ -3,6 +3,8 @@
 This file loads without torch, as the catalogue does.
 """
 
+import ast
+import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -179,6 +181,33 @@ def load_plugin(path: str | Path) -> None:
         _restore(_REGISTERED_BY, registered_by)
         raise ConfigError(f"plugin {path} cannot be loaded: {_one_line(error)}") from error
     _PLUGINS.add(file)
+
+
+def fingerprint_plugin(path: str | Path) -> str:
+    r"""Hash the code of a plugin; comments, docstrings and layout do not matter.
+
+    Raises:
+        ConfigError: The file is missing or is not Python.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     for name, text in {"a.py": "x = 1", "b.py": "# one\nx=1", "c.py": "x = 2"}.items():
+        ...         _ = (Path(folder) / name).write_text(text)
+        ...     prints = [fingerprint_plugin(Path(folder) / name) for name in ("a.py", "b.py", "c.py")]
+        >>> prints[0] == prints[1] != prints[2]
+        True
+    """
+    try:
+        tree = ast.parse(Path(path).read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"plugin {path} cannot be loaded: {_one_line(error)}") from error
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return hashlib.blake2b(ast.unparse(tree).encode(), digest_size=16).hexdigest()
 
 
 def _load_entry_points() -> None:

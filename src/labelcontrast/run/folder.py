@@ -12,7 +12,7 @@ metrics.json         RunResult: metrics, sizes, times, versions and the command
 per_label.json       the metrics of each label on the test split
 per_node.json        every node of the hierarchy with its F1 on the test split
 test.safetensors     labels, scores and predictions of every test example
-plugins.json         hashes of the plugins, where there are some
+plugins.json         hashes of the code of the plugins, where there are some
 history.csv          loss, validation score and learning rate by epoch
 map.json             the scatter plot of the test embeddings
 report.html          the page made of these files
@@ -24,7 +24,6 @@ epochs-N/            those of each number of epochs, where several were tried
 No file that prediction reads is a pickle.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -35,6 +34,7 @@ import numpy as np
 
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.files import is_claimed, read_json, write_json
+from labelcontrast.losses.registry import fingerprint_plugin
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.settings import RunSettings, first_difference, read_settings
 
@@ -217,4 +217,4 @@ def _refuse_changed_plugins(folder: Path, settings: RunSettings) -> None:
 
 
 def _hash_plugins(settings: RunSettings) -> list[str]:
-    return [hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest() for path in settings.plugins]
+    return [fingerprint_plugin(path) for path in settings.plugins]

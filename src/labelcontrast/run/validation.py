@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from labelcontrast.errors import ConfigError, MissingExtraError
+from labelcontrast.files import read_json
 from labelcontrast.losses.registry import check_loss, load_plugin, loss_catalogue, loss_row
 from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings, read_settings
 
@@ -67,11 +68,25 @@ def with_recorded_plugins(settings: RunSettings, recorded: str | Path) -> RunSet
 
     Args:
         settings: The settings given now.
-        recorded: The TOML file of the earlier settings; it need not exist.
+        recorded: The file of the earlier settings, as in :func:`plugins_to_resume_with`.
     """
-    plugins = RunSettings.build(read_settings(recorded)).plugins if Path(recorded).exists() else ()
-    before, now = ([Path(path).resolve() for path in paths] for paths in (plugins, settings.plugins))
-    return settings.model_copy(update={"plugins": plugins}) if not now or before == now else settings
+    return settings.model_copy(update={"plugins": plugins_to_resume_with(settings.plugins, recorded)})
+
+
+def plugins_to_resume_with(given: Iterable[str], recorded: str | Path) -> tuple[str, ...]:
+    """Return the plugins recorded earlier, or those given if these are other files.
+
+    Args:
+        given: The plugins given now.
+        recorded: The file of the earlier settings: a TOML file of them, or a JSON file with them under ``settings``. It
+            need not exist.
+    """
+    given, recorded, earlier = tuple(given), Path(recorded), ()
+    if recorded.exists():
+        values = read_json(recorded).get("settings", {}) if recorded.suffix == ".json" else read_settings(recorded)
+        earlier = tuple(values.get("plugins", ()))
+    before, now = ([Path(path).resolve() for path in paths] for paths in (earlier, given))
+    return earlier if not now or before == now else given
 
 
 def needs_hierarchy(settings: RunSettings) -> str | None:
