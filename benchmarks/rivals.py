@@ -85,7 +85,7 @@ except SystemExit as end:
     if end.code:
         raise
 import time
-print(json.dumps({"processor seconds": time.process_time(), "peak GiB": peak_memory()}))
+print(json.dumps({"processor seconds": round(time.process_time(), 3), "peak GiB": round(peak_memory(), 3)}))
 """
 """The command, with a line on what it took."""
 
@@ -219,9 +219,19 @@ def compete(
         return {"error": last_line(done.stderr) or f"ended with code {done.returncode}"}
     taken = {**json.loads(done.stdout.splitlines()[-1]), "wall seconds": round(time.perf_counter() - start, 1)}
     if name in OWN:
-        commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-        taken |= {"versions": describe_origin()["versions"], "commit": commit.stdout.strip()}
+        taken |= {"versions": describe_origin()["versions"], "commit": commit()}
     return taken
+
+
+def commit() -> str:
+    """Return the commit of this checkout, marked if its source differs."""
+    source = str(Path(__file__).parents[1] / "src")
+    words = {"head": ["rev-parse", "--short", "HEAD"], "changes": ["status", "--porcelain", source]}
+    said = {
+        name: subprocess.run(["git", "-C", source, *arguments], capture_output=True, text=True, check=False).stdout
+        for name, arguments in words.items()
+    }
+    return said["head"].strip() + ("-changed" if said["changes"] else "")
 
 
 def last_line(text: str) -> str:
