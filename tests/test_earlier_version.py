@@ -12,13 +12,14 @@ They were made by these commands, on vectors.npz; checkpoints, features, figures
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from labelcontrast.cli.verbs import app
 
 EARLIER = Path(__file__).parent / "earlier_version"
 
@@ -30,17 +31,10 @@ def earlier(tmp_path: Path) -> Path:
 
 
 def command(folder: Path, *arguments: str) -> str:
-    """Run the command in a folder and return what it printed."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "labelcontrast", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    """Run the command in a folder, in this process, and return what it printed."""
+    with chdir(folder):
+        done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done
     return done.stdout + done.stderr
 
 

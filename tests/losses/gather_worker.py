@@ -1,5 +1,9 @@
-"""One of several processes: computes its part of every case, and leaves values and gradients in a file."""
+"""Several processes: each computes its part of every case, and leaves values and gradients in a file.
 
+gather_worker.py WORLD FOLDER; they are forks of one process, which imports torch once.
+"""
+
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -56,8 +60,19 @@ def compute(case: dict, rank: int = 0, world: int = 1) -> list[tuple[torch.Tenso
     return results
 
 
-if __name__ == "__main__":
-    rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+def work(rank: int, world: int, folder: Path) -> None:
+    """Be one of the processes."""
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=world)
     torch.save({name: compute(case, rank, world) for name, case in CASES.items()}, folder / f"{rank}.pt")
     distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    world, folder = int(sys.argv[1]), Path(sys.argv[2])
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=work, args=(rank, world, folder)) for rank in range(world)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(max(abs(process.exitcode) for process in processes))
