@@ -22,7 +22,7 @@ demo: $(READY)  ## The main job on a built-in set: bce, zlpr and reg compared; e
 	$(BIN)/labelcontrast demo --out demo --force
 
 test: $(READY)  ## The quick suite, with what it covers: under five minutes on two cores.
-	$(BIN)/pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term:skip-covered
 
 slow: $(READY)  ## The end-to-end runs of minutes.
 	$(BIN)/pytest -m slow
