@@ -3,13 +3,15 @@
     python benchmarks/rivals.py setup                                  # an environment for the rivals, in the cache
     python benchmarks/rivals.py run ../shared/data --sets semeval2018_ec emotions --classes classical
     python benchmarks/rivals.py run ../shared/data --sets semeval2018_ec@1000 --rivals setfit labelcontrast_tuned
+    python benchmarks/rivals.py measure ../shared/data                 # the metrics again, from the scores in the cache
     python benchmarks/rivals.py table                                  # benchmarks/results/rivals.md
 
 The rivals are the functions of ``run_rival.py``. Each runs alone, on one thread, in a process of its own; its seconds
 and peak memory count from the start of this process to its last score. It sees the splits that labelcontrast makes, and
-writes scores of validation and test. From these, thresholds are chosen on validation for all alike, by the better of
-two rules (``global`` and ``per_label``), and the metrics of labelcontrast are computed. A result that is there is not
-computed again; scores and models are kept in the cache, results in ``benchmarks/results/rivals``.
+writes scores of validation and test. From these, thresholds are chosen on validation for all alike, and the metrics of
+labelcontrast are computed: each F1 under the rule, ``global`` or ``per_label``, that has the higher one on validation.
+A result that is there is not computed again; scores and models are kept in the cache, results in
+``benchmarks/results/rivals``.
 ``NAME@N`` is a set with N of its training examples.
 """
 
@@ -249,25 +251,38 @@ def read_scores(name: str, work: Path, splits: Splits) -> dict[str, np.ndarray]:
 
 
 def measure(truth: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Choose a rule and its thresholds on validation, and measure the test split under this rule and the other."""
-    by_rule = {}
+    """Measure the test split under each rule, and for each metric choose the rule that is better on validation."""
+    by_rule, held_out = {}, {}
     for rule in RULES:
         predicted = choose_thresholds(rule, truth["val"], scores["val"]).predict(scores["test"])
         found = compute_metrics(truth["test"], scores["test"], predicted)
         by_rule[rule] = {name: round(found[name], 5) for name in SHOWN}
-    chosen = max(RULES, key=lambda rule: held_out_f1(rule, truth["val"], scores["val"]))
-    return {"rule": chosen, "metrics": by_rule[chosen], "by rule": by_rule}
+        held_out[rule] = measure_held_out(rule, truth["val"], scores["val"])
+    rules = {name: max(RULES, key=lambda rule: held_out[rule][name]) for name in SHOWN}
+    return {"metrics": {name: by_rule[rule][name] for name, rule in rules.items()}, "rules": rules, "by rule": by_rule}
 
 
-def held_out_f1(rule: Any, labels: np.ndarray, scores: np.ndarray) -> float:
-    """Compute the mean of micro- and macro-F1 on validation, with thresholds chosen on its other folds."""
+def measure_held_out(rule: Any, labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Compute the metrics on validation, each fold with thresholds chosen on the others."""
     folds = np.random.default_rng(0).permutation(len(labels)) % FOLDS
     predicted = np.zeros(labels.shape, bool)
     for fold in range(FOLDS):
         kept = folds != fold
         predicted[~kept] = choose_thresholds(rule, labels[kept], scores[kept]).predict(scores[~kept])
-    found = compute_metrics(labels, scores, predicted)
-    return (found["micro_f1"] + found["macro_f1"]) / 2
+    return compute_metrics(labels, scores, predicted)
+
+
+def measure_again(root: Path, cache: Path) -> None:
+    """Compute the metrics of all results whose scores are in the cache."""
+    for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+        path, fraction = data_of(folder.name, root)
+        splits = load_splits(path, seed=0, train_fraction=fraction)
+        truth = {split: truth_of(splits, split) for split in ("val", "test")}
+        for target in sorted(folder.glob("*.json")):
+            found, work = read_json(target), cache / "scores" / folder.name / target.stem
+            if "error" not in found and (work.exists() or work.with_suffix(".npz").exists()):
+                found.pop("rule", None)
+                write_json(target, found | measure(truth, read_scores(found["rival"], work, splits)))
 
 
 def circumstances() -> dict[str, Any]:
@@ -302,10 +317,11 @@ Made by `python benchmarks/rivals.py run DATA` and `table`; each rival is a func
 `lines` are its lines, with its helpers. Each ran alone, on one thread, in a process of its own; seconds and the peak of
 resident memory are of the whole process, from reading the data to the scores of the test split. The machine did other
 work at the same time, so compare seconds of the processor. Quality is on the test split, in percent. For all rivals
-alike, thresholds were chosen on validation, by the rule that was better in {folds}-fold cross-validation there, and C,
-epochs or neighbours by the macro average precision on validation; the figures of both rules are in the JSON files. The
-rows "as it prints" are the same models under the default rule of labelcontrast. ± is the deviation over seeds, where a
-rival draws; bold is the best of a class. A run that takes more than {hours:g} hours is ended."""
+alike, thresholds were chosen on validation, one for all labels or one for each, whichever had the higher value of the
+metric in {folds}-fold cross-validation there; the JSON files have both. C, epochs or neighbours were chosen by the
+macro average precision on validation. The rows "as it prints" are the same models under the default rule of
+labelcontrast alone. ± is the deviation over seeds, where a rival draws; bold is the best of a class. A run that takes
+more than {hours:g} hours is ended."""
 
 
 def kind_of(rivals: Mapping[str, Any]) -> str:
@@ -315,25 +331,24 @@ def kind_of(rivals: Mapping[str, Any]) -> str:
 
 def table_of_set(rivals: Mapping[str, list[dict[str, Any]]]) -> str:
     """Tabulate the rivals of a set by class, the best micro-F1 first; errors stand below."""
-    names = ["", *SHOWN.values(), "rule", "processor s", "wall s", "GiB", "lines"]
-    lines = [f"| {' | '.join(names)} |", f"| --- |{' ---: |' * 4} --- |{' ---: |' * 4}"]
+    names = ["", *SHOWN.values(), "processor s", "wall s", "GiB", "lines"]
+    lines = [f"| {' | '.join(names)} |", f"| --- |{' ---: |' * 8}"]
     failed = []
     for cost, title in CLASSES.items():
         runs = {name: [one for one in found if "error" not in one] for name, found in rivals.items()}
         runs = {name: found for name, found in runs.items() if found and COMPETITORS[name].cost == cost}
         best = {key: max((mean(found, key) for found in runs.values()), default=0.0) for key in SHOWN}
-        lines += [f"| *{title}* |{' |' * 9}"] if runs else []
+        lines += [f"| *{title}* |{' |' * 8}"] if runs else []
         for name in sorted(runs, key=lambda name: -mean(runs[name], "micro_f1")):
             found = runs[name]
             cells = [COMPETITORS[name].title, *(cell(found, key, best[key]) for key in SHOWN)]
-            cells.append(", ".join(dict.fromkeys(one["rule"] for one in found)))
             cells += [f"{fmean(one[key] for one in found):.0f}" for key in ("processor seconds", "wall seconds")]
             cells += [f"{max(one['peak GiB'] for one in found):.2f}", str(LINES[name])]
             lines.append(f"| {' | '.join(cells)} |")
             if all("as printed" in one for one in found):
                 printed = [{"metrics": one["as printed"]} for one in found]
                 cells = [f"{COMPETITORS[name].title}, as it prints", *(cell(printed, key, 100.0) for key in SHOWN)]
-                lines.append(f"| {' | '.join(cells)} |{' |' * 5}")
+                lines.append(f"| {' | '.join(cells)} |{' |' * 4}")
     for name, found in rivals.items():
         failed += [
             f"- {COMPETITORS[name].title}, seed {one['seed']}: {one['error']}" for one in found if "error" in one
@@ -385,9 +400,9 @@ def rank_blocks(results: Mapping[str, Mapping[str, list[dict[str, Any]]]]) -> It
 
 
 def main() -> None:
-    """Do one of the three."""
+    """Do one of the four."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("setup", "run", "table"))
+    parser.add_argument("what", choices=("setup", "run", "measure", "table"))
     parser.add_argument("data", type=Path, nargs="?", help="the folder of the data sets")
     parser.add_argument("--sets", nargs="+", default=[], help="names of folders, or of vectors in DATA/tabular; NAME@N")
     parser.add_argument("--rivals", nargs="+", default=[], choices=COMPETITORS, help="by default all of the classes")
@@ -397,15 +412,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_folder() / "rivals")
     given = parser.parse_args()
     cache = given.cache.resolve()
+    if given.what in {"run", "measure"} and given.data is None:
+        parser.error(f"{given.what} needs DATA.")
     if given.what == "setup":
         set_up(cache)
     elif given.what == "run":
-        if given.data is None or not given.sets:
-            parser.error("run needs DATA and --sets.")
+        if not given.sets:
+            parser.error("run needs --sets.")
         for name in given.sets:
             run_set(name, given.data, cache, given)
             write_text(TABLE, table(read_results()))
     else:
+        if given.what == "measure":
+            measure_again(given.data, cache)
         write_text(TABLE, table(read_results()))
 
 

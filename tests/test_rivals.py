@@ -75,7 +75,7 @@ def test_a_rival_is_run_once_and_judged_on_the_splits_of_labelcontrast(
     for rival in names:
         found = read_json(tmp_path / "results" / name / f"{rival}-0.json")
         assert found["metrics"]["micro_f1"] > 0.8, (rival, found)
-        assert found["metrics"] == found["by rule"][found["rule"]]
+        assert found["metrics"] == {name: found["by rule"][rule][name] for name, rule in found["rules"].items()}
         assert 0.02 < found["peak GiB"] < 2
         assert found["processor seconds"] > 0
         assert set(found["versions"]) == set(rivals.COMPETITORS[rival].packages)
@@ -102,16 +102,39 @@ def test_a_rival_that_fails_is_recorded_with_one_line(
     assert "- fastText, one against all, seed 0: ModuleNotFoundError" in rivals.table(rivals.read_results())
 
 
-def test_the_rule_is_chosen_on_validation_alone(rivals: ModuleType) -> None:
+def test_the_rule_is_chosen_for_each_metric_on_validation_alone(rivals: ModuleType) -> None:
     random = np.random.default_rng(0)
     labels = (random.random((600, 4)) < [0.5, 0.5, 0.1, 0.1]).astype(float)
     scores = np.clip(0.2 * labels + [0.6, 0.1, 0.3, 0.0] + random.normal(0, 0.05, (600, 4)), 0, 1)  # own thresholds
     truth = {"val": labels[:300], "test": labels[300:]}
     found = rivals.measure(truth, {"val": scores[:300], "test": scores[300:]})
-    assert found["rule"] == "per_label"
-    swapped = rivals.measure({**truth, "test": 1 - labels[300:]}, {"val": scores[:300], "test": scores[300:]})
-    assert swapped["rule"] == "per_label"
+    assert set(found["rules"].values()) <= {"per_label", "global"}
+    assert found["rules"]["micro_f1"] == found["rules"]["macro_f1"] == "per_label"
     assert found["metrics"]["micro_f1"] > found["by rule"]["global"]["micro_f1"] + 0.1
+    wrong = rivals.measure({**truth, "test": 1 - labels[300:]}, {"val": scores[:300], "test": scores[300:]})
+    assert wrong["rules"] == found["rules"]
+    one = rivals.measure(
+        {"val": labels[:300, :1], "test": labels[300:, :1]}, {"val": scores[:300, :1], "test": scores[300:, :1]}
+    )
+    assert one["by rule"]["global"] == one["by rule"]["per_label"]
+
+
+def test_metrics_are_computed_again_from_the_scores(
+    rivals: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rivals, "RESULTS", tmp_path / "results")
+    name = write_set(tmp_path, "text")
+    target = tmp_path / "results" / name / "tfidf_svm-0.json"
+    target.parent.mkdir(parents=True)
+    target.write_text(json.dumps({"set": name, "kind": "text", "rival": "tfidf_svm", "seed": 0, "peak GiB": 0.1}))
+    truth = {split: rivals.truth_of(rivals.load_splits(tmp_path / name, seed=0), split) for split in ("val", "test")}
+    scores = tmp_path / "cache" / "scores" / name / "tfidf_svm-0.npz"
+    scores.parent.mkdir(parents=True)
+    np.savez(scores, **{split: 0.1 + 0.8 * labels for split, labels in truth.items()})
+    rivals.measure_again(tmp_path, tmp_path / "cache")
+    found = read_json(target)
+    assert found["metrics"]["micro_f1"] == 1
+    assert found["peak GiB"] == 0.1
 
 
 def test_lines_are_those_of_a_function_and_its_helpers(rivals: ModuleType) -> None:
