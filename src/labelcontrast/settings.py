@@ -27,7 +27,7 @@ from labelcontrast.files import write_text
 from labelcontrast.losses.registry import check_loss
 
 Scalar = bool | int | float | str
-EMBEDDED_ENCODERS = ("auto", "hashed", "convnet", "mlp")
+EMBEDDED_ENCODERS = ("auto", "lsa", "hashed", "convnet", "mlp")
 """Encoders that are trained from scratch."""
 
 
@@ -54,7 +54,7 @@ class EncoderSettings(Settings):
     """The encoder, which maps an input to an embedding."""
 
     name: str = "auto"
-    """``auto`` (hashed, convnet or mlp), a hub id, a folder, ``pkg:package/folder`` or ``timm:name``."""
+    """``auto`` (hashed, convnet or mlp), ``lsa``, a hub id, a folder, ``pkg:package/folder`` or ``timm:name``."""
     pooling: Literal["cls", "mean"] | None = None
     """How token vectors are pooled; by default as in the pretraining of the model."""
     max_length: int | None = Field(default=None, ge=2)

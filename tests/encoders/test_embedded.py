@@ -1,6 +1,9 @@
-"""Embedded encoders: hashed subwords against a loop over characters, the ConvNet, and standardised vectors."""
+"""Embedded encoders: hashed subwords, latent semantics of texts, the ConvNet, and standardised vectors."""
 
+import math
+import re
 import zlib
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from labelcontrast.encoders.embedded import (
     ConvNet,
     HashedEncoder,
+    LatentSemanticEncoder,
     ResidualNetwork,
     Standardise,
     VectorEncoder,
@@ -107,6 +111,114 @@ def test_a_generator_determines_the_weights() -> None:
     first, second = (HashedEncoder(rows=64, generator=torch.Generator().manual_seed(3)) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
     assert np.isclose(first.table.weight.std().item(), 0.01, rtol=0.1)
+
+
+TEXTS = [
+    "the ship sails",
+    "a ship at sea",
+    "a boat at sea, at sea",
+    "the boat sails",
+    "votes are counted",
+    "count votes",
+]
+
+
+def weighted_by_loops(texts: list[str], fitted: list[str], rows: int) -> np.ndarray:
+    """Weights of all rows in each text, from the definition: sublinear counts, inverse frequencies, norm 1."""
+
+    def rows_of(text: str) -> list[int]:
+        return [row for word in re.findall(r"\w+|[^\w\s]", text.lower()) for row in loop_over_characters(word, rows)]
+
+    frequency = Counter(row for text in fitted for row in set(rows_of(text)))
+    weights = np.zeros((len(texts), rows))
+    for place, text in enumerate(texts):
+        for row, count in Counter(rows_of(text)).items():
+            if frequency[row]:
+                inverse = math.log((1 + len(fitted)) / (1 + frequency[row])) + 1
+                weights[place, row] = (1 + math.log(count)) * inverse
+    norms = np.linalg.norm(weights, axis=1, keepdims=True)
+    return weights / np.where(norms > 0, norms, 1)
+
+
+def latent_vectors(encoder: LatentSemanticEncoder, texts: list[str]) -> np.ndarray:
+    """Return what enters the network in evaluation mode."""
+    seen = []
+    with encoder.enter.register_forward_hook(lambda _, given, __: seen.append(given[0])):
+        encoder.eval()(encoder.collate(encoder.prepare(texts)))
+    return seen[0].detach().numpy()
+
+
+def test_latent_vectors_are_the_standardised_singular_value_decomposition_of_the_weights() -> None:
+    encoder = LatentSemanticEncoder(rows=TABLE_ROWS, dim=3)
+    encoder.fit(TEXTS)
+    weights = weighted_by_loops(TEXTS, TEXTS, TABLE_ROWS)
+    left, values, _ = np.linalg.svd(weights, full_matrices=False)
+    expected = (left * values)[:, :3]
+    expected = (expected - expected.mean(axis=0)) / expected.std(axis=0)
+    found = latent_vectors(encoder, TEXTS)
+    signs = np.sign((found * expected).sum(axis=0))
+    assert np.allclose(found, signs * expected, atol=1e-3)
+
+
+def test_latent_vectors_of_new_texts_leave_out_what_was_not_seen() -> None:
+    encoder = LatentSemanticEncoder(rows=TABLE_ROWS, dim=3)
+    encoder.fit(TEXTS)
+    new = ["ships and boats", "", "sails"]
+    table, centre = encoder.table.weight.detach().numpy(), encoder.centre.numpy()
+    expected = weighted_by_loops(new, TEXTS, TABLE_ROWS) @ table - centre
+    assert np.allclose(latent_vectors(encoder, new), expected, atol=1e-4)
+    assert np.allclose(expected[1], -centre)
+
+
+def test_before_fit_every_word_and_piece_has_the_same_weight() -> None:
+    encoder = LatentSemanticEncoder(rows=TABLE_ROWS, dim=3)
+    rows = loop_over_characters("sea", TABLE_ROWS)
+    assert len(set(rows)) == len(rows)  # no two share a row by their hash
+    expected = encoder.table.weight[rows].sum(0).detach().numpy() / math.sqrt(len(rows))
+    assert np.allclose(latent_vectors(encoder, ["sea"])[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("texts", [["one text"], ["", ""], ["same", "same", "same"]])
+def test_latent_semantics_of_few_or_equal_texts_stay_finite(texts: list[str]) -> None:
+    encoder = LatentSemanticEncoder(rows=TABLE_ROWS, dim=8, width=4)
+    encoder.fit(texts)
+    assert encoder.eval()(encoder.collate(encoder.prepare(["one more", ""]))).isfinite().all()
+
+
+def test_latent_semantics_do_not_depend_on_the_random_state() -> None:
+    first, second = (LatentSemanticEncoder(rows=TABLE_ROWS, dim=3) for _ in range(2))
+    state = torch.get_rng_state()
+    for encoder in (first, second):
+        encoder.fit(TEXTS)
+    assert torch.equal(first.table.weight, second.table.weight)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_latent_embedding_does_not_depend_on_the_batch() -> None:
+    encoder = LatentSemanticEncoder(rows=TABLE_ROWS, dim=3, width=16).eval()
+    encoder.fit(TEXTS)
+    items = encoder.prepare(["a ship", "", *TEXTS])
+    alone = torch.cat([encoder(encoder.collate([item])) for item in items])
+    assert torch.allclose(encoder(encoder.collate(items)), alone, atol=1e-5)
+
+
+def test_training_embeds_a_text_as_if_it_had_only_some_of_its_words_and_pieces() -> None:
+    encoder = LatentSemanticEncoder(rows=TABLE_ROWS, dim=3, dropout=0.0)
+    encoder.fit(TEXTS)
+    (item,) = encoder.prepare(["at sea"])
+    batch = encoder.collate([item] * 50)
+    torch.manual_seed(0)
+    kept = torch.rand(50, len(item)) >= 0.5
+    shortened = encoder.eval()(encoder.collate([item[some.numpy()] for some in kept]))
+    torch.manual_seed(0)
+    assert torch.allclose(encoder.train()(batch), shortened, atol=1e-5)
+
+
+def test_latent_semantics_relate_words_that_share_their_neighbours() -> None:
+    encoder = LatentSemanticEncoder(rows=2**12, dim=3)
+    encoder.fit(TEXTS)
+    ship, boat, votes = latent_vectors(encoder, ["ship", "boat", "votes"])
+    assert np.linalg.norm(ship - boat) < np.linalg.norm(ship - votes)
 
 
 @pytest.mark.parametrize("size", [32, 48, 75, 96])

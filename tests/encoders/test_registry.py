@@ -50,6 +50,7 @@ def test_auto_is_the_embedded_default_of_the_kind(kind: str, family: str) -> Non
 @pytest.mark.parametrize(
     ("name", "kind", "options"),
     [
+        ("lsa", "text", {"max_length": 3, "width": 32}),
         ("hashed", "text", {"max_length": 3, "width": 32}),
         ("convnet", "image", {"image_size": 40, "width": 32}),
         ("mlp", "vector", {"input_dim": 5, "width": 32}),
@@ -58,13 +59,16 @@ def test_auto_is_the_embedded_default_of_the_kind(kind: str, family: str) -> Non
 )
 def test_a_saved_encoder_gives_the_same_embeddings(name: str, kind: str, options: dict, tmp_path: Path) -> None:
     encoder = make_encoder(name, kind=kind, **options)
+    encoder.fit(INPUTS[kind])
     encoder.train()(encoder.collate(encoder.prepare(INPUTS[kind])))  # so that running statistics are not what they were
     again = stored_and_loaded(encoder, tmp_path)
     assert torch.equal(embed(again, kind), embed(encoder, kind))
     assert again.settings() == encoder.settings()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("hashed", "text"), ("convnet", "image"), ("mlp", "vector")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("lsa", "text"), ("hashed", "text"), ("convnet", "image"), ("mlp", "vector")]
+)
 def test_a_generator_determines_the_weights(name: str, kind: str) -> None:
     options = {"input_dim": 5} if kind == "vector" else {}
     first, second, other = (
@@ -75,9 +79,7 @@ def test_a_generator_determines_the_weights(name: str, kind: str) -> None:
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("hashed", "text"), ("convnet", "image"), ("mlp", "vector"), (MINILM, "text")]
-)
+@pytest.mark.parametrize(("name", "kind"), [("lsa", "text"), ("convnet", "image"), ("mlp", "vector"), (MINILM, "text")])
 def test_bfloat16_autocast_trains_and_approximates_float32(name: str, kind: str) -> None:
     encoder = make_encoder(name, kind=kind, **({"input_dim": 5} if kind == "vector" else {}))
     exact = embed(encoder, kind)

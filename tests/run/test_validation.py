@@ -140,7 +140,7 @@ def test_a_missing_extra_is_refused_before_training_with_the_install_line(
     assert f"pip install 'labelcontrast[{extra}]'" in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["auto", "hashed"])
+@pytest.mark.parametrize("name", ["auto", "lsa", "hashed"])
 def test_an_encoder_that_learns_from_scratch_cannot_be_frozen(name: str) -> None:
     with pytest.raises(ConfigError, match=rf'^encoder.frozen needs a pretrained encoder. Got "{name}", which learns'):
         validate_settings(RunSettings.build({"data": "a", "encoder": {"name": name, "frozen": True}}))

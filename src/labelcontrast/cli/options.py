@@ -37,7 +37,8 @@ Plugins = Annotated[
 Encoder = Annotated[
     str | None,
     typer.Option(
-        help="auto, hashed, convnet, mlp, a hub id, a folder, pkg:PACKAGE/FOLDER or timm:NAME.", show_default="auto"
+        help="auto, lsa, hashed, convnet, mlp, a hub id, a folder, pkg:PACKAGE/FOLDER, timm:NAME.",
+        show_default="auto",
     ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Largest number of passes over the training set.", show_default="10")]

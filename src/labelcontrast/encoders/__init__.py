@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from labelcontrast.encoders.base import TextEncoder as TextEncoder
     from labelcontrast.encoders.embedded import ConvNet as ConvNet
     from labelcontrast.encoders.embedded import HashedEncoder as HashedEncoder
+    from labelcontrast.encoders.embedded import LatentSemanticEncoder as LatentSemanticEncoder
     from labelcontrast.encoders.embedded import VectorEncoder as VectorEncoder
     from labelcontrast.encoders.frozen import FrozenEncoder as FrozenEncoder
     from labelcontrast.encoders.registry import load_encoder as load_encoder
@@ -29,7 +30,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "base": ["Encoder", "Projector", "TextEncoder"],
-        "embedded": ["ConvNet", "HashedEncoder", "VectorEncoder"],
+        "embedded": ["ConvNet", "HashedEncoder", "LatentSemanticEncoder", "VectorEncoder"],
         "frozen": ["FrozenEncoder"],
         "registry": ["load_encoder", "make_encoder"],
         "vision": ["PictureEncoder"],

@@ -55,6 +55,9 @@ class Encoder(nn.Module, ABC):
         embeddings: Tensor = super().__call__(inputs)
         return embeddings
 
+    def fit(self, inputs: Sequence[Any] | NDArray[Any]) -> None:
+        """Compute what the encoder takes from the training inputs before training; by default nothing."""
+
     @abstractmethod
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
         """Return token ids for texts, decoded pixels for pictures, float32 rows for vectors."""

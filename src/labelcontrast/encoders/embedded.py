@@ -1,4 +1,4 @@
-"""Encoders that need no download: hashed subwords for texts, a small ConvNet for pictures, an MLP for vectors."""
+"""Encoders without a download: hashed subwords or latent semantics of texts, a ConvNet for pictures, an MLP for vectors."""
 
 import re
 import zlib
@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ WORD = re.compile(r"\w+|[^\w\s]")
 PIECES = (3, 4, 5)
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
+FITTED_TEXTS = 2**14
+"""Texts, at most, that the latent semantic encoder is fitted on."""
+DEVIATION_FLOOR = 1e-4
+"""Deviation of a latent dimension, as a share of the largest one, below which it is noise."""
 
 
 def hashed_pieces(words: list[str], *, rows: int) -> list[Int[np.ndarray, " pieces"]]:
@@ -60,6 +65,152 @@ def hashed_pieces(words: list[str], *, rows: int) -> list[Int[np.ndarray, " piec
     order = np.argsort(of_word, kind="stable")
     found = (np.concatenate(hashes)[order] % np.uint64(rows)).astype(np.int32)
     return np.split(found, np.cumsum(np.bincount(of_word, minlength=len(words))))[: len(words)]
+
+
+def hashed_texts(
+    inputs: Sequence[Any] | NDArray[Any], *, rows: int, max_length: int | None = None
+) -> list[Int[np.ndarray, " pieces"]]:
+    """Return for each text the rows of its first ``max_length`` words and of their pieces, as ``hashed_pieces`` does.
+
+    Raises: EncoderError, when the inputs are not a list of texts.
+    """
+    check_texts(inputs)
+    texts = [_words(text)[:max_length] for text in inputs]
+    number = {word: index for index, word in enumerate(dict.fromkeys(word for text in texts for word in text))}
+    of_word = hashed_pieces(list(number), rows=rows)
+    nothing = np.zeros(0, dtype=np.int32)
+    return [np.concatenate([nothing, *(of_word[number[word]] for word in text)]) for text in texts]
+
+
+class LatentSemanticEncoder(TextEncoder):
+    r"""Latent semantic vectors of words and of their pieces, which training refines, followed by a residual network.
+
+    .. math:: y = \operatorname{network}(x - c), \quad
+              x = \sum_f \frac{w_f}{\lVert w \rVert} E_{h(f)}, \quad w_f = (1 + \log n_f) \, g_{h(f)}
+
+    with :math:`n_f` the number of times that a text has the word or piece f. ``fit`` computes the inverse document
+    frequencies g, the table E and the centre c from the training texts, without their labels: E is V of the truncated
+    singular value decomposition :math:`X \approx U S V^\top` of the weights of all texts, scaled so that each dimension
+    of x has deviation 1 over the texts, and c is the mean of x. Training changes E and the network. Without ``fit``, g
+    is 1, c is 0, and E is random.
+
+    Texts are lower-cased. The hash h is the same in every process, so no vocabulary is stored.
+
+    Args:
+        width: Width of the embedding.
+        rows: Rows of the table E, which words and pieces share by their hash.
+        dim: Width of the table.
+        dropout: Fraction of units dropped in training, between the layers.
+        piece_dropout: Fraction of a text's words and pieces left out in each training step.
+        max_length: Truncates texts to this number of words; None reads all.
+        generator: Source of the initial weights.
+
+    Example:
+        >>> encoder = LatentSemanticEncoder(width=8).eval()
+        >>> encoder.fit(["a short text", "a long text", "another"])
+        >>> encoder(encoder.collate(encoder.prepare(["a short text", "another"]))).shape
+        torch.Size([2, 8])
+
+    References:
+        Deerwester et al., Indexing by Latent Semantic Analysis, 1990.
+        Bojanowski et al., Enriching Word Vectors with Subword Information, 2017.
+    """
+
+    inverse_frequency: Tensor
+    centre: Tensor
+
+    def __init__(
+        self,
+        *,
+        width: int = 256,
+        rows: int = 2**15,
+        dim: int = 256,
+        dropout: float = 0.4,
+        piece_dropout: float = 0.5,
+        max_length: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.output_dim, self.max_length = width, max_length
+        self.rows, self.dim, self.dropout, self.piece_dropout = rows, dim, dropout, piece_dropout
+        self.register_buffer("inverse_frequency", torch.ones(rows))
+        self.register_buffer("centre", torch.zeros(dim))
+        with drawing_from(generator):
+            self.table = nn.EmbeddingBag(rows, dim, mode="sum")
+            nn.init.normal_(self.table.weight, std=0.01)
+            self.enter = nn.Dropout(dropout)
+            self.network = ResidualNetwork(dim, width=width, dropout=dropout)
+
+    @torch.no_grad()
+    def fit(self, inputs: Sequence[Any] | NDArray[Any]) -> None:
+        """Compute document frequencies and latent vectors of the texts, or of 16,384 of them at even distances.
+
+        A dimension in which the texts do not vary, as where they are fewer than the dimensions, stays random.
+        """
+        from sklearn.utils.extmath import randomized_svd
+
+        number = min(len(inputs), FITTED_TEXTS)
+        chosen = np.linspace(0, len(inputs) - 1, number).astype(int).tolist()
+        items = self.prepare([inputs[index] for index in chosen])
+        lengths = [len(item) for item in items]
+        rows, counts = np.concatenate(items).T
+        frequency = np.bincount(rows, minlength=self.rows)
+        inverse = np.where(frequency, np.log((1 + number) / (1 + frequency)) + 1, 0)  # 0 where nothing is known
+        self.inverse_frequency.copy_(torch.from_numpy(inverse))
+        weights = self._weights(*(torch.from_numpy(one) for one in (rows, counts, np.array(lengths))))
+        texts = sp.csr_array(
+            (weights.numpy(), rows, np.concatenate([[0], np.cumsum(lengths)])), shape=(number, self.rows)
+        )
+        size = min(self.dim, number)
+        latent = randomized_svd(texts, size, n_iter=3, random_state=0)[2].T
+        vectors = texts @ latent
+        deviation = vectors.std(axis=0)
+        varies = deviation > DEVIATION_FLOOR * deviation.max()
+        self.table.weight[:, :size][:, varies] = torch.from_numpy(latent[:, varies] / deviation[varies]).float()
+        self.centre[:size][varies] = torch.from_numpy(vectors.mean(axis=0)[varies] / deviation[varies]).float()
+
+    def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
+        """Return the distinct rows of the table for each text, and beside each how often it occurs."""
+        found = hashed_texts(inputs, rows=self.rows, max_length=self.max_length)
+        return [np.stack(np.unique(rows, return_counts=True), axis=1).astype(np.int32) for rows in found]
+
+    def collate(self, items: Items) -> dict[str, Tensor]:
+        """Concatenate rows and counts of all texts, and return the number of rows of each text."""
+        rows, counts = torch.from_numpy(np.concatenate(items).T.copy())
+        return {"rows": rows, "counts": counts, "lengths": torch.tensor([len(item) for item in items])}
+
+    def forward(self, inputs: Inputs) -> Float[Tensor, "batch dim"]:
+        """Embed a batch of texts; a text without a word has the latent vector zero."""
+        rows, counts, lengths = inputs["rows"], inputs["counts"], inputs["lengths"]
+        starts = lengths.cumsum(0) - lengths
+        if self.training and self.piece_dropout:
+            kept = torch.rand(len(rows), device=rows.device) >= self.piece_dropout
+            before = nn.functional.pad(kept.cumsum(0), (1, 0))
+            lengths, starts = before[starts + lengths] - before[starts], before[starts]
+            rows, counts = rows[kept], counts[kept]
+        weights = self._weights(rows, counts, lengths)
+        latent = self.table(rows, starts.to(rows.dtype), per_sample_weights=weights)
+        embeddings: Tensor = self.network(self.enter(latent - self.centre))
+        return embeddings
+
+    def token_lengths(self, texts: Sequence[str]) -> Int[np.ndarray, " texts"]:
+        """Count the words of each text."""
+        return np.array([len(_words(text)) for text in texts], dtype=np.int64)
+
+    def settings(self) -> dict[str, object]:
+        """Return the settings that rebuild this encoder."""
+        cut = {} if self.max_length is None else {"max_length": self.max_length}
+        table = {"width": self.output_dim, "rows": self.rows, "dim": self.dim}
+        return {"family": "lsa", **table, "dropout": self.dropout, "piece_dropout": self.piece_dropout, **cut}
+
+    def _weights(
+        self, rows: Int[Tensor, " pieces"], counts: Int[Tensor, " pieces"], lengths: Int[Tensor, " texts"]
+    ) -> Float[Tensor, " pieces"]:
+        """Compute the weight of each row in its text; the weights of a text have the norm 1."""
+        weights = (1 + counts.log()) * self.inverse_frequency[rows]
+        owner = torch.arange(len(lengths), device=rows.device).repeat_interleave(lengths, output_size=len(rows))
+        norms = torch.zeros(len(lengths), device=rows.device).index_add(0, owner, weights.square()).sqrt()
+        return weights / norms.clamp(min=torch.finfo(weights.dtype).tiny)[owner]
 
 
 class HashedEncoder(TextEncoder):
@@ -108,12 +259,7 @@ class HashedEncoder(TextEncoder):
 
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
         """Return the rows of the table for each text."""
-        check_texts(inputs)
-        texts = [_words(text)[: self.max_length] for text in inputs]
-        number = {word: index for index, word in enumerate(dict.fromkeys(word for text in texts for word in text))}
-        rows = hashed_pieces(list(number), rows=self.rows)
-        nothing = np.zeros(0, dtype=np.int32)
-        return [np.concatenate([nothing, *(rows[number[word]] for word in text)]) for text in texts]
+        return hashed_texts(inputs, rows=self.rows, max_length=self.max_length)
 
     def collate(self, items: Items) -> dict[str, Tensor]:
         """Concatenate the rows of all texts, and return where each text starts."""

@@ -18,7 +18,7 @@ from torch import nn
 
 from labelcontrast.errors import EncoderError, nearest
 
-EMBEDDED = ("hashed", "convnet", "mlp")
+EMBEDDED = ("hashed", "lsa", "convnet", "mlp")
 """Encoders that need no download."""
 CHOICES = (
     "Use a hub id (organisation/name), a local folder, pkg:PACKAGE/FOLDER for a folder of an installed package, "

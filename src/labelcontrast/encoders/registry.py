@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from labelcontrast.encoders.base import Encoder, Kind, drawing_from
-from labelcontrast.encoders.embedded import ConvNet, HashedEncoder, VectorEncoder
+from labelcontrast.encoders.embedded import ConvNet, HashedEncoder, LatentSemanticEncoder, VectorEncoder
 from labelcontrast.encoders.frozen import stored_frozen
 from labelcontrast.encoders.pretrained import CHOICES, is_timm, locate
 from labelcontrast.encoders.text import pretrained_text, stored_text
@@ -16,6 +16,7 @@ from labelcontrast.errors import ConfigError, EncoderError, nearest
 
 EMBEDDED: dict[str, tuple[Kind, Callable[..., Encoder]]] = {
     "hashed": ("text", HashedEncoder),
+    "lsa": ("text", LatentSemanticEncoder),
     "convnet": ("image", ConvNet),
     "mlp": ("vector", VectorEncoder),
 }
@@ -25,6 +26,7 @@ STORED: dict[str, Callable[[Path, Mapping[str, Any]], Encoder]] = {
     "timm": stored_timm,
 }
 OPTIONS = {
+    "lsa": {"max_length", "width"},
     "hashed": {"max_length", "width"},
     "convnet": {"image_size", "width"},
     "mlp": {"input_dim", "width"},
@@ -56,8 +58,8 @@ def make_encoder(
         pooling: For transformers models of texts: ``"cls"`` or ``"mean"``. By default the pooling that a
             sentence-transformers folder declares (``"mean"`` for all-MiniLM-L6-v2); otherwise ``"cls"`` if the
             tokenizer has a class token (BERT, RoBERTa), else ``"mean"``.
-        max_length: Truncates texts to this number of tokens (``hashed``: words); by default the model's limit, at most
-            256 (``hashed``: no limit).
+        max_length: Truncates texts to this number of tokens (``lsa`` and ``hashed``: words); by default the model's
+            limit, at most 256 (``lsa`` and ``hashed``: no limit).
         image_size: Height and width to which pictures are resized, in pixels; by default those of the model's image
             processor (``convnet``: 64).
         input_dim: Width of the vectors; required for ``mlp``.

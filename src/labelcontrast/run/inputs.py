@@ -95,6 +95,7 @@ def load_inputs(settings: RunSettings, on_message: OnMessage = lambda _: None, *
     if settings.encoder.frozen:
         on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
         encoder = FrozenEncoder(encoder).to(device)
+    encoder.fit(splits.train.inputs)
     prepared = _prepare_splits(encoder, splits)
     if data.unseen:
         prepared["unseen"] = prepare(encoder, data.unseen.examples, cache=cache_folder())
