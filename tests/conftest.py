@@ -23,6 +23,16 @@ os.environ["OMP_NUM_THREADS"] = "1"  # several processes that share the cores sp
 os.environ["MPLBACKEND"] = "Agg"
 
 
+UNCHECKED = ("cli", "lab")
+"""Folders of tests without the shape check: whole runs, whose stages the other folders test with it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    jaxtyping.config.update("jaxtyping_disable", item.path.parent.name in UNCHECKED)
+    return (yield)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden numbers and real data; a user does not have it, CI must."""
@@ -107,9 +117,10 @@ def unchecked() -> Iterator[None]:
 
     It takes more time than small losses do, so the tests that compute thousands of them leave it to the others.
     """
+    before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture
