@@ -1,4 +1,4 @@
-"""Encoders without a download: hashed subwords or latent semantics of texts, a ConvNet for pictures, an MLP for vectors."""
+"""Encoders without a download: hashed subwords or latent semantics of texts, a small ConvNet, an MLP for vectors."""
 
 import re
 import zlib
