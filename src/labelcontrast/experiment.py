@@ -4,6 +4,7 @@ from pathlib import Path
 
 from labelcontrast.losses.registry import loss_row
 from labelcontrast.run.evaluation import (
+    chosen_views,
     compute_split_features,
     describe_embeddings,
     evaluate_inputs,
@@ -76,6 +77,7 @@ def run_experiment(
     with seeded(seed):
         inputs = load_inputs(settings, callbacks.on_message, device=device)
         target = load_transfer_inputs(settings, inputs, callbacks.on_message)
+        views = chosen_views(settings.evaluation, target)
         open_run(folder, settings, force=force)
         clock.lap("reading")
 
@@ -85,7 +87,7 @@ def run_experiment(
 
         is_transfer = target is not inputs  # to data with other labels, which the trained head does not predict
         head = None if is_transfer else trained.classifier
-        with_train = head is None or settings.evaluation.neighbours > 0
+        with_train = head is None or settings.evaluation.neighbours > 0 or "neighbours" in views
         features = compute_split_features(training_folder / FEATURES, target, with_train=with_train, device=device)
         clock.lap("features")
 
@@ -94,7 +96,7 @@ def run_experiment(
 
     if training_folder != folder:
         copy_histories(training_folder, folder)
-    evaluation = evaluate_inputs(settings.evaluation, settings.hierarchy, target, classifier, features)
+    evaluation = evaluate_inputs(settings.evaluation, settings.hierarchy, target, classifier, features, seed=seed)
     evaluation.save(folder)
     save_scatter(folder, settings.evaluation, target, features["test"], seed=seed)
     clock.lap("evaluation")
@@ -108,6 +110,7 @@ def run_experiment(
         reliability=evaluation.reliability,
         best_epoch=trained.selected.epoch,
         validation_score=trained.selected.score,
+        views=evaluation.views,
         representation=representation,
         fold=None if settings.folds is None else settings.tested_fold,
         hierarchy=None if evaluation.hierarchy is None else {**evaluation.hierarchy, **unseen},

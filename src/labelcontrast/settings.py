@@ -29,6 +29,9 @@ from labelcontrast.losses.registry import check_loss
 Scalar = bool | int | float | str
 EMBEDDED_ENCODERS = ("auto", "lsa", "hashed", "convnet", "mlp")
 """Encoders that are trained from scratch."""
+AUTO = "auto"
+VIEWS = ("probe", "neighbours", "words", "trees")
+"""Scorers of all labels that a trained model can blend."""
 
 
 class Settings(BaseModel):
@@ -73,6 +76,16 @@ def share_or_names(given: object) -> float | tuple[str, ...]:
     if names and all(isinstance(name, str) for name in names):
         return names
     raise PydanticCustomError("share_or_names", "a share from 0 to below 1, or names")
+
+
+def auto_or_views(given: object) -> str | tuple[str, ...]:
+    """Return ``auto``, or a tuple of distinct views; they may be given as one text with commas."""
+    names = tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else given
+    if names == (AUTO,):
+        return AUTO
+    if isinstance(names, (list, tuple)) and names and set(names) <= set(VIEWS) and len(set(names)) == len(names):
+        return tuple(names)
+    raise PydanticCustomError("auto_or_views", f"{AUTO}, or some of {', '.join(VIEWS)}")
 
 
 class HierarchySettings(Settings):
@@ -208,6 +221,8 @@ class EvaluationSettings(Settings):
     """Examples a step of a published probe; by default 256, as in its protocol."""
     probe_precision: Literal["32", "bf16"] = "32"
     """Arithmetic of a published probe; bf16 is less exact, and twice as fast on a processor that has it."""
+    views: Annotated[str | tuple[str, ...], BeforeValidator(auto_or_views)] = AUTO
+    """Scorers to blend, as in ``probe,words``; ``auto`` is the probe, with words for texts and trees for vectors."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """Calibration of the probabilities of each label, fitted on validation; before thresholds are chosen."""
     threshold: Literal["global", "fixed", "per_label", "per_level", "top_k", "expected_f1"] = "global"

@@ -1,6 +1,6 @@
 """Evaluation of a trained encoder or model: probe, thresholds, metrics, and measures of the embeddings."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.readers import read
-from labelcontrast.errors import DataError
+from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.files import write_json
 from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.metrics.counting import TrainingLabels
@@ -25,11 +25,13 @@ from labelcontrast.metrics.neighbours import (
     retrieval,
 )
 from labelcontrast.metrics.representation import describe_representation
+from labelcontrast.probes.blend import Blend, fit_blend
 from labelcontrast.probes.calibration import calibration_errors, fit_calibration, reliability
 from labelcontrast.probes.decoding import level_thresholds
 from labelcontrast.probes.linear import Classifier
 from labelcontrast.probes.published import fit_probe
 from labelcontrast.probes.thresholds import Thresholds, choose_thresholds
+from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, View
 from labelcontrast.reports.projection import FEWEST_POINTS, project
 from labelcontrast.run.folder import OUTPUTS, PER_LABEL, PER_NODE, SCATTER, load_training_labels
 from labelcontrast.run.hierarchy import UnseenLeaves
@@ -39,11 +41,12 @@ from labelcontrast.run.model import (
     ModelInputs,
     TrainedModel,
     as_examples,
-    classify,
+    blend_views,
     final_scores,
     load,
     save_model,
     split_chunks,
+    view_logits,
 )
 from labelcontrast.settings import EvaluationSettings, HierarchySettings
 from labelcontrast.training.features import stored_features
@@ -51,6 +54,8 @@ from labelcontrast.training.features import stored_features
 Labels = Shaped[np.ndarray, "examples labels"]
 Features = Mapping[str, Float[np.ndarray, "examples dim"]]
 """Embeddings by split."""
+AUTO_VIEWS: dict[str, tuple[str, ...]] = {"text": ("words",), "vector": ("trees",), "image": ()}
+"""The views beside the probe that a kind of input has by default, chosen in ``benchmarks/views.py``."""
 BLOCK = 2**20
 """Pairs of an example and a node that are counted together."""
 BINS, FEWEST_BINS = 2**22, 2**11
@@ -69,6 +74,8 @@ class RunEvaluation:
     per_label: list[LabelRow]
     reliability: dict[str, dict[str, Any]]
     """Diagrams of the test probabilities: ``as said`` for uncalibrated ones, and ``calibrated``."""
+    views: dict[str, dict[str, Any]] | None = None
+    """For each view that is blended its mean ``share`` in the weights, and its own metrics of ``test``."""
     hierarchy: dict[str, Any] | None = None
     """Hierarchical metrics keyed by split, and the ``source`` of the hierarchy."""
     per_node: list[dict[str, Any]] | None = None
@@ -148,17 +155,27 @@ def evaluate_inputs(
     inputs: RunInputs,
     classifier: Classifier,
     features: Features,
+    *,
+    seed: int,
 ) -> RunEvaluation:
-    """Fit calibration and thresholds on validation, and measure validation and test."""
+    """Fit the views on train; blend, calibration and thresholds on validation; and measure validation and test."""
     tree, names = inputs.data.tree, inputs.splits.vocabulary.names
     truth = {name: inputs.truth(name) for name in ("val", "test")}
-    probabilities = {name: classify(classifier, features[name]) for name in truth}
+    chosen = chosen_views(settings, inputs)
+    views = fit_views(chosen, inputs, features, seed=seed)
+    logits = {
+        name: view_logits(chosen, classifier, views, inputs.splits.by_name[name].inputs, features[name])
+        for name in truth
+    }
+    blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"])
+    probabilities = {name: blend_views(blend, one) for name, one in logits.items()}
     method = settings.calibration
     calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
     decoder = None if tree is None else HierarchyDecoder(tree, hierarchy)
     scores = {name: final_scores(one, calibration, decoder) for name, one in probabilities.items()}
     thresholds = fit_thresholds(settings, truth["val"], scores["val"], tree)
-    model = TrainedModel(inputs.encoder, classifier, inputs.splits.vocabulary, thresholds, calibration, decoder)
+    fitted = thresholds, calibration, decoder, views, blend
+    model = TrainedModel(inputs.encoder, classifier, inputs.splits.vocabulary, *fitted)
     predictions = {name: model.decide(one) for name, one in scores.items()}
     train = TrainingLabels.of(inputs.labels("train"))
     test = truth["test"], scores["test"], predictions["test"]
@@ -173,9 +190,59 @@ def evaluate_inputs(
         metrics={name: compute_metrics(truth[name], scores[name], predictions[name], train=train) for name in truth},
         per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=thresholds.values),
         reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
+        views=None if blend is None else measure_views(settings, blend, logits, truth, tree),
         hierarchy=over_hierarchy if counted else None,
         per_node=counted["test"].per_node() if counted else None,
     )
+
+
+def chosen_views(settings: EvaluationSettings, inputs: RunInputs) -> tuple[str, ...]:
+    """Return the views that the settings name; under ``auto``, those that pay for the kind of the inputs.
+
+    Raises:
+        ConfigError: A view does not read inputs of this kind.
+    """
+    kind = inputs.encoder.kind
+    if isinstance(settings.views, str):
+        beside = AUTO_VIEWS[kind] if settings.probe == "newton" else ()
+        return (PROBE, *beside)
+    for name in settings.views:
+        if name != PROBE and kind not in VIEWS_BY_NAME[name].kinds:
+            reads = " and ".join(VIEWS_BY_NAME[name].kinds)
+            raise ConfigError(f'the view "{name}" of evaluation.views reads {reads} inputs. Got {kind} inputs.')
+    return settings.views
+
+
+def fit_views(names: Sequence[str], inputs: RunInputs, features: Features, *, seed: int) -> dict[str, View]:
+    """Fit the views beside the probe on the training examples."""
+    fitted = {}
+    for name in names:
+        if name != PROBE:
+            view = VIEWS_BY_NAME[name]
+            rows = inputs.splits.train.inputs if view.reads == "inputs" else features["train"]
+            fitted[name] = view.fit(rows, inputs.truth("train"), seed=seed)
+    return fitted
+
+
+def measure_views(
+    settings: EvaluationSettings,
+    blend: Blend,
+    logits: Mapping[str, Mapping[str, Labels]],
+    truth: Mapping[str, Labels],
+    tree: LabelTree | None,
+) -> dict[str, dict[str, Any]]:
+    """Measure each view alone on test, with probabilities and thresholds that are fitted on validation as the blend's.
+
+    Returns:
+        For each view its mean ``share`` in the weights of the blend, and its metrics of ``test``.
+    """
+    measured = {}
+    for name, share in blend.shares.items():
+        alone = fit_blend(truth["val"], {name: logits["val"][name]})
+        scores = {split: alone.probabilities(logits[split]) for split in truth}
+        predicted = fit_thresholds(settings, truth["val"], scores["val"], tree).predict(scores["test"])
+        measured[name] = {"share": share, "test": compute_metrics(truth["test"], scores["test"], predicted)}
+    return measured
 
 
 def evaluate(

@@ -6,6 +6,8 @@ hierarchy.json       the parents of each label, where there is a hierarchy; its 
 encoder/             the encoder's own files (configuration, tokenizer) and settings.json
 model.safetensors    weights of the encoder and of the linear classifier on it
 features.safetensors the embeddings of all examples, for stages that are repeated
+views/NAME.safetensors  what the views beside the probe need, where there are some
+blend.json           the weight of each view for each label, where there are several
 calibration.json     calibration of the probabilities, where there is one
 thresholds.json      the threshold of each label
 metrics.json         RunResult: metrics, sizes, times, versions and the command
@@ -40,6 +42,7 @@ from labelcontrast.settings import RunSettings, first_difference, read_settings
 
 CONFIG, LABELS, HIERARCHY, ENCODER = "config.toml", "labels.json", "hierarchy.json", "encoder"
 MODEL, FEATURES, CHECKPOINTS = "model.safetensors", "features.safetensors", "checkpoints"
+VIEWS, BLEND = "views", "blend.json"
 CALIBRATION, THRESHOLDS, OUTPUTS = "calibration.json", "thresholds.json", "test.safetensors"
 METRICS, PER_LABEL, PER_NODE, SCATTER = "metrics.json", "per_label.json", "per_node.json", "map.json"
 PLUGINS, REPORT, CARD = "plugins.json", "report.html", "README.md"
@@ -71,6 +74,8 @@ class RunResult(Mapping[str, Any]):
     """The epoch whose weights were kept, counted from 1."""
     validation_score: float
     """The validation score of that epoch."""
+    views: Mapping[str, Mapping[str, Any]] | None = None
+    """For each view that is blended its mean ``share`` in the weights, and its own metrics of ``test``."""
     representation: Mapping[str, Any] | None = None
     """Measures of the test embeddings that need no probe."""
     fold: int | None = None
@@ -157,8 +162,9 @@ def open_run(folder: str | Path, settings: RunSettings, *, force: bool) -> None:
     folder = Path(folder)
     if force and (folder / CONFIG).exists():
         shutil.rmtree(folder)
-    for name in (METRICS, REPORT, CALIBRATION, HIERARCHY, PER_NODE):
+    for name in (METRICS, REPORT, CALIBRATION, BLEND, HIERARCHY, PER_NODE):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / VIEWS, ignore_errors=True)
     settings.write(folder / CONFIG)
     if settings.plugins:
         write_json(folder / PLUGINS, _hash_plugins(settings))
@@ -200,7 +206,7 @@ def drop_weights(folder: str | Path) -> None:
     folder = Path(folder)
     for name in (MODEL, FEATURES):
         (folder / name).unlink(missing_ok=True)
-    for path in (folder / ENCODER, *folder.rglob(CHECKPOINTS)):
+    for path in (folder / ENCODER, folder / VIEWS, *folder.rglob(CHECKPOINTS)):
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
 """A trained model: loaded from a run folder, it predicts labels, probabilities and embeddings of new inputs."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ from labelcontrast.labels.consistency import consistent
 from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.probes.blend import Blend
 from labelcontrast.probes.calibration import Calibration
 from labelcontrast.probes.decoding import all_paths, best_path
 from labelcontrast.probes.linear import Classifier, build_classifier
 from labelcontrast.probes.thresholds import Thresholds
+from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, View
 from labelcontrast.run.folder import (
+    BLEND,
     CALIBRATION,
     CONFIG,
     ENCODER,
@@ -35,6 +38,7 @@ from labelcontrast.run.folder import (
     LABELS,
     MODEL,
     THRESHOLDS,
+    VIEWS,
     is_finished,
     load_settings,
 )
@@ -73,13 +77,18 @@ def load(run: str | Path) -> "TrainedModel":
         thresholds = Thresholds.load(folder / THRESHOLDS)
         calibrated = (folder / CALIBRATION).exists()
         calibration = Calibration.load(folder / CALIBRATION) if calibrated else None
+        blend = Blend.load(folder / BLEND) if (folder / BLEND).exists() else None
+        names = blend.views if blend else ()
+        views = {name: _load_view(folder, name) for name in names if name != PROBE}
         decoder = _load_decoder(folder, vocabulary)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
         raise RunError(f"{folder} is damaged: {str(error).splitlines()[0]}") from error
     sizes = len(vocabulary), len(thresholds.values), classifier.out_features
     if len(set(sizes)) > 1:
         raise RunError(f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights.")
-    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration, decoder)
+    if blend and len(blend.bias) != sizes[0]:
+        raise RunError(f"{folder} is damaged: {sizes[0]} labels, and weights of views for {len(blend.bias)}.")
+    return TrainedModel(encoder.eval(), classifier.eval(), vocabulary, thresholds, calibration, decoder, views, blend)
 
 
 load_model = load
@@ -127,6 +136,8 @@ class HierarchyDecoder:
 class TrainedModel:
     """An encoder, a linear classifier on its embeddings, and the thresholds that turn probabilities into label sets.
 
+    Other views may score the labels beside the classifier; then a blend makes one probability of all.
+
     Every method takes a list of texts, a list of paths of pictures, an array of features ``[examples, dim]``, or
     ``Examples``; the run decides which kind it must be.
     """
@@ -139,10 +150,20 @@ class TrainedModel:
     """Maps probabilities to observed frequencies, where it was fitted."""
     decoder: HierarchyDecoder | None = None
     """Makes probabilities and label sets agree with a hierarchy, where there is one."""
+    other_views: Mapping[str, View] = field(default_factory=dict)
+    """Views beside the classifier, by name."""
+    blend: Blend | None = None
+    """Makes one probability of all views, where there are some beside the classifier."""
 
     def __repr__(self) -> str:
         encoder = f"{type(self.encoder).__name__} of width {self.encoder.output_dim}"
-        return f"TrainedModel({self.encoder.kind} inputs, {encoder}, {len(self.labels)} labels)"
+        views = f", views {', '.join(self.views)}" if self.blend else ""
+        return f"TrainedModel({self.encoder.kind} inputs, {encoder}, {len(self.labels)} labels{views})"
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of the views that score the labels; ``probe`` is the classifier on the embeddings."""
+        return self.blend.views if self.blend else (PROBE,)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -167,7 +188,22 @@ class TrainedModel:
     def predict_proba(self, inputs: ModelInputs) -> Float[np.ndarray, "examples labels"]:
         """Compute the probability of every label, calibrated and made consistent if the run was."""
         chunks = split_chunks(as_examples(inputs, self.encoder))
-        return np.concatenate([self.scores(self.embed(chunk)) for chunk in chunks])
+        return np.concatenate([self._blended_scores(self.view_logits(chunk)) for chunk in chunks])
+
+    def view_logits(self, inputs: ModelInputs) -> dict[str, Float[np.ndarray, "examples labels"]]:
+        """Compute the score of every label by each view alone, on a scale of its own; higher is more probable."""
+        examples = as_examples(inputs, self.encoder)
+        on_embeddings = any(name == PROBE or self.other_views[name].reads == "embeddings" for name in self.views)
+        embeddings = self.embed(examples) if on_embeddings else None
+        return view_logits(self.views, self.classifier, self.other_views, examples.inputs, embeddings)
+
+    def view_contributions(self, inputs: ModelInputs) -> dict[str, Float[np.ndarray, "examples labels"]]:
+        """Compute what each view adds to the log-odds of every label, before calibration; ``bias`` is the rest.
+
+        Their sum is the log-odds of the blended probability. A model of one view has no bias.
+        """
+        logits = self.view_logits(inputs)
+        return logits if self.blend is None else self.blend.contributions(logits)
 
     def embed(self, inputs: ModelInputs) -> Float[np.ndarray, "examples dim"]:
         """Compute the embedding of every example, in float32."""
@@ -178,12 +214,23 @@ class TrainedModel:
         return features
 
     def scores(self, embeddings: Float[np.ndarray, "examples dim"]) -> Float[np.ndarray, "examples labels"]:
-        """Compute the probability of every label from embeddings."""
-        return final_scores(classify(self.classifier, embeddings), self.calibration, self.decoder)
+        """Compute the probability of every label from embeddings.
+
+        Raises:
+            RunError: A view of the model reads the inputs, which ``predict_proba`` takes.
+        """
+        if reading := [name for name in self.views if name != PROBE and self.other_views[name].reads == "inputs"]:
+            raise RunError(f"the view {reading[0]} of this model reads the inputs: use predict_proba.")
+        return self._blended_scores(view_logits(self.views, self.classifier, self.other_views, None, embeddings))
 
     def decide(self, scores: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
         """Turn probabilities of this model into label sets."""
         return self.thresholds.predict(scores) if self.decoder is None else self.decoder.decide(scores, self.thresholds)
+
+    def _blended_scores(
+        self, logits: Mapping[str, Float[np.ndarray, "examples labels"]]
+    ) -> Float[np.ndarray, "examples labels"]:
+        return final_scores(blend_views(self.blend, logits), self.calibration, self.decoder)
 
 
 def predict(model: TrainedModel, examples: ModelInputs, *, top: int | None = None) -> Iterator[dict[str, Any]]:
@@ -214,13 +261,31 @@ def embeddings_table(ids: Sequence[str], embeddings: Float[np.ndarray, "examples
     return pa.table({"id": list(ids), "embedding": vectors})
 
 
-def classify(
-    classifier: Classifier, embeddings: Float[np.ndarray, "examples dim"]
+def view_logits(
+    names: Iterable[str],
+    classifier: Classifier,
+    views: Mapping[str, View],
+    inputs: Any,  # noqa: ANN401
+    embeddings: Float[np.ndarray, "examples dim"] | None,
+) -> dict[str, Float[np.ndarray, "examples labels"]]:
+    """Compute the score of every label by each view, from the inputs or the embeddings that it reads."""
+    logits = {}
+    for name in names:
+        if name == PROBE:
+            with torch.inference_mode():
+                logits[name] = classifier(torch.from_numpy(embeddings)).numpy()
+        else:
+            logits[name] = views[name].logits(inputs if views[name].reads == "inputs" else embeddings)
+    return logits
+
+
+def blend_views(
+    blend: Blend | None, logits: Mapping[str, Float[np.ndarray, "examples labels"]]
 ) -> Float[np.ndarray, "examples labels"]:
-    """Compute the probability of every label from embeddings, before calibration."""
-    with torch.inference_mode():
-        probabilities: Tensor = classifier(torch.from_numpy(embeddings)).sigmoid()
-    return probabilities.numpy()
+    """Compute one probability of every label from the logits of the views; without a blend, those of the probe."""
+    if blend is not None:
+        return blend.probabilities(logits)
+    return torch.from_numpy(logits[PROBE]).sigmoid().numpy()
 
 
 def final_scores(
@@ -267,6 +332,10 @@ def save_model(folder: str | Path, model: TrainedModel) -> None:
     folder = Path(folder)
     model.vocabulary.save(folder / LABELS)
     model.thresholds.save(folder / THRESHOLDS)
+    if model.blend is not None:
+        model.blend.save(folder / BLEND)
+    for name, view in model.other_views.items():
+        view.save(folder / VIEWS / f"{name}.safetensors")
     if model.calibration is not None:
         model.calibration.save(folder / CALIBRATION)
     if model.decoder is not None:
@@ -354,6 +423,12 @@ def _listed(inputs: Any) -> list[Any] | None:  # noqa: ANN401
 def _shown(inputs: Any) -> str:  # noqa: ANN401
     shape = getattr(inputs, "shape", None)
     return f"an array of shape {tuple(shape)}" if shape is not None else f"{type(inputs).__name__} {inputs!r:.60}"
+
+
+def _load_view(folder: Path, name: str) -> View:
+    if name not in VIEWS_BY_NAME:
+        raise DataError(f'there is no view "{name}".', path=folder / BLEND)
+    return VIEWS_BY_NAME[name].load(folder / VIEWS / f"{name}.safetensors")
 
 
 def _load_decoder(folder: Path, vocabulary: LabelVocabulary) -> HierarchyDecoder | None:

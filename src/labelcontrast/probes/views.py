@@ -1,0 +1,371 @@
+"""Views: scorers of all labels that stand beside the probe, each on the inputs or on the embeddings of a model.
+
+============  =================  ==================================================
+name          reads              scores by
+============  =================  ==================================================
+neighbours    embeddings         the labels of the nearest training examples
+words         texts              a linear SVM on words, word pairs and characters
+trees         feature vectors    extremely randomised trees
+============  =================  ==================================================
+
+The probe (or the trained head) itself is the view ``probe``. ``fit_blend`` makes one probability of all.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int, Shaped
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from scipy.special import logit
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import normalize
+from sklearn.svm import LinearSVC
+
+from labelcontrast.errors import DataError
+from labelcontrast.files import whole_file
+from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
+
+PROBE = "probe"
+"""The view of the probe, or of the head that was trained with the encoder."""
+SMALLEST_WEIGHT = 0.003
+"""Weights of the SVM below this are not kept."""
+TOKEN = r"\w+|[^\w\s]"
+"""A word, or a single other character such as an emoji."""
+Labels = Shaped[np.ndarray, "examples labels"]
+Logits = Float[np.ndarray, "examples labels"]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class View(ABC):
+    """A scorer of all labels that is fitted on the training examples."""
+
+    name: ClassVar[str]
+    reads: ClassVar[Literal["embeddings", "inputs"]]
+    kinds: ClassVar[tuple[str, ...]]
+    """The kinds of input that it can score."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, rows: Any, labels: Labels, *, seed: int = 0) -> Self:  # noqa: ANN401
+        """Fit on the inputs or embeddings of the training examples; a label is NaN where it is not known."""
+
+    @abstractmethod
+    def logits(self, rows: Any) -> Logits:  # noqa: ANN401
+        """Compute a score of every label, on a scale of its own; higher is more probable."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """Return everything that scoring needs."""
+
+    @classmethod
+    @abstractmethod
+    def of_arrays(cls, arrays: Arrays) -> Self:
+        """Rebuild the view from its arrays."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the arrays as safetensors."""
+        with whole_file(Path(path)) as file:
+            file.write(save({name: np.ascontiguousarray(values) for name, values in self.arrays().items()}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a saved view.
+
+        Raises:
+            DataError: The file is missing or damaged.
+        """
+        try:
+            return cls.of_arrays(load_file(path))
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise DataError(f"is not a saved view of {cls.name}: {str(error).splitlines()[0]}.", path=path) from error
+
+
+@dataclass(frozen=True, eq=False)
+class NeighboursView(View):
+    r"""Score each label by the labels of the nearest training examples, near ones counting more.
+
+    .. math:: p_{il} = \frac{\alpha \pi_l + \sum_{j \in N_k(i)} w_{ij} y_{jl}}{\alpha + \sum_{j \in N_k(i)} w_{ij}},
+              \qquad w_{ij} = \exp\frac{\cos(z_i, z_j) - \max_m \cos(z_i, z_m)}{\tau}
+
+    with :math:`\pi` the frequency of a label in training, k = 50, :math:`\tau` = 0.1 and :math:`\alpha` = 1.
+
+    Reference: Su, Wang and Dai, Contrastive Learning-Enhanced Nearest Neighbor Mechanism for Multi-Label Text
+    Classification, ACL 2022; the smoothing by the frequency is ours.
+    """
+
+    name = "neighbours"
+    reads = "embeddings"
+    kinds = ("text", "image", "vector")
+    NEIGHBOURS, TEMPERATURE, PRIOR = 50, 0.1, 1.0
+
+    embeddings: Float[np.ndarray, "train dim"]
+    """Of unit length."""
+    labels: sp.csr_array
+    frequency: Float[np.ndarray, " labels"]
+
+    @classmethod
+    def fit(cls, rows: Float[np.ndarray, "train dim"], labels: Labels, *, seed: int = 0) -> Self:
+        """Keep the embeddings; an unknown label counts as absent, and nothing is drawn."""
+        del seed
+        known = known_pairs(labels)
+        positives = np.nan_to_num(labels)
+        frequency = positives.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        return cls(unit_rows(rows, zero=True).numpy(), sp.csr_array(positives.astype(np.float32)), frequency)
+
+    def logits(self, rows: Float[np.ndarray, "examples dim"]) -> Logits:
+        """Compute the log-odds of the smoothed share of neighbours."""
+        units = unit_rows(rows, zero=True).numpy()
+        found = nearest_neighbours(units, self.embeddings, neighbours=min(self.NEIGHBOURS, len(self.embeddings)))
+        similarity = np.stack([self.embeddings[near] @ unit for near, unit in zip(found, units, strict=True)])
+        weight = np.exp((similarity - similarity[:, :1]) / self.TEMPERATURE)
+        starts = np.arange(0, found.size + 1, found.shape[1])
+        shape = len(units), len(self.embeddings)
+        votes = sp.csr_array((weight.ravel(), found.ravel(), starts), shape=shape) @ self.labels
+        share = (votes.toarray() + self.PRIOR * self.frequency) / (weight.sum(axis=1, keepdims=True) + self.PRIOR)
+        return np.asarray(logit(np.clip(share, 1e-6, 1 - 1e-6)))
+
+    def arrays(self) -> Arrays:
+        """Return embeddings and labels of the training examples."""
+        return {"embeddings": self.embeddings, "frequency": self.frequency, **_csr_arrays(self.labels)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> Self:
+        """Rebuild the view from its arrays."""
+        return cls(arrays["embeddings"], _csr_of(arrays), arrays["frequency"])
+
+
+@dataclass(frozen=True, eq=False)
+class WordsView(View):
+    r"""Score each label by a linear SVM on the words, word pairs and characters of a text.
+
+    .. math:: s_{il} = w_l^\top \phi(x_i) + b_l, \qquad
+              \min_{w_l, b_l} \tfrac12 \lVert w_l \rVert^2 + C \sum_i \max(0, 1 - \pm s_{il})^2
+
+    with :math:`\phi` the TF-IDF of words and word pairs beside that of 3 to 5 characters within words, each of unit
+    length, with a logarithm of the counts; features of a single text are left out. C is 0.3. A label that all or no
+    training texts have gets a constant. Memory: 8 bytes a weight that is kept, those below 0.003 are not.
+
+    Example:
+        >>> view = WordsView.fit(["good film", "bad film", "good book", "bad book"], np.array([[1], [0], [1], [0]]))
+        >>> (view.logits(["a good song", "a bad song"]) > 0).ravel().tolist()
+        [True, False]
+
+    Reference: Fan et al., LIBLINEAR: A Library for Large Linear Classification, 2008.
+    """
+
+    name = "words"
+    reads = "inputs"
+    kinds = ("text",)
+    COST = 0.3
+
+    features: "TextFeatures"
+    weight: sp.csr_array
+    """Shape [labels, features]."""
+    bias: Float[np.ndarray, " labels"]
+
+    @classmethod
+    def fit(cls, rows: Sequence[str], labels: Labels, *, seed: int = 0) -> Self:
+        """Count the features of the training texts, and fit an SVM for each label."""
+        features = TextFeatures.fit(rows)
+        design = features.transform(rows)
+        weights, biases = [], []
+        for column in labels.T:
+            weight, bias = fit_svm(design, column, cost=cls.COST, seed=seed)
+            weights.append(sp.csr_array(np.where(np.abs(weight) < SMALLEST_WEIGHT, 0, weight).astype(np.float32)[None]))
+            biases.append(bias)
+        return cls(features, sp.csr_array(sp.vstack(weights)), np.array(biases))
+
+    def logits(self, rows: Sequence[str]) -> Logits:
+        """Compute the margin of every label."""
+        margins = self.features.transform(rows) @ self.weight.T
+        return np.asarray(margins.toarray() + self.bias, dtype=np.float64)
+
+    def arrays(self) -> Arrays:
+        """Return the features with their weights."""
+        return {**self.features.arrays(), "bias": self.bias, **_csr_arrays(self.weight)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> Self:
+        """Rebuild the view from its arrays."""
+        return cls(TextFeatures.of_arrays(arrays), _csr_of(arrays), arrays["bias"])
+
+
+class TextFeatures:
+    r"""TF-IDF of words and word pairs, beside that of 3 to 5 characters within words; each part has unit length.
+
+    .. math:: \phi_{if} \propto (1 + \log n_{if}) \left(1 + \log \frac{1 + N}{1 + N_f}\right)
+
+    with n the count of feature f in text i, and N_f the number of the N training texts that have it.
+
+    Args:
+        terms: Words and word pairs; and pieces of words.
+        idf: The second factor, for all terms in this order.
+    """
+
+    def __init__(self, terms: Sequence[Sequence[str]], idf: Float[np.ndarray, " features"]) -> None:
+        self.terms = terms
+        self.idf = idf
+        self._counters = [
+            counter.set_params(vocabulary=list(one)) for counter, one in zip(_counters(), terms, strict=True) if one
+        ]
+
+    @classmethod
+    def fit(cls, texts: Sequence[str]) -> Self:
+        """Find the features that two texts or more have."""
+        terms: list[list[str]] = []
+        idf = [np.zeros(0)]
+        for counter in _counters():
+            try:
+                counts = counter.set_params(min_df=min(2, len(texts))).fit_transform(texts)
+            except ValueError:  # there is none
+                terms.append([])
+                continue
+            terms.append(counter.get_feature_names_out().tolist())
+            idf.append(1 + np.log((1 + len(texts)) / (1 + np.bincount(counts.indices, minlength=counts.shape[1]))))
+        return cls(terms, np.concatenate(idf))
+
+    def transform(self, texts: Sequence[str]) -> sp.csr_array:
+        """Compute the features of texts, shape [texts, features]."""
+        blocks, start = [], 0
+        for counter in self._counters:
+            counts = sp.csr_array(counter.transform(texts), dtype=np.float64)
+            counts.data = (1 + np.log(counts.data)) * self.idf[start + counts.indices]
+            start += counts.shape[1]
+            blocks.append(normalize(counts))
+        return sp.csr_array(sp.hstack(blocks, format="csr") if blocks else sp.csr_array((len(texts), 0)))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the terms as bytes, one a line, and their weights."""
+        coded = ["\n".join(terms).encode() for terms in self.terms]
+        names = ("words", "pieces")
+        return {"idf": self.idf} | {
+            name: np.frombuffer(text, dtype=np.uint8) for name, text in zip(names, coded, strict=True)
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> Self:
+        """Rebuild the features from their arrays."""
+        coded = (arrays[name].tobytes().decode() for name in ("words", "pieces"))
+        return cls([text.split("\n") if text else [] for text in coded], arrays["idf"])
+
+
+@dataclass(frozen=True, eq=False)
+class TreesView(View):
+    r"""Score each label by extremely randomised trees on feature vectors.
+
+    .. math:: p_{il} = \frac1T \sum_t \bar y_l(\text{leaf}_t(x_i))
+
+    with the mean over T = 200 trees of the share of training examples in the leaf that have the label. An unknown
+    label counts as absent.
+
+    Example:
+        >>> vectors = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+        >>> view = TreesView.fit(vectors, (vectors[:, :1] > 0).astype(int))
+        >>> (view.logits(np.array([[2.0, 0, 0], [-2.0, 0, 0]])) > 0).ravel().tolist()
+        [True, False]
+
+    Reference: Geurts, Ernst and Wehenkel, Extremely Randomized Trees, 2006.
+    """
+
+    name = "trees"
+    reads = "inputs"
+    kinds = ("vector",)
+    TREES = 200
+
+    roots: Int[np.ndarray, " trees"]
+    left: Int[np.ndarray, " nodes"]
+    """The child for values up to the cut; -1 at a leaf."""
+    right: Int[np.ndarray, " nodes"]
+    """The child for larger values."""
+    feature: Int[np.ndarray, " nodes"]
+    cut: Float[np.ndarray, " nodes"]
+    shares: sp.csr_array
+    """The share of each label in a node, shape [nodes, labels]; only leaves have any."""
+
+    @classmethod
+    def fit(cls, rows: Float[np.ndarray, "examples dim"], labels: Labels, *, seed: int = 0) -> Self:
+        """Grow the trees on all labels at once."""
+        positives = np.nan_to_num(labels).astype(np.float64)
+        forest = ExtraTreesRegressor(cls.TREES, max_features="sqrt", random_state=seed)
+        trees = [one.tree_ for one in forest.fit(rows, positives if positives.shape[1] > 1 else positives[:, 0])]
+        roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
+        left, right = (
+            np.concatenate([_shifted(getattr(tree, name), root) for tree, root in zip(trees, roots, strict=True)])
+            for name in ("children_left", "children_right")
+        )
+        feature, cut = (np.concatenate([getattr(tree, name) for tree in trees]) for name in ("feature", "threshold"))
+        shares = sp.vstack([sp.csr_array(tree.value[:, :, 0] * (tree.children_left < 0)[:, None]) for tree in trees])
+        return cls(roots, left, right, feature, cut, sp.csr_array(shares.astype(np.float32)))
+
+    def logits(self, rows: Float[np.ndarray, "examples dim"]) -> Logits:
+        """Compute the log-odds of the mean share, with half a tree more on either side."""
+        rows = np.asarray(rows, dtype=np.float32)  # as the trees were grown
+        total = np.zeros((len(rows), self.shares.shape[1]))
+        for root in self.roots:
+            node = np.full(len(rows), root)
+            while (inner := np.flatnonzero(self.left[node] >= 0)).size:
+                here = node[inner]
+                below = rows[inner, self.feature[here]] <= self.cut[here]
+                node[inner] = np.where(below, self.left[here], self.right[here])
+            total += self.shares[node]
+        count = len(self.roots)
+        return np.asarray(np.log(total + 0.5) - np.log(np.maximum(count - total, 0) + 0.5))
+
+    def arrays(self) -> Arrays:
+        """Return the nodes of all trees."""
+        nodes = {name: getattr(self, name) for name in ("roots", "left", "right", "feature", "cut")}
+        return {**nodes, **_csr_arrays(self.shares)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> Self:
+        """Rebuild the trees from their nodes."""
+        return cls(*(arrays[name] for name in ("roots", "left", "right", "feature", "cut")), _csr_of(arrays))
+
+
+VIEWS_BY_NAME: dict[str, type[View]] = {view.name: view for view in (NeighboursView, WordsView, TreesView)}
+"""Views beside the probe, by name."""
+
+
+def fit_svm(
+    features: Any,  # noqa: ANN401
+    labels: Shaped[np.ndarray, " examples"],
+    *,
+    cost: float,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, " features"], float]:
+    """Fit a linear SVM of one label on the examples with a known value; weights 0 and -1 or 1 if it is constant."""
+    known = known_pairs(labels)
+    present = labels[known] == 1
+    if not present.any() or present.all():
+        return np.zeros(features.shape[1]), 1.0 if present.any() else -1.0
+    svm = LinearSVC(C=cost, random_state=seed).fit(features if known.all() else features[known], present)
+    return svm.coef_[0], float(svm.intercept_[0])
+
+
+def _counters() -> tuple[CountVectorizer, CountVectorizer]:
+    """Make the counters of words and word pairs, and of pieces within words."""
+    words = CountVectorizer(ngram_range=(1, 2), token_pattern=TOKEN)
+    return words, CountVectorizer(analyzer="char_wb", ngram_range=(3, 5))
+
+
+def _shifted(children: Int[np.ndarray, " nodes"], root: int) -> Int[np.ndarray, " nodes"]:
+    """Number the children of a tree among the nodes of all trees."""
+    return np.where(children < 0, -1, children + root)
+
+
+def _csr_arrays(matrix: sp.csr_array) -> dict[str, NDArray[Any]]:
+    names = ("data", "indices", "indptr")
+    return {**{name: getattr(matrix, name) for name in names}, "shape": np.array(matrix.shape)}
+
+
+def _csr_of(arrays: Arrays) -> sp.csr_array:
+    return sp.csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(arrays["shape"].tolist()))
