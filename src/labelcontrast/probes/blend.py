@@ -3,24 +3,28 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
-from scipy.special import expit
+from scipy.special import expit, logit, xlogy
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
 from labelcontrast.files import write_text
 from labelcontrast.metrics.counting import checked_pair, known_pairs
+from labelcontrast.metrics.ranking import mean_average_precision
 
 STRENGTHS = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
-"""Penalties on the distance of a label's weights from the common ones, to choose from."""
+"""Penalties on the distance of a label's coefficients from the common ones, to choose from."""
 FOLDS = 5
+STEPS = 10
+"""Mixtures of two views have shares in tenths; of more views, in fifths."""
 LARGEST = 20.0
-"""Logits are clipped at this size: a view that is certain and wrong must not outweigh all others."""
-PAIRS_FOR_COMMON = 2**22
-"""Pairs of an example and a label, at most, that the common weights are fitted on."""
+"""Standardised logits are clipped at this size: a view that is certain and wrong must not outweigh all others."""
+PAIRS = 2**20
+"""Pairs of an example and a label, at most, that shares and the common calibration are chosen on."""
 NUMBERS_AT_ONCE = 2**24
 NEWTON_STEPS, HALVINGS = 50, 20
 
@@ -28,19 +32,33 @@ Logits = Mapping[str, Float[np.ndarray, "examples labels"]]
 """Logits of all labels, by view."""
 
 
-def fit_blend(labels: ArrayLike, logits: Mapping[str, ArrayLike], *, strengths: Sequence[float] = STRENGTHS) -> "Blend":
+def fit_blend(
+    labels: ArrayLike,
+    logits: Mapping[str, ArrayLike],
+    *,
+    frequency: ArrayLike | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+) -> "Blend":
     r"""Fit the weights of views for each label, on examples that no view was trained on.
 
-    .. math:: p_{il} = \sigma\Big(b_l + \sum_v w_{lv} s_{ivl}\Big), \quad w_{lv} \ge 0, \qquad
-              \min_{w_l, b_l} \; -\sum_i \log p(y_{il}) + \frac{\kappa}{2} \lVert (w_l, b_l) - (w, b) \rVert^2
+    .. math:: \operatorname{logit} p_{il} = b_l + \sum_v w_{lv} \frac{s_{ivl} - \mu_{vl}}{\sigma_{vl}}, \quad
+              w_{lv} \ge 0
 
-    with s the logits of view v, divided by their deviation over all pairs, and (w, b) the weights that are most likely
-    for all labels together. The strength :math:`\kappa` is the one with the best likelihood on held-out folds: a label
-    with few positives stays near the common weights, and with an infinite strength all labels have them.
+    with mean and deviation of the logits s of view v over the examples, which make the views and the labels alike. It
+    is fitted in three steps, from what all labels tell together to what each tells for itself:
+
+    1. The shares of the views, those with the best macro average precision, averaged over five folds that leave out
+       examples.
+    2. A calibration common to all labels, :math:`b_l = c + \gamma \log \frac{\pi_l}{1 - \pi_l}` and a slope, by the
+       log loss in which every label weighs the same; :math:`\pi_l` is the frequency of the label in training.
+    3. Coefficients of each label by its log loss plus :math:`\frac{\kappa}{2}` times their squared distance from the
+       common ones. The strength :math:`\kappa` is the best on held-out folds, every label weighing the same; so a rare
+       label stays near the common coefficients, and with an infinite strength all labels have them.
 
     Args:
         labels: 0 or 1, shape [examples, labels]; NaN where it is not known, and such a pair is left out.
         logits: Of the same examples, keyed by view.
+        frequency: Share of the training examples with the label, shape [labels]; by default of the given ones.
         strengths: To choose from; between equals the largest is taken.
 
     Raises:
@@ -55,28 +73,34 @@ def fit_blend(labels: ArrayLike, logits: Mapping[str, ArrayLike], *, strengths: 
         >>> {name: round(share, 1) for name, share in blend.shares.items()}
         {'good': 1.0, 'noise': 0.0}
 
-    Reference: Breiman, Stacked Regressions, 1996; the penalty towards common weights is ours.
+    Reference: Breiman, Stacked Regressions, 1996; standardisation and the steps from common to own weights are ours.
     """
     if not logits or not len(strengths):
         raise ConfigError("a blend needs at least one view and one strength.")
     pairs = [checked_pair(labels, given) for given in logits.values()]
     true = pairs[0][0].astype(np.float64)
-    columns = [np.clip(given, -LARGEST, LARGEST) for _, given in pairs]
-    scale = np.array([given[known_pairs(true)].std() or 1.0 for given in columns])
-    stacked = np.stack([given / size for given, size in zip(columns, scale, strict=True)], axis=2)
+    given = np.stack([one.astype(np.float64) for _, one in pairs], axis=2)
+    centre, scale = given.mean(axis=0), given.std(axis=0)
+    scale = np.where(scale > 1e-9 * np.abs(centre), scale, 1.0)
+    standard = _standardise(given, centre, scale)
+    known = known_pairs(true)
+    count, total = np.nansum(true, axis=0), known.sum(axis=0)
+    here = (count + 0.5) / (total + 1)
+    usual = here if frequency is None else np.clip(np.asarray(frequency, dtype=np.float64), 1e-6, 1 - 1e-6)
+    # In units of the log loss of a label's frequency, so that every label with a positive weighs the same.
+    even = np.where(count > 0, 1 / np.maximum(total * -(xlogy(here, here) + xlogy(1 - here, 1 - here)), 1e-9), 0.0)
 
     folds = np.random.default_rng(0).permutation(len(true)) % FOLDS
+    common = _common(standard, true, folds, logit(usual), even)
     path = sorted(strengths, reverse=True)
     held_out = dict.fromkeys(path, 0.0)
     for fold in range(FOLDS) if len(true) >= 2 * FOLDS and len(path) > 1 else ():
         seen, hidden = folds != fold, folds == fold
-        common = _common(stacked[seen], true[seen])
-        for strength, fitted in zip(path, _along(stacked[seen], true[seen], common, path), strict=True):
-            held_out[strength] += _log_loss(stacked[hidden], true[hidden], fitted).sum()
+        for strength, fitted in zip(path, _along(standard[seen], true[seen], common, path), strict=True):
+            held_out[strength] += float(_log_loss(standard[hidden], true[hidden], fitted).sum(axis=0) @ even)
     strength = min(path, key=held_out.__getitem__)
-    common = _common(stacked, true)
-    fitted = _along(stacked, true, common, [one for one in path if one >= strength])[-1]
-    return Blend(tuple(logits), fitted[:, :-1] / scale, fitted[:, -1], common[:-1] / scale, scale, strength)
+    fitted = _along(standard, true, common, [one for one in path if one >= strength])[-1]
+    return Blend(tuple(logits), fitted[:, :-1], fitted[:, -1], centre, scale, strength)
 
 
 @dataclass(frozen=True)
@@ -85,14 +109,13 @@ class Blend:
 
     views: tuple[str, ...]
     weight: Float[np.ndarray, "labels views"]
-    """Factor of a view's logit."""
+    """Factor of a view's standardised logit."""
     bias: Float[np.ndarray, " labels"]
-    common: Float[np.ndarray, " views"]
-    """The weights of all labels together, which those of a rare label are near to."""
-    scale: Float[np.ndarray, " views"]
-    """The deviation of each view's logits on validation: weight times scale compares views."""
+    centre: Float[np.ndarray, "labels views"]
+    scale: Float[np.ndarray, "labels views"]
+    """Mean and deviation of the logits on validation."""
     strength: float
-    """The penalty that was chosen."""
+    """The penalty that was chosen; infinite if all labels have common weights."""
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{name} {share:.2f}" for name, share in self.shares.items())
@@ -100,10 +123,9 @@ class Blend:
 
     @property
     def shares(self) -> dict[str, float]:
-        """The mean share of each view in the weights of a label, on a common scale; they sum to one."""
-        sizes = self.weight * self.scale
-        total = sizes.sum(axis=1, keepdims=True)
-        shares = np.divide(sizes, total, out=np.full_like(sizes, 1 / len(self.views)), where=total > 0)
+        """The mean share of each view in the weights of a label; they sum to one."""
+        total = self.weight.sum(axis=1, keepdims=True)
+        shares = np.divide(self.weight, total, out=np.full_like(self.weight, 1 / len(self.views)), where=total > 0)
         return dict(zip(self.views, shares.mean(axis=0).tolist(), strict=True))
 
     def contributions(self, logits: Logits) -> dict[str, Float[np.ndarray, "examples labels"]]:
@@ -120,7 +142,8 @@ class Blend:
             if name not in logits or logits[name].shape[1] != len(self.bias):
                 got = logits[name].shape[1] if name in logits else "none"
                 raise LabelShapeError(f"the view {name} must have logits of {len(self.bias)} labels. Got {got}.")
-            added[name] = np.clip(logits[name], -LARGEST, LARGEST) * self.weight[:, place]
+            standard = _standardise(logits[name], self.centre[:, place], self.scale[:, place])
+            added[name] = standard * self.weight[:, place]
         return {**added, "bias": np.broadcast_to(self.bias, added[self.views[0]].shape)}
 
     def probabilities(self, logits: Logits) -> Float[np.ndarray, "examples labels"]:
@@ -129,14 +152,8 @@ class Blend:
 
     def save(self, path: str | Path) -> None:
         """Save the weights as JSON."""
-        saved = {
-            "views": self.views,
-            "strength": None if np.isinf(self.strength) else self.strength,
-            "common": self.common.tolist(),
-            "scale": self.scale.tolist(),
-            "bias": self.bias.tolist(),
-            "weight": self.weight.tolist(),
-        }
+        saved = {"views": self.views, "strength": None if np.isinf(self.strength) else self.strength}
+        saved |= {name: getattr(self, name).tolist() for name in ("bias", "weight", "centre", "scale")}
         write_text(Path(path), json.dumps(saved) + "\n")
 
     @classmethod
@@ -150,45 +167,91 @@ class Blend:
         try:
             saved = json.loads(path.read_text())
             views, strength = tuple(map(str, saved["views"])), saved["strength"]
-            weight, bias = np.array(saved["weight"], dtype=np.float64), np.array(saved["bias"], dtype=np.float64)
-            if weight.shape != (len(bias), len(views)):
+            bias, weight, centre, scale = (
+                np.array(saved[name], dtype=np.float64) for name in ("bias", "weight", "centre", "scale")
+            )
+            if {weight.shape, centre.shape, scale.shape} != {(len(bias), len(views))}:
                 raise ValueError(f"weights of shape {weight.shape}")
-            common, scale = (np.array(saved[name], dtype=np.float64) for name in ("common", "scale"))
-            return cls(views, weight, bias, common, scale, np.inf if strength is None else float(strength))
+            return cls(views, weight, bias, centre, scale, np.inf if strength is None else float(strength))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f'expected {{"views": [names], "weight": [...], ...}}. Got {error!r}.', path=path
             ) from error
 
 
+def _standardise(
+    logits: Float[np.ndarray, "examples ..."], centre: Float[np.ndarray, "..."], scale: Float[np.ndarray, "..."]
+) -> Float[np.ndarray, "examples ..."]:
+    return np.asarray(np.clip((logits - centre) / scale, -LARGEST, LARGEST))
+
+
 def _common(
-    logits: Float[np.ndarray, "examples labels views"], labels: Float[np.ndarray, "examples labels"]
-) -> Float[np.ndarray, " coefficients"]:
-    """Fit one set of weights for all labels, on all pairs or on evenly spaced ones; the constant comes last."""
+    logits: Float[np.ndarray, "examples labels views"],
+    labels: Float[np.ndarray, "examples labels"],
+    folds: Int[np.ndarray, " examples"],
+    usual: Float[np.ndarray, " labels"],
+    even: Float[np.ndarray, " labels"],
+) -> Float[np.ndarray, "labels coefficients"]:
+    """Fit shares and calibration of all labels together; the constant of each label comes last.
+
+    Args:
+        logits: Standardised.
+        labels: 0 or 1; NaN where it is not known.
+        folds: Of each example.
+        usual: Log-odds of each label in training.
+        even: Weight of a pair of each label.
+    """
+    most = max(1, PAIRS // len(labels))
+    chosen = np.flatnonzero(even > 0)
+    if len(chosen) > most:
+        chosen = np.random.default_rng(0).choice(chosen, most, replace=False)
     views = logits.shape[2]
-    known = np.flatnonzero(known_pairs(labels))
-    if len(known) > PAIRS_FOR_COMMON:
-        known = np.random.default_rng(0).choice(known, PAIRS_FOR_COMMON, replace=False)
-    start = np.append(np.full(views, 1 / views), 0.0)[None]
-    pairs = logits.reshape(-1, 1, views)[known], labels.reshape(-1, 1)[known]
-    return _solve(*pairs, start, start, strength=1e-3)[0]  # a penalty that only a set without positives feels
+    shares = _best_shares(logits[:, chosen], labels[:, chosen], folds) if len(chosen) else np.full(views, 1 / views)
+    start, weights = np.array([[1.0, 1.0, 0.0]]), np.broadcast_to(even, labels.shape)[:, chosen]
+    offsets = np.broadcast_to(usual, labels.shape)[:, chosen]
+    pairs = np.stack([logits[:, chosen] @ shares, offsets], axis=2).reshape(-1, 1, 2)
+    fitted = _solve(
+        pairs, labels[:, chosen].reshape(-1, 1), start, start, strength=1e-3, weights=weights.reshape(-1, 1)
+    )
+    slope, gamma, constant = fitted[0]
+    return np.column_stack([np.tile(slope * shares, (len(usual), 1)), gamma * usual + constant])
+
+
+def _best_shares(
+    logits: Float[np.ndarray, "examples labels views"],
+    labels: Float[np.ndarray, "examples labels"],
+    folds: Int[np.ndarray, " examples"],
+) -> Float[np.ndarray, " views"]:
+    """Return the mean, over folds that are left out, of the shares with the best macro average precision."""
+    views = logits.shape[2]
+    steps = STEPS if views == 2 else STEPS // 2
+    mixtures = [np.array(one) / steps for one in product(range(steps + 1), repeat=views) if sum(one) == steps]
+    if len(mixtures) == 1:
+        return mixtures[0]
+    mixed = [logits @ shares for shares in mixtures]
+    best = []
+    for fold in range(FOLDS):
+        seen = folds != fold
+        scores = np.array([mean_average_precision(labels[seen], one[seen]) for one in mixed])
+        if np.isfinite(scores).any():
+            best.append(np.mean([mixtures[at] for at in np.flatnonzero(scores == np.nanmax(scores))], axis=0))
+    return np.asarray(np.mean(best, axis=0)) if best else np.full(views, 1 / views)
 
 
 def _along(
     logits: Float[np.ndarray, "examples labels views"],
     labels: Float[np.ndarray, "examples labels"],
-    common: Float[np.ndarray, " coefficients"],
+    common: Float[np.ndarray, "labels coefficients"],
     path: Sequence[float],
 ) -> list[Float[np.ndarray, "labels coefficients"]]:
     """Fit the weights of every label for each strength, the largest first, each from the solution before it."""
-    prior = np.tile(common, (labels.shape[1], 1))
     solutions = []
-    current = prior
+    current = common
     step = max(1, NUMBERS_AT_ONCE // logits[:, :1].size)
     for strength in path:
         if np.isfinite(strength):
             blocks = [slice(at, at + step) for at in range(0, labels.shape[1], step)]
-            solved = [_solve(logits[:, at], labels[:, at], prior[at], current[at], strength=strength) for at in blocks]
+            solved = [_solve(logits[:, at], labels[:, at], common[at], current[at], strength=strength) for at in blocks]
             current = np.concatenate(solved)
         solutions.append(current)
     return solutions
@@ -201,16 +264,17 @@ def _solve(
     start: Float[np.ndarray, "labels coefficients"],
     *,
     strength: float,
+    weights: Float[np.ndarray, "examples labels"] | float = 1.0,
 ) -> Float[np.ndarray, "labels coefficients"]:
     """Minimise the penalised log loss of every label by Newton's method; a weight that would be negative is 0."""
     design = np.concatenate([logits, np.ones((*labels.shape, 1))], axis=2)
-    known = known_pairs(labels)
-    true = np.where(known, labels, 0.0)
+    known = known_pairs(labels) * weights
+    true = np.where(known > 0, labels, 0.0)
     may_vanish = np.arange(design.shape[2]) < design.shape[2] - 1
 
     def objective(coefficients: np.ndarray) -> np.ndarray:
         penalty = strength / 2 * np.square(coefficients - prior).sum(axis=1)
-        return np.asarray(_log_loss(logits, labels, coefficients).sum(axis=0) + penalty)
+        return np.asarray((_log_loss(logits, labels, coefficients) * weights).sum(axis=0) + penalty)
 
     current = start.copy()
     value = objective(current)

@@ -167,7 +167,9 @@ def evaluate_inputs(
         name: view_logits(chosen, classifier, views, inputs.splits.by_name[name].inputs, features[name])
         for name in truth
     }
-    blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"])
+    train = TrainingLabels.of(inputs.labels("train"))
+    frequency = (train.counts + 0.5) / (train.examples + 1)
+    blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"], frequency=frequency)
     probabilities = {name: blend_views(blend, one) for name, one in logits.items()}
     method = settings.calibration
     calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
@@ -177,7 +179,6 @@ def evaluate_inputs(
     fitted = thresholds, calibration, decoder, views, blend
     model = TrainedModel(inputs.encoder, classifier, inputs.splits.vocabulary, *fitted)
     predictions = {name: model.decide(one) for name, one in scores.items()}
-    train = TrainingLabels.of(inputs.labels("train"))
     test = truth["test"], scores["test"], predictions["test"]
     diagrams = {"as said": probabilities["test"]} | ({"calibrated": scores["test"]} if calibration else {})
     counted = {name: StreamedHierarchicalMetrics(tree) for name in truth} if tree is not None else {}
@@ -190,7 +191,7 @@ def evaluate_inputs(
         metrics={name: compute_metrics(truth[name], scores[name], predictions[name], train=train) for name in truth},
         per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=thresholds.values),
         reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
-        views=None if blend is None else measure_views(settings, blend, logits, truth, tree),
+        views=None if blend is None else measure_views(settings, blend, logits, truth, frequency, tree),
         hierarchy=over_hierarchy if counted else None,
         per_node=counted["test"].per_node() if counted else None,
     )
@@ -229,6 +230,7 @@ def measure_views(
     blend: Blend,
     logits: Mapping[str, Mapping[str, Labels]],
     truth: Mapping[str, Labels],
+    frequency: Float[np.ndarray, " labels"],
     tree: LabelTree | None,
 ) -> dict[str, dict[str, Any]]:
     """Measure each view alone on test, with probabilities and thresholds that are fitted on validation as the blend's.
@@ -238,7 +240,7 @@ def measure_views(
     """
     measured = {}
     for name, share in blend.shares.items():
-        alone = fit_blend(truth["val"], {name: logits["val"][name]})
+        alone = fit_blend(truth["val"], {name: logits["val"][name]}, frequency=frequency)
         scores = {split: alone.probabilities(logits[split]) for split in truth}
         predicted = fit_thresholds(settings, truth["val"], scores["val"], tree).predict(scores["test"])
         measured[name] = {"share": share, "test": compute_metrics(truth["test"], scores["test"], predicted)}
