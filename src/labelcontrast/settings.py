@@ -225,7 +225,7 @@ class EvaluationSettings(Settings):
     """Scorers to blend, as in ``probe,words``; ``auto`` is the probe, with words for texts and trees for vectors."""
     calibration: Literal["none", "temperature", "isotonic"] = "none"
     """Calibration of the probabilities of each label, fitted on validation; before thresholds are chosen."""
-    threshold: Literal["global", "fixed", "per_label", "per_level", "top_k", "expected_f1"] = "global"
+    threshold: Literal["global", "fixed", "per_label", "per_level", "top_k", "expected_f1"] = "per_label"
     """``fixed`` is 0.5; ``global``, ``per_label`` and ``per_level`` are tuned on validation; the others are not."""
     top_k: int = Field(default=3, ge=1)
     """Number of labels of each example under the threshold ``top_k``."""
@@ -273,6 +273,13 @@ class RunSettings(Settings):
     training: TrainingSettings = TrainingSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def with_probe_alone(self) -> Self:
+        """The settings with the probe as the only view, unless they name views: what compares losses by their own."""
+        if "views" in self.evaluation.model_fields_set:
+            return self
+        return self.model_copy(update={"evaluation": self.evaluation.model_copy(update={"views": ("probe",)})})
 
     @property
     def learning_rate(self) -> float:

@@ -107,7 +107,8 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
     result = run_experiment(
         settings, out, resume=resume, force=force, device=pick_device(), callbacks=callbacks(settings.training.epochs)
     )
-    show(as_text(metrics_table(result.metrics)))
+    alone = {f"test, {name} alone": one["test"] for name, one in (result.views or {}).items()}
+    show(as_text(metrics_table({**result.metrics, **alone})))
     if found := result.hierarchy:
         show_hierarchy({split: found[split] for split in result.metrics}, levels_of="test")
         if groups := retrieval_groups(found):

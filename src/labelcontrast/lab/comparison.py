@@ -142,7 +142,7 @@ def run_comparison(
     if options.resume:
         settings = with_recorded_plugins(settings, folder / SHARED)
     load_plugins(settings.plugins)
-    data = load_data(settings := settings.model_copy(update={"seed": 0}))
+    data = load_data(settings := settings.with_probe_alone.model_copy(update={"seed": 0}))
     fingerprints = {
         "data": fingerprint_data(settings.data),
         "encoder": fingerprint_encoder(settings.encoder.name),
@@ -295,7 +295,7 @@ def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str |
     """Claim the folder; a comparison that is resumed must have the same settings and fingerprints."""
     shared = settings.model_copy(update={"loss": LossSettings(), "seed": 0})
     if claim_folder(folder, SHARED, "comparison", options):
-        if difference := first_difference(RunSettings.build(read_settings(folder / SHARED)), shared):
+        if difference := first_difference(RunSettings.build(read_settings(folder / SHARED)).with_probe_alone, shared):
             message = f"{folder / SHARED} has {difference}; a comparison has one protocol."
             raise ConfigError(message)
         before = read_json(folder / FINGERPRINTS) if (folder / FINGERPRINTS).exists() else {}

@@ -127,7 +127,7 @@ class Study(Settings):
     def with_protocol(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return nested settings with the protocol filled in."""
         values: dict[str, Any] = {}
-        for name, value in {**self.protocol, **flatten(dict(settings))}.items():
+        for name, value in {"evaluation.views": "probe", **self.protocol, **flatten(dict(settings))}.items():
             values = put(values, name, value)
         return values
 

@@ -1,10 +1,12 @@
-"""Probes on frozen features, calibration of their probabilities, and thresholds that turn these into label sets."""
+"""Probes on frozen features, other views and their blend, calibration, and thresholds that make label sets."""
 
 from typing import TYPE_CHECKING
 
 from labelcontrast.doors import lazy_names
 
 if TYPE_CHECKING:
+    from labelcontrast.probes.blend import Blend as Blend
+    from labelcontrast.probes.blend import fit_blend as fit_blend
     from labelcontrast.probes.calibration import Calibration as Calibration
     from labelcontrast.probes.calibration import Reliability as Reliability
     from labelcontrast.probes.calibration import calibration_errors as calibration_errors
@@ -31,10 +33,15 @@ if TYPE_CHECKING:
     from labelcontrast.probes.thresholds import global_threshold as global_threshold
     from labelcontrast.probes.thresholds import per_label_thresholds as per_label_thresholds
     from labelcontrast.probes.thresholds import top_labels as top_labels
+    from labelcontrast.probes.views import NeighboursView as NeighboursView
+    from labelcontrast.probes.views import TreesView as TreesView
+    from labelcontrast.probes.views import View as View
+    from labelcontrast.probes.views import WordsView as WordsView
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "blend": ["Blend", "fit_blend"],
         "calibration": ["Calibration", "Reliability", "calibration_errors", "fit_calibration", "reliability"],
         "decoding": ["all_paths", "best_path", "level_thresholds"],
         "linear": ["AveragedHeads", "LinearHead", "LinearProbe", "fit_linear_probe", "selection_score"],
@@ -50,5 +57,6 @@ __getattr__, __dir__, __all__ = lazy_names(
             "per_label_thresholds",
             "top_labels",
         ],
+        "views": ["NeighboursView", "TreesView", "View", "WordsView"],
     },
 )

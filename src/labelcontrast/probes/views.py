@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -57,7 +57,7 @@ class View(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, rows: Any, labels: Labels, *, seed: int = 0) -> Self:  # noqa: ANN401
+    def fit(cls, rows: Any, labels: Labels, *, seed: int = 0) -> "View":  # noqa: ANN401
         """Fit on the inputs or embeddings of the training examples; a label is NaN where it is not known."""
 
     @abstractmethod
@@ -70,7 +70,7 @@ class View(ABC):
 
     @classmethod
     @abstractmethod
-    def of_arrays(cls, arrays: Arrays) -> Self:
+    def of_arrays(cls, arrays: Arrays) -> "View":
         """Rebuild the view from its arrays."""
 
     def save(self, path: str | Path) -> None:
@@ -79,7 +79,7 @@ class View(ABC):
             file.write(save({name: np.ascontiguousarray(values) for name, values in self.arrays().items()}))
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "View":
         """Read a saved view.
 
         Raises:
@@ -115,7 +115,7 @@ class NeighboursView(View):
     frequency: Float[np.ndarray, " labels"]
 
     @classmethod
-    def fit(cls, rows: Float[np.ndarray, "train dim"], labels: Labels, *, seed: int = 0) -> Self:
+    def fit(cls, rows: Float[np.ndarray, "train dim"], labels: Labels, *, seed: int = 0) -> "NeighboursView":
         """Keep the embeddings; an unknown label counts as absent, and nothing is drawn."""
         del seed
         known = known_pairs(labels)
@@ -140,7 +140,7 @@ class NeighboursView(View):
         return {"embeddings": self.embeddings, "frequency": self.frequency, **_csr_arrays(self.labels)}
 
     @classmethod
-    def of_arrays(cls, arrays: Arrays) -> Self:
+    def of_arrays(cls, arrays: Arrays) -> "NeighboursView":
         """Rebuild the view from its arrays."""
         return cls(arrays["embeddings"], _csr_of(arrays), arrays["frequency"])
 
@@ -175,7 +175,7 @@ class WordsView(View):
     bias: Float[np.ndarray, " labels"]
 
     @classmethod
-    def fit(cls, rows: Sequence[str], labels: Labels, *, seed: int = 0) -> Self:
+    def fit(cls, rows: Sequence[str], labels: Labels, *, seed: int = 0) -> "WordsView":
         """Count the features of the training texts, and fit an SVM for each label."""
         features = TextFeatures.fit(rows)
         design = features.transform(rows)
@@ -196,7 +196,7 @@ class WordsView(View):
         return {**self.features.arrays(), "bias": self.bias, **_csr_arrays(self.weight)}
 
     @classmethod
-    def of_arrays(cls, arrays: Arrays) -> Self:
+    def of_arrays(cls, arrays: Arrays) -> "WordsView":
         """Rebuild the view from its arrays."""
         return cls(TextFeatures.of_arrays(arrays), _csr_of(arrays), arrays["bias"])
 
@@ -221,7 +221,7 @@ class TextFeatures:
         self._pieces = _piece_counter(vocabulary=pieces) if pieces else None
 
     @classmethod
-    def fit(cls, texts: Sequence[str]) -> Self:
+    def fit(cls, texts: Sequence[str]) -> "TextFeatures":
         """Find the features that two texts or more have."""
         words, pieces = _word_counter(), _piece_counter()
         terms, idf = [], []
@@ -258,7 +258,7 @@ class TextFeatures:
         }
 
     @classmethod
-    def of_arrays(cls, arrays: Arrays) -> Self:
+    def of_arrays(cls, arrays: Arrays) -> "TextFeatures":
         """Rebuild the features from their arrays."""
         coded = (arrays[name].tobytes().decode() for name in ("words", "pieces"))
         return cls([text.split("\n") if text else [] for text in coded], arrays["idf"])
@@ -298,19 +298,22 @@ class TreesView(View):
     """The share of each label in a node, shape [nodes, labels]; only leaves have any."""
 
     @classmethod
-    def fit(cls, rows: Float[np.ndarray, "examples dim"], labels: Labels, *, seed: int = 0) -> Self:
+    def fit(cls, rows: Float[np.ndarray, "examples dim"], labels: Labels, *, seed: int = 0) -> "TreesView":
         """Grow the trees on all labels at once."""
         positives = np.nan_to_num(labels).astype(np.float64)
         forest = ExtraTreesRegressor(cls.TREES, max_features="sqrt", random_state=seed)
         trees = [one.tree_ for one in forest.fit(rows, positives if positives.shape[1] > 1 else positives[:, 0])]
         roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
         left, right = (
-            np.concatenate([_shifted(getattr(tree, name), root) for tree, root in zip(trees, roots, strict=True)])
+            np.concatenate(
+                [_shifted(getattr(tree, name), root) for tree, root in zip(trees, roots.tolist(), strict=True)]
+            )
             for name in ("children_left", "children_right")
         )
-        feature, cut = (np.concatenate([getattr(tree, name) for tree in trees]) for name in ("feature", "threshold"))
+        feature = np.concatenate([tree.feature for tree in trees]).astype(np.int32)
+        cut = np.concatenate([tree.threshold for tree in trees])
         shares = sp.vstack([sp.csr_array(tree.value[:, :, 0] * (tree.children_left < 0)[:, None]) for tree in trees])
-        return cls(roots, left, right, feature, cut, sp.csr_array(shares.astype(np.float32)))
+        return cls(roots.astype(np.int32), left, right, feature, cut, sp.csr_array(shares.astype(np.float32)))
 
     def logits(self, rows: Float[np.ndarray, "examples dim"]) -> Logits:
         """Compute the log-odds of the mean share, with half a tree more on either side."""
@@ -332,9 +335,10 @@ class TreesView(View):
         return {**nodes, **_csr_arrays(self.shares)}
 
     @classmethod
-    def of_arrays(cls, arrays: Arrays) -> Self:
+    def of_arrays(cls, arrays: Arrays) -> "TreesView":
         """Rebuild the trees from their nodes."""
-        return cls(*(arrays[name] for name in ("roots", "left", "right", "feature", "cut")), _csr_of(arrays))
+        roots, left, right, feature, cut = (arrays[name] for name in ("roots", "left", "right", "feature", "cut"))
+        return cls(roots, left, right, feature, cut, _csr_of(arrays))
 
 
 VIEWS_BY_NAME: dict[str, type[View]] = {view.name: view for view in (NeighboursView, WordsView, TreesView)}
@@ -380,9 +384,9 @@ def _piece_counter(vocabulary: Mapping[str, int] | None = None) -> CountVectoriz
     return CountVectorizer(analyzer="char_wb", ngram_range=(3, 5), vocabulary=vocabulary)
 
 
-def _shifted(children: Int[np.ndarray, " nodes"], root: int) -> Int[np.ndarray, " nodes"]:
+def _shifted(children: Shaped[np.ndarray, " nodes"], root: int) -> Int[np.ndarray, " nodes"]:
     """Number the children of a tree among the nodes of all trees."""
-    return np.where(children < 0, -1, children + root)
+    return np.where(children < 0, -1, children + root).astype(np.int32)
 
 
 def _csr_arrays(matrix: sp.csr_array) -> dict[str, NDArray[Any]]:

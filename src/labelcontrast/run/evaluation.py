@@ -54,7 +54,11 @@ from labelcontrast.training.features import stored_features
 Labels = Shaped[np.ndarray, "examples labels"]
 Features = Mapping[str, Float[np.ndarray, "examples dim"]]
 """Embeddings by split."""
-AUTO_VIEWS: dict[str, tuple[str, ...]] = {"text": ("words",), "vector": ("trees",), "image": ()}
+AUTO_VIEWS: dict[str, tuple[str, ...]] = {
+    "text": ("neighbours", "words"),
+    "vector": ("neighbours", "trees"),
+    "image": ("neighbours",),
+}
 """The views beside the probe that a kind of input has by default, chosen in ``benchmarks/views.py``."""
 BLOCK = 2**20
 """Pairs of an example and a node that are counted together."""
@@ -160,13 +164,11 @@ def evaluate_inputs(
 ) -> RunEvaluation:
     """Fit the views on train; blend, calibration and thresholds on validation; and measure validation and test."""
     tree, names = inputs.data.tree, inputs.splits.vocabulary.names
-    truth = {name: inputs.truth(name) for name in ("val", "test")}
+    parts = {"val": inputs.splits.val, "test": inputs.splits.test}
+    truth = {name: inputs.truth(name) for name in parts}
     chosen = chosen_views(settings, inputs)
     views = fit_views(chosen, inputs, features, seed=seed)
-    logits = {
-        name: view_logits(chosen, classifier, views, inputs.splits.by_name[name].inputs, features[name])
-        for name in truth
-    }
+    logits = {name: view_logits(chosen, classifier, views, part.inputs, features[name]) for name, part in parts.items()}
     train = TrainingLabels.of(inputs.labels("train"))
     frequency = (train.counts + 0.5) / (train.examples + 1)
     blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"], frequency=frequency)
@@ -191,7 +193,7 @@ def evaluate_inputs(
         metrics={name: compute_metrics(truth[name], scores[name], predictions[name], train=train) for name in truth},
         per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=thresholds.values),
         reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
-        views=None if blend is None else measure_views(settings, blend, logits, truth, frequency, tree),
+        views=None if blend is None else measure_views(settings, blend, logits, truth, frequency=frequency, tree=tree),
         hierarchy=over_hierarchy if counted else None,
         per_node=counted["test"].per_node() if counted else None,
     )
@@ -230,10 +232,19 @@ def measure_views(
     blend: Blend,
     logits: Mapping[str, Mapping[str, Labels]],
     truth: Mapping[str, Labels],
+    *,
     frequency: Float[np.ndarray, " labels"],
     tree: LabelTree | None,
 ) -> dict[str, dict[str, Any]]:
     """Measure each view alone on test, with probabilities and thresholds that are fitted on validation as the blend's.
+
+    Args:
+        settings: The rule of the thresholds.
+        blend: Of the views.
+        logits: By split and view.
+        truth: Labels by split.
+        frequency: Share of the training examples with the label.
+        tree: The hierarchy over the labels, if there is one.
 
     Returns:
         For each view its mean ``share`` in the weights of the blend, and its metrics of ``test``.

@@ -63,6 +63,7 @@ def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
         command=result.command,
         measures=list(METRICS.values()),
         metrics=result.metrics,
+        views=result.views or {},
         facts=[*run_facts(result), ("epoch kept", result.best_epoch), *_representation_facts(representation)],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
