@@ -27,7 +27,7 @@ from labelcontrast.run.folder import (
 from labelcontrast.run.inputs import load_inputs, load_transfer_inputs
 from labelcontrast.run.machine import Clock, describe_origin, seeded
 from labelcontrast.run.report import write_report
-from labelcontrast.run.validation import validate_settings, with_recorded_plugins
+from labelcontrast.run.validation import validate_settings, with_recorded
 from labelcontrast.settings import RunSettings
 
 
@@ -67,7 +67,7 @@ def run_experiment(
     """
     folder, training_folder = Path(folder), Path(training or folder)
     if resume:
-        settings = with_recorded_plugins(settings, folder / CONFIG)
+        settings = with_recorded(settings, folder / CONFIG)
     validate_settings(settings)
     claim(folder, settings, resume=resume, force=force)
     if is_finished(folder) and not force and load_settings(folder) == settings:

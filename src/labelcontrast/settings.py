@@ -83,7 +83,8 @@ def auto_or_views(given: object) -> str | tuple[str, ...]:
     names = tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else given
     if names == (AUTO,):
         return AUTO
-    if isinstance(names, (list, tuple)) and names and set(names) <= set(VIEWS) and len(set(names)) == len(names):
+    known = isinstance(names, (list, tuple)) and all(name in VIEWS for name in names)
+    if known and 0 < len(names) == len(set(names)):
         return tuple(names)
     raise PydanticCustomError("auto_or_views", f"{AUTO}, or some of {', '.join(VIEWS)}")
 

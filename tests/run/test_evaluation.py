@@ -10,10 +10,11 @@ from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from labelcontrast.cli.printing import print_training
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers import read
 from labelcontrast.data.splits import load_splits
-from labelcontrast.errors import DataError, LabelError
+from labelcontrast.errors import ConfigError, DataError, LabelError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json
 from labelcontrast.lab.comparison_report import flat_measures
@@ -96,6 +97,51 @@ def test_thresholds_and_calibration_follow_the_settings_and_are_saved(
     assert predicted.any(axis=1).all()
     assert set(predicted.sum(axis=1)) == {2} or rule != "top_k"
     assert (len(set(model.thresholds.values)) > 1) == (rule == "per_label")
+
+
+def test_the_views_of_a_run_are_measured_saved_and_shown(
+    vectors: Path, reg_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(reg_run, tmp_path / "run")
+    test = load_splits(vectors, seed=0).test
+    for asked, views in {"auto": ("probe", "neighbours", "trees"), "probe": ("probe",), "trees": ("trees",)}.items():
+        settings = build(vectors, evaluation={"views": asked})
+        result = run_experiment(settings, folder, resume=True)
+        model = load(folder)
+        assert model.views == views
+        assert sorted(path.stem for path in folder.glob("views/*")) == sorted(set(views) - {"probe"})
+        labels = model.vocabulary.encode(test.label_sets or []).toarray()
+        expected = average_precision_score(labels, model.predict_proba(test), average="macro")
+        assert result.metrics["test"]["map_macro"] == pytest.approx(expected, abs=1e-9)
+        page, card = (folder / "report.html").read_text(), (folder / "README.md").read_text()
+        assert (result.views is None) == ('id="views"' not in page) == ("## Views" not in card) == (asked == "probe")
+        for name, one in (result.views or {}).items():
+            alone = average_precision_score(labels, model.view_logits(test)[name], average="macro")
+            assert one["test"]["map_macro"] == pytest.approx(alone, abs=2e-3)
+            assert f"| {name} | {100 * one['share']:.2f} |" in card
+        assert sum(one["share"] for one in (result.views or {"": {"share": 1}}).values()) == pytest.approx(1)
+    print_training(build(vectors, evaluation={"views": "probe,trees"}), folder, resume=True, force=False)
+    assert "test, trees alone " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("views", ["words", ["probe", "words"]])
+def test_a_view_of_other_inputs_is_refused_before_training(vectors: Path, tmp_path: Path, views: object) -> None:
+    with pytest.raises(ConfigError, match='the view "words" of evaluation.views reads text inputs. Got vector inputs'):
+        run_experiment(build(vectors, evaluation={"views": views}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("views", ["letters", "", "probe,probe", [], ["probe", 1], 3])
+def test_views_that_do_not_exist_are_refused(vectors: Path, views: object) -> None:
+    with pytest.raises(
+        ConfigError, match=r"evaluation\.views must be auto, or some of probe, neighbours, words, trees"
+    ):
+        build(vectors, evaluation={"views": views})
+
+
+def test_published_probes_stand_alone(vectors: Path, tmp_path: Path) -> None:
+    run_experiment(build(vectors, evaluation={"probe": "released"}), tmp_path / "run")
+    assert load(tmp_path / "run").views == ("probe",)
 
 
 @pytest.mark.parametrize(("probe", "heads"), [("paper", 3), ("released", 5)])

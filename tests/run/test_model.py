@@ -1,6 +1,8 @@
 """A trained model: predictions agree with its scores and thresholds, for every kind of input, over a hierarchy too."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import expit
 
 import labelcontrast as lc
 from labelcontrast.cli.printing import write_predictions
 from labelcontrast.data.formats import read_lines
 from labelcontrast.data.readers import read
-from labelcontrast.errors import DataError, EncoderError
+from labelcontrast.errors import DataError, EncoderError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.probes.thresholds import fixed_threshold
@@ -91,10 +94,48 @@ def test_a_loaded_model_predicts_the_same_as_the_command(
     named = [{name for name, one in zip(model.labels, own, strict=True) if one} for own in indicators]
     assert named == [set(row["labels"]) for row in rows]
     assert set(np.unique(indicators)) <= {0, 1}
-    assert repr(model).endswith(f"of width {model.encoder.output_dim}, {len(model.labels)} labels)")
+    beside = {"text": ("neighbours", "words"), "image": ("neighbours",)}.get(kind, ("neighbours", "trees"))
+    assert model.views == ("probe", *beside)
+    views = ", ".join(model.views)
+    width = model.encoder.output_dim
+    assert repr(model).endswith(f"of width {width}, {len(model.labels)} labels, views {views})")
     embeddings = model.embed(inputs)
-    assert embeddings.shape == (len(rows), model.encoder.output_dim)
-    np.testing.assert_array_equal(model.scores(embeddings), probabilities)
+    assert embeddings.shape == (len(rows), width)
+    if kind == "image":
+        np.testing.assert_array_equal(model.scores(embeddings), probabilities)
+    else:
+        with pytest.raises(RunError, match=f"the view {beside[-1]} of this model reads the inputs: use predict_proba"):
+            model.scores(embeddings)
+
+
+@pytest.mark.parametrize("kind", ["vector", "text", "image"])
+def test_the_contributions_of_views_add_up_to_the_log_odds(kind: str, trained: Runs, vectors: Path) -> None:
+    inputs, _ = inputs_of(kind, trained[kind], vectors, vectors)
+    model = load(trained[kind])
+    parts = model.view_contributions(inputs)
+    assert list(parts) == [*model.views, "bias"]
+    np.testing.assert_allclose(expit(sum(parts.values())), model.predict_proba(inputs), atol=1e-6)
+    assert list(model.view_logits(inputs)) == list(model.views)
+    alone = replace(model, blend=None)
+    assert alone.views == ("probe",)
+    np.testing.assert_allclose(expit(alone.view_contributions(inputs)["probe"]), alone.predict_proba(inputs), atol=1e-6)
+
+
+def test_a_damaged_view_is_refused(trained: Runs, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained["text"], tmp_path / "run"))
+    blend = json.loads((folder / "blend.json").read_text())
+    (folder / "views" / "words.safetensors").write_bytes(b"")
+    with pytest.raises(RunError, match=r"damaged: .*words\.safetensors: is not a saved view of words"):
+        load(folder)
+    (folder / "blend.json").write_text(json.dumps({**blend, "views": ["probe", "neighbours", "letters"]}))
+    with pytest.raises(RunError, match='there is no view "letters"'):
+        load(folder)
+    (folder / "blend.json").write_text(
+        json.dumps({**blend, **{one: blend[one][:1] for one in ("bias", "weight", "centre", "scale")}})
+    )
+    shutil.copy(trained["text"] / "views" / "words.safetensors", folder / "views")
+    with pytest.raises(RunError, match="2 labels, and weights of views for 1"):
+        load(folder)
 
 
 def test_any_collection_of_texts_or_rows_is_accepted(trained: Runs, model: TrainedModel) -> None:

@@ -1,11 +1,13 @@
 """Validation of settings: the kind of a loss, and combinations that are refused."""
 
+from pathlib import Path
+
 import pytest
 
 from labelcontrast.errors import ConfigError, MissingExtraError
 from labelcontrast.losses.registry import loss_catalogue
 from labelcontrast.run import validation
-from labelcontrast.run.validation import needs_hierarchy, validate_settings
+from labelcontrast.run.validation import needs_hierarchy, validate_settings, with_recorded
 from labelcontrast.settings import RunSettings
 
 
@@ -152,3 +154,28 @@ def test_augmentation_is_refused_for_a_frozen_encoder() -> None:
         validate_settings(RunSettings.build(values))
     line = "training.augment must be none under encoder.frozen, which sees a picture once. Got randaugment."
     assert str(refusal.value) == line
+
+
+def test_a_run_is_resumed_with_its_recorded_settings_changed_by_those_given(tmp_path: Path) -> None:
+    recorded = tmp_path / "config.toml"
+    assert with_recorded(RunSettings.build({"data": "a"}), recorded) == RunSettings.build({"data": "a"})
+    begun = {
+        "data": "a",
+        "seed": 3,
+        "loss": {"name": "reg", "alpha": 1.0},
+        "training": {"epochs": 2, "batch_size": 8},
+        "evaluation": {"threshold": "fixed", "views": "probe"},
+    }
+    before = RunSettings.build(begun)
+    before.write(recorded)
+    assert with_recorded(RunSettings.build({"data": "a"}), recorded) == before
+    given = {"data": "b", "training": {"batch_size": 16}, "evaluation": {"views": "auto"}}
+    expected = {**begun, "data": "b", "training": {"epochs": 2, "batch_size": 16}}
+    expected["evaluation"] = {"threshold": "fixed", "views": "auto"}
+    assert with_recorded(RunSettings.build(given), recorded) == RunSettings.build(expected)
+    # A loss that is given brings its own parameters.
+    other = with_recorded(RunSettings.build({"data": "a", "loss": {"name": "reg"}}), recorded)
+    assert other.loss.parameters == {}
+    # A default that has changed since does not matter: the file has no such key if it is older than the setting.
+    recorded.write_text(recorded.read_text().replace('views = ["probe"]', ""))
+    assert with_recorded(RunSettings.build({"data": "a"}), recorded).evaluation.views == "auto"

@@ -109,7 +109,7 @@ def train(
     force: options.Force = False,
 ) -> None:
     """Train a model on DATA and evaluate it."""
-    from labelcontrast.run.validation import validate_settings, with_recorded_plugins
+    from labelcontrast.run.validation import validate_settings, with_recorded
 
     settings = build_settings(
         config,
@@ -128,7 +128,7 @@ def train(
         label_column=label_column,
     )
     if resume:
-        settings = with_recorded_plugins(settings, out / "config.toml")
+        settings = with_recorded(settings, out / "config.toml")
     validate_settings(settings)
     from labelcontrast.cli.printing import print_training
 
@@ -230,7 +230,7 @@ def compare(
 
     All losses have the same splits, seeds and settings.
     """
-    from labelcontrast.run.validation import validate_settings, with_recorded_plugins
+    from labelcontrast.run.validation import validate_settings, with_recorded
     from labelcontrast.settings import parse_losses
 
     settings = build_settings(
@@ -246,7 +246,7 @@ def compare(
         precision=precision,
     )
     if resume:
-        settings = with_recorded_plugins(settings, out / "compare.toml")
+        settings = with_recorded(settings, out / "compare.toml")
     entries = parse_losses(losses)
     for entry in entries:
         validate_settings(settings.model_copy(update={"loss": entry}))
@@ -358,7 +358,7 @@ def search(
     """
     from labelcontrast.lab.search_space import plan_search
     from labelcontrast.lab.study import find_study
-    from labelcontrast.run.validation import with_recorded_plugins
+    from labelcontrast.run.validation import with_recorded
     from labelcontrast.settings import RunSettings, parse_losses
 
     values = read_values(config, assignments, data=data, encoder=encoder, plugins=plugins)
@@ -368,7 +368,7 @@ def search(
         ranges = ranges or [f"{key}={ends}" for key, ends in declared.search.items()]
     settings = RunSettings.build(values)
     if resume:
-        settings = with_recorded_plugins(settings, out / "search.json")
+        settings = with_recorded(settings, out / "search.json")
     searched = plan_search(settings, parse_losses(losses or "reg"), ranges or [])
     from labelcontrast.cli.printing import print_search
     from labelcontrast.lab.pipeline import Options

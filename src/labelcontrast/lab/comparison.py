@@ -67,7 +67,7 @@ from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
 from labelcontrast.run.inputs import RunData, build_encoder, load_data
 from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import HierarchyDecoder, final_scores
-from labelcontrast.run.validation import load_plugins, with_recorded_plugins
+from labelcontrast.run.validation import load_plugins, with_recorded
 from labelcontrast.settings import (
     EncoderSettings,
     EvaluationSettings,
@@ -140,7 +140,7 @@ def run_comparison(
     """
     folder = Path(folder)
     if options.resume:
-        settings = with_recorded_plugins(settings, folder / SHARED)
+        settings = with_recorded(settings, folder / SHARED)
     load_plugins(settings.plugins)
     data = load_data(settings := settings.with_probe_alone.model_copy(update={"seed": 0}))
     fingerprints = {

@@ -27,7 +27,7 @@ from labelcontrast.lab.trials import Record, Runner, Store, Trial, fingerprint_d
 from labelcontrast.reports.tables import NOTHING, Cell, Table, as_markdown
 from labelcontrast.run.folder import REPORT
 from labelcontrast.run.machine import describe_origin, machine_facts
-from labelcontrast.run.validation import with_recorded_plugins
+from labelcontrast.run.validation import with_recorded
 from labelcontrast.settings import RunSettings
 
 SEARCH, BEST, TABLE = "search.json", "best.toml", "table.md"
@@ -154,7 +154,7 @@ def run_search(
     """
     folder, records = Path(folder), Store(Path(store or Path(folder) / TRIALS))
     if options.resume:
-        settings = with_recorded_plugins(settings, folder / SEARCH)
+        settings = with_recorded(settings, folder / SEARCH)
     data_print, encoder_print = fingerprint_data(settings.data), fingerprint_encoder(settings.encoder.name)
     content: dict[str, Any] = {
         "settings": settings.model_dump(mode="json", exclude_none=True),

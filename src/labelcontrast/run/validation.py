@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from labelcontrast.errors import ConfigError, MissingExtraError
 from labelcontrast.files import read_json
 from labelcontrast.losses.registry import check_loss, load_plugin, loss_catalogue, loss_row
-from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings, read_settings
+from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings, Settings, read_settings
 
 LossKind = Literal["logit", "contrastive"]
 
@@ -63,30 +63,40 @@ def load_plugins(paths: Iterable[str]) -> None:
         load_plugin(path)
 
 
-def with_recorded_plugins(settings: RunSettings, recorded: str | Path) -> RunSettings:
-    """Return the settings to resume with: those given, with the plugins recorded earlier unless other files are given.
+def with_recorded(settings: RunSettings, recorded: str | Path) -> RunSettings:
+    """Return the settings to resume with: those recorded, changed by the ones that are given now.
+
+    A loss counts as a whole, with its parameters. So a folder is resumed as it was begun, also where a default has
+    changed since.
 
     Args:
-        settings: The settings given now.
-        recorded: The file of the earlier settings, as in :func:`plugins_to_resume_with`.
-    """
-    return settings.model_copy(update={"plugins": plugins_to_resume_with(settings.plugins, recorded)})
-
-
-def plugins_to_resume_with(given: Iterable[str], recorded: str | Path) -> tuple[str, ...]:
-    """Return the plugins recorded earlier, or those given if these are other files.
-
-    Args:
-        given: The plugins given now.
+        settings: The settings given now; one that was not set explicitly is not given.
         recorded: The file of the earlier settings: a TOML file of them, or a JSON file with them under ``settings``. It
             need not exist.
     """
-    given, recorded, earlier = tuple(given), Path(recorded), ()
-    if recorded.exists():
-        values = read_json(recorded).get("settings", {}) if recorded.suffix == ".json" else read_settings(recorded)
-        earlier = tuple(values.get("plugins", ()))
+    recorded = Path(recorded)
+    if not recorded.exists():
+        return settings
+    values = _read_recorded(recorded)
+    for name in settings.model_fields_set:
+        given = getattr(settings, name)
+        if isinstance(given, Settings):
+            values[name] = values.get(name, {}) | given.model_dump(mode="json", exclude_unset=True)
+        else:
+            values[name] = given.model_dump(mode="json") if isinstance(given, NamedLoss) else given
+    return RunSettings.build(values | {"plugins": plugins_to_resume_with(settings.plugins, recorded)})
+
+
+def plugins_to_resume_with(given: Iterable[str], recorded: str | Path) -> tuple[str, ...]:
+    """Return the plugins recorded earlier, or those given if these are other files; the arguments are those above."""
+    given, recorded = tuple(given), Path(recorded)
+    earlier = tuple(_read_recorded(recorded).get("plugins", ())) if recorded.exists() else ()
     before, now = ([Path(path).resolve() for path in paths] for paths in (earlier, given))
     return earlier if not now or before == now else given
+
+
+def _read_recorded(path: Path) -> dict[str, Any]:
+    return dict(read_json(path).get("settings", {})) if path.suffix == ".json" else read_settings(path)
 
 
 def needs_hierarchy(settings: RunSettings) -> str | None:
