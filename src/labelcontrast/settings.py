@@ -80,11 +80,10 @@ def share_or_names(given: object) -> float | tuple[str, ...]:
 
 def auto_or_views(given: object) -> str | tuple[str, ...]:
     """Return ``auto``, or a tuple of distinct views; they may be given as one text with commas."""
-    names = tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else given
-    if names == (AUTO,):
+    if given in (AUTO, [AUTO]):
         return AUTO
-    known = isinstance(names, (list, tuple)) and all(name in VIEWS for name in names)
-    if known and 0 < len(names) == len(set(names)):
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+    if isinstance(names, (list, tuple)) and all(name in VIEWS for name in names) and 0 < len(names) == len(set(names)):
         return tuple(names)
     raise PydanticCustomError("auto_or_views", f"{AUTO}, or some of {', '.join(VIEWS)}")
 

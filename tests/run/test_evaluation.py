@@ -126,7 +126,9 @@ def test_the_views_of_a_run_are_measured_saved_and_shown(
 
 @pytest.mark.parametrize("views", ["words", ["probe", "words"]])
 def test_a_view_of_other_inputs_is_refused_before_training(vectors: Path, tmp_path: Path, views: object) -> None:
-    with pytest.raises(ConfigError, match='the view "words" of evaluation.views reads text inputs. Got vector inputs'):
+    with pytest.raises(
+        ConfigError, match=r'the view "words" of evaluation\.views reads text inputs\. Got vector inputs'
+    ):
         run_experiment(build(vectors, evaluation={"views": views}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
