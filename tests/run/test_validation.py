@@ -176,6 +176,7 @@ def test_a_run_is_resumed_with_its_recorded_settings_changed_by_those_given(tmp_
     # A loss that is given brings its own parameters.
     other = with_recorded(RunSettings.build({"data": "a", "loss": {"name": "reg"}}), recorded)
     assert other.loss.parameters == {}
-    # A default that has changed since does not matter: the file has no such key if it is older than the setting.
-    recorded.write_text(recorded.read_text().replace('views = ["probe"]', ""))
-    assert with_recorded(RunSettings.build({"data": "a"}), recorded).evaluation.views == "auto"
+    # A file that is older than a setting does not hold it: its default applies.
+    recorded.write_text('data = "a"\n[evaluation]\nthreshold = "fixed"\n')
+    older = with_recorded(RunSettings.build({"data": "a"}), recorded).evaluation
+    assert (older.threshold, older.views) == ("fixed", "auto")
