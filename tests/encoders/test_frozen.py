@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from transformers import BertConfig
 
+from labelcontrast.encoders import frozen
 from labelcontrast.encoders.embedded import HashedEncoder
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.registry import load_encoder, make_encoder
@@ -48,6 +50,20 @@ def test_the_cache_key_has_everything_that_features_depend_on(tmp_path: Path) ->
     assert not np.allclose(FrozenEncoder(base(seed=1)).prepare_cached(TEXTS, tmp_path), features)
     np.testing.assert_allclose(first.prepare_cached(TEXTS[:3], tmp_path), features[:3], rtol=1e-5, atol=1e-6)
     assert len(list(tmp_path.glob("*/*"))) == 3
+
+
+def test_a_kill_loses_one_chunk_of_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen, "CHUNK", 2)
+    expected = FrozenEncoder(base()).prepare(TEXTS)
+    killed, again = FrozenEncoder(base()), FrozenEncoder(base())
+    prepare = killed.base.prepare
+    monkeypatch.setattr(killed.base, "prepare", lambda texts: prepare(texts) if texts[0] != TEXTS[4] else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        killed.prepare_cached(TEXTS, tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("features/*.chunks/*")) == ["0.safetensors", "2.safetensors"]
+    np.testing.assert_array_equal(again.prepare_cached(TEXTS, tmp_path), expected)
+    assert again.base.calls == 1
+    assert [path.suffix for path in tmp_path.glob("features/*")] == [".safetensors"]
 
 
 def test_the_same_weights_with_another_tokenizer_or_configuration_have_other_features(

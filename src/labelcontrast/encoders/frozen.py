@@ -1,6 +1,8 @@
 """A frozen encoder, whose features are computed once and cached, and a small network that is trained on them."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from labelcontrast.encoders.cache import cached_arrays, content_key
 from labelcontrast.encoders.embedded import VectorEncoder
 from labelcontrast.files import whole_file
 
-BATCH, CHUNK = 64, 4096
+BATCH = 64
+CHUNK = 1024
+"""Inputs whose features are computed and kept together: a run that is killed computes at most so many again."""
 WEIGHTS = "frozen.safetensors"
 Rows = Float[np.ndarray, "inputs features"]
 
@@ -76,7 +80,22 @@ class FrozenEncoder(Encoder):
         files = self.kind == "image"
         key = content_key(self.base.content(), (Path(one) if files and isinstance(one, str) else one for one in inputs))
         path = Path(cache) / "features" / f"{key}.safetensors"
-        return cached_arrays(path, {"features": key}, lambda: {"features": self.prepare(inputs)})["features"]
+        return cached_arrays(path, {"features": key}, lambda: self._compute(inputs, path, key))["features"]
+
+    def _compute(self, inputs: Sequence[Any] | NDArray[Any], path: Path, key: str) -> dict[str, Rows]:
+        """Compute the features by chunks, each of which is kept in a file until all are there."""
+        chunks = path.with_suffix(".chunks")
+        features = np.empty((len(inputs), self.base.output_dim), np.float32)
+        for start in range(0, len(inputs), CHUNK):
+            chunk = inputs[start : start + CHUNK]
+            keys, compute = {"features": f"{key}-{start}"}, partial(self._features, chunk)
+            kept = cached_arrays(chunks / f"{start}.safetensors", keys, compute)
+            features[start : start + CHUNK] = kept["features"]
+        shutil.rmtree(chunks, ignore_errors=True)
+        return {"features": features}
+
+    def _features(self, inputs: Sequence[Any] | NDArray[Any]) -> dict[str, Rows]:
+        return {"features": self.prepare(inputs)}
 
     def collate(self, items: Items) -> dict[str, Tensor]:
         """Stack the features."""
