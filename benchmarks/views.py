@@ -24,6 +24,7 @@ from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.files import read_json, write_json, write_text
 from labelcontrast.run.inputs import load_data
 from labelcontrast.run.machine import describe_origin
+from labelcontrast.settings import parse_loss
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(os.environ.get("LABELCONTRAST_SHARED", Path(__file__).parents[2] / "shared"))
@@ -40,12 +41,19 @@ SETS = (
 )
 RULES = ("global", "per_label", "expected_f1")
 MEASURES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "sample_f1": "sample-F1", "map_macro": "mAP"}
+MADE = """Made by `python benchmarks/views.py`: means over seeds on test, in percent, of micro-F1 / macro-F1 / sample-F1 under
+each rule of thresholds, and of macro average precision."""
 BARE = "probe, not blended"
 
 
 def measure(name: str, loss: str, seed: int) -> dict[str, Any]:
     """Train on one set, and measure every combination of the views of the model."""
-    values = {"data": str(SHARED / "data" / name), "loss": {"name": loss}, "seed": seed, "hierarchy": {"file": "none"}}
+    values = {
+        "data": str(SHARED / "data" / name),
+        "loss": parse_loss(loss).model_dump(exclude_none=True),
+        "seed": seed,
+        "hierarchy": {"file": "none"},
+    }
     settings = lc.RunSettings.build(values)
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -88,11 +96,12 @@ def blended(
 
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Tabulate the means over seeds: micro-F1, macro-F1 and sample-F1 under each rule, and mAP."""
-    lines = ["# Views and their blend", "", f"Made by `python benchmarks/views.py`. {as_table.__doc__}", ""]
+    lines = ["# Views and their blend", "", MADE, ""]
     for name, loss in dict.fromkeys((row["set"], row["loss"]) for row in rows):
         runs = [row for row in rows if (row["set"], row["loss"]) == (name, loss)]
         seconds = np.mean([row["processor_seconds"] for row in runs])
-        lines += [f"## {name}, {loss}: {len(runs)} seeds, {seconds:.0f} processor seconds a run", ""]
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        lines += [f"## {name}, {loss}", "", f"Seeds {seeds}; {seconds:.0f} processor seconds a run.", ""]
         lines += ["| views | " + " | ".join(RULES) + " | mAP |", "| --- |" + " --- |" * len(RULES) + " ---: |"]
         for title in runs[0]["by_views"]:
             cells = []
@@ -122,14 +131,13 @@ def main() -> None:
             for loss in given.losses.split(","):
                 if (name, loss, seed) in done:
                     continue
-                kept.append(measure(name, loss, seed))
+                row = measure(name, loss, seed)
+                kept.append(row)
                 order = {one: place for place, one in enumerate(SETS)}
-                kept.sort(key=lambda row: (order.get(row["set"], len(order)), row["set"], row["loss"], row["seed"]))
+                kept.sort(key=lambda one: (order.get(one["set"], len(order)), one["set"], one["loss"], one["seed"]))
                 write_json(path, {"origin": describe_origin(), "rows": kept})
                 write_text(RESULTS / "views.md", as_table(kept))
-                print(
-                    json.dumps({key: kept[-1][key] for key in ("set", "loss", "seed", "processor_seconds")}), flush=True
-                )
+                print(json.dumps({key: row[key] for key in ("set", "loss", "seed", "processor_seconds")}), flush=True)
 
 
 if __name__ == "__main__":

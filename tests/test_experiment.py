@@ -248,7 +248,7 @@ def test_consistency_and_decoding_are_repeated_alone(over_a_hierarchy: Path, liv
     assert all(len(row["labels"]) == 2 for row in predict(model, read(living)))
     assert model.thresholds.how == "level"
     with pytest.raises(ConfigError, match=r"was run with hierarchy\.closure = True, not False"):
-        run_experiment(build(living, **{**other, "hierarchy": {}}), tmp_path / "run", resume=True)
+        run_experiment(build(living, **{**other, "hierarchy": {"closure": False}}), tmp_path / "run", resume=True)
 
 
 def test_a_run_is_measured_over_the_hierarchy_without_any_setting_of_it(living: Path, tmp_path: Path) -> None:

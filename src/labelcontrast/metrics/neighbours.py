@@ -69,7 +69,7 @@ def nearest_neighbours(
             row = torch.arange(len(similarity))
             similarity[row, start + row] = -torch.inf
         found.append(similarity.topk(neighbours).indices)
-    return torch.cat(found).numpy()
+    return torch.cat(found).numpy() if found else np.empty((0, neighbours), dtype=np.int64)
 
 
 def neighbour_scores(

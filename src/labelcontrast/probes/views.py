@@ -127,7 +127,8 @@ class NeighboursView(View):
         """Compute the log-odds of the smoothed share of neighbours."""
         units = unit_rows(rows, zero=True).numpy()
         found = nearest_neighbours(units, self.embeddings, neighbours=min(self.NEIGHBOURS, len(self.embeddings)))
-        similarity = np.stack([self.embeddings[near] @ unit for near, unit in zip(found, units, strict=True)])
+        near = [self.embeddings[places] @ unit for places, unit in zip(found, units, strict=True)]
+        similarity = np.array(near, dtype=np.float32).reshape(found.shape)
         weight = np.exp((similarity - similarity[:, :1]) / self.TEMPERATURE)
         starts = np.arange(0, found.size + 1, found.shape[1])
         shape = len(units), len(self.embeddings)
@@ -246,7 +247,7 @@ class TextFeatures:
             weighted = sp.csr_array(counts, dtype=np.float64)
             weighted.data = (1 + np.log(weighted.data)) * self.idf[start + weighted.indices]
             start += weighted.shape[1]
-            blocks.append(normalize(weighted))
+            blocks.append(normalize(weighted) if len(texts) else weighted)
         return sp.csr_array(sp.hstack(blocks, format="csr") if blocks else sp.csr_array((len(texts), 0)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
