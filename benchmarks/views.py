@@ -41,8 +41,8 @@ SETS = (
 )
 RULES = ("global", "per_label", "expected_f1")
 MEASURES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "sample_f1": "sample-F1", "map_macro": "mAP"}
-MADE = """Made by `python benchmarks/views.py`: means over seeds on test, in percent, of micro-F1 / macro-F1 / sample-F1 under
-each rule of thresholds, and of macro average precision."""
+MADE = """Made by `python benchmarks/views.py`: means over seeds on test, in percent, of micro-F1 / macro-F1 / sample-F1
+under each rule of thresholds, and of macro average precision."""
 BARE = "probe, not blended"
 
 
