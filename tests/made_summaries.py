@@ -1,9 +1,12 @@
 """Synthetic results of a run and of a comparison on a long-tailed data set."""
 
+import base64
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from labelcontrast.lab.comparison_report import ComparedLoss, ComparisonSummary
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
@@ -11,6 +14,7 @@ from labelcontrast.reports.summary import (
     EmbeddingScatter,
     HierarchySummary,
     RunSummary,
+    ShownExamples,
 )
 
 MEASURES = [replace(metric, meaning=f"What {metric.name} means.") for metric in METRICS.values()]
@@ -103,6 +107,26 @@ def made_hierarchy() -> HierarchySummary:
     )
 
 
+def made_examples() -> ShownExamples:
+    """Eight mistakes, with a long text, a picture and names that must be escaped, and one success."""
+    labels = [
+        {"name": "Kurtas <b>", "probability": 0.034, "true": True, "predicted": False},
+        {"name": "Topwear", "probability": 0.912, "true": False, "predicted": True},
+        {"name": "Ties", "probability": 0.6, "true": None, "predicted": True},
+        {"name": "Shirts", "probability": 0.98, "true": True, "predicted": True},
+    ]
+    file = BytesIO()
+    Image.new("RGB", (90, 128), "teal").save(file, format="JPEG")
+    picture = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    inputs = [{"text": "a shirt </p><script>alert(1)</script> " + "x" * 300}, {"picture": picture}, *[{}] * 6]
+    mistakes = [
+        {"id": f"shop/{place}", "loss": 2.0 - place / 10, "labels": labels, "more_labels": 0, **given}
+        for place, given in enumerate(inputs)
+    ]
+    success = {"id": "shop/9", "loss": 0.01, "labels": labels[3:], "more_labels": 2}
+    return ShownExamples(examples=2800, wrong=1312, mistakes=mistakes, successes=[success])
+
+
 @pytest.fixture
 def run() -> RunSummary:
     """135 labels, 30 epochs, a scatter plot of 1,600 points in clusters, and names that must be escaped in HTML."""
@@ -124,6 +148,7 @@ def run() -> RunSummary:
             labels=[(*SOME_NAMES, *"abcdefghijk")[one] if one < 23 else None for one in cluster],
             method="PCA, 31 % of the variance",
         ),
+        examples=made_examples(),
         hierarchy=made_hierarchy(),
         settings={"loss.name": "reg", "loss.temperature": 0.1, "training.batch_size": 256, "training.epochs": 30},
         warnings=["29 labels have no positive example in test: their F1 is 0, and they are left out of mAP."],

@@ -34,7 +34,13 @@ def build(vectors: Path, **values: object) -> RunSettings:
 @pytest.mark.parametrize("loss", ["bce", "reg"])
 def test_the_metrics_are_those_of_the_saved_model(finished_runs: Runs, vectors: Path, loss: str) -> None:
     folder = finished_runs[loss]
-    assert {path.name for path in folder.iterdir()} >= FILES | {"history.csv", "map.json", "encoder", "checkpoints"}
+    assert {path.name for path in folder.iterdir()} >= FILES | {
+        "history.csv",
+        "map.json",
+        "examples.json",
+        "encoder",
+        "checkpoints",
+    }
     model, splits = load(folder), load_splits(vectors, seed=0)
     labels = model.vocabulary.encode(splits.test.label_sets or []).toarray()
     scores = model.predict_proba(splits.test)

@@ -12,6 +12,7 @@ from labelcontrast.run.evaluation import (
     fit_classifier,
     save_scatter,
 )
+from labelcontrast.run.examples import save_examples
 from labelcontrast.run.fitting import Callbacks, train_encoder
 from labelcontrast.run.folder import (
     CONFIG,
@@ -99,6 +100,8 @@ def run_experiment(
     evaluation = evaluate_inputs(settings.evaluation, settings.hierarchy, target, classifier, features, seed=seed)
     evaluation.save(folder)
     save_scatter(folder, settings.evaluation, target, features["test"], seed=seed)
+    test, names = target.splits.test, target.splits.vocabulary.names
+    save_examples(folder, test, names, evaluation.outputs, most=settings.evaluation.examples)
     clock.lap("evaluation")
 
     representation = describe_embeddings(settings.evaluation, target, features, seed=seed)

@@ -233,6 +233,8 @@ class EvaluationSettings(Settings):
     """If no label exceeds its threshold: ``allow`` the empty set, or predict the ``best`` label."""
     neighbours: int = Field(default=0, ge=0)
     """Nearest neighbours, at most, for an evaluation of the embeddings without a probe; 0 for none, as it is slow."""
+    examples: int = Field(default=24, ge=0)
+    """Mistakes on test, at most, that the page shows, with a few successes; 0 copies no input into the run folder."""
     map: Literal["pca", "umap"] = "pca"
     """Projection of the embeddings in the report's scatter plot; UMAP is an extra."""
 

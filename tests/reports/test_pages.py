@@ -84,7 +84,7 @@ def test_a_page_opens_without_an_error_and_loads_nothing(browser, request, page:
     fetched(browser)
     browser.get(path.as_uri())
     assert browser.get_log("browser") == []
-    assert fetched(browser) <= {path.as_uri(), "data:image/png;base64"}
+    assert fetched(browser) <= {path.as_uri(), "data:image/png;base64", "data:image/jpeg;base64"}
     drawings = browser.find_elements(By.CSS_SELECTOR, "figure svg[role=img], figure img")
     assert len(drawings) >= 5
     for drawing in drawings:
@@ -137,6 +137,28 @@ def test_a_page_fits_the_width_of_a_phone(browser, request, page: str) -> None:
         assert browser.execute_script("return getComputedStyle(document.querySelector('p')).fontSize") == "15px"
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_examples_show_inputs_and_labels_the_mistakes_first_and_marked_in_words(browser, run_page, run) -> None:
+    browser.get(run_page.as_uri())
+    cards = browser.find_elements(By.CSS_SELECTOR, ".example")
+    assert [card.find_element(By.CSS_SELECTOR, ".id").get_attribute("textContent") for card in cards] == [
+        one["id"] for one in (*run.examples.mistakes, *run.examples.successes)
+    ]
+    assert "1,312 of 2,800 test examples" in browser.find_element(By.TAG_NAME, "body").text
+    true, predicted = cards[0].find_elements(By.CSS_SELECTOR, "dd")
+    assert true.text.splitlines() == ["✗ Kurtas <b> 3 %, missed", "✓ Shirts 98 %"]
+    assert predicted.text.splitlines() == ["✗ Topwear 91 %, wrong", "? Ties 60 %, unknown", "✓ Shirts 98 %"]
+    assert "</p><script>alert(1)</script>" in cards[0].text
+    picture = cards[1].find_element(By.TAG_NAME, "img")
+    assert picture.get_attribute("alt") == "Test picture shop/1, true labels: Kurtas <b>, Shirts"
+    assert browser.execute_script("return arguments[0].naturalHeight", picture) == 128
+    assert "2 more labels are not shown" in cards[8].text
+    assert [card.is_displayed() for card in cards] == [True] * 6 + [False] * 2 + [True]
+    more = browser.find_element(By.CSS_SELECTOR, ".more summary")
+    assert more.text == "2 more"
+    more.click()
+    assert all(card.is_displayed() for card in cards)
 
 
 def test_the_tree_opens_and_the_length_of_each_bar_is_f1(browser, run_page, run) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from labelcontrast.errors import RunError
 from labelcontrast.lab.comparison_report import flat_measures, hierarchy_metrics, summarise_comparison, write_comparison
+from labelcontrast.metrics.measures import Outputs
 from labelcontrast.run.folder import RunResult
 from labelcontrast.run.report import read_curves, retrieval_groups, summarise_hierarchy, summarise_run, write_report
 
@@ -54,6 +55,20 @@ def test_a_run_without_a_scatter_plot_still_has_a_page(finished_runs: Runs, tmp_
     (folder / "map.json").unlink()
     assert summarise_run(folder, RunResult.load(folder)).embedding is None
     assert write_report(folder).read_text().startswith("<!doctype html>")
+
+
+def test_the_page_shows_the_examples_of_the_folder_and_does_without(finished_runs: Runs, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished_runs["reg"], tmp_path / "run")
+    result, predictions = RunResult.load(folder), Outputs.load(folder / "test.safetensors")
+    shown = summarise_run(folder, result).examples
+    assert shown is not None
+    assert shown.examples == result.examples["test"]
+    assert shown.wrong == ((predictions.labels > 0) != predictions.predictions).any(axis=1).sum() > 0
+    assert len(shown.mistakes) == min(24, shown.wrong)
+    assert 'id="examples"' in write_report(folder).read_text()
+    (folder / "examples.json").unlink()  # as in a run of an earlier version
+    assert summarise_run(folder, result).examples is None
+    assert 'id="examples"' not in write_report(folder).read_text()
 
 
 def test_the_model_card_describes_the_model_and_its_weakest_labels(finished_runs: Runs) -> None:

@@ -253,12 +253,25 @@ def _resized(picture: Any, *, place: str, transform: PictureTransform) -> Image.
             message = f"expected bytes of shape [height, width, 3]. Got {picture.dtype} of shape {picture.shape}."
             raise DataError(message, path=place)
         return _as_rgb(Image.fromarray(picture)).resize(size, resampling)
+    return decode_picture(picture, place=place).resize(size, resampling)
+
+
+def decode_picture(picture: Path | bytes, *, place: str) -> Image.Image:
+    """Decode a picture, upright and in RGB, on white where it is transparent.
+
+    Args:
+        picture: Its path, or the bytes of its file.
+        place: Named by an error if there is no path.
+
+    Raises:
+        DataError: The picture is missing, or cannot be read.
+    """
     try:
         with Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture) as image:
-            return _as_rgb(ImageOps.exif_transpose(image)).resize(size, resampling)
+            return _as_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         message = "the picture is missing."
-        raise DataError(message, path=picture) from None
+        raise DataError(message, path=place if isinstance(picture, bytes) else picture) from None
     # Pillow's decoders fail in many ways: OSError when truncated, SyntaxError for a bad PNG chunk, and more.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         message = f"the picture cannot be read; it is truncated or not a picture ({error})."

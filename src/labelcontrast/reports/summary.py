@@ -51,6 +51,22 @@ class EmbeddingScatter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownExamples:
+    """Test examples with what was predicted, the worst mistakes first.
+
+    A row has ``id``, ``loss``, ``labels``, ``more_labels``, and for some kinds ``text`` or ``picture``, a data URI.
+    Each label has its ``name`` and ``probability``, and whether it is ``true`` (None: unknown) and ``predicted``.
+    """
+
+    examples: int
+    """Number of test examples."""
+    wrong: int
+    """Number of those with at least one wrong or missed label."""
+    mistakes: Sequence[Mapping[str, Any]]
+    successes: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HierarchySummary:
     """The results of a run over a hierarchy. Metrics are fractions by split; levels count from the roots."""
 
@@ -95,4 +111,5 @@ class RunSummary(PageSummary):
     curves: Mapping[str, Curve] = field(default_factory=dict)
     reliability: Mapping[str, Diagram] = field(default_factory=dict)
     embedding: EmbeddingScatter | None = None
+    examples: ShownExamples | None = None
     hierarchy: HierarchySummary | None = None

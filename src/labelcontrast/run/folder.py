@@ -17,6 +17,7 @@ test.safetensors     labels, scores and predictions of every test example
 plugins.json         hashes of the code of the plugins, where there are some
 history.csv          loss, validation score and learning rate by epoch
 map.json             the scatter plot of the test embeddings
+examples.json        the worst mistakes on test and a few successes: snippets of texts, small copies of pictures
 report.html          the page made of these files
 README.md            the model card
 checkpoints/         best and last, for resuming
@@ -45,7 +46,7 @@ MODEL, FEATURES, CHECKPOINTS = "model.safetensors", "features.safetensors", "che
 VIEWS, BLEND = "views", "blend.json"
 CALIBRATION, THRESHOLDS, OUTPUTS = "calibration.json", "thresholds.json", "test.safetensors"
 METRICS, PER_LABEL, PER_NODE, SCATTER = "metrics.json", "per_label.json", "per_node.json", "map.json"
-PLUGINS, REPORT, CARD = "plugins.json", "report.html", "README.md"
+EXAMPLES, PLUGINS, REPORT, CARD = "examples.json", "plugins.json", "report.html", "README.md"
 REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding", "transfer_to")
 """Settings of the stages after training, which can be repeated alone."""
 
@@ -162,7 +163,7 @@ def open_run(folder: str | Path, settings: RunSettings, *, force: bool) -> None:
     folder = Path(folder)
     if force and (folder / CONFIG).exists():
         shutil.rmtree(folder)
-    for name in (METRICS, REPORT, CALIBRATION, BLEND, HIERARCHY, PER_NODE):
+    for name in (METRICS, REPORT, CALIBRATION, BLEND, HIERARCHY, PER_NODE, EXAMPLES):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / VIEWS, ignore_errors=True)
     settings.write(folder / CONFIG)

@@ -12,10 +12,11 @@ from labelcontrast.files import read_json
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.reports.pages import write_model_card, write_run_report
-from labelcontrast.reports.summary import EmbeddingScatter, HierarchySummary, RunSummary
+from labelcontrast.reports.summary import EmbeddingScatter, HierarchySummary, RunSummary, ShownExamples
 from labelcontrast.reports.tables import PAIR_STATISTICS, percent
 from labelcontrast.run.folder import (
     CARD,
+    EXAMPLES,
     PER_LABEL,
     PER_NODE,
     REPORT,
@@ -58,6 +59,7 @@ def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
     settings, representation = load_settings(folder), result.representation or {}
     scatter = read_json(folder / SCATTER) if (folder / SCATTER).exists() else None
     nodes = read_json(folder / PER_NODE) if result.hierarchy else []
+    examples = read_json(folder / EXAMPLES) if (folder / EXAMPLES).exists() else None
     return RunSummary(
         title=f"{settings.loss.title} on {Path(settings.data).name}",
         command=result.command,
@@ -72,6 +74,7 @@ def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
             for name, one in (result.reliability or {}).items()
         },
         embedding=_scatter(scatter, scatter["labels"]) if scatter else None,
+        examples=ShownExamples(**examples) if examples else None,
         hierarchy=summarise_hierarchy(result.hierarchy, nodes, scatter) if result.hierarchy else None,
         settings=flatten(settings.model_dump(mode="json", exclude_none=True)),
         warnings=result.warnings,

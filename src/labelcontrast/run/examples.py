@@ -1,0 +1,144 @@
+"""The examples that the page of a run shows: the worst mistakes on test and the most certain successes."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from PIL import Image
+
+from labelcontrast.data.examples import Examples
+from labelcontrast.encoders.base import Kind
+from labelcontrast.encoders.vision import decode_picture
+from labelcontrast.files import write_json
+from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.measures import Outputs
+from labelcontrast.run.folder import EXAMPLES
+
+SUCCESSES = 6
+"""Correct examples that are shown after the mistakes."""
+SNIPPET = 400
+"""Characters of a text that are shown."""
+THUMBNAIL = 128
+"""Longest side of a picture that is shown, in pixels."""
+MOST_LABELS = 20
+"""True or predicted labels of an example that are shown, mistakes first."""
+SMALLEST = 1e-6
+"""Probabilities are clipped at this in the log loss, so that a certain mistake has a finite one."""
+BLOCK = 2**20
+"""Pairs of an example and a label whose loss is computed together."""
+
+
+def save_examples(folder: str | Path, examples: Examples, names: Sequence[str], outputs: Outputs, *, most: int) -> None:
+    """Write the mistakes with the largest loss and a few of the most certain successes, with what a page shows of them.
+
+    The file holds the beginning of a text, a small copy of a picture, and of a vector its id alone.
+
+    Args:
+        folder: The run folder.
+        examples: The test examples.
+        names: The labels, in the order of the columns.
+        outputs: Labels, probabilities and predictions of the examples.
+        most: Number of mistakes, at most; with 0 there is no file, and no input is copied.
+    """
+    if not most:
+        return
+    losses = example_losses(outputs.labels, outputs.scores)
+    wrong, labelled = np.any(wrong_pairs(outputs), axis=1), np.any(outputs.labels > 0, axis=1)
+    chosen = choose_examples(losses, wrong, labelled, most=most)
+    write_json(
+        Path(folder) / EXAMPLES,
+        {
+            "examples": len(examples),
+            "wrong": int(wrong.sum()),
+            **{
+                part: [
+                    {"id": str(examples.ids[row]), "loss": float(losses[row]), **_shown_input(given, examples.kind)}
+                    | _shown_labels(names, outputs, row)
+                    for row, given in zip(rows.tolist(), examples.inputs_at(rows), strict=True)
+                ]
+                for part, rows in chosen.items()
+            },
+        },
+    )
+
+
+def example_losses(
+    labels: Shaped[np.ndarray, "examples labels"], scores: Float[np.ndarray, "examples labels"]
+) -> Float[np.ndarray, " examples"]:
+    r"""Compute the mean log loss of each example over its known labels.
+
+    .. math:: -\frac1L \sum_l y_{il} \log p_{il} + (1 - y_{il}) \log (1 - p_{il})
+
+    Args:
+        labels: 0 or 1; NaN where it is not known.
+        scores: Probabilities.
+
+    Returns: 0 for an example without a known label.
+
+    Example:
+        >>> example_losses(np.array([[1.0, 0.0], [1.0, np.nan]]), np.array([[0.5, 0.5], [0.25, 0.9]])).round(3).tolist()
+        [0.693, 1.386]
+    """
+    losses = np.zeros(len(labels))
+    step = max(1, BLOCK // max(1, labels.shape[1]))
+    for at in range(0, len(labels), step):
+        true, given = labels[at : at + step], scores[at : at + step].astype(np.float64)
+        known = known_pairs(true)
+        pairs = np.where(known, -np.log(np.where(true > 0, given, 1 - given).clip(SMALLEST, 1)), 0.0)
+        losses[at : at + step] = pairs.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return losses
+
+
+def wrong_pairs(outputs: Outputs) -> Bool[np.ndarray, "examples labels"]:
+    """Return where a known label is predicted and absent, or present and not predicted."""
+    return np.asarray(((outputs.labels > 0) != (outputs.predictions > 0)) & known_pairs(outputs.labels))
+
+
+def choose_examples(
+    losses: Float[np.ndarray, " examples"],
+    wrong: Bool[np.ndarray, " examples"],
+    labelled: Bool[np.ndarray, " examples"],
+    *,
+    most: int,
+) -> dict[str, Shaped[np.ndarray, " chosen"]]:
+    """Choose ``mistakes``, the largest loss first, and ``successes``, the smallest first, among those with a label."""
+    order = np.argsort(-losses, kind="stable")
+    rising = order[::-1]
+    return {"mistakes": order[wrong[order]][:most], "successes": rising[(labelled & ~wrong)[rising]][:SUCCESSES]}
+
+
+def _shown_input(given: Any, kind: Kind) -> Mapping[str, str]:  # noqa: ANN401
+    if kind == "text":
+        text = " ".join(given.split())
+        return {"text": text if len(text) <= SNIPPET else text[: SNIPPET - 1] + "…"}
+    return {"picture": thumbnail(given)} if kind == "image" else {}
+
+
+def thumbnail(picture: Path | bytes) -> str:
+    """Return a small copy of a picture as a data URI."""
+    copy, file = decode_picture(picture, place="test"), BytesIO()
+    copy.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    copy.save(file, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _shown_labels(names: Sequence[str], outputs: Outputs, row: int) -> dict[str, Any]:
+    """List the true and the predicted labels of an example, mistakes first, then by probability."""
+    true, predicted, scores = outputs.labels[row] > 0, outputs.predictions[row] > 0, outputs.scores[row]
+    known = known_pairs(outputs.labels[row])
+    either = np.flatnonzero(true | predicted)
+    order = either[np.lexsort((-scores[either], (~known | (true == predicted))[either]))]
+    labels = [
+        {
+            "name": names[column],
+            "probability": float(scores[column]),
+            "true": bool(true[column]) if known[column] else None,
+            "predicted": bool(predicted[column]),
+        }
+        for column in order[:MOST_LABELS].tolist()
+    ]
+    return {"labels": labels, "more_labels": max(0, len(order) - MOST_LABELS)}
