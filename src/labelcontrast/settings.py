@@ -271,7 +271,7 @@ class RunSettings(Settings):
     columns: ColumnSettings = ColumnSettings()
     hierarchy: HierarchySettings = HierarchySettings()
     encoder: EncoderSettings = EncoderSettings()
-    loss: LossSettings = LossSettings()
+    loss: LossSettings = LossSettings(name="zlpr", joint=JointSettings(name="reg", weight=0.5))
     training: TrainingSettings = TrainingSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -448,17 +448,23 @@ def settings_template(plugins: Sequence[str] = ()) -> str:
         # data =
     """
     fields = {name: field for name, field in RunSettings.model_fields.items() if not is_section(field)}
-    sections = {name: field.annotation for name, field in RunSettings.model_fields.items() if is_section(field)}
-    parts = [_template(fields, plugins=tuple(plugins))]
-    parts += [f"[{name}]\n{_template(section.model_fields)}" for name, section in sections.items() if section]
+    sections = {name: field.default for name, field in RunSettings.model_fields.items() if is_section(field)}
+    parts = [_template(fields, {"plugins": tuple(plugins)})]
+    parts += [f"[{name}]\n{_template(type(section).model_fields, dict(section))}" for name, section in sections.items()]
     return "\n".join(parts)
 
 
-def _template(fields: dict[str, FieldInfo], **given: object) -> str:
+def _template(fields: dict[str, FieldInfo], defaults: Mapping[str, object]) -> str:
     lines = []
     for name, field in fields.items():
-        optional = field.is_required() or field.default is None
-        value = f"# {name} =" if optional else tomli_w.dumps({name: given.get(name, field.default)}).strip()
+        default = defaults.get(name, field.default)
+        if field.is_required() or default is None:
+            value = f"# {name} ="
+        elif isinstance(default, BaseModel):
+            inner = (tomli_w.dumps({key: one}).strip() for key, one in default)
+            value = f"{name} = {{{', '.join(inner)}}}"
+        else:
+            value = tomli_w.dumps({name: default}).strip()
         lines.append(f"# {(field.description or '').replace('``', '')}\n{value}\n")
     return "\n".join(lines)
 

@@ -96,6 +96,11 @@ def test_logit_recipes_have_the_settings_of_table_5(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*paper_recipes("contrastive"), *paper_recipes("logit")])
+def test_the_published_protocol_has_the_probe_or_head_alone(name: str) -> None:
+    assert recipe(name).evaluation.views == ("probe",)
+
+
+@pytest.mark.parametrize("name", [*paper_recipes("contrastive"), *paper_recipes("logit")])
 def test_recipes_of_the_study_have_the_settings_of_section_5(name: str) -> None:
     settings = recipe(name)
     training, encoder, small = settings.training, settings.encoder, name.startswith("paper-small")

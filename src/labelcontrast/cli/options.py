@@ -27,7 +27,8 @@ Assignments = Annotated[
 Loss = Annotated[
     str | None,
     typer.Option(
-        help="A loss, with parameters after colons (reg:alpha=1), or a joint loss (zlpr+0.5*reg).", show_default="reg"
+        help="A loss, with parameters after colons (reg:alpha=1), or a joint loss (zlpr+0.5*reg).",
+        show_default="zlpr+0.5*reg",
     ),
 ]
 Plugins = Annotated[
