@@ -1,8 +1,10 @@
 """Settings: validation, TOML files, single fields, the template, and losses written in one line."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -194,3 +196,24 @@ def test_one_loss_under_two_settings_is_two_study_losses_and_a_repeat_is_refused
     with pytest.raises(ConfigError) as refusal:
         parse_study_losses([*entries, entries[1]])
     assert str(refusal.value) == '"supcon train_on=lowest" occurs twice in the list of losses.'
+
+
+def test_the_defaults_have_the_best_means_of_what_was_measured() -> None:
+    """The loss and the rule of thresholds of the blend of all views, over the sets of benchmarks/views.py."""
+    rows = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "views.json").read_text())["rows"]
+    names = {row["set"] for row in rows}
+    assert len(names) == 9
+
+    def mean(loss: str, rule: str, measure: str) -> float:
+        runs = {name: [one for one in rows if (one["set"], one["loss"]) == (name, loss)] for name in names}
+        values = [[list(run["by_views"].values())[-1][rule][measure] for run in of_set] for of_set in runs.values()]
+        return fmean(map(fmean, values))
+
+    default = RunSettings(data="a")
+    loss, rule = default.loss.title, default.evaluation.threshold
+    for measure in ("micro_f1", "macro_f1", "map_macro"):
+        assert mean(loss, rule, measure) == max(mean(one, rule, measure) for one in ("reg", "zlpr", loss))
+    both = {
+        one: mean(loss, one, "micro_f1") + mean(loss, one, "macro_f1") for one in ("global", "per_label", "expected_f1")
+    }
+    assert both[rule] == max(both.values())
