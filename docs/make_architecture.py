@@ -110,6 +110,7 @@ ADDITIONS = (
     ),
     ("an affinity of label sets", "a function of three counts in `losses/affinity.py`", "`tests/losses`, a case"),
     ("a metric", "an entry in `metrics/registry.py`", "`tests/metrics`, against scikit-learn or a loop"),
+    ("a view", "a class in `probes/views.py`, its name in `settings.py`", "`tests/probes`, against scikit-learn"),
     ("a file format", "a reader that returns `Examples`, named in `data/readers.py`", "`tests/data`, a small file"),
     (
         "a data set as it is distributed",

@@ -11,7 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import LinearSVC
 
 from labelcontrast.errors import DataError
-from labelcontrast.probes.views import VIEWS_BY_NAME, NeighboursView, TextFeatures, TreesView, View, WordsView
+from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, NeighboursView, TextFeatures, TreesView, View, WordsView
+from labelcontrast.settings import VIEWS
 
 TEXTS = [
     "Good film, good music :) 😀",
@@ -24,6 +25,10 @@ TEXTS = [
     "   ",
 ]
 LABELS = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]])
+
+
+def test_the_settings_know_every_view() -> None:
+    assert set(VIEWS) == {PROBE, *VIEWS_BY_NAME}
 
 
 def test_features_of_texts_equal_those_of_scikit_learn() -> None:

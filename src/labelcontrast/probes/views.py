@@ -54,6 +54,8 @@ class View(ABC):
     reads: ClassVar[Literal["embeddings", "inputs"]]
     kinds: ClassVar[tuple[str, ...]]
     """The kinds of input that it can score."""
+    scores_by: ClassVar[str]
+    """What it scores a label by, as pages say it."""
 
     @classmethod
     @abstractmethod
@@ -107,6 +109,7 @@ class NeighboursView(View):
     name = "neighbours"
     reads = "embeddings"
     kinds = ("text", "image", "vector")
+    scores_by = "the labels of the nearest training examples by the embedding"
     NEIGHBOURS, TEMPERATURE, PRIOR = 50, 0.1, 1.0
 
     embeddings: Float[np.ndarray, "train dim"]
@@ -168,6 +171,7 @@ class WordsView(View):
     name = "words"
     reads = "inputs"
     kinds = ("text",)
+    scores_by = "a linear SVM on words, word pairs and pieces of words"
     COST = 0.3
 
     features: "TextFeatures"
@@ -286,6 +290,7 @@ class TreesView(View):
     name = "trees"
     reads = "inputs"
     kinds = ("vector",)
+    scores_by = "extremely randomised trees on the features"
     TREES = 200
 
     roots: Int[np.ndarray, " trees"]

@@ -32,13 +32,6 @@ if TYPE_CHECKING:
 
 HEADLINES = ("micro_f1", "macro_f1", "map_macro")
 """The metrics at the top of a page."""
-VIEWS = {
-    "probe": "a linear classifier on the embedding",
-    "neighbours": "the labels of the nearest training examples by the embedding",
-    "words": "a linear SVM on words, word pairs and pieces of words",
-    "trees": "extremely randomised trees on the features",
-}
-"""What each view scores a label by."""
 MOST_OPEN = 60
 """A tree of more nodes is closed below its roots when the page opens."""
 
@@ -113,5 +106,5 @@ def render(template: str, *, autoescape: bool, **content: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, duration=duration)
-    environment.globals.update(NOTHING=NOTHING, VIEWS=VIEWS)
+    environment.globals.update(NOTHING=NOTHING)
     return environment.get_template(template).render(**content)

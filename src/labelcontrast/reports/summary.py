@@ -106,7 +106,7 @@ class RunSummary(PageSummary):
     measures: Sequence[Measure]
     metrics: Mapping[str, Mapping[str, float | None]]
     views: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """For each view that is blended its ``share`` in the weights, and its own metrics of ``test``."""
+    """For each view what it ``scores_by``, its ``share`` of the weights in the blend, and its metrics of ``test``."""
     per_label: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     reliability: Mapping[str, Diagram] = field(default_factory=dict)

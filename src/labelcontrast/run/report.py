@@ -11,6 +11,7 @@ from labelcontrast.errors import RunError
 from labelcontrast.files import read_json
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.probes.thresholds import Thresholds
+from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME
 from labelcontrast.reports.pages import write_model_card, write_run_report
 from labelcontrast.reports.summary import EmbeddingScatter, HierarchySummary, RunSummary, ShownExamples
 from labelcontrast.reports.tables import PAIR_STATISTICS, percent
@@ -65,7 +66,7 @@ def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
         command=result.command,
         measures=list(METRICS.values()),
         metrics=result.metrics,
-        views=result.views or {},
+        views={name: {**view, "scores_by": _scores_by(name)} for name, view in (result.views or {}).items()},
         facts=[*run_facts(result), ("epoch kept", result.best_epoch), *_representation_facts(representation)],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
@@ -129,6 +130,10 @@ def retrieval_groups(hierarchy: Mapping[str, Any]) -> dict[str, Sequence[Mapping
         return {}
     unseen_leaves = [hierarchy["unseen_leaves"]]
     return {"seen": hierarchy["seen"], "unseen": hierarchy["unseen"], "unseen leaves alone": unseen_leaves}
+
+
+def _scores_by(view: str) -> str:
+    return "a linear classifier on the embedding" if view == PROBE else VIEWS_BY_NAME[view].scores_by
 
 
 def _representation_facts(representation: Mapping[str, Any]) -> list[tuple[str, object]]:
