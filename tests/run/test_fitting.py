@@ -91,19 +91,28 @@ def test_a_joint_run_keeps_the_linear_head(vectors: Path, tmp_path: Path) -> Non
 
 def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path) -> None:
     finetuning = {"epochs": 3, "loss": "zlpr", "learning_rate": 5e-4}
-    result = run_experiment(build(vectors, finetuning=finetuning), tmp_path / "run")
+    loss = {"name": "reg"}
+    result = run_experiment(build(vectors, loss=loss, finetuning=finetuning), tmp_path / "run")
     first, second = (read_history(tmp_path / "run" / place / "history.csv") for place in ("", "finetuning"))
     assert (len(first), len(second)) == (2, 3)
     assert result["validation_score"] == max(epoch.score for epoch in second)
     model = load(tmp_path / "run")
     assert isinstance(model.classifier, torch.nn.Linear)
     assert measured_again(model, vectors) == pytest.approx(known(result["metrics"]["test"]), nan_ok=True)
-    probed = run_experiment(build(vectors), tmp_path / "probed")
+    probed = run_experiment(build(vectors, loss=loss), tmp_path / "probed")
     assert probed["metrics"] != result["metrics"]
 
 
+def test_finetuning_after_a_logit_loss_is_said_to_have_no_effect(vectors: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    settings = build(vectors, finetuning={"epochs": 3}, training={"epochs": 1})
+    run_experiment(settings, tmp_path / "run", callbacks=Callbacks(on_message=said.append))
+    assert said[-1] == "finetuning.epochs has no effect under zlpr+0.5*reg, which trains a linear head already"
+    assert not (tmp_path / "run" / "finetuning").exists()
+
+
 def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
-    settings = build(vectors, finetuning={"epochs": 3})
+    settings = build(vectors, loss={"name": "reg"}, finetuning={"epochs": 3})
     whole = run_experiment(settings, tmp_path / "whole")
     heard: list[int] = []
 

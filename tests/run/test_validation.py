@@ -70,7 +70,7 @@ def test_transfer_is_not_evaluated_over_the_hierarchy_of_the_training_data() -> 
     ],
 )
 def test_a_fold_that_does_not_exist_is_refused(values: dict, refusal: str) -> None:
-    assert validate_settings(RunSettings.build({"data": "a", "folds": 3, "fold": 2})) == "contrastive"
+    assert validate_settings(RunSettings.build({"data": "a", "folds": 3, "fold": 2})) == "logit"
     with pytest.raises(ConfigError) as refused:
         validate_settings(RunSettings.build({"data": "a", **values}))
     assert str(refused.value) == refusal

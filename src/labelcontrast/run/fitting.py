@@ -102,6 +102,9 @@ def train_encoder(
         callbacks: Called as the training progresses.
     """
     folder = Path(folder)
+    if kind == "logit" and settings.finetuning.epochs:
+        title = settings.loss.title
+        callbacks.on_message(f"finetuning.epochs has no effect under {title}, which trains a linear head already")
     if kind == "logit" and settings.training.epoch_grid:
         return _train_best_length(settings, inputs, folder, callbacks)
     trained = train_once(settings, kind, inputs, folder, callbacks)
