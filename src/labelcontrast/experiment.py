@@ -97,6 +97,8 @@ def run_experiment(
 
     if training_folder != folder:
         copy_histories(training_folder, folder)
+    if len(views) > 1:
+        callbacks.on_message(f"fitting and blending the views {', '.join(views)}")
     evaluation = evaluate_inputs(settings.evaluation, settings.hierarchy, target, classifier, features, seed=seed)
     evaluation.save(folder)
     save_scatter(folder, settings.evaluation, target, features["test"], seed=seed)

@@ -82,6 +82,15 @@ def test_trees_equal_the_forest_they_come_from(labels: int) -> None:
     np.testing.assert_allclose(TreesView.fit(rows, truth, seed=3).logits(new), expected, atol=1e-4)
 
 
+def test_many_labels_have_fewer_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, truth = np.random.default_rng(0).normal(size=(50, 4)), np.eye(50)[:, :30]
+    assert len(TreesView.fit(rows, truth).roots) == 200
+    monkeypatch.setattr(TreesView, "WORK", 50 * 30 * 2 * 33)
+    assert len(TreesView.fit(rows, truth).roots) == 33
+    monkeypatch.setattr(TreesView, "WORK", 0)
+    assert len(TreesView.fit(rows, truth).roots) == 20
+
+
 def test_neighbours_equal_a_weighted_vote_of_the_nearest() -> None:
     random = np.random.default_rng(0)
     train, labels = random.normal(size=(80, 6)).astype(np.float32), random.integers(0, 2, size=(80, 3)).astype(float)

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from scipy.special import logit
-from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
+from sklearn.tree import ExtraTreeRegressor
 
 from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file
@@ -275,8 +275,8 @@ class TreesView(View):
 
     .. math:: p_{il} = \frac1T \sum_t \bar y_l(\text{leaf}_t(x_i))
 
-    with the mean over T = 200 trees of the share of training examples in the leaf that have the label. An unknown
-    label counts as absent.
+    with the mean over T = 200 trees of the share of training examples in the leaf that have the label; T is smaller, 20
+    at least, where examples times labels would take more than about a minute. An unknown label counts as absent.
 
     Example:
         >>> vectors = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
@@ -291,7 +291,7 @@ class TreesView(View):
     reads = "inputs"
     kinds = ("vector",)
     scores_by = "extremely randomised trees on the features"
-    TREES = 200
+    TREES, FEWEST, WORK = 200, 20, 3e9
 
     roots: Int[np.ndarray, " trees"]
     left: Int[np.ndarray, " nodes"]
@@ -307,19 +307,21 @@ class TreesView(View):
     def fit(cls, rows: Float[np.ndarray, "examples dim"], labels: Labels, *, seed: int = 0) -> "TreesView":
         """Grow the trees on all labels at once."""
         positives = np.nan_to_num(labels).astype(np.float64)
-        forest = ExtraTreesRegressor(cls.TREES, max_features="sqrt", random_state=seed)
-        trees = [one.tree_ for one in forest.fit(rows, positives if positives.shape[1] > 1 else positives[:, 0])]
-        roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
-        left, right = (
-            np.concatenate(
-                [_shifted(getattr(tree, name), root) for tree, root in zip(trees, roots.tolist(), strict=True)]
-            )
-            for name in ("children_left", "children_right")
-        )
-        feature = np.concatenate([tree.feature for tree in trees]).astype(np.int32)
-        cut = np.concatenate([tree.threshold for tree in trees])
-        shares = sp.vstack([sp.csr_array(tree.value[:, :, 0] * (tree.children_left < 0)[:, None]) for tree in trees])
-        return cls(roots.astype(np.int32), left, right, feature, cut, sp.csr_array(shares.astype(np.float32)))
+        work = positives.size * np.sqrt(rows.shape[1])
+        count = int(np.clip(cls.WORK // work, cls.FEWEST, cls.TREES))
+        parts, roots = [], [0]
+        for state in np.random.RandomState(seed).randint(2**31 - 1, size=count):
+            # One tree at a time: scikit-learn keeps a dense row of all labels for every node.
+            grower = ExtraTreeRegressor(max_features="sqrt", random_state=int(state))
+            tree = grower.fit(rows, positives if positives.shape[1] > 1 else positives[:, 0]).tree_
+            shares = sp.csr_array((tree.value[:, :, 0] * (tree.children_left < 0)[:, None]).astype(np.float32))
+            sides = (_shifted(side, roots[-1]) for side in (tree.children_left, tree.children_right))
+            parts.append((*sides, tree.feature.astype(np.int32), tree.threshold, shares))
+            roots.append(roots[-1] + tree.node_count)
+        *nodes, shares = zip(*parts, strict=True)
+        left, right, feature, cut = map(np.concatenate, nodes)
+        starts = np.array(roots[:-1], dtype=np.int32)
+        return cls(starts, left, right, feature, cut, sp.csr_array(sp.vstack(shares)))
 
     def logits(self, rows: Float[np.ndarray, "examples dim"]) -> Logits:
         """Compute the log-odds of the mean share, with half a tree more on either side."""
