@@ -18,7 +18,7 @@ $(READY): requirements/dev.lock pyproject.toml
 
 setup: $(READY)  ## Make the virtual environment (any other target does it too).
 
-demo: $(READY)  ## The main job on a built-in set: bce, zlpr and reg compared; ends with the report's address.
+demo: $(READY)  ## On built-in pictures: bce, zlpr and reg compared, and a model; ends with the addresses of its pages.
 	$(BIN)/labelcontrast demo --out demo --force
 
 test: $(READY)  ## The quick suite, with what it covers: under five minutes on two cores.

@@ -32,7 +32,9 @@ from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.thresholds import choose_thresholds
 from labelcontrast.reports.tables import Table, as_text
 from labelcontrast.run.fitting import Callbacks
+from labelcontrast.run.folder import RunResult
 from labelcontrast.run.inputs import build_encoder
+from labelcontrast.run.model import load
 from labelcontrast.settings import EvaluationSettings, LossSettings, RunSettings, parse_loss, parse_losses
 
 
@@ -261,12 +263,23 @@ def test_worker_processes_run_the_trials_and_the_parent_writes_the_table(
     assert "proto temperature=1e-09" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_the_demo_compares_three_losses_and_saves_their_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digits, "SIZES", {"train": 96, "val": 40, "test": 40})
+def test_the_demo_compares_three_losses_and_makes_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits, "SIZES", {"train": 160, "val": 40, "test": 40})
     monkeypatch.setitem(comparison.DEMO_SETTINGS, "training", {"epochs": 1})
-    table = run_demo(tmp_path, callbacks=Callbacks())
+    monkeypatch.setitem(comparison.DEMO_SETTINGS, "train_fraction", 0.6)
+    epochs: list[object] = []
+    table, result = run_demo(tmp_path, callbacks=Callbacks(on_epoch=epochs.append))
     assert [row[0].text for row in table.rows] == list(comparison.DEMO_LOSSES)
-    assert len(list(tmp_path.rglob("model.safetensors"))) == 3
+    assert len(epochs) == 3  # the model is not trained again
+    assert load(tmp_path / "run").views == ("probe", "neighbours")
+    alone = RunResult.load(tmp_path / "comparison" / "runs" / "reg-seed0")
+    assert alone.views is None
+    assert result.views["probe"]["test"]["map_macro"] == alone.metrics["test"]["map_macro"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count('<img src="data:image/jpeg') >= 24
+    with pytest.raises(RunError, match="holds a run"):
+        run_demo(tmp_path, callbacks=Callbacks())
+    shutil.rmtree(tmp_path / "run")
     with pytest.raises(RunError, match="holds a comparison"):
         run_demo(tmp_path, callbacks=Callbacks())
 

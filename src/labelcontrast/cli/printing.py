@@ -23,7 +23,7 @@ from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import whole_file
-from labelcontrast.lab.comparison import DEMO_EPOCHS, run_comparison, run_demo
+from labelcontrast.lab.comparison import DEMO_EPOCHS, DEMO_RUN, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
 from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.ranks import rank_comparisons
@@ -38,7 +38,7 @@ from labelcontrast.reports.tables import Cell, Table, as_text, level_table, meas
 from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import METRICS as RUN
-from labelcontrast.run.folder import REPORT, load_settings, load_training_labels
+from labelcontrast.run.folder import REPORT, RunResult, load_settings, load_training_labels
 from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
 from labelcontrast.run.inputs import build_encoder, load_data, read_splits, with_transfer_data
 from labelcontrast.run.machine import keep_freed_memory
@@ -107,13 +107,17 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
     result = run_experiment(
         settings, out, resume=resume, force=force, device=pick_device(), callbacks=callbacks(settings.training.epochs)
     )
-    alone = {f"test, {name} alone": one["test"] for name, one in (result.views or {}).items()}
-    show(as_text(metrics_table({**result.metrics, **alone})))
+    _show_metrics(result)
     if found := result.hierarchy:
         show_hierarchy({split: found[split] for split in result.metrics}, levels_of="test")
         if groups := retrieval_groups(found):
             show("\n" + as_text(retrieval_table(groups, list(RETRIEVAL_METRICS.values()))))
     show(f"\nepoch {result.best_epoch} kept; model in {out}, report in {out / REPORT}")
+
+
+def _show_metrics(result: RunResult) -> None:
+    alone = {f"test, {name} alone": one["test"] for name, one in (result.views or {}).items()}
+    show(as_text(metrics_table({**result.metrics, **alone})))
 
 
 def print_evaluation(run: Path, data: str, split: SplitName) -> None:
@@ -167,11 +171,18 @@ def print_report(folder: Path) -> None:
 
 
 def print_demo(out: Path, *, force: bool) -> None:
-    """Run the demo, and print its table and the command to try next."""
-    table = run_demo(out, force=force, device=pick_device(), callbacks=callbacks(DEMO_EPOCHS))
+    """Run the demo, and print its tables, its pages and the commands to try next."""
+    table, result = run_demo(out, force=force, device=pick_device(), callbacks=callbacks(DEMO_EPOCHS))
+    run = out / DEMO_RUN
+    show("three losses, each with the probe or head alone")
     _show_marked(table)
-    show(f"\nReport with figures: {out / 'comparison' / REPORT}")
-    show("The same on your own data: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
+    show("\nthe model of reg, blended with the nearest training pictures")
+    _show_metrics(result)
+    show(f"\nPictures and their predicted labels, mistakes first: {run / REPORT}")
+    show(f"The comparison, with figures: {out / 'comparison' / REPORT}")
+    show(f"\nPredict: labelcontrast predict {run} {out / 'digits' / 'images'}")
+    show("Your own data: labelcontrast train YOUR_FILE --out run")
+    show("Which loss helps there: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
 
 
 def print_comparison(

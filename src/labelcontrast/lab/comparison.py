@@ -11,6 +11,7 @@ report.html    the page
 """
 
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,8 @@ from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.errors import ConfigError
-from labelcontrast.files import cache_folder, read_json, write_json, write_text
+from labelcontrast.experiment import run_experiment
+from labelcontrast.files import cache_folder, is_claimed, read_json, write_json, write_text
 from labelcontrast.lab.comparison_report import (
     RESULTS,
     baseline_runs,
@@ -63,12 +65,13 @@ from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.reports.tables import Table, as_markdown
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_thresholds
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import OUTPUTS, REPORT, is_finished
+from labelcontrast.run.folder import CONFIG, OUTPUTS, REPORT, RunResult, is_finished
 from labelcontrast.run.inputs import RunData, build_encoder, load_data
 from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import HierarchyDecoder, final_scores
 from labelcontrast.run.validation import load_plugins, with_recorded
 from labelcontrast.settings import (
+    AUTO,
     EncoderSettings,
     EvaluationSettings,
     LossSettings,
@@ -90,11 +93,14 @@ BASELINES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}
 """Name of the linear baseline for each kind of input; images have none."""
 FROZEN_BASELINE = "frozen encoder + logistic regression"
 DEMO_LOSSES = ("bce", "zlpr", "reg")
-DEMO_EPOCHS = 8
+DEMO_EPOCHS = 24
 DEMO_SETTINGS = {
-    "training": {"epochs": DEMO_EPOCHS, "batch_size": 32, "learning_rate": 0.004},
+    "train_fraction": 0.2,
+    "training": {"epochs": DEMO_EPOCHS, "learning_rate": 0.004},
     "encoder": {"name": "convnet", "image_size": 40},
 }
+DEMO_RUN = "run"
+"""The folder of the model that the demo trains."""
 
 Features: TypeAlias = csr_matrix | np.ndarray
 """Inputs of the SVM, shape [examples, features]."""
@@ -266,29 +272,40 @@ def fit_frozen_baseline(
     return _evaluate_baseline(FROZEN_BASELINE, splits, scores, decoder=decoder, evaluation=evaluation, outputs=outputs)
 
 
-def run_demo(folder: str | Path, *, force: bool = False, device: str = "cpu", callbacks: Callbacks) -> Table:
-    """Compare three losses on pictures of digits, one seed each, without a download.
+def run_demo(
+    folder: str | Path, *, force: bool = False, device: str = "cpu", callbacks: Callbacks
+) -> tuple[Table, RunResult]:
+    """Compare three losses on few pictures of digits, one seed each, and make a model of the last one; no download.
+
+    The model is that of the comparison, with the views that a run has by default beside its probe.
 
     Args:
-        folder: Receives the data in ``digits/`` and the comparison in ``comparison/``.
+        folder: Receives the data in ``digits/``, the comparison in ``comparison/``, and the model in ``run/``.
         force: Remove an earlier demo.
         device: Device that runs are on.
         callbacks: Receive messages and epochs.
 
     Returns:
-        The table of the comparison.
+        The table of the comparison, and the result of the model.
     """
+    folder, run = Path(folder), Path(folder) / DEMO_RUN
+    is_claimed(run, CONFIG, "run", resume=False, force=force)
     callbacks.on_message("Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare.")
-    data = write_digits(Path(folder) / "digits")
-    return run_comparison(
-        RunSettings.build({"data": str(data), **DEMO_SETTINGS}),
+    settings = RunSettings.build({"data": str(write_digits(folder / "digits")), **DEMO_SETTINGS})
+    table = run_comparison(
+        settings,
         [LossSettings(name=name) for name in DEMO_LOSSES],
-        Path(folder) / "comparison",
+        folder / "comparison",
         seeds=1,
         keep_weights=True,
         options=Options(force=force, device=device),
         callbacks=callbacks,
     )
+    callbacks.on_message(f"{DEMO_LOSSES[-1]}: its scores are blended with those of the nearest training pictures")
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(folder / "comparison" / RUNS / f"{DEMO_LOSSES[-1]}-seed0", run)
+    views = {"data": settings.data, "evaluation": {"views": AUTO}}
+    return table, run_experiment(RunSettings.build(views), run, resume=True, device=device)
 
 
 def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str | None], options: Options) -> None:
