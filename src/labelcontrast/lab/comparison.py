@@ -93,11 +93,11 @@ BASELINES = {"text": "TF-IDF + linear SVM", "vector": "linear SVM"}
 """Name of the linear baseline for each kind of input; images have none."""
 FROZEN_BASELINE = "frozen encoder + logistic regression"
 DEMO_LOSSES = ("bce", "zlpr", "reg")
-DEMO_EPOCHS = 24
+DEMO_EPOCHS = 40
 DEMO_SETTINGS = {
     "train_fraction": 0.2,
-    "training": {"epochs": DEMO_EPOCHS, "learning_rate": 0.004},
-    "encoder": {"name": "convnet", "image_size": 40},
+    "training": {"epochs": DEMO_EPOCHS, "batch_size": 32, "learning_rate": 0.004},
+    "encoder": {"name": "convnet", "image_size": 20},
 }
 DEMO_RUN = "run"
 """The folder of the model that the demo trains."""
@@ -290,7 +290,9 @@ def run_demo(
     """
     folder, run = Path(folder), Path(folder) / DEMO_RUN
     is_claimed(run, CONFIG, "run", resume=False, force=force)
-    callbacks.on_message("Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare.")
+    callbacks.on_message(
+        "Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare. Training uses 300."
+    )
     settings = RunSettings.build({"data": str(write_digits(folder / "digits")), **DEMO_SETTINGS})
     table = run_comparison(
         settings,
