@@ -285,15 +285,16 @@ def test_the_demo_compares_three_losses_and_makes_a_model(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-def test_the_demo_command_trains_good_models_and_prints_the_path_of_the_page(tmp_path: Path) -> None:
+def test_the_demo_command_shows_that_contrast_helps_and_prints_its_pages(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "labelcontrast", "demo", "--out", "demo"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "demo/comparison/report.html" in done.stdout
+    for page in ("demo/run/report.html", "demo/comparison/report.html"):
+        assert page in done.stdout
+        assert (tmp_path / page).exists()
     rows = json.loads((tmp_path / "demo" / "comparison" / "results.json").read_text())["rows"]
-    for loss in comparison.DEMO_LOSSES:
-        metrics = rows[loss][0]["metrics"]["test"]
-        assert metrics["micro_f1"] > 0.9, loss
-        assert metrics["macro_f1"] > 0.7, loss
+    bce, zlpr, reg = (rows[loss][0]["metrics"]["test"] for loss in comparison.DEMO_LOSSES)
+    assert min(bce["micro_f1"], zlpr["micro_f1"]) > 0.65
+    assert reg["map_macro"] > max(bce["map_macro"], zlpr["map_macro"]) + 0.02
 
 
 @pytest.mark.parametrize("rule", ["fixed", "global", "per_label"])
