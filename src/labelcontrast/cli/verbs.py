@@ -47,7 +47,7 @@ def _refuse(message: str, *, code: int = 1) -> int:
 
 @app.command()
 def demo(*, out: options.Out = Path("demo"), force: options.Force = False) -> None:
-    """Compare three losses on few built-in pictures of digits, and make a model of the contrastive one.
+    """Compare losses on built-in pictures of digits, and make a model.
 
     It takes about two minutes and needs no download. It writes OUT/digits (the data), OUT/comparison (the results) and
     OUT/run (the model, with a page of pictures and their predicted labels).

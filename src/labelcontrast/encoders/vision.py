@@ -256,7 +256,7 @@ def _resized(picture: Any, *, place: str, transform: PictureTransform) -> Image.
     return decode_picture(picture, place=place).resize(size, resampling)
 
 
-def decode_picture(picture: Path | bytes, *, place: str) -> Image.Image:
+def decode_picture(picture: str | Path | bytes, *, place: str) -> Image.Image:
     """Decode a picture, upright and in RGB, on white where it is transparent.
 
     Args:

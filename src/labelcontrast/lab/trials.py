@@ -117,6 +117,7 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     values: dict[str, Any] = settings.model_dump(mode="json") | {"data": data}
     with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a key all the same
         values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
+    del values["evaluation"]["examples"]  # of the page alone
     if settings.evaluation.views == ("probe",):
         del values["evaluation"]["views"]  # as before there were others
     values["hierarchy"]["file"] = fingerprint_hierarchy(settings.hierarchy.file)
