@@ -25,6 +25,8 @@ CHOICES = (
     'timm:NAME for pictures, or "auto" for the embedded default, which needs no download.'
 )
 INPUTS = {"text": "texts", "image": "pictures"}
+CODE_FILES = ("config.json", "tokenizer_config.json")
+"""Files of a model that can name code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,13 +141,15 @@ def load_transformer(source: Source, *, reads: str, pretrained: bool = True) -> 
     """
     from transformers import AutoConfig, AutoModel
 
+    refuse_code(source)
     try:
         with quietly(source):
-            config = AutoConfig.from_pretrained(source.place)
+            config = AutoConfig.from_pretrained(source.place, trust_remote_code=False)
             _check_inputs(source, config, reads=reads)
             if not pretrained:
                 return _untrained(config)
-            model, found = AutoModel.from_pretrained(source.place, dtype=torch.float32, output_loading_info=True)
+            options = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False}
+            model, found = AutoModel.from_pretrained(source.place, **options, weights_only=True)
     except EncoderError:
         raise
     # A foreign folder can fail with any error: of the file system, of a weights file, of a shape.
@@ -160,12 +164,36 @@ def load_transformer(source: Source, *, reads: str, pretrained: bool = True) -> 
     return trained
 
 
+def load_tokenizer(source: Source) -> Any:  # noqa: ANN401
+    """Load the tokenizer of a transformers model.
+
+    Raises: EncoderError, when it names code of its own; any error of transformers, when it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    refuse_code(source)
+    with quietly(source):
+        return AutoTokenizer.from_pretrained(source.place, trust_remote_code=False)
+
+
+def refuse_code(source: Source) -> None:
+    """Refuse a model whose settings name Python code to run: transformers would ask on standard input whether it may.
+
+    Raises: EncoderError, with the file that names the code.
+    """
+    for file in CODE_FILES:
+        if found := _named_code(source.read_json(file)):
+            message = f"{source.place}: {file} names code of its own ({found}), which labelcontrast never runs."
+            raise EncoderError(message)
+
+
 def build_transformer(folder: Path, *, pooler: bool) -> nn.Module:
     """Build the model that ``config.json`` in a folder describes; its weights are loaded afterwards."""
     from transformers import AutoConfig
 
+    refuse_code(Source(name=str(folder), place=str(folder)))
     with quietly():
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = _untrained(config)
     if not pooler:
         model.register_module("pooler", None)
@@ -198,5 +226,18 @@ def _check_inputs(source: Source, config: Any, *, reads: str) -> None:  # noqa: 
 def _untrained(config: Any) -> nn.Module:  # noqa: ANN401
     from transformers import AutoModel
 
-    model: nn.Module = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    options = {"dtype": torch.float32, "trust_remote_code": False}
+    model: nn.Module = AutoModel.from_config(config, **options)  # type: ignore[no-untyped-call]
     return model.train()
+
+
+def _named_code(value: object) -> str | None:
+    """Return the first key that names code at any depth: a class of the folder, or a kernel of the hub."""
+    if isinstance(value, list):
+        return next(filter(None, map(_named_code, value)), None)
+    if not isinstance(value, Mapping):
+        return None
+    for name, part in value.items():
+        if name == "auto_map" or (str(name).endswith("_implementation") and "/" in str(part)):
+            return str(name)
+    return next(filter(None, map(_named_code, value.values())), None)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from labelcontrast.encoders.base import Inputs, Item, Items, TextEncoder, check_texts, saved_content
 from labelcontrast.encoders.cache import Arrays, cached_arrays, content_key
-from labelcontrast.encoders.pretrained import Source, build_transformer, load_transformer, quietly
+from labelcontrast.encoders.pretrained import Source, build_transformer, load_tokenizer, load_transformer
 from labelcontrast.errors import ConfigError, nearest
 
 Pooling = Literal["cls", "mean"]
@@ -111,15 +111,12 @@ def pretrained_text(
         EncoderError: When the model cannot be loaded, or does not read texts.
         ConfigError: When the pooling is unknown, or the model cannot read texts of that length.
     """
-    from transformers import AutoTokenizer
-
     if pooling is not None and pooling not in get_args(Pooling):
         message = f'pooling must be "cls" or "mean"{nearest(pooling, get_args(Pooling))}. Got "{pooling}".'
         raise ConfigError(message)
     model = load_transformer(source, reads="text", pretrained=pretrained)
     try:
-        with quietly(source):
-            tokenizer = AutoTokenizer.from_pretrained(source.place)
+        tokenizer = load_tokenizer(source)
     except Exception as error:
         raise source.error(f"its tokenizer cannot be loaded ({error})") from error
     limit = _length_limit(model, tokenizer)
@@ -134,10 +131,7 @@ def pretrained_text(
 
 def stored_text(folder: Path, settings: Mapping[str, Any]) -> TransformerText:
     """Rebuild the encoder from its settings and assets; its weights are loaded afterwards."""
-    from transformers import AutoTokenizer
-
-    with quietly():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = load_tokenizer(Source(name=str(folder), place=str(folder)))
     return TransformerText(build_transformer(folder, pooler=False), tokenizer, **settings)
 
 
