@@ -40,7 +40,7 @@ EXCEPTIONS = {
 RUN = (
     ("Check the settings, before torch is imported or a file is read", "run.validation:validate_settings"),
     ("Claim the run folder", "run.folder:claim"),
-    ("Read and split the data, prepare labels and encoder", "run.inputs:load_inputs"),
+    ("Read and split the data, prepare labels and encoder", "run.inputs:prepare_inputs"),
     ("Train the encoder with the loss", "run.fitting:train_encoder"),
     ("Compute the features of every split, once", "run.evaluation:compute_split_features"),
     ("Fit the probe", "run.evaluation:fit_classifier"),
@@ -73,7 +73,7 @@ STEPS = (
     "data.readers:read",
     "data.splits:load_splits",
     "run.inputs:load_data",
-    "run.inputs:load_inputs",
+    "run.inputs:prepare_inputs",
     "run.fitting:train_encoder",
     "run.evaluation:fit_classifier",
     "run.evaluation:evaluate_inputs",

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # graphs.py is shared by several
 
 pytest_plugins = ["made_summaries"]
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_CACHE"] = os.devnull  # what a developer has downloaded is not taken by the encoder auto
 os.environ["OMP_NUM_THREADS"] = "1"  # several processes that share the cores spin against each other otherwise
 os.environ["MPLBACKEND"] = "Agg"
 

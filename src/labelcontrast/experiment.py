@@ -25,7 +25,7 @@ from labelcontrast.run.folder import (
     load_settings,
     open_run,
 )
-from labelcontrast.run.inputs import load_inputs, load_transfer_inputs
+from labelcontrast.run.inputs import load_data, load_transfer_inputs, prepare_inputs, resolve_settings
 from labelcontrast.run.machine import Clock, describe_origin, seeded
 from labelcontrast.run.report import write_report
 from labelcontrast.run.validation import validate_settings, with_recorded
@@ -76,7 +76,11 @@ def run_experiment(
     clock, seed = Clock(), settings.seed
 
     with seeded(seed):
-        inputs = load_inputs(settings, callbacks.on_message, device=device)
+        data = load_data(settings)
+        for sentence in data.summary():
+            callbacks.on_message(sentence)
+        settings = resolve_settings(settings, data.splits.train.kind, callbacks.on_message)
+        inputs = prepare_inputs(settings, data, callbacks.on_message, device=device)
         target = load_transfer_inputs(settings, inputs, callbacks.on_message)
         views = chosen_views(settings.evaluation, target)
         open_run(folder, settings, force=force)

@@ -23,13 +23,17 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from labelcontrast.errors import ConfigError, nearest
-from labelcontrast.files import write_text
+from labelcontrast.files import read_json, write_text
 from labelcontrast.losses.registry import check_loss
 
 Scalar = bool | int | float | str
-EMBEDDED_ENCODERS = ("auto", "lsa", "hashed", "convnet", "mlp")
+EMBEDDED = "embedded"
+EMBEDDED_ENCODERS = (EMBEDDED, "lsa", "hashed", "convnet", "mlp")
 """Encoders that are trained from scratch."""
 AUTO = "auto"
+Effort = Literal["quick", "standard", "best"]
+LOSSES_ALONE = {"evaluation.views": "probe", "encoder.name": EMBEDDED}
+"""What comparisons and studies of losses set, unless they are told otherwise."""
 VIEWS = ("probe", "neighbours", "words", "trees")
 """Scorers of all labels that a trained model can blend."""
 
@@ -56,16 +60,16 @@ class ColumnSettings(Settings):
 class EncoderSettings(Settings):
     """The encoder, which maps an input to an embedding."""
 
-    name: str = "auto"
-    """``auto`` (hashed, convnet or mlp), ``lsa``, a hub id, a folder, ``pkg:package/folder`` or ``timm:name``."""
+    name: str = AUTO
+    """``auto`` (installed, or else ``embedded``), ``lsa``, a hub id, a folder, ``pkg:...`` or ``timm:...``."""
     pooling: Literal["cls", "mean"] | None = None
     """How token vectors are pooled; by default as in the pretraining of the model."""
     max_length: int | None = Field(default=None, ge=2)
     """Longest text in tokens; by default the model's own limit, 256 at most."""
     image_size: int | None = Field(default=None, ge=8)
     """Side of a picture in pixels; by default the model's own."""
-    frozen: bool = False
-    """Keep a pretrained encoder unchanged, and train a small network on its features, which are computed once."""
+    frozen: bool | None = None
+    """Train only a small network on the features of a pretrained encoder; by default if ``auto`` finds the encoder."""
 
 
 def share_or_names(given: object) -> float | tuple[str, ...]:
@@ -266,6 +270,8 @@ class RunSettings(Settings):
     """The fold to test on, counted from 0; by default ``seed`` modulo ``folds``."""
     transfer_to: str | None = None
     """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
+    effort: Effort = Field(default="standard", exclude_if=lambda effort: effort == "standard")
+    """``quick``: embedded encoder, fewer epochs; ``best``: fine-tuning, or more epochs; other settings override it."""
     plugins: tuple[str, ...] = Field(default=(), exclude_if=not_)
     """Python files that register losses of your own, each relative to the working folder as ``data`` is."""
     columns: ColumnSettings = ColumnSettings()
@@ -276,17 +282,19 @@ class RunSettings(Settings):
     finetuning: FinetuningSettings = FinetuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
-    @property
-    def with_probe_alone(self) -> Self:
-        """The settings with the probe as the only view, unless they name views: what compares losses by their own."""
-        if "views" in self.evaluation.model_fields_set:
-            return self
-        return self.model_copy(update={"evaluation": self.evaluation.model_copy(update={"views": ("probe",)})})
+    def with_defaults(self, defaults: Mapping[str, Any]) -> Self:
+        """Return the settings with other values, by dotted name, of those that are not set explicitly."""
+        values = self.model_dump(exclude_unset=True)
+        given = flatten(values)
+        for name, value in defaults.items():
+            if name not in given:
+                values = put(values, name, value)
+        return self.build(values)
 
     @property
     def learning_rate(self) -> float:
         """The peak learning rate, with its default."""
-        embedded = self.encoder.frozen or self.encoder.name in EMBEDDED_ENCODERS
+        embedded = self.encoder.frozen or self.encoder.name in (AUTO, *EMBEDDED_ENCODERS)
         default = 1e-3 if embedded else 5e-5
         return self.training.learning_rate or default
 
@@ -333,6 +341,16 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path}: not a TOML file: {error}."
         raise ConfigError(message) from None
+
+
+def read_recorded(path: str | Path) -> dict[str, Any]:
+    """Read the settings of an earlier run: a TOML file of them, or a JSON file with them under ``settings``."""
+    path = Path(path)
+    values = dict(read_json(path).get("settings", {})) if path.suffix == ".json" else read_settings(path)
+    encoder = values.get("encoder", {})
+    if encoder.get("name") == AUTO and encoder.get("frozen") is False:  # from before ``auto`` could be a pretrained one
+        values["encoder"] = encoder | {"name": EMBEDDED}
+    return values
 
 
 def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:

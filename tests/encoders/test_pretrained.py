@@ -15,7 +15,15 @@ from transformers import BertConfig, CLIPConfig, T5Config, ViTConfig
 from transformers.utils import logging as transformers_logging
 
 from labelcontrast.encoders import pretrained as sources
-from labelcontrast.encoders.pretrained import build_transformer, hub_answers, is_timm, load_transformer, locate, quietly
+from labelcontrast.encoders.pretrained import (
+    build_transformer,
+    find_installed,
+    hub_answers,
+    is_timm,
+    load_transformer,
+    locate,
+    quietly,
+)
 from labelcontrast.errors import EncoderError
 
 
@@ -185,3 +193,32 @@ def test_timm_is_distinguished_from_transformers_by_its_configuration(tmp_path: 
     assert is_timm(locate(str(tmp_path)))
     (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
     assert not is_timm(locate(str(tmp_path)))
+
+
+def test_an_installed_package_is_found_before_a_cached_model(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = tmp_path / "hub"
+    for name in ("cached/model", "timm/model"):
+        snapshot = hub / f"models--{name.replace('/', '--')}" / "snapshots" / "1"
+        snapshot.mkdir(parents=True)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs" / "main").write_text("1")
+        (snapshot / "config.json").write_text("{}")
+        (snapshot / "model.safetensors").touch()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
+    folder = hub / "models--cached--model" / "snapshots" / "1"
+    cases = {
+        ("pkg:not_there/model", "pkg:a_wheel/model", "cached/model"): "pkg:a_wheel/model",
+        ("pkg:a_wheel/other", "not/cached", "cached/model"): str(folder),
+        ("not/cached",): None,
+    }
+    for preferred, expected in cases.items():
+        monkeypatch.setattr(sources, "PREFERRED", {"text": preferred})
+        assert find_installed("text") == expected
+    monkeypatch.setattr(sources, "PREFERRED", {"image": ("timm/model", "cached/model")})
+    assert find_installed("image") == str(folder).replace("cached", "timm")
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    assert find_installed("image") == str(folder)
+    (folder / "model.safetensors").unlink()
+    assert find_installed("image") is None

@@ -39,9 +39,9 @@ def stored_and_loaded(encoder: Encoder, folder: Path) -> Encoder:
 
 
 @pytest.mark.parametrize(("kind", "family"), [("text", "hashed"), ("image", "convnet"), ("vector", "mlp")])
-def test_auto_is_the_embedded_default_of_the_kind(kind: str, family: str) -> None:
+def test_embedded_is_the_default_of_the_kind(kind: str, family: str) -> None:
     options = {"input_dim": 5} if kind == "vector" else {}
-    encoder = make_encoder("auto", kind=kind, **options)
+    encoder = make_encoder("embedded", kind=kind, **options)
     assert encoder.settings()["family"] == family
     assert encoder.kind == kind
     assert embed(encoder, kind).shape == (3, encoder.output_dim) == (3, 256)

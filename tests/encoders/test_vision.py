@@ -14,12 +14,14 @@ from PIL import Image
 from transformers import AutoModel, Dinov2Config, ResNetConfig, SwinConfig, ViTConfig
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from labelcontrast.encoders import vision
 from labelcontrast.encoders.embedded import ConvNet
 from labelcontrast.encoders.pretrained import Source, locate, quietly
 from labelcontrast.encoders.vision import (
     PictureEncoder,
     PictureTransform,
     decode_pictures,
+    describe_pictures,
     pretrained_timm,
     pretrained_vision,
     stored_timm,
@@ -54,6 +56,27 @@ def test_an_array_and_its_file_give_the_same_picture(tmp_path: Path) -> None:
     assert (from_text == expected).all()
     assert (from_bytes == expected).all()
     assert (from_array == expected).all()
+
+
+def test_a_description_counts_colours_and_directions_of_edges_by_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vision, "DESCRIBED_AT_ONCE", 2)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    pictures[0, :, :32], pictures[0, :, 32:] = 0, 255  # a vertical edge, brighter on the right
+    found = describe_pictures(list(pictures)).reshape(3, 4, 4, 72)
+    expected = np.zeros_like(found)
+    for index, picture in enumerate(pictures):
+        grey = picture.astype(float).mean(axis=2)
+        down, right = np.gradient(grey)
+        for row in range(64):
+            for column in range(64):
+                red, green, blue = picture[row, column] // 64
+                x, y = right[row, column], down[row, column]
+                direction = round((np.arctan2(y, x) / np.pi + 1) * 4) % 8
+                expected[index, row // 16, column // 16, 16 * red + 4 * green + blue] += 1
+                expected[index, row // 16, column // 16, 64 + direction] += np.hypot(x, y)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found[0, :, :, 64:].nonzero()[2].tolist() == [4] * 8  # the edge is in two columns of cells, and to the right
+    assert describe_pictures([]).shape == (0, 1152)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])

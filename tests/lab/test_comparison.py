@@ -271,7 +271,7 @@ def test_the_demo_compares_three_losses_and_makes_a_model(tmp_path: Path, monkey
     table, result = run_demo(tmp_path, callbacks=Callbacks(on_epoch=epochs.append))
     assert [row[0].text for row in table.rows] == list(comparison.DEMO_LOSSES)
     assert len(epochs) == 3  # the model is not trained again
-    assert load(tmp_path / "run").views == ("probe", "neighbours")
+    assert load(tmp_path / "run").views == ("probe", "neighbours", "trees")
     alone = RunResult.load(tmp_path / "comparison" / "runs" / "reg-seed0")
     assert alone.views is None
     assert result.views["probe"]["test"]["map_macro"] == alone.metrics["test"]["map_macro"]

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from labelcontrast.data.batches import prepare
-from labelcontrast.errors import DataError
-from labelcontrast.run.inputs import RunInputs, load_inputs, load_transfer_inputs
+from labelcontrast.errors import ConfigError, DataError
+from labelcontrast.run import inputs
+from labelcontrast.run.inputs import RunInputs, load_inputs, load_transfer_inputs, resolve_settings
 from labelcontrast.settings import RunSettings
 
 
 def test_labels_and_encoder_fit_the_examples(vectors: Path) -> None:
-    messages: list[str] = []
-    inputs = load_inputs(RunSettings.build({"data": str(vectors)}), messages.append)
-    assert messages == inputs.data.summary()
+    inputs = load_inputs(RunSettings.build({"data": str(vectors)}))
     assert {name: inputs.labels(name).shape[0] for name in inputs.prepared} == {"train": 168, "val": 24, "test": 48}
     expected = inputs.splits.vocabulary.encode(inputs.splits.test.label_sets or []).toarray()
     assert (inputs.truth("test") == inputs.labels("test").toarray()).all()
@@ -61,3 +60,42 @@ def test_transfer_loads_other_data_of_the_same_kind(vectors: Path, tmp_path: Pat
         read_off_on("narrow.npz")
     with pytest.raises(DataError, match="holds text inputs; the encoder is trained on vector inputs"):
         read_off_on("texts.csv")
+
+
+@pytest.mark.parametrize(
+    ("installed", "effort", "given", "expected"),
+    [
+        ("org/model", "quick", {}, ("embedded", False, 5)),
+        ("org/model", "standard", {}, ("org/model", True, 10)),
+        ("org/model", "best", {}, ("org/model", False, 4)),
+        (None, "quick", {}, ("embedded", False, 5)),
+        (None, "standard", {}, ("embedded", False, 10)),
+        (None, "best", {}, ("embedded", False, 30)),
+        ("org/model", "standard", {"name": "hashed"}, ("hashed", False, 10)),
+        ("org/model", "best", {"name": "hashed"}, ("hashed", False, 30)),
+        ("org/model", "standard", {"frozen": False}, ("org/model", False, 10)),
+        ("org/model", "quick", {"frozen": True}, ("org/model", True, 5)),
+        ("org/model", "best", {"frozen": True}, ("org/model", True, 30)),
+        ("org/model", "best", {"name": "org/other"}, ("org/other", False, 4)),
+    ],
+)
+def test_the_effort_chooses_encoder_and_epochs_where_they_are_not_given(
+    installed, effort: str, given: dict, expected: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "find_installed", lambda kind: installed)
+    messages: list[str] = []
+    values = {"data": "a", "effort": effort, "encoder": given}
+    resolved = resolve_settings(RunSettings.build(values), "text", messages.append)
+    assert (resolved.encoder.name, resolved.encoder.frozen, resolved.training.epochs) == expected
+    assert [installed in one for one in messages] == [True] * (expected[0] == installed)
+    assert resolve_settings(resolved, "text") == resolved
+    fewer = RunSettings.build({**values, "training": {"epochs": 2}})
+    assert resolve_settings(fewer, "text").training.epochs == 2
+
+
+def test_auto_cannot_be_frozen_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "find_installed", lambda kind: None)
+    with pytest.raises(ConfigError) as refusal:
+        resolve_settings(RunSettings.build({"data": "a", "encoder": {"frozen": True}}), "image")
+    line = "encoder.frozen needs a pretrained encoder. None for image inputs is installed."
+    assert str(refusal.value) == line

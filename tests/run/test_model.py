@@ -94,18 +94,17 @@ def test_a_loaded_model_predicts_the_same_as_the_command(
     named = [{name for name, one in zip(model.labels, own, strict=True) if one} for own in indicators]
     assert named == [set(row["labels"]) for row in rows]
     assert set(np.unique(indicators)) <= {0, 1}
-    beside = {"text": ("neighbours", "words"), "image": ("neighbours",)}.get(kind, ("neighbours", "trees"))
+    beside = ("neighbours", "words" if kind == "text" else "trees")
     assert model.views == ("probe", *beside)
     views = ", ".join(model.views)
     width = model.encoder.output_dim
     assert repr(model).endswith(f"of width {width}, {len(model.labels)} labels, views {views})")
     embeddings = model.embed(inputs)
     assert embeddings.shape == (len(rows), width)
-    if kind == "image":
-        np.testing.assert_array_equal(model.scores(embeddings), probabilities)
-    else:
-        with pytest.raises(RunError, match=f"the view {beside[-1]} of this model reads the inputs: use predict_proba"):
-            model.scores(embeddings)
+    with pytest.raises(RunError, match=f"the view {beside[-1]} of this model reads the inputs: use predict_proba"):
+        model.scores(embeddings)
+    alone = replace(model, blend=None)
+    np.testing.assert_array_equal(alone.scores(embeddings), alone.predict_proba(inputs))
 
 
 @pytest.mark.parametrize("kind", ["vector", "text", "image"])

@@ -142,7 +142,7 @@ def test_a_missing_extra_is_refused_before_training_with_the_install_line(
     assert f"pip install 'labelcontrast[{extra}]'" in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", ["auto", "lsa", "hashed"])
+@pytest.mark.parametrize("name", ["embedded", "lsa", "hashed"])
 def test_an_encoder_that_learns_from_scratch_cannot_be_frozen(name: str) -> None:
     with pytest.raises(ConfigError, match=rf'^encoder.frozen needs a pretrained encoder. Got "{name}", which learns'):
         validate_settings(RunSettings.build({"data": "a", "encoder": {"name": name, "frozen": True}}))
@@ -180,3 +180,8 @@ def test_a_run_is_resumed_with_its_recorded_settings_changed_by_those_given(tmp_
     recorded.write_text('data = "a"\n[evaluation]\nthreshold = "fixed"\n')
     older = with_recorded(RunSettings.build({"data": "a"}), recorded).evaluation
     assert (older.threshold, older.views) == ("fixed", "auto")
+    # When auto was always an embedded encoder, frozen was recorded as false.
+    recorded.write_text('data = "a"\n[encoder]\nname = "auto"\nfrozen = false\n')
+    assert with_recorded(RunSettings.build({"data": "a"}), recorded).encoder.name == "embedded"
+    recorded.write_text('data = "a"\n[encoder]\nname = "auto"\n')
+    assert with_recorded(RunSettings.build({"data": "a"}), recorded).encoder.name == "auto"

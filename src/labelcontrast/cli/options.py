@@ -38,8 +38,15 @@ Plugins = Annotated[
 Encoder = Annotated[
     str | None,
     typer.Option(
-        help="auto, lsa, hashed, convnet, mlp, a hub id, a folder, pkg:PACKAGE/FOLDER, timm:NAME.",
+        help="auto, embedded, lsa, hashed, convnet, mlp, a hub id, a folder, pkg:PACKAGE/FOLDER, timm:NAME.",
         show_default="auto",
+    ),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        help="quick, standard or best: what to spend; see docs/evaluation.md for what each costs and brings.",
+        show_default="standard",
     ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Largest number of passes over the training set.", show_default="10")]
@@ -85,6 +92,7 @@ KEYS = {
     "seed": "seed",
     "folds": "folds",
     "plugins": "plugins",
+    "effort": "effort",
     "encoder": "encoder.name",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",

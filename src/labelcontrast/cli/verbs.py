@@ -91,6 +91,7 @@ def train(
     data: options.Data,
     *,
     out: options.Out,
+    effort: options.Effort = None,
     loss: options.Loss = None,
     plugins: options.Plugins = None,
     encoder: options.Encoder = None,
@@ -116,6 +117,7 @@ def train(
         config,
         assignments,
         data=data,
+        effort=effort,
         loss=loss,
         plugins=plugins,
         encoder=encoder,
@@ -360,14 +362,14 @@ def search(
     from labelcontrast.lab.search_space import plan_search
     from labelcontrast.lab.study import find_study
     from labelcontrast.run.validation import with_recorded
-    from labelcontrast.settings import RunSettings, parse_losses
+    from labelcontrast.settings import EMBEDDED, RunSettings, parse_losses
 
     values = read_values(config, assignments, data=data, encoder=encoder, plugins=plugins)
     if study:
         declared = find_study(study)
         values, losses = declared.with_protocol(values), losses or ",".join(declared.losses)
         ranges = ranges or [f"{key}={ends}" for key, ends in declared.search.items()]
-    settings = RunSettings.build(values)
+    settings = RunSettings.build(values).with_defaults({"encoder.name": EMBEDDED})
     if resume:
         settings = with_recorded(settings, out / "search.json")
     searched = plan_search(settings, parse_losses(losses or "reg"), ranges or [])

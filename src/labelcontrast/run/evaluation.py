@@ -47,6 +47,7 @@ from labelcontrast.run.model import (
     save_model,
     split_chunks,
     view_logits,
+    view_rows,
 )
 from labelcontrast.settings import EvaluationSettings, HierarchySettings
 from labelcontrast.training.features import stored_features
@@ -57,7 +58,7 @@ Features = Mapping[str, Float[np.ndarray, "examples dim"]]
 AUTO_VIEWS: dict[str, tuple[str, ...]] = {
     "text": ("neighbours", "words"),
     "vector": ("neighbours", "trees"),
-    "image": ("neighbours",),
+    "image": ("neighbours", "trees"),
 }
 """The views beside the probe that a kind of input has by default, chosen in ``benchmarks/views.py``."""
 BLOCK = 2**20
@@ -168,7 +169,7 @@ def evaluate_inputs(
     truth = {name: inputs.truth(name) for name in parts}
     chosen = chosen_views(settings, inputs)
     views = fit_views(chosen, inputs, features, seed=seed)
-    logits = {name: view_logits(chosen, classifier, views, part.inputs, features[name]) for name, part in parts.items()}
+    logits = {name: view_logits(chosen, classifier, views, part, features[name]) for name, part in parts.items()}
     train = TrainingLabels.of(inputs.labels("train"))
     frequency = (train.counts + 0.5) / (train.examples + 1)
     blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"], frequency=frequency)
@@ -222,7 +223,7 @@ def fit_views(names: Sequence[str], inputs: RunInputs, features: Features, *, se
     for name in names:
         if name != PROBE:
             view = VIEWS_BY_NAME[name]
-            rows = inputs.splits.train.inputs if view.reads == "inputs" else features["train"]
+            rows = view_rows(view, inputs.splits.train, features.get("train"))
             fitted[name] = view.fit(rows, inputs.truth("train"), seed=seed)
     return fitted
 

@@ -39,7 +39,7 @@ from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.files import is_claimed, read_json, write_json
 from labelcontrast.losses.registry import fingerprint_plugin
 from labelcontrast.metrics.counting import TrainingLabels
-from labelcontrast.settings import RunSettings, first_difference, read_settings
+from labelcontrast.settings import RunSettings, first_difference, read_recorded
 
 CONFIG, LABELS, HIERARCHY, ENCODER = "config.toml", "labels.json", "hierarchy.json", "encoder"
 MODEL, FEATURES, CHECKPOINTS = "model.safetensors", "features.safetensors", "checkpoints"
@@ -185,7 +185,7 @@ def load_settings(folder: str | Path) -> RunSettings:
     path = Path(folder) / CONFIG
     if not path.exists():
         raise RunError(f"{folder} is not a run: it has no {CONFIG}.")
-    return RunSettings.build(read_settings(path))
+    return RunSettings.build(read_recorded(path))
 
 
 def load_training_labels(folder: str | Path) -> TrainingLabels | None:

@@ -10,15 +10,28 @@ import scipy.sparse as sp
 from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.splits import Splits, load_splits
-from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.base import Encoder, Kind
 from labelcontrast.encoders.frozen import FrozenEncoder
+from labelcontrast.encoders.pretrained import find_installed
 from labelcontrast.encoders.registry import make_encoder
-from labelcontrast.errors import DataError
+from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.files import cache_folder
 from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.run.hierarchy import UnseenLeaves, close_splits, find_hierarchy, hold_out
-from labelcontrast.settings import ColumnSettings, EncoderSettings, RunSettings
+from labelcontrast.settings import (
+    AUTO,
+    EMBEDDED,
+    EMBEDDED_ENCODERS,
+    ColumnSettings,
+    Effort,
+    EncoderSettings,
+    RunSettings,
+)
 
+EPOCHS: dict[Effort, int] = {"quick": 5, "standard": 10, "best": 30}
+"""Passes over the training examples by effort; at most, as the best on validation is kept."""
+FINE_TUNING_EPOCHS = 4
+"""Those of a pretrained encoder that is fine-tuned under the effort ``best``."""
 OnMessage = Callable[[str], None]
 """Receives a sentence about the progress of a run."""
 
@@ -81,16 +94,45 @@ def load_inputs(settings: RunSettings, on_message: OnMessage = lambda _: None, *
 
     Args:
         settings: Settings of the run.
-        on_message: Receives a summary of the data.
+        on_message: Receives sentences about the encoder.
         device: Where the features of a frozen encoder are computed.
 
     Raises:
         LabelContrastError: The data or their hierarchy cannot be read, or do not fit the settings.
     """
-    data = load_data(settings)
+    return prepare_inputs(settings, load_data(settings), on_message, device=device)
+
+
+def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = lambda _: None) -> RunSettings:
+    """Choose what the encoder ``auto`` and the effort leave open, for data of one kind.
+
+    Raises:
+        ConfigError: An encoder is to be frozen, and no pretrained one is installed.
+    """
+    encoder, effort = settings.encoder, settings.effort
+    name, frozen = encoder.name, encoder.frozen
+    if name == AUTO:
+        found = find_installed(kind) if effort != "quick" or frozen else None
+        name = found or EMBEDDED
+        if found is None and frozen:
+            raise ConfigError(f"encoder.frozen needs a pretrained encoder. None for {kind} inputs is installed.")
+        if frozen is None:
+            frozen = found is not None and effort != "best"
+        if found:
+            how = "frozen, with a network trained on its features" if frozen else "fine-tuned"
+            on_message(f"encoder {name}, which is installed: {how}; --encoder embedded needs less time")
+    values = settings.model_dump(exclude_unset=True)
+    values["encoder"] = values.get("encoder", {}) | {"name": name, "frozen": bool(frozen)}
+    fine_tuned = not frozen and name not in EMBEDDED_ENCODERS
+    epochs = FINE_TUNING_EPOCHS if fine_tuned and effort == "best" else EPOCHS[effort]
+    return RunSettings.build(values).with_defaults({"training.epochs": epochs})
+
+
+def prepare_inputs(
+    settings: RunSettings, data: RunData, on_message: OnMessage = lambda _: None, *, device: str = "cpu"
+) -> RunInputs:
+    """Encode the labels, and prepare the examples for an encoder; the arguments are those of ``load_inputs``."""
     splits = data.splits
-    for sentence in data.summary():
-        on_message(sentence)
     encoder = build_encoder(settings.encoder, splits.train)
     if settings.encoder.frozen:
         on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")

@@ -17,6 +17,7 @@ from labelcontrast.data.examples import Examples
 from labelcontrast.data.picture_files import picture_problem
 from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.registry import load_encoder
+from labelcontrast.encoders.vision import describe_pictures
 from labelcontrast.errors import DataError, LabelError, RunError
 from labelcontrast.files import read_json, whole_file, write_json
 from labelcontrast.labels.consistency import consistent
@@ -195,7 +196,7 @@ class TrainedModel:
         examples = as_examples(inputs, self.encoder)
         on_embeddings = any(name == PROBE or self.other_views[name].reads == "embeddings" for name in self.views)
         embeddings = self.embed(examples) if on_embeddings else None
-        return view_logits(self.views, self.classifier, self.other_views, examples.inputs, embeddings)
+        return view_logits(self.views, self.classifier, self.other_views, examples, embeddings)
 
     def view_contributions(self, inputs: ModelInputs) -> dict[str, Float[np.ndarray, "examples labels"]]:
         """Compute what each view adds to the log-odds of every label, before calibration; ``bias`` is the rest.
@@ -265,18 +266,28 @@ def view_logits(
     names: Iterable[str],
     classifier: Classifier,
     views: Mapping[str, View],
-    inputs: Any,  # noqa: ANN401
+    examples: Examples | None,
     embeddings: Float[np.ndarray, "examples dim"] | None,
 ) -> dict[str, Float[np.ndarray, "examples labels"]]:
-    """Compute the score of every label by each view, from the inputs or the embeddings that it reads."""
+    """Compute the score of every label by each view, from the examples or the embeddings that it reads."""
     logits = {}
     for name in names:
         if name == PROBE:
             with torch.inference_mode():
                 logits[name] = classifier(torch.from_numpy(embeddings)).numpy()
         else:
-            logits[name] = views[name].logits(inputs if views[name].reads == "inputs" else embeddings)
+            logits[name] = views[name].logits(view_rows(views[name], examples, embeddings))
     return logits
+
+
+def view_rows(
+    view: View | type[View], examples: Examples | None, embeddings: Float[np.ndarray, "examples dim"] | None
+) -> Any:  # noqa: ANN401
+    """Return what a view reads: the embeddings, or the inputs of the examples, pictures as their descriptions."""
+    if view.reads == "embeddings":
+        return embeddings
+    assert examples is not None
+    return describe_pictures(examples.inputs) if examples.kind == "image" else examples.inputs
 
 
 def blend_views(

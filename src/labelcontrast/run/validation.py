@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from labelcontrast.errors import ConfigError, MissingExtraError
-from labelcontrast.files import read_json
 from labelcontrast.losses.registry import check_loss, load_plugin, loss_catalogue, loss_row
-from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings, Settings, read_settings
+from labelcontrast.settings import EMBEDDED_ENCODERS, HierarchySettings, NamedLoss, RunSettings, Settings, read_recorded
 
 LossKind = Literal["logit", "contrastive"]
 
@@ -77,7 +76,7 @@ def with_recorded(settings: RunSettings, recorded: str | Path) -> RunSettings:
     recorded = Path(recorded)
     if not recorded.exists():
         return settings
-    values = _read_recorded(recorded)
+    values = read_recorded(recorded)
     for name in settings.model_fields_set:
         given = getattr(settings, name)
         if isinstance(given, Settings):
@@ -90,13 +89,9 @@ def with_recorded(settings: RunSettings, recorded: str | Path) -> RunSettings:
 def plugins_to_resume_with(given: Iterable[str], recorded: str | Path) -> tuple[str, ...]:
     """Return the plugins recorded earlier, or those given if these are other files; the arguments are those above."""
     given, recorded = tuple(given), Path(recorded)
-    earlier = tuple(_read_recorded(recorded).get("plugins", ())) if recorded.exists() else ()
+    earlier = tuple(read_recorded(recorded).get("plugins", ())) if recorded.exists() else ()
     before, now = ([Path(path).resolve() for path in paths] for paths in (earlier, given))
     return earlier if not now or before == now else given
-
-
-def _read_recorded(path: Path) -> dict[str, Any]:
-    return dict(read_json(path).get("settings", {})) if path.suffix == ".json" else read_settings(path)
 
 
 def needs_hierarchy(settings: RunSettings) -> str | None:
