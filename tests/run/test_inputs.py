@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from labelcontrast.data.batches import prepare
+from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.run import inputs
 from labelcontrast.run.inputs import RunInputs, load_inputs, load_transfer_inputs, resolve_settings
@@ -99,3 +100,27 @@ def test_auto_cannot_be_frozen_where_nothing_is_installed(monkeypatch: pytest.Mo
         resolve_settings(RunSettings.build({"data": "a", "encoder": {"frozen": True}}), "image")
     line = "encoder.frozen needs a pretrained encoder. None for image inputs is installed."
     assert str(refusal.value) == line
+
+
+def test_what_the_limit_cuts_is_said_and_what_half_of_it_would_save() -> None:
+    encoder = make_encoder("hashed", kind="text", max_length=4)
+    assert inputs.describe_cut(encoder, ["one two", "one two three four"]) is None
+    assert inputs.describe_cut(encoder, []) is None
+    cut = inputs.describe_cut(encoder, ["one two", "one two three four five six"])
+    assert cut == (
+        "25.0% of the tokens are cut, those after 4 in a text; encoder.max_length=2 would cut 50.0% and save 33% of "
+        "the encoder's time"
+    )
+    assert inputs.describe_cut(make_encoder("hashed", kind="text"), ["one two"]) is None
+
+
+def test_the_time_left_is_said_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 4.0, 8.0, 24.0, 28.0, 44.0, 50.0, 90.0])
+    monkeypatch.setattr(inputs.time, "monotonic", lambda: next(clock))
+    said: list[str] = []
+    report = inputs.time_left("features", said.append)
+    for done in (10, 20, 60, 70, 100):
+        report(done, 100)
+    report(10, 50)
+    report(30, 50)
+    assert said == ["features: 60 of 100, 16 s left", "features: 30 of 50, 40 s left"]

@@ -23,7 +23,7 @@ from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import whole_file
-from labelcontrast.lab.comparison import DEMO_EPOCHS, DEMO_RUN, run_comparison, run_demo
+from labelcontrast.lab.comparison import DEMO_RUN, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
 from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.ranks import rank_comparisons
@@ -61,13 +61,14 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def callbacks(epochs: int) -> Callbacks:
+def callbacks() -> Callbacks:
     """Return callbacks that print a line per epoch, with a progress bar when standard error is a terminal."""
 
     def epoch(record: Epoch) -> None:
+        left = round((record.of - record.epoch) * record.seconds)
         say(
-            f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}   loss {record.loss:8.4f}   "
-            f"validation mAP {record.score:.4f}   {record.seconds:.1f} s"
+            f"epoch {record.epoch:>{len(str(record.of))}}/{record.of}   loss {record.loss:8.4f}   "
+            f"validation mAP {record.score:.4f}   {record.seconds:.1f} s" + (f", {left} s left" if left else "")
         )
 
     return Callbacks(on_message=say, on_epoch=epoch, progress_bar=sys.stderr.isatty())
@@ -104,9 +105,7 @@ def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fi
 
 def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:
     """Train and evaluate one model, and print its metrics."""
-    result = run_experiment(
-        settings, out, resume=resume, force=force, device=pick_device(), callbacks=callbacks(settings.training.epochs)
-    )
+    result = run_experiment(settings, out, resume=resume, force=force, device=pick_device(), callbacks=callbacks())
     _show_metrics(result)
     if found := result.hierarchy:
         show_hierarchy({split: found[split] for split in result.metrics}, levels_of="test")
@@ -172,7 +171,7 @@ def print_report(folder: Path) -> None:
 
 def print_demo(out: Path, *, force: bool) -> None:
     """Run the demo, and print its tables, its pages and the commands to try next."""
-    table, result = run_demo(out, force=force, device=pick_device(), callbacks=callbacks(DEMO_EPOCHS))
+    table, result = run_demo(out, force=force, device=pick_device(), callbacks=callbacks())
     run = out / DEMO_RUN
     show("three losses, each with the probe or head alone")
     _show_marked(table)
@@ -204,7 +203,7 @@ def print_comparison(
         baseline=baseline,
         keep_weights=keep_weights,
         options=replace(options, device=pick_device()),
-        callbacks=callbacks(settings.training.epochs),
+        callbacks=callbacks(),
     )
     _show_marked(table)
     if over_hierarchy := summarise_comparison(out).hierarchy_table:

@@ -1,8 +1,10 @@
 """The inputs of a run: the data as splits, their labels multi-hot, and an encoder that fits them."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,7 +12,7 @@ import scipy.sparse as sp
 from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.splits import Splits, load_splits
-from labelcontrast.encoders.base import Encoder, Kind
+from labelcontrast.encoders.base import Encoder, Kind, TextEncoder
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.pretrained import find_installed
 from labelcontrast.encoders.registry import make_encoder
@@ -32,6 +34,8 @@ EPOCHS: dict[Effort, int] = {"quick": 5, "standard": 10, "best": 30}
 """Passes over the training examples by effort; at most, as the best on validation is kept."""
 FINE_TUNING_EPOCHS = 4
 """Those of a pretrained encoder that is fine-tuned under the effort ``best``."""
+COUNTED_TEXTS = 2000
+"""Texts whose tokens are counted to say what is cut."""
 OnMessage = Callable[[str], None]
 """Receives a sentence about the progress of a run."""
 
@@ -134,9 +138,11 @@ def prepare_inputs(
     """Encode the labels, and prepare the examples for an encoder; the arguments are those of ``load_inputs``."""
     splits = data.splits
     encoder = build_encoder(settings.encoder, splits.train)
+    if isinstance(encoder, TextEncoder) and (cut := describe_cut(encoder, splits.train.inputs)):
+        on_message(cut)
     if settings.encoder.frozen:
         on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
-        encoder = FrozenEncoder(encoder).to(device)
+        encoder = FrozenEncoder(encoder, on_progress=time_left("features of the frozen encoder", on_message)).to(device)
     encoder.fit(splits.train.inputs)
     prepared = _prepare_splits(encoder, splits)
     if data.unseen:
@@ -145,6 +151,49 @@ def prepare_inputs(
     if settings.hierarchy.train_on == "lowest" and data.tree:
         lowest = data.tree.lowest(prepared["train"].labels)
     return RunInputs(data, encoder.cpu(), prepared, lowest)
+
+
+def describe_cut(encoder: TextEncoder, texts: Any) -> str | None:  # noqa: ANN401
+    """Describe in a sentence what share of the tokens an encoder cuts, and what half its limit would save.
+
+    It is estimated on ``COUNTED_TEXTS`` texts at most. None if nothing is cut.
+    """
+    limit = encoder.max_length
+    if limit is None or not len(texts):
+        return None
+    drawn = np.random.default_rng(0).permutation(len(texts))[:COUNTED_TEXTS]
+    lengths = encoder.token_lengths([texts[place] for place in drawn])
+    kept, half = np.minimum(lengths, limit).sum(), np.minimum(lengths, limit // 2).sum()
+    if kept == lengths.sum():
+        return None
+    return (
+        f"{1 - kept / lengths.sum():.1%} of the tokens are cut, those after {limit} in a text; encoder.max_length="
+        f"{limit // 2} would cut {1 - half / lengths.sum():.1%} and save {1 - half / kept:.0%} of the encoder's time"
+    )
+
+
+def time_left(what: str, on_message: OnMessage, *, seconds: float = 10.0) -> Callable[[int, int], None]:
+    """Return a function that takes the number of things done and of all, and reports the time left now and then.
+
+    Args:
+        what: The things.
+        on_message: Receives the reports.
+        seconds: Between two reports.
+    """
+    start = reported = time.monotonic()
+    earlier = of_all = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal start, reported, earlier, of_all
+        now = time.monotonic()
+        if total != of_all:  # the first report of these things: their rate is measured from here
+            start, earlier, of_all = now, done, total
+        elif now - reported >= seconds and done < total:
+            left = (now - start) * (total - done) / (done - earlier)
+            on_message(f"{what}: {done:,} of {total:,}, {left:.0f} s left")
+            reported = now
+
+    return report
 
 
 def load_data(settings: RunSettings) -> RunData:

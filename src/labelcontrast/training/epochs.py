@@ -44,6 +44,8 @@ class Epoch:
     """Duration, with the validation."""
     diagnostics: dict[str, float] = field(default_factory=dict)
     """Pair statistics of the loss, mean over the steps, and further measures; empty if there are none."""
+    of: int = 0
+    """Epochs of the training, at most; 0 if unknown."""
 
 
 def score_logits(validation: Prepared) -> EpochScore:

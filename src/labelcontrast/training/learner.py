@@ -107,7 +107,9 @@ class Learner(pl.LightningModule):
         diagnostics = {name: _as_float32(step[name] for step in self._counted).nanmean().item() for name in names}
         diagnostics |= self._measures(self.encoder, self.head)
         seconds = time.monotonic() - self._started
-        self.history.append(Epoch(self.current_epoch + 1, loss, score, rate, seconds, diagnostics))
+        self.history.append(
+            Epoch(self.current_epoch + 1, loss, score, rate, seconds, diagnostics, self._settings.epochs)
+        )
         self.log_dict({"loss": loss, "score": score, "learning_rate": rate, **diagnostics})
         self.on_history(self.history)
 
