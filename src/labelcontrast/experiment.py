@@ -25,7 +25,13 @@ from labelcontrast.run.folder import (
     load_settings,
     open_run,
 )
-from labelcontrast.run.inputs import load_data, load_transfer_inputs, prepare_inputs, resolve_settings
+from labelcontrast.run.inputs import (
+    load_data,
+    load_transfer_inputs,
+    prepare_inputs,
+    resolve_settings,
+    with_found_columns,
+)
 from labelcontrast.run.machine import Clock, describe_origin, seeded
 from labelcontrast.run.report import write_report
 from labelcontrast.run.validation import validate_settings, with_recorded
@@ -79,6 +85,7 @@ def run_experiment(
         data = load_data(settings)
         for sentence in data.summary():
             callbacks.on_message(sentence)
+        settings = with_found_columns(settings, data.splits)
         settings = resolve_settings(settings, data.splits.train.kind, callbacks.on_message)
         inputs = prepare_inputs(settings, data, callbacks.on_message, device=device)
         target = load_transfer_inputs(settings, inputs, callbacks.on_message)

@@ -45,16 +45,18 @@ class Settings(BaseModel):
 
 
 class ColumnSettings(Settings):
-    """Names of the columns of a table; a column that is not named is found by its content."""
+    """Names of the columns of a table; a column that is not named is found by its content, and a run remembers it."""
 
     text: str | None = None
     """The column of the texts."""
     image: str | None = None
     """The column of the pictures' paths."""
-    labels: str | None = None
-    """The column of the labels; or, if each label has a column of its own, their names, joined by commas."""
+    labels: str | tuple[str, ...] | None = None
+    """The column of the labels; or, if each label has a column of its own, their names, as a list or with commas."""
     separator: str | None = None
-    """The text between the labels of a cell."""
+    """The text between the labels of a cell; empty if a cell is one label."""
+    multi_hot: int | None = Field(default=None, ge=0)
+    """The length of the lists if they hold a value for each label; 0 if they hold names or numbers of labels."""
 
 
 class EncoderSettings(Settings):

@@ -290,6 +290,26 @@ def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run:
     assert (text_run / "report.html").exists()
 
 
+def test_a_run_reads_the_columns_that_it_was_trained_on(command: Run, tmp_path: Path) -> None:
+    rows = [{"subject": "re", "message": one["text"], "tags": one["labels"][0]} for one in GOOD]
+    (tmp_path / "data.jsonl").write_text(jsonl(rows))
+    words = ["train", "data.jsonl", "--loss", "bce", "--epochs", "1", "--out", "run"]
+    assert command(*words).returncode == 0
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert config["columns"] == {"text": "message", "labels": "tags", "separator": "", "multi_hot": 0}
+    new = [{"subject": "a long automatic subject", "message": "word1", "labels": [3.5], "split": "x"}]
+    (tmp_path / "new.jsonl").write_text(jsonl(new))
+    done = command("predict", "run", "new.jsonl")
+    assert done.stderr == 'new.jsonl: 1 rows; text in "message"; not used: "subject", "labels", "split"\n'
+    assert done.stdout == command("predict", "run", "-", stdin=jsonl(new)).stdout
+    scores = json.loads(done.stdout)["scores"]
+    assert scores == json.loads(command("predict", "run", "-", stdin="word1\n").stdout)["scores"]
+    (tmp_path / "headless.csv").write_text("a good film,fun\na bad film,dull\n")
+    line = command("predict", "run", "headless.csv").refusal()
+    assert line == 'headless.csv: there is no column "message". The columns are "a good film", "fun".'
+    assert command(*words, "--resume").returncode == 0
+
+
 def test_an_unknown_label_is_refused_with_its_line(command: Run, tmp_path: Path, text_run: Path) -> None:
     (tmp_path / "new.jsonl").write_text(jsonl([GOOD[0], {"text": "x", "labels": ["lable1"]}]))
     line = command("evaluate", text_run, "new.jsonl").refusal()

@@ -10,7 +10,6 @@ from hypothesis.extra.numpy import arrays
 from scipy.io import arff
 from scipy.sparse import csr_array
 
-from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.feature_files import read_arff, read_npz
 from labelcontrast.errors import DataError
 
@@ -48,7 +47,7 @@ def test_a_written_archive_is_read_back(
     features, hot = archive
     names = [f"tag {number}" for number in range(hot.shape[1])]
     path = saved(tmp_path_factory.mktemp("npz") / "a.npz", X=features, Y=hot, label_names=names)
-    examples = read_npz(path, ColumnNames())
+    examples = read_npz(path)
     assert isinstance(examples.inputs, np.ndarray)
     assert examples.inputs.dtype == np.float32
     np.testing.assert_array_equal(examples.inputs, features.astype(np.float32))
@@ -57,14 +56,14 @@ def test_a_written_archive_is_read_back(
 
 
 def test_other_names_and_a_split_are_understood(tmp_path: Path) -> None:
-    examples = read_npz(saved(tmp_path / "a.npz", features=X, labels=Y, split=[0, 2, 1]), ColumnNames())
+    examples = read_npz(saved(tmp_path / "a.npz", features=X, labels=Y, split=[0, 2, 1]))
     assert examples.label_sets == [("label_0",), (), ("label_0", "label_1")]
     assert (examples.splits, examples.ids) == (["train", "val", "test"], ["1", "2", "3"])
     assert examples.understood == f"{tmp_path / 'a.npz'}: 3 rows of 2 features; 2 labels"
 
 
 def test_without_labels_there_are_none(tmp_path: Path) -> None:
-    assert read_npz(saved(tmp_path / "a.npz", X=X), ColumnNames()).label_sets is None
+    assert read_npz(saved(tmp_path / "a.npz", X=X)).label_sets is None
 
 
 def broken(value: float) -> np.ndarray:
@@ -96,7 +95,7 @@ def broken(value: float) -> np.ndarray:
 def test_an_invalid_archive_is_refused(content: dict[str, object], message: str, tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npz", **content)
     with pytest.raises(DataError) as refusal:
-        read_npz(path, ColumnNames())
+        read_npz(path)
     assert str(refusal.value) == f"{path}: {message}"
 
 
@@ -105,13 +104,13 @@ def test_a_damaged_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     with pytest.raises(DataError) as refusal:
-        read_npz(path, ColumnNames())
+        read_npz(path)
     assert str(refusal.value) == f"{path}: not a NumPy archive that can be read."
 
 
 def test_labels_may_be_soft_or_unknown(tmp_path: Path) -> None:
     soft = np.array([[1, 0.25], [np.nan, 0.75], [-1, 0]])
-    examples = read_npz(saved(tmp_path / "a.npz", X=X, Y=soft), ColumnNames())
+    examples = read_npz(saved(tmp_path / "a.npz", X=X, Y=soft))
     assert examples.label_sets == [("label_0",), ("label_1",), ()]
     assert repr(examples.values) == "[{'label_1': 0.25}, {'label_0': nan, 'label_1': 0.75}, {'label_0': nan}]"
 
@@ -119,14 +118,14 @@ def test_labels_may_be_soft_or_unknown(tmp_path: Path) -> None:
 def test_labels_may_be_sparse(tmp_path: Path) -> None:
     matrix = csr_array(Y)
     parts = {"Y_data": matrix.data, "Y_indices": matrix.indices, "Y_indptr": matrix.indptr, "Y_shape": matrix.shape}
-    sparse = read_npz(saved(tmp_path / "a.npz", X=X, **parts), ColumnNames())
-    dense = read_npz(saved(tmp_path / "b.npz", X=X, Y=Y), ColumnNames())
+    sparse = read_npz(saved(tmp_path / "a.npz", X=X, **parts))
+    dense = read_npz(saved(tmp_path / "b.npz", X=X, Y=Y))
     assert sparse.label_sets == dense.label_sets
     assert sparse.label_names == dense.label_names
     with pytest.raises(DataError, match="expected a CSR matrix in"):
-        read_npz(saved(tmp_path / "c.npz", X=X, Y_data=matrix.data), ColumnNames())
+        read_npz(saved(tmp_path / "c.npz", X=X, Y_data=matrix.data))
     with pytest.raises(DataError, match="Y has 3 rows, but there are 2 examples"):
-        read_npz(saved(tmp_path / "d.npz", X=X[:2], **parts), ColumnNames())
+        read_npz(saved(tmp_path / "d.npz", X=X[:2], **parts))
 
 
 HEAD = """% a remark
@@ -163,7 +162,7 @@ def written(path: Path, rows: str, count: int = -2) -> Path:
 
 @pytest.mark.parametrize("rows", [DENSE, SPARSE])
 def test_dense_and_sparse_rows_are_the_same(rows: str, tmp_path: Path) -> None:
-    examples = read_arff(written(tmp_path / "music.arff", rows), ColumnNames())
+    examples = read_arff(written(tmp_path / "music.arff", rows))
     assert np.array_equal(examples.inputs, [[0.5, 2, 0, 1, 0], [1.5, -30, 0, 0, 1]])  # type: ignore[arg-type]
     assert examples.label_sets == [("calm",), ("not sad",)]
     assert list(examples.lines) == [11, 12]
@@ -172,7 +171,7 @@ def test_dense_and_sparse_rows_are_the_same(rows: str, tmp_path: Path) -> None:
 def test_the_xml_file_overrides_the_count(tmp_path: Path) -> None:
     path = written(tmp_path / "music-train.arff", DENSE, count=-1)
     (tmp_path / "music.xml").write_text(XML)
-    examples = read_arff(path, ColumnNames())
+    examples = read_arff(path)
     assert examples.label_names == ("not sad", "calm")
     assert examples.dataset == "music"
 
@@ -180,7 +179,7 @@ def test_the_xml_file_overrides_the_count(tmp_path: Path) -> None:
 def test_meka_counts_labels_from_the_front(tmp_path: Path) -> None:
     text = "@relation 'x: -C 1'\n@attribute l {0,1}\n@attribute f numeric\n@data\n1,0.5\n0,2\n"
     (tmp_path / "a.arff").write_text(text)
-    examples = read_arff(tmp_path / "a.arff", ColumnNames())
+    examples = read_arff(tmp_path / "a.arff")
     assert (examples.label_sets, examples.inputs.tolist()) == ([("l",), ()], [[0.5], [2.0]])  # type: ignore[union-attr]
 
 
@@ -195,7 +194,7 @@ def test_numbers_are_those_that_scipy_reads(tmp_path: Path) -> None:
     path = tmp_path / "r.arff"
     path.write_text(head + rows)
     theirs, _ = arff.loadarff(path)
-    ours = read_arff(path, ColumnNames())
+    ours = read_arff(path)
     assert np.array_equal(ours.inputs, np.array([list(row)[:3] for row in theirs.tolist()], dtype=np.float32))  # type: ignore[arg-type]
     assert ours.label_sets == [tuple(name for name in ("l0", "l1") if row[name] == b"1") for row in theirs]
 
@@ -219,7 +218,7 @@ def test_numbers_are_those_that_scipy_reads(tmp_path: Path) -> None:
 def test_an_invalid_row_is_refused_with_line_and_attribute(rows: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path / "music.arff", rows)
     with pytest.raises(DataError) as refusal:
-        read_arff(path, ColumnNames())
+        read_arff(path)
     assert str(refusal.value) == f"{path}{message}"
 
 
@@ -235,7 +234,7 @@ def test_an_invalid_head_is_refused(content: str, message: str, tmp_path: Path) 
     path = tmp_path / "a.arff"
     path.write_text(content)
     with pytest.raises(DataError) as refusal:
-        read_arff(path, ColumnNames())
+        read_arff(path)
     assert str(refusal.value).startswith(f"{path}{message}")
 
 
@@ -243,7 +242,7 @@ def test_a_damaged_xml_file_is_refused_with_its_line(tmp_path: Path) -> None:
     path = written(tmp_path / "music.arff", DENSE)
     (tmp_path / "music.xml").write_text("<labels>\n<label")
     with pytest.raises(DataError) as refusal:
-        read_arff(path, ColumnNames())
+        read_arff(path)
     assert str(refusal.value) == f"{tmp_path / 'music.xml'}, line 2: not XML (unclosed token)."
 
 
@@ -251,5 +250,5 @@ def test_a_label_of_the_xml_file_must_be_an_attribute(tmp_path: Path) -> None:
     path = written(tmp_path / "music.arff", DENSE)
     (tmp_path / "music.xml").write_text(XML.replace("calm", "clam"))
     with pytest.raises(DataError) as refusal:
-        read_arff(path, ColumnNames())
+        read_arff(path)
     assert str(refusal.value) == f'{path}: there is no attribute "clam", which music.xml has as a label.'

@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,24 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelcontrast.data import formats
-from labelcontrast.data.columns import ColumnNames
-from labelcontrast.data.examples import Examples
-from labelcontrast.data.formats import (
-    numbered_lines,
-    read_json_lines,
-    read_lines,
-    read_parquet,
-    read_plain_text,
-    read_separated,
-)
+from labelcontrast.data.formats import numbered_lines, read_lines
+from labelcontrast.data.readers import read
 from labelcontrast.errors import DataError
 
 LINE = '{"text": "good", "labels": ["food"]}\n'
 
 
-def refusal_of(path: Path, reader: Callable[[Path, ColumnNames], Examples] = read_json_lines) -> str:
+def refusal_of(path: Path) -> str:
     with pytest.raises(DataError) as refusal:
-        reader(path, ColumnNames())
+        read(path)
     return str(refusal.value).removeprefix(str(path))
 
 
@@ -106,7 +98,7 @@ def test_arrow_and_the_line_parser_agree(written: list[str], end: str, ended: bo
             try:
                 return [
                     repr(list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value)
-                    for value in vars(read_json_lines(path, ColumnNames())).values()
+                    for value in vars(read(path)).values()
                 ]
             except DataError as refusal:
                 return str(refusal)
@@ -127,18 +119,18 @@ def test_plain_lines_are_parsed_by_arrow(tmp_path: Path) -> None:
 
 def test_empty_lines_and_a_mark_of_byte_order_are_passed_over(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", "\ufeff" + LINE + "\n" + LINE.replace("good", "né\\u0065") + "\n")
-    examples = read_json_lines(path, ColumnNames())
+    examples = read(path)
     assert (examples.inputs, list(examples.lines), examples.ids) == (["good", "née"], [1, 3], ["1", "3"])
 
 
 def test_a_compressed_file_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl.gz", gzip.compress(LINE.encode() * 3))
-    assert len(read_json_lines(path, ColumnNames())) == 3
+    assert len(read(path)) == 3
 
 
 def test_a_list_of_objects_is_read_as_rows(tmp_path: Path) -> None:
     content = [{"text": "good", "labels": ["food"]}, {"text": "bad", "labels": []}]
-    examples = read_json_lines(written(tmp_path / "a.json", json.dumps(content, indent=2)), ColumnNames())
+    examples = read(written(tmp_path / "a.json", json.dumps(content, indent=2)))
     assert (examples.inputs, examples.label_sets) == (["good", "bad"], [("food",), ()])
     assert examples.where(1) == f"{tmp_path / 'a.json'}, row 2"
 
@@ -186,7 +178,7 @@ def test_a_file_of_white_space_has_no_rows(tmp_path: Path) -> None:
 
 
 def test_plain_text_is_a_text_a_line(tmp_path: Path) -> None:
-    examples = read_plain_text(written(tmp_path / "a.txt", "good food\r\n\n{bad\n"), ColumnNames())
+    examples = read(written(tmp_path / "a.txt", "good food\r\n\n{bad\n"))
     assert (examples.inputs, examples.ids, examples.label_sets) == (["good food", "{bad"], ["1", "3"], None)
 
 
@@ -237,7 +229,7 @@ def test_a_written_table_is_read_back(
     csv.writer(buffer, delimiter=mark, quoting=csv.QUOTE_ALL).writerows(
         [("text", "labels"), *((text, "|".join(labels)) for text, labels in rows)]
     )
-    examples = read_separated(written(tmp_path_factory.mktemp("table") / name, buffer.getvalue()), ColumnNames())
+    examples = read(written(tmp_path_factory.mktemp("table") / name, buffer.getvalue()))
     assert list(examples.inputs) == [text for text, _ in rows]
     assert examples.label_sets == [tuple(labels) for _, labels in rows]
 
@@ -250,7 +242,7 @@ def test_a_written_parquet_file_is_read_back(
     path = tmp_path_factory.mktemp("table") / "a.parquet"
     labels = pa.array([labels for _, labels in rows], type=pa.list_(pa.string()))
     pq.write_table(pa.table({"text": [text for text, _ in rows], "labels": labels}), path)
-    examples = read_parquet(path, ColumnNames())
+    examples = read(path)
     assert list(examples.inputs) == [text for text, _ in rows]
     assert examples.label_sets == [tuple(labels) for _, labels in rows]
     assert examples.where(0) == f"{path}, row 1"
@@ -258,25 +250,23 @@ def test_a_written_parquet_file_is_read_back(
 
 def test_lines_are_counted_through_quoted_line_ends_and_empty_lines(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", 'text,tag\n"one\ntwo",x\n\nthree,y\n')
-    examples = read_separated(path, ColumnNames())
+    examples = read(path)
     assert (examples.inputs, list(examples.lines)) == (["one\ntwo", "three"], [2, 5])
 
 
 def test_numbers_in_tables_stay_text(tmp_path: Path) -> None:
-    examples = read_separated(written(tmp_path / "a.csv", "id,text,tag\n007,1e3,01\n"), ColumnNames())
+    examples = read(written(tmp_path / "a.csv", "id,text,tag\n007,1e3,01\n"))
     assert (examples.ids, examples.inputs, examples.label_sets) == (["007"], ["1e3"], [("01",)])
 
 
 def test_names_of_columns_lose_the_white_space_around_them(tmp_path: Path) -> None:
-    examples = read_separated(
-        written(tmp_path / "a.csv", "\ufefftext, tag\ngood,x\n"), ColumnNames(text="text", labels="tag")
-    )
+    examples = read(written(tmp_path / "a.csv", "\ufefftext, tag\ngood,x\n"), text="text", labels="tag")
     assert examples.label_sets == [("x",)]
 
 
 def test_a_cell_may_be_long(tmp_path: Path) -> None:
     usual = csv.field_size_limit()
-    examples = read_separated(written(tmp_path / "a.csv", f"text,tag\n{'word ' * 100_000},x\n"), ColumnNames())
+    examples = read(written(tmp_path / "a.csv", f"text,tag\n{'word ' * 100_000},x\n"))
     assert len(examples.inputs[0]) == 500_000
     assert csv.field_size_limit() == usual
 
@@ -293,15 +283,15 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_table_is_refused(content: str, message: str, tmp_path: Path) -> None:
-    assert refusal_of(written(tmp_path / "a.csv", content), read_separated) == message
+    assert refusal_of(written(tmp_path / "a.csv", content)) == message
 
 
 def test_an_invalid_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_text("not parquet at all")
-    assert refusal_of(path, read_parquet).startswith(": not a Parquet file that can be read (")
+    assert refusal_of(path).startswith(": not a Parquet file that can be read (")
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
-    assert refusal_of(path, read_parquet) == ': the column "text" occurs twice.'
+    assert refusal_of(path) == ': the column "text" occurs twice.'
 
 
 def test_class_labels_of_a_parquet_file_have_the_names_that_datasets_wrote_beside_them(tmp_path: Path) -> None:
@@ -310,10 +300,10 @@ def test_class_labels_of_a_parquet_file_have_the_names_that_datasets_wrote_besid
     table = pa.table({"text": ["a", "b"], "labels": [[1, 0], []]})
     path = tmp_path / "a.parquet"
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), path)
-    assert read_parquet(path, ColumnNames()).label_sets == [("fear", "joy"), ()]
+    assert read(path).label_sets == [("fear", "joy"), ()]
     for damaged in ("{", "[]", "{}"):
         pq.write_table(table.replace_schema_metadata({"huggingface": damaged}), path)
-        assert refusal_of(path, read_parquet) == ": the description of its columns by `datasets` is damaged."
+        assert refusal_of(path) == ": the description of its columns by `datasets` is damaged."
 
 
 def test_a_parquet_file_of_datasets_itself_has_names(tmp_path: Path) -> None:
@@ -321,4 +311,4 @@ def test_a_parquet_file_of_datasets_itself_has_names(tmp_path: Path) -> None:
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["x", "y"])})
     whole = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
     whole.to_parquet(str(tmp_path / "a.parquet"))
-    assert read_parquet(tmp_path / "a.parquet", ColumnNames()).label_sets == [("y",), ("x",)]
+    assert read(tmp_path / "a.parquet").label_sets == [("y",), ("x",)]

@@ -9,16 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelcontrast.data.label_cells import labels_of, parents_of, value_of
+from labelcontrast.data.label_cells import find_format, labels_of, parents_of, read_labels, value_of
 from labelcontrast.data.table import ArrowColumn, DataTable
 from labelcontrast.errors import DataError, LabelError
+
+NAMED = "(a name may open with a bracket where the separator is named: --set columns.separator=...)"
 
 
 def column(*cells: object) -> DataTable:
     return DataTable(origin="reviews.jsonl", columns={"tags": list(cells)}, lines=range(1, len(cells) + 1))
 
 
-@pytest.mark.parametrize("cell", [None, "", " ", -1, -1.0, "-1", "nan", "NaN", float("nan"), "null"])
+@pytest.mark.parametrize("cell", [None, "", " ", -1, -1.0, "-1", "nan", "NaN", float("nan"), "null", "NA", "N/A", "?"])
 def test_unknown_can_be_written_in_many_ways(cell: object) -> None:
     value = value_of(cell)
     assert value is not None
@@ -94,6 +96,68 @@ def test_the_interpretation_is_reported(cells: list[object], label_sets: list[tu
 
 
 @pytest.mark.parametrize(
+    ("cells", "label_sets"),
+    [
+        (["['a' 'b']", "['c']", "[]"], [("a", "b"), ("c",), ()]),  # NumPy
+        (["['sports'\n \"o'clock\"]"], [("sports", "o'clock")]),
+        (["array(['a', 'b'], dtype=object)", "array([], dtype=float64)"], [("a", "b"), ()]),
+        (["{'b', 'a'}", "set()", "frozenset({'c'})"], [("a", "b"), (), ("c",)]),
+        (["('a', 'b')", "('c',)", "(other)"], [("a", "b"), ("c",), ("(other)",)]),
+        (['{"choices":["joy","fear"]}', "joy", ""], [("joy", "fear"), ("joy",), ()]),  # Label Studio
+        (['["a", "b"]', "nan"], [("a", "b"), ()]),
+        (['{"a": 1, "b": 0}', "{'a': 0, 'b': True}", ""], [("a",), ("b",), ()]),
+        (["a;b", '["c;d"]'], [("a", "b"), ("c;d",)]),
+        (["[0 1 0 1]", "[1, 0, 0, 0]"], [("label_1", "label_3"), ("label_0",)]),
+        (["[0. 1.]"], [("label_1",)]),
+        (["[7, 12]"], [("7", "12")]),
+    ],
+)
+def test_whatever_opens_with_a_bracket_is_read_as_what_it_is(cells: list[object], label_sets: list[object]) -> None:
+    assert labels_of(column(*cells), "tags").sets == label_sets
+
+
+@pytest.mark.parametrize("nothing", ["None", "nan", "NaN", "null", "<NA>"])
+def test_a_cell_that_a_program_wrote_for_nothing_is_no_label(nothing: str) -> None:
+    read = labels_of(column("a;b", nothing, "c"), "tags")
+    assert read.sets == [("a", "b"), (), ("c",)]
+    assert read.sentence == f'labels in "tags", separated by ";"; "{nothing}" is no label'
+    assert labels_of(column(["a"], [nothing]), "tags").sets == [("a",), (nothing,)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator"),
+    [
+        (["a\nb", "New York"], "\n"),
+        (["a\tb"], "\t"),
+        (["a#b", "b", "a"], "#"),
+        (["a#b", "b", "a", "C#"], ""),
+        (["a#b", "b"], ""),
+        (["a b", "b c", "c a", "a", "b", "c"], " "),
+        (["art", "art history", "history", "fine art"], ""),
+    ],
+)
+def test_other_marks_are_separators_where_every_name_stands_alone_too(cells: list[str], separator: str) -> None:
+    form = find_format([column(*cells)], "tags")
+    assert form.separator == separator
+    expected = [tuple(cell.split(separator)) if separator else (cell,) for cell in cells]
+    assert read_labels(column(*cells), "tags", form).sets == expected
+
+
+def test_the_cells_of_all_parts_say_how_they_are_written() -> None:
+    parts = [column([1, 1, 0]), column([0, 1])]
+    assert find_format(parts, "tags").multi_hot == 0
+    parts = [column([1, 1]), column([0, 1], [1, 0])]
+    form = find_format(parts, "tags")
+    assert [read_labels(part, "tags", form).sets for part in parts] == [
+        [("label_0", "label_1")], [("label_1",), ("label_0",)],
+    ]  # fmt: skip
+    parts = [column("a;b, c"), column("b, c")]
+    assert read_labels(parts[1], "tags", find_format(parts, "tags")).sets == [("b, c",)]
+    with pytest.raises(LabelError, match=r"line 1.* a list of 1 values; expected one for each of 2 labels"):
+        read_labels(column([1]), "tags", form)
+
+
+@pytest.mark.parametrize(
     ("cells", "separator", "label_sets"),
     [
         (["a,b;c", "d"], ";", [("a,b", "c"), ("d",)]),
@@ -131,13 +195,23 @@ def test_the_separator_can_be_named(cells: list[str], separator: str, label_sets
         ([1, float("nan")], 'line 2, column "tags": the label nan is not a whole number.'),
         ([[None], ["a"]], 'line 1, column "tags": the label null is null; a label is a name or a whole number.'),
         ([["a", None]], 'line 1, column "tags": the label null is null, but text in line 1; labels are of one type.'),
-        (['["a"]', "[a"], None),
-        (['["a"]', "[a]"], 'line 2, column "tags": expected a list of labels. Got [a]'),
+        (['["a"]', "[a"], f'line 2, column "tags": expected a list of labels. Got [a {NAMED}'),
+        (['["a"]', "[a, b]"], f'line 2, column "tags": expected a list of labels. Got [a, b] {NAMED}'),
+        (["a;b", '["a", "b'], f'line 2, column "tags": expected a list of labels. Got ["a", "b {NAMED}'),
+        (["['a', 'b' 'c']"], f"line 1, column \"tags\": expected a list of labels. Got ['a', 'b' 'c'] {NAMED}"),
+        (["['a' ... 'c']"], f"line 1, column \"tags\": expected a list of labels. Got ['a' ... 'c'] {NAMED}"),
+        (['{"a": 1}', "b"], 'line 2, column "tags": the labels of other rows are objects. Got b'),
+        (['[["a"]]'], 'line 1, column "tags": the label ["a"] is a list; a label is a name or a whole number.'),
+        (["[0, 0, 1]", "[1, 0]"], None),
+        (
+            [[0.5, 1], [True, "x"]],
+            'line 1, column "tags": the label 0.5 is a number; a label is a name or a whole number.',
+        ),
     ],
 )
 def test_mixed_or_invalid_cells_are_refused(cells: list[object], message: str | None) -> None:
     if message is None:
-        assert labels_of(column(*cells), "tags")[0] == [('["a"]',), ("[a",)]
+        assert labels_of(column(*cells), "tags")[0] == [("0", "1"), ("1", "0")]
         return
     with pytest.raises(LabelError) as refusal:
         labels_of(column(*cells), "tags")

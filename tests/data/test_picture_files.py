@@ -1,5 +1,6 @@
 """Pictures: complete ones pass, in every format; missing and damaged ones are refused with their line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def named(*names: object) -> DataTable:
 
 
 def pictures_of(table: DataTable, folder: Path, *, check: bool = True) -> Inputs:
-    return examples_of(table, ColumnNames(image="image", check_pictures=check), folder).inputs
+    return examples_of([replace(table, folder=folder)], ColumnNames(image="image", check_pictures=check))[0].inputs
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.webp", "a.gif", "a.tiff"])

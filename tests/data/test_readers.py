@@ -18,7 +18,7 @@ from PIL import Image
 
 from labelcontrast import data
 from labelcontrast.data.columns import ColumnNames
-from labelcontrast.data.readers import data_files, format_of, is_hub, read, read_hub
+from labelcontrast.data.readers import data_files, format_of, is_hub, read, read_split_data
 from labelcontrast.data.splits import load_splits
 from labelcontrast.data.table import ArrowColumn
 from labelcontrast.errors import DataError, LabelError, MissingExtraError
@@ -60,20 +60,20 @@ def test_a_saved_folder_is_read_without_datasets(tmp_path: Path) -> None:
 def test_one_saved_split_is_train(tmp_path: Path) -> None:
     single = {"text": FEATURES["text"], "label": CLASS}
     table = pa.table({"text": ["a", "b"], "label": [1, 0]})
-    parts = read_hub(save(tmp_path / "a", table, single), ColumnNames())
+    parts = read_split_data(save(tmp_path / "a", table, single), ColumnNames())
     assert parts["train"].label_sets == [("fear",), ("joy",)]
     unlabelled = pa.table({"text": ["a", "b"], "label": [-1, -1]})
-    assert read_hub(save(tmp_path / "b", unlabelled, single), ColumnNames())["train"].label_sets is None
+    assert read_split_data(save(tmp_path / "b", unlabelled, single), ColumnNames())["train"].label_sets is None
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     folder = save(tmp_path / "a", TABLE)
     (folder / "data-00000-of-00001.arrow").write_bytes(b"no arrow")
     with pytest.raises(DataError, match="not a data set that was saved whole"):
-        read_hub(folder, ColumnNames())
+        read_split_data(folder, ColumnNames())
     (folder / "dataset_dict.json").write_text('{"splits": []}')
     with pytest.raises(DataError, match="no split is train, val or test"):
-        read_hub(folder, ColumnNames())
+        read_split_data(folder, ColumnNames())
 
 
 def test_a_name_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,11 +104,11 @@ def test_a_name_is_handed_to_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = ModuleType("datasets")
     fake.load_dataset = load_dataset  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", fake)
-    parts = read_hub(Path("hf:org/emotions:raw"), ColumnNames())
+    parts = read_split_data(Path("hf:org/emotions:raw"), ColumnNames())
     assert asked == [("org/emotions", "raw")]
     assert parts["train"].label_sets == [("joy", "fear"), (), ("fear",)]
     with pytest.raises(DataError) as refusal:
-        read_hub(Path("hf:org/emotions"), ColumnNames())
+        read_split_data(Path("hf:org/emotions"), ColumnNames())
     assert str(refusal.value) == "hf:org/emotions: datasets could not load it (Config name is missing.)."
 
 
@@ -120,7 +120,7 @@ def large() -> pa.Table:
 def test_the_texts_of_a_saved_folder_stay_on_the_disk(tmp_path: Path) -> None:
     folder = save(tmp_path / "a", large(), {})
     before = pa.total_allocated_bytes()
-    train = read_hub(folder, ColumnNames())["train"]
+    train = read_split_data(folder, ColumnNames())["train"]
     assert pa.total_allocated_bytes() - before < 2**21
     assert train.inputs[65535] == "a long text " * 40
     assert train.label_sets is not None
@@ -134,7 +134,7 @@ def test_the_texts_of_a_named_set_stay_on_the_disk(tmp_path: Path, monkeypatch: 
     (tmp_path / "data").mkdir()
     pq.write_table(large(), tmp_path / "data" / "train.parquet")
     before = pa.total_allocated_bytes()
-    train = read_hub(Path(f"hf:{tmp_path / 'data'}"), ColumnNames())["train"]
+    train = read_split_data(Path(f"hf:{tmp_path / 'data'}"), ColumnNames())["train"]
     assert pa.total_allocated_bytes() - before < 2**23
     assert (len(train), train.inputs[65535]) == (65536, "a long text " * 40)
 
@@ -147,7 +147,7 @@ def test_a_folder_saved_by_datasets_itself_is_read(tmp_path: Path) -> None:
     whole = datasets.Dataset.from_dict(rows, features=features)
     datasets.DatasetDict({"train": whole, "test": whole}).save_to_disk(str(tmp_path / "saved"))
     assert is_hub(tmp_path / "saved")
-    parts = read_hub(tmp_path / "saved", ColumnNames())
+    parts = read_split_data(tmp_path / "saved", ColumnNames())
     assert parts["test"].label_sets == [("joy", "fear"), ("fear",)]
     assert not is_hub(tmp_path)
 

@@ -100,9 +100,72 @@ def test_a_folder_with_all_splits_is_kept(names: tuple[str, str, str], tmp_path:
     write(tmp_path / "extra.jsonl", 3)
     splits = load_splits(tmp_path, seed=0)
     assert sizes(splits) == [20, 5, 7]
-    assert splits.how == "train, val and test as in the folder"
+    assert splits.how == 'train, val and test as in the folder; not read: "extra.jsonl"'
     assert splits.vocabulary.names == ("a", "b", "c", "d")
     assert splits.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "how"),
+    [
+        (
+            ("training.jsonl", "dev_split.jsonl", "test_v2.jsonl"),
+            "train, val (dev_split.jsonl) and test (test_v2.jsonl) as in the folder",
+        ),
+        (
+            ("reviews-train-2.jsonl", "reviews-val-2.jsonl", "reviews-test-2.jsonl"),
+            "train (reviews-train-2.jsonl), val (reviews-val-2.jsonl) and test (reviews-test-2.jsonl) as in the folder",
+        ),
+        (
+            ("train.jsonl", "val.jsonl", "test.jsonl", "test_old.jsonl"),
+            'train, val and test as in the folder; not read: "test_old.jsonl"',
+        ),
+    ],
+)
+def test_a_longer_name_stands_for_a_split(names: tuple[str, ...], how: str | None, tmp_path: Path) -> None:
+    for name, rows in zip(names, (20, 5, 7, 9), strict=False):
+        write(tmp_path / name, rows)
+    splits = load_splits(tmp_path, seed=0)
+    assert sizes(splits) == [20, 5, 7]
+    assert splits.how == how
+
+
+def test_a_name_that_may_mean_something_else_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", 20)
+    write(tmp_path / "test_predictions.jsonl", 5)
+    with pytest.raises(DataError) as refusal:
+        load_splits(tmp_path, seed=0)
+    assert str(refusal.value) == (
+        f'{tmp_path}: "test_predictions.jsonl" could be test, but "predictions" may mean something else; '
+        "rename it or move it."
+    )
+    write(tmp_path / "test.jsonl", 5)
+    assert load_splits(tmp_path, seed=0).how.startswith("train and test as in the folder; not read:")
+
+
+@pytest.mark.parametrize("cell", ["-1.0", "nan", "NaN", "NA", " ", "0.3", "TRUE", ""])
+def test_one_odd_cell_takes_no_label_column_away(cell: str, tmp_path: Path) -> None:
+    """Issue 19, 01: the label was read as absent from every example of the split with the cell."""
+    for name, odd in (("train", "1"), ("val", "1"), ("test", cell)):
+        lines = ["text,sports,news", *(f"text {row},{row % 2},{row % 3 // 2}" for row in range(12)), f"x,{odd},0"]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    splits = load_splits(tmp_path, seed=0)
+    assert splits.vocabulary.names == ("sports", "news")
+    present = [labels for labels in splits.test.label_sets or [] if "sports" in labels]
+    assert len(present) == 6 + (cell == "TRUE")
+    unknown = [row.get("sports") for row in splits.test.values or []]
+    assert repr(unknown[-1:]) == {"TRUE": "[]", "0.3": "[0.3]"}.get(cell, "[nan]")
+
+
+def test_columns_are_found_over_all_parts(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("subject,message,tags\n" + 20 * "re,a longer message,a;b\n")
+    (tmp_path / "test.csv").write_text('subject,message,tags\nan automatic answer,hello,"b, c"\n')
+    splits = load_splits(tmp_path, seed=0)
+    assert splits.test.inputs == ["hello"]
+    assert splits.test.label_sets == [("b, c",)]
+    (tmp_path / "test.csv").write_text("message,labels\nhello,b\n")
+    with pytest.raises(DataError, match=r'test.csv: there is no column "tags"'):
+        load_splits(tmp_path, seed=0)
 
 
 def test_splits_may_be_folders(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.description import Description, describe, render_description
 from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.formats import read_lines
-from labelcontrast.data.readers import read
+from labelcontrast.data.readers import read_as
 from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.errors import LabelError, RunError
@@ -313,7 +314,8 @@ def _labelled(data: str, split: SplitName, settings: RunSettings) -> Examples:
         return load_data(settings).splits.by_name[split]
     if path.is_dir():
         return read_splits(settings.model_copy(update={"data": data})).by_name[split]
-    examples = read(path, **settings.columns.model_dump())
+    examples = read_as(path, ColumnNames(**settings.columns.model_dump(), remembered=True))
+    _say_columns(examples)
     return examples if examples.splits is None else examples.select(np.flatnonzero(np.array(examples.splits) == split))
 
 
@@ -326,9 +328,20 @@ def _with_known_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examp
 
 
 def _unlabelled(source: str, settings: RunSettings) -> Examples:
+    """Read inputs from the columns that the run was trained on, and nothing of their labels; say what is read."""
+    columns = settings.columns
     if source == "-":
-        return read_lines(sys.stdin)
-    return read(source, text=settings.columns.text, image=settings.columns.image)
+        return read_lines(sys.stdin, text=columns.text, image=columns.image, remembered=True)
+    wanted = ColumnNames(text=columns.text, image=columns.image, remembered=True, with_labels=False)
+    examples = read_as(Path(source), wanted)
+    _say_columns(examples)
+    return examples
+
+
+def _say_columns(examples: Examples) -> None:
+    """Say which columns of a table are read; other formats leave no choice."""
+    if examples.columns is not None:
+        say(examples.understood)
 
 
 @contextmanager

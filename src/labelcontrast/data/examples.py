@@ -9,6 +9,7 @@ from typing import Literal, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from labelcontrast.data.label_cells import CellFormat
 from labelcontrast.data.table import ArrowColumn
 from labelcontrast.encoders.base import Kind
 from labelcontrast.labels.label_sets import LabelSets
@@ -23,6 +24,19 @@ SPLIT_ALIASES: dict[str, SplitName] = {
 }  # fmt: skip
 """Usual names of the splits, in small letters, in files, columns and folders."""
 Inputs = list[str] | list[Path] | ArrowColumn | NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """The columns of a table that examples are read from, and how their cells are written.
+
+    They are found once over all parts of the data, and a run remembers them.
+    """
+
+    inputs: str
+    labels: str | tuple[str, ...] | None
+    """One column of label sets, a column for each label, or none."""
+    form: CellFormat = CellFormat()  # noqa: RUF009  a named tuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +79,8 @@ class Examples:
     """For each example the labels that were annotated; every other label that it does not have is unknown."""
     parents: Mapping[str, tuple[str, ...]] | None = None
     """The labels directly above each label, if the data have a hierarchy; top labels may be missing."""
-    label_column: str | None = None
-    """The name of the label column, if there is a single one."""
+    columns: "Columns | None" = None
+    """The columns that the examples were read from, if they come from a table."""
 
     def __post_init__(self) -> None:
         """Store label sets compactly; readers may pass lists of tuples."""
@@ -139,7 +153,8 @@ class Examples:
     def where_labels(self, index: int) -> str:
         """Return the place of the labels of the example at a position, with their column if there is a single one."""
         place = self.where(index)
-        return place if self.label_column is None else f'{place}, column "{self.label_column}"'
+        single = self.columns is not None and isinstance(self.columns.labels, str)
+        return f'{place}, column "{self.columns.labels}"' if self.columns and single else place
 
 
 BySplit = dict[SplitName, Examples]

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.formats import numbered_lines, parsed_xml
 from labelcontrast.data.label_cells import PRESENT, Values
@@ -38,7 +37,7 @@ class Attribute(NamedTuple):
     values: tuple[str, ...] | None
 
 
-def read_npz(path: Path, _wanted: ColumnNames) -> Examples:
+def read_npz(path: Path) -> Examples:
     """Read a NumPy archive of feature vectors.
 
     It holds ``X`` or ``features`` [examples, features]; optionally ``Y`` or ``labels`` [examples, labels] of 0 and 1
@@ -57,7 +56,7 @@ def read_npz(path: Path, _wanted: ColumnNames) -> Examples:
     )
 
 
-def read_arff(path: Path, _wanted: ColumnNames) -> Examples:
+def read_arff(path: Path) -> Examples:
     """Read an ARFF file, dense or sparse; a nominal feature becomes one column of 0 and 1 for each value.
 
     The labels are those that the XML file of the same name lists (MULAN), else the first or last attributes, as many as

@@ -26,7 +26,7 @@ DESCRIBED = b"huggingface"
 """The key of the schema metadata under which `datasets` describes the columns of a Parquet file."""
 
 
-def read_json_lines(path: Path, wanted: ColumnNames) -> Examples:
+def read_json_lines(path: Path) -> DataTable:
     """Read one JSON object a line; a file that begins with ``[`` is read as one list of objects.
 
     Raises:
@@ -35,17 +35,16 @@ def read_json_lines(path: Path, wanted: ColumnNames) -> Examples:
     table = None if path.suffix == ".gz" else _plain_table(path)
     if table is not None:
         columns = {name: arrow_cells(table[name]) for name in table.column_names}
-        rows = DataTable(origin=str(path), columns=columns, lines=range(1, len(table) + 1))
-        return examples_of(rows, wanted, path.parent)
+        return DataTable(origin=str(path), columns=columns, lines=range(1, len(table) + 1), folder=path.parent)
     lines = numbered_lines(path)
     first = next(((number, line) for number, line in lines if line.strip()), (1, ""))
     if first[1].lstrip().startswith("["):
         whole = "".join(line for _, line in chain([first], lines))
-        return examples_of(_rows_of_list(_parsed(whole, str(path)), str(path)), wanted, path.parent)
-    return examples_of(_rows_of_lines(chain([first], lines), str(path)), wanted, path.parent)
+        return _rows_of_list(_parsed(whole, str(path)), path)
+    return _rows_of_lines(chain([first], lines), str(path), path.parent)
 
 
-def read_separated(path: Path, wanted: ColumnNames) -> Examples:
+def read_separated(path: Path) -> DataTable:
     """Read CSV or TSV, plain or gzip; the first line holds the names of the columns.
 
     The delimiter is a tab in a ``.tsv``, else the one that is most frequent in the first line: comma, semicolon or tab.
@@ -69,10 +68,10 @@ def read_separated(path: Path, wanted: ColumnNames) -> Examples:
             yield dict(zip(names, cells, strict=True))
 
     columns = columns_from_rows(rows())
-    return examples_of(DataTable(origin=str(path), columns=columns, lines=numbered(numbers)), wanted, path.parent)
+    return DataTable(origin=str(path), columns=columns, lines=numbered(numbers), folder=path.parent)
 
 
-def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
+def read_parquet(path: Path) -> DataTable:
     """Read a Parquet file; class labels that `datasets` described in it get their names.
 
     Raises:
@@ -84,17 +83,21 @@ def read_parquet(path: Path, wanted: ColumnNames) -> Examples:
         table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"not a Parquet file that can be read ({str(error).splitlines()[0]}).", path=path) from None
-    rows = rows_of_arrow(table, _features(table.schema.metadata or {}, path), str(path))
-    return examples_of(rows, wanted, path.parent)
+    return rows_of_arrow(table, _features(table.schema.metadata or {}, path), str(path), path.parent)
 
 
-def read_plain_text(path: Path, _wanted: ColumnNames) -> Examples:
+def read_plain_text(path: Path) -> Examples:
     """Read one text a line, without labels; blank lines are skipped."""
     return _plain(numbered_lines(path), str(path))
 
 
 def read_lines(
-    stream: Iterable[str], *, origin: str = "<stdin>", text: str | None = None, image: str | None = None
+    stream: Iterable[str],
+    *,
+    origin: str = "<stdin>",
+    text: str | None = None,
+    image: str | None = None,
+    remembered: bool = False,
 ) -> Examples:
     r"""Read examples from a stream of lines, as standard input: JSON objects or plain texts, as the first line is.
 
@@ -103,6 +106,7 @@ def read_lines(
         origin: The name of the stream in error messages.
         text: The column of the texts; detected if it is None.
         image: The column of the paths of pictures, relative to the working folder.
+        remembered: The columns are those of a trained run: where one is missing, a usual name stands for it.
 
     Raises:
         DataError: The stream is empty, or a line is not a JSON object where the first one is.
@@ -111,13 +115,13 @@ def read_lines(
         >>> read_lines(["a goal\n", "\n", "a vote\n"]).inputs
         ['a goal', 'a vote']
     """
-    wanted = ColumnNames(text=text, image=image)
+    wanted = ColumnNames(text=text, image=image, with_labels=False, remembered=remembered)
     lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
     first = next(lines, None)
     if first is None:
         raise DataError("there is nothing to read.", path=origin)
     if first[1].lstrip().startswith("{"):
-        return examples_of(_rows_of_lines(chain([first], lines), origin), wanted, Path())
+        return examples_of([_rows_of_lines(chain([first], lines), origin, Path())], wanted)[0]
     return _plain(chain([first], lines), origin)
 
 
@@ -146,10 +150,11 @@ def parsed_xml(path: Path) -> ET.Element:
         raise DataError(f"not XML ({error.msg.partition(':')[0]}).", path=path, line=error.position[0]) from None
 
 
-def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str) -> DataTable:
+def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str, folder: Path) -> DataTable:
     """Return an Arrow table with the features of `datasets` as rows that are counted from 1."""
     columns = arrow_columns(table, features, origin)
-    return DataTable(origin=origin, columns=columns, lines=range(1, table.num_rows + 1), counted="row")
+    lines = range(1, table.num_rows + 1)
+    return DataTable(origin=origin, columns=columns, lines=lines, counted="row", folder=folder)
 
 
 def _plain_table(path: Path) -> pa.Table | None:
@@ -189,10 +194,10 @@ def _lines_of_objects(path: Path) -> int:
 def _plain(lines: Iterable[tuple[int, str]], origin: str) -> Examples:
     kept = [(number, line.strip()) for number, line in lines if line.strip()]
     rows = DataTable(origin=origin, columns={"line": [line for _, line in kept]}, lines=[number for number, _ in kept])
-    return examples_of(rows, ColumnNames(text="line"), Path())
+    return examples_of([rows], ColumnNames(text="line"))[0]
 
 
-def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> DataTable:
+def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str, folder: Path) -> DataTable:
     """Parse one object a line; blank lines are skipped."""
     numbers = []
 
@@ -203,13 +208,14 @@ def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str) -> DataTable:
                 yield _object(_parsed(line, origin, number), f"{origin}, line {number}")
 
     columns = columns_from_rows(objects())
-    return DataTable(origin=origin, columns=columns, lines=numbered(numbers))
+    return DataTable(origin=origin, columns=columns, lines=numbered(numbers), folder=folder)
 
 
-def _rows_of_list(items: object, origin: str) -> DataTable:
+def _rows_of_list(items: object, path: Path) -> DataTable:
     assert isinstance(items, list)
-    objects = [_object(item, f"{origin}, row {number}") for number, item in enumerate(items, 1)]
-    return DataTable(origin=origin, columns=columns_from_rows(objects), lines=range(1, len(objects) + 1), counted="row")
+    objects = [_object(item, f"{path}, row {number}") for number, item in enumerate(items, 1)]
+    lines, columns = range(1, len(objects) + 1), columns_from_rows(objects)
+    return DataTable(origin=str(path), columns=columns, lines=lines, counted="row", folder=path.parent)
 
 
 def _object(value: object, place: str) -> dict[str, object]:

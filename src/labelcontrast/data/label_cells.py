@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
+import warnings
 from ast import literal_eval
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Never
+from typing import NamedTuple, Never, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +22,36 @@ Values = list[dict[str, float]]
 PRESENT = 0.5
 """A soft label of at least this value is in the label set of its example, for counts and metrics."""
 ONE_OR_ZERO: dict[object, bool] = {
-    0: False, "0": False, "0.0": False, "False": False, "false": False,
-    1: True, "1": True, "1.0": True, "True": True, "true": True,
+    0: False, "0": False, "0.0": False, "false": False,
+    1: True, "1": True, "1.0": True, "true": True,
 }  # fmt: skip
-UNKNOWN = frozenset(["", "-1", "-1.0", "nan", "none", "null"])
+UNKNOWN = frozenset(["", "-1", "-1.0", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat", "?"])
+NO_LABEL = frozenset(["nan", "NaN", "None", "null", "NULL", "<NA>", "#N/A"])
+"""What programs write into a cell of text where there is nothing."""
 STEP = " > "
 """The text between the labels of a path."""
-SEPARATORS = (";", "|", ",")
+SEPARATORS = ("\n", "\t", ";", "|", ",")
+RARE_SEPARATORS = {"#": 1, " ": 3}
+"""Marks that names hold too, with the number of cells of several names that it takes to see them as separators."""
 READABLE = {"text", "a list", "a number", "an object"}
 _TYPES = {str: "text", list: "a list", bool: "true or false", int: "a number", float: "a number", dict: "an object"}
+_BRACKET = re.compile(r"(?:[A-Za-z]\w*\s*(?=\(\s*[\[({)]))?(?:[\[{]|\(\s*['\"\[({)]|\([-+.\d\s]+,)")
+"""The start of a written list, set, tuple or object; ``(other)`` is a name."""
+_CALL = re.compile(r"[A-Za-z]\w*\s*\((.*?)(?:,\s*dtype=[^()\[\]]*)?\)", re.DOTALL)
+"""What Python writes around an array or a set, as ``array(['a'], dtype=object)``."""
+_ITEM = re.compile(r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s'",\[\]]+)(?=\s|$)""")
+_SIDE_BY_SIDE = re.compile(r"""['"]\s*(?:[uUbBrR]?['"])""")
+
+
+class CellFormat(NamedTuple):
+    """How the cells of one label column are written, found over all parts of the data."""
+
+    separator: str | None = None
+    """The text between the names of a cell; empty if a cell is one name, None if no cell is plain text."""
+    multi_hot: int = 0
+    """The length of the lists if they hold a value for each label; 0 if they hold names or numbers of labels."""
+    named: bool = False
+    """The user named the separator, so that a bracket may open a name."""
 
 
 class LabelColumn(NamedTuple):
@@ -41,18 +65,75 @@ class LabelColumn(NamedTuple):
     parents: dict[str, tuple[str, ...]] | None = None
     """The label above each label, if labels are paths."""
 
+    def select(self, which: NDArray[np.int64]) -> Self:
+        """Return the labels at these positions."""
+        values = self.values and [self.values[code] for code in which.tolist()]
+        return self._replace(sets=self.sets.select(which), values=values)
 
-def labels_of(rows: DataTable, labels: str | tuple[str, ...], separator: str | None = None) -> LabelColumn:
+
+def labels_of(
+    rows: DataTable, labels: str | tuple[str, ...], separator: str | None = None, multi_hot: int | None = None
+) -> LabelColumn:
+    """Read the labels of every row of a table that is all of the data; see ``read_labels``.
+
+    Example:
+        >>> rows = DataTable(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
+        >>> labels_of(rows, "tags")[:2]
+        ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
+    """
+    return read_labels(rows, labels, find_format([rows], labels, separator, multi_hot))
+
+
+def find_format(
+    parts: Sequence[DataTable],
+    labels: str | tuple[str, ...],
+    separator: str | None = None,
+    multi_hot: int | None = None,
+) -> CellFormat:
+    """Find out how the label cells are written, from those of all parts of the data together.
+
+    Lists hold a value for each label if all are equally long, hold nothing but values, and one repeats a value or has
+    one that is not a whole number: a list of label numbers does not repeat a label.
+
+    Args:
+        parts: The tables of all splits.
+        labels: One column of label sets, or several columns of values, which have no format.
+        separator: The separator if the user named it.
+        multi_hot: The length of the lists of values if the user named it, 0 for lists of names.
+
+    Raises:
+        LabelError: The cells of a part are of different types.
+    """
+    if not isinstance(labels, str):
+        return CellFormat(separator, 0, named=separator is not None)
+    plain: list[str] = []
+    lists: list[Sequence[list[object]]] = []
+    for rows in parts:
+        cells: Sequence[object] = rows.columns[labels]
+        kind = _one_type(rows, labels, cells)
+        if kind == "text":
+            texts = coded(cells)[0]
+            plain += [text for text in texts if not _opens_with_bracket(text)]
+            lists.append([written for text in texts if (written := _written_numbers(text))])
+        elif kind == "a list":
+            lists.append(cells)  # type: ignore[arg-type]
+    found = _separator(list(map(str.strip, plain))) if separator is None else separator
+    width = _multi_hot_width(lists) if multi_hot is None else multi_hot
+    return CellFormat(found, width, named=separator is not None)
+
+
+def read_labels(rows: DataTable, labels: str | tuple[str, ...], form: CellFormat) -> LabelColumn:
     """Read the labels of every row.
 
-    A cell is a list of names or of numbers, a list of 0 and 1 for ``label_0``, ``label_1``, ..., text with a separator
-    between names, one name, or an object of names with values. A value, there and in a column for each label, is 0, 1,
-    a number between, or unknown (null, empty, NaN or -1). A name with `` > `` in it is a path through a hierarchy.
+    A cell is a list of names or of numbers, a list of values for ``label_0``, ``label_1``, ..., text with a separator
+    between names, one name, an object of names with values, or any of these written as text. A value, there and in a
+    column for each label, is 0, 1, a number between, or unknown (null, empty, NaN, NA or -1). A name with `` > `` in it
+    is a path through a hierarchy.
 
     Args:
         rows: The table.
         labels: One column of label sets, or several columns of values.
-        separator: The text between the labels of a cell; detected if it is None.
+        form: How the cells are written.
 
     Returns:
         The label sets, each label once and in the order of the file; the interpretation; and soft and unknown labels.
@@ -60,11 +141,6 @@ def labels_of(rows: DataTable, labels: str | tuple[str, ...], separator: str | N
 
     Raises:
         LabelError: Cells are of different types, or a cell cannot be read as labels.
-
-    Example:
-        >>> rows = DataTable(origin="reviews.csv", columns={"tags": ["sports; health", ""]}, lines=[2, 3])
-        >>> labels_of(rows, "tags")[:2]
-        ([('sports', 'health'), ()], 'labels in "tags", separated by ";"')
     """
     if not isinstance(labels, str):
         columns = [rows.columns[name] for name in labels]
@@ -73,30 +149,15 @@ def labels_of(rows: DataTable, labels: str | tuple[str, ...], separator: str | N
         return _valued(table, f"labels are the {len(labels)} columns of 0 and 1 {listed(labels, most=4)}")
     cells = rows.columns[labels]
     expected = _one_type(rows, labels, cells)
-    if expected == "an object":
-        table = [
-            _values(((str(name), value) for name, value in cell.items()), rows, row, labels)
-            for row, cell in enumerate(cells)
-            if isinstance(cell, dict)
-        ]
-        return _valued(table, f'labels in "{labels}", one object per row')
     if expected == "a number":
         numbers, which = coded(cells)
         firsts = _first_rows(rows, which)
         names = [(_whole(number, firsts, row, labels),) for row, number in enumerate(numbers)]
         return LabelColumn(LabelSets.of(names).select(which), f'one label per row, a number in "{labels}"')
-    if expected == "a list" and (width := _multi_hot_width(cells)):
-        table = [
-            _values(((f"label_{place}", value) for place, value in enumerate(cell)), rows, row, labels)
-            for row, cell in enumerate(cells)
-            if isinstance(cell, list)
-        ]
-        return _valued(table, f'labels in "{labels}", a list of {width} values per row')
     if expected == "text":
         texts, which = coded(cells)
-        sets, sentence = _from_text(texts, _first_rows(rows, which), labels, separator)
-        return _pathed(sets.select(which), sentence)
-    return _pathed(_from_lists(cells, rows, labels), f'labels in "{labels}", one list per row')
+        return _from_texts(texts, _first_rows(rows, which), labels, form).select(which)
+    return _from_items(cells, rows, labels, form.multi_hot, expected)
 
 
 def value_of(cell: object) -> float | None:
@@ -106,16 +167,16 @@ def value_of(cell: object) -> float | None:
         >>> value_of("0.25"), value_of(True), value_of(-1), value_of("maybe")
         (0.25, 1.0, nan, None)
     """
-    if isinstance(cell, list | dict):
+    if isinstance(cell, list | dict | bytes):
         return None
-    if cell in ONE_OR_ZERO:
-        return float(ONE_OR_ZERO[cell])
-    written = "" if cell is None else str(cell).strip()
-    if written.lower() in UNKNOWN:
-        return math.nan
+    written = "" if cell is None else cell.strip().lower() if isinstance(cell, str) else cell
+    if written in ONE_OR_ZERO:
+        return float(ONE_OR_ZERO[written])
     try:
-        value = float(written)
-    except ValueError:
+        if str(written).lower() in UNKNOWN:
+            return math.nan
+        value = float(written)  # type: ignore[arg-type]
+    except (ValueError, TypeError, OverflowError):
         return None
     return value if 0 <= value <= 1 else None
 
@@ -196,7 +257,7 @@ def _refuse_mixed(cells: Sequence[object], rows: DataTable, name: str) -> Never:
         first = first or (row, type(label))
         if type(label) is first[1] and first[1] in {str, int}:
             continue
-        what = f"the label {json.dumps(label, ensure_ascii=False)} is {_TYPES.get(type(label), 'null')}"
+        what = f"the label {_shown(label)} is {_TYPES.get(type(label), 'null')}"
         if type(label) is first[1]:
             message = f"{what}; a label is a name or a whole number."
         else:
@@ -206,49 +267,212 @@ def _refuse_mixed(cells: Sequence[object], rows: DataTable, name: str) -> Never:
     raise AssertionError
 
 
-def _from_text(cells: list[str], rows: DataTable, name: str, separator: str | None) -> tuple[LabelSets, str]:
-    """Read text: a written list, names with a separator between, or one name."""
-    filled = [cell for cell in cells if cell.strip()]
-    if separator is None and filled and all(cell.lstrip()[0] == "[" and cell.rstrip()[-1] == "]" for cell in filled):
-        lists = [_written_list(cell, rows, row, name) for row, cell in enumerate(cells)]
-        return _from_lists(lists, rows, name), f'labels in "{name}", one list per row, as text'
-    found = separator or next((mark for mark in SEPARATORS if any(mark in cell for cell in cells)), None)
-    if found is None:
-        single = ((label,) if (label := cell.strip()) else () for cell in cells)
-        return LabelSets.of(single), f'one label per row, in "{name}"'
-    split: Callable[[str], list[str]] = str.split if found.isspace() else lambda cell: cell.split(found)
-    sets = ([label for part in split(cell) if (label := part.strip())] for cell in cells)
-    return LabelSets.of(sets), f'labels in "{name}", separated by "{found}"'
+def _from_items(cells: Sequence[object], rows: DataTable, name: str, multi_hot: int, kind: str) -> LabelColumn:
+    """Read cells that are all lists, or all objects."""
+    if kind == "an object":
+        table = [
+            _values(((str(label), value) for label, value in cell.items()), rows, row, name)
+            for row, cell in enumerate(cells)
+            if isinstance(cell, Mapping)
+        ]
+        return _valued(table, f'labels in "{name}", one object per row')
+    if multi_hot:
+        table = [
+            _values(_of_each_label(cell, multi_hot, rows.where(row, name)), rows, row, name)
+            for row, cell in enumerate(cells)
+            if isinstance(cell, list)
+        ]
+        return _valued(table, f'labels in "{name}", a list of {multi_hot} values per row')
+    return _pathed(_from_lists(cells, rows, name), f'labels in "{name}", one list per row')
 
 
-def _written_list(cell: str, rows: DataTable, row: int, name: str) -> list[object]:
-    """Parse a list as JSON or as a Python literal; an empty cell is an empty list."""
-    if not cell.strip():
-        return []
-    try:
-        return list(json.loads(cell))
-    except ValueError:
-        pass
-    try:
-        return list(literal_eval(cell.strip()))
-    except (ValueError, SyntaxError):
-        raise LabelError(f"expected a list of labels. Got {cell.strip()[:60]}", path=rows.where(row, name)) from None
+def _of_each_label(cell: list[object], multi_hot: int, place: str) -> Iterable[tuple[str, object]]:
+    if len(cell) != multi_hot:
+        raise LabelError(f"a list of {len(cell)} values; expected one for each of {multi_hot} labels.", path=place)
+    return ((f"label_{number}", value) for number, value in enumerate(cell))
 
 
-def _multi_hot_width(cells: Sequence[object]) -> int:
-    """Return the length of the lists if they hold a value for each label and cannot be numbers of labels; else 0.
+def _from_texts(texts: list[str], rows: DataTable, name: str, form: CellFormat) -> LabelColumn:
+    """Read cells of text, each as what it is: a written list or object, names with a separator between, or one name."""
+    cells = [_written(text, rows, row, name, form) for row, text in enumerate(texts)]
+    objects = [isinstance(cell, dict) for cell in cells]
+    if any(objects):
+        if other := next((row for row, cell in enumerate(cells) if cell and not objects[row]), None):
+            message = f"the labels of other rows are objects. Got {_cut(texts[other])}"
+            raise LabelError(message, path=rows.where(other, name))
+        read = _from_items([cell or {} for cell in cells], rows, name, 0, "an object")
+    elif form.multi_hot:  # an empty cell says nothing of any label
+        cells = [cell or [None] * form.multi_hot for cell in cells]
+        read = _from_items(cells, rows, name, form.multi_hot, "a list")
+    else:
+        read = _from_items(cells, rows, name, 0, "a list")
+    plain = [text for text in texts if text.strip() and not _opens_with_bracket(text)]
+    if not all(text in NO_LABEL for text in map(str.strip, plain)):
+        parts = f', separated by "{_SHOWN.get(form.separator, form.separator)}"' if form.separator else ""
+        told = f'labels in "{name}"{parts}' if parts else f'one label per row, in "{name}"'
+        told += ", or lists as text" if any(map(_opens_with_bracket, texts)) else ""
+        read = read._replace(sentence=read.sentence.replace(f'labels in "{name}", one list per row', told))
+    elif len(plain) < len(texts):
+        read = read._replace(sentence=f"{read.sentence}, as text")
+    if empty := sorted({text.strip() for text in plain} & NO_LABEL):
+        read = read._replace(sentence=f"{read.sentence}; {listed(empty)} is no label")
+    return read
 
-    That is so if all are equally long, hold nothing but values, and one repeats a value or has one that is not a whole
-    number: a list of label numbers does not repeat a label.
+
+def _opens_with_bracket(text: str) -> bool:
+    return _BRACKET.match(text.lstrip()) is not None
+
+
+def _separator(cells: list[str]) -> str | None:
+    """Find the text between the names of cells; empty if every cell is one name, None if there is no cell."""
+    if not cells:
+        return None
+    if usual := next((mark for mark in SEPARATORS if any(mark in cell for cell in cells)), None):
+        return usual
+    whole = set(cells)
+    for mark, enough in RARE_SEPARATORS.items():
+        several = [parts for cell in whole if len(parts := _split(cell, mark)) > 1]
+        inside = not any(cell.startswith(mark) or cell.endswith(mark) for cell in whole)
+        if inside and len(several) >= enough and whole.issuperset(part for parts in several for part in parts):
+            return mark
+    return ""
+
+
+def _split(cell: str, separator: str | None) -> list[str]:
+    if not separator:
+        return [name] if (name := cell.strip()) else []
+    return [name for part in (cell.split() if separator == " " else cell.split(separator)) if (name := part.strip())]
+
+
+def _written(text: str, rows: DataTable, row: int, name: str, form: CellFormat) -> list[object] | dict[str, object]:
+    """Parse a cell of text; an empty one has no label."""
+    if _opens_with_bracket(text):
+        parsed = _parsed(text.strip())
+        if parsed is not None:
+            return parsed
+        if not form.named:
+            message = (
+                f"expected a list of labels. Got {_cut(text.strip())} (a name may open with a bracket where the "
+                "separator is named: --set columns.separator=...)"
+            )
+            raise LabelError(message, path=rows.where(row, name))
+    return [] if text.strip() in NO_LABEL else list(_split(text, form.separator))
+
+
+def _written_numbers(text: str) -> list[object] | None:
+    """Return a written list if it may be one of values: it holds no name."""
+    parsed = _parsed(text.strip()) if text.lstrip()[:1] in {"[", "("} and not {"'", '"'} & set(text) else None
+    return parsed if isinstance(parsed, list) else None
+
+
+def _parsed(text: str) -> list[object] | dict[str, object] | None:
+    """Parse a list, set, tuple or object as JSON, Python or NumPy write it; None for anything else.
+
+    Example:
+        >>> _parsed("['a' 'b']"), _parsed("{'b', 'a'}"), _parsed('{"choices": ["a"]}'), _parsed("[a, b]")
+        (['a', 'b'], ['a', 'b'], ['a'], None)
     """
-    values, sizes = flattened(cells)
-    if not sizes.any() or (sizes != sizes[0]).any() or isinstance(values[0], str):
-        return 0
-    lists = [cell for cell in cells if isinstance(cell, list)]
-    odd = any(len(set(map(str, cell))) < len(cell) or any(type(value) is float for value in cell) for cell in lists)
-    whole = all(value is None or type(value) in {int, float} for cell in lists for value in cell)
-    fits = whole and all(value is None or value == -1 or not value > 1 for cell in lists for value in cell)
-    return int(sizes[0]) if odd and fits else 0
+    if called := _CALL.fullmatch(text):
+        text = called[1].strip() or "[]"
+    side_by_side = _SIDE_BY_SIDE.search(text)
+    value = _json(text)
+    if value is None:
+        value = _numpy(text)
+    if value is None and not (side_by_side and _joins_names(text)):
+        value = _python(text)
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    if isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), list):
+        value = inner  # as Label Studio writes choices
+    return list(value) if isinstance(value, list | tuple) else value if isinstance(value, dict) else None
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _python(text: str) -> object:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            return literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+
+
+def _numpy(text: str) -> list[object] | None:
+    """Parse a list whose items have white space between them and no comma; Python would join two names to one."""
+    items, place, inner = [], 0, text[1:-1].rstrip()
+    if text[:1] != "[" or text[-1:] != "]":
+        return None
+    while place < len(inner):
+        found = _ITEM.match(inner, place)
+        if found is None:
+            return None
+        item = {"True": True, "False": False, "nan": math.nan, "None": None}.get(found[1], _UNREAD)
+        item = _python(found[1]) if item is _UNREAD else item
+        if item is Ellipsis or (item is None and found[1] != "None"):
+            return None
+        items.append(item)
+        place = found.end()
+    return items
+
+
+_SHOWN = {"\n": "\\n", "\t": "\\t"}
+_UNREAD = object()
+
+
+def _joins_names(text: str) -> bool:
+    """Return True if two quoted names stand side by side, which Python would join to one."""
+    quote, ended = "", False
+    place = 0
+    while place < len(text):
+        mark = text[place]
+        if quote:
+            if mark == "\\":
+                place += 1
+            elif mark == quote:
+                quote, ended = "", True
+        elif mark in "'\"":
+            if ended:
+                return True
+            quote = mark
+        elif not mark.isspace():
+            ended = False
+        place += 1
+    return False
+
+
+def _shown(label: object) -> str:
+    try:
+        return _cut(json.dumps(label, ensure_ascii=False))
+    except (TypeError, ValueError):
+        return _cut(repr(label))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _multi_hot_width(parts: Sequence[Sequence[list[object]]]) -> int:
+    """Return the length of the lists of all parts if they hold a value for each label; else 0."""
+    odd, sizes = False, Counter[int]()
+    for cells in parts:
+        values, lengths = flattened(cells)
+        sizes.update(lengths.tolist())
+        if len(sizes) > 1 or not all(sizes) or (len(values) and isinstance(values[0], str)):
+            return 0
+        lists: Iterable[list[object]] = cells
+        for cell in lists:
+            if not all(value is None or type(value) in {int, float, bool} for value in cell):
+                return 0
+            if not all(value is None or value == -1 or not value > 1 for value in cell):  # type: ignore[operator]
+                return 0
+            odd = odd or len(set(map(str, cell))) < len(cell) or any(type(value) in {float, bool} for value in cell)
+    return next(iter(sizes)) if odd else 0
 
 
 def _values(
@@ -266,7 +490,7 @@ def _values(
     for label, cell in cells:
         value = value_of(cell)
         if value is None:
-            message = f'"{label}" must be 0, 1, a number between, or empty where it is unknown. Got {cell!r}.'
+            message = f'"{label}" must be 0, 1, a number between, or empty where it is unknown. Got {_cut(repr(cell))}.'
             raise LabelError(message, path=rows.where(row, column or label))
         if value:
             found[label] = value

@@ -10,19 +10,19 @@ from typing import Any
 import pyarrow as pa
 
 from labelcontrast.data.columns import ColumnNames, examples_of
-from labelcontrast.data.examples import SPLIT_ALIASES, BySplit, Examples
+from labelcontrast.data.examples import SPLIT_ALIASES, SPLIT_NAMES, BySplit, Examples, SplitName
 from labelcontrast.data.feature_files import read_arff, read_npz
 from labelcontrast.data.formats import read_json_lines, read_parquet, read_plain_text, read_separated, rows_of_arrow
 from labelcontrast.data.official import read_official
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES, pictures_in, read_picture_folder
-from labelcontrast.data.table import listed
+from labelcontrast.data.table import DataTable, listed
 from labelcontrast.errors import DataError, LabelError, MissingExtraError, nearest
 from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
 HUB = "hf:"
 """The prefix of the name of a data set of the hub, as in ``hf:go_emotions:simplified``."""
-READERS: dict[str, Callable[[Path, ColumnNames], Examples]] = {
+READERS: dict[str, Callable[[Path], DataTable | Examples]] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".json": read_json_lines,
@@ -46,6 +46,7 @@ def read(
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
+    multi_hot: int | None = None,
 ) -> Examples:
     r"""Read a file in any known format, a folder with one such file, a picture, or a folder of pictures.
 
@@ -54,7 +55,8 @@ def read(
         text: The column of the texts; a column that is not named is detected.
         image: The column of the paths of pictures, relative to the folder of the file.
         labels: The column of label sets; or the columns of 0 and 1, as a sequence or joined by commas.
-        separator: The text between the labels of a cell.
+        separator: The text between the labels of a cell; empty if a cell is one label.
+        multi_hot: The length of the lists if they hold a value for each label, 0 if they hold names or numbers.
 
     Returns:
         The examples, with a sentence about how the file was interpreted. ``label_sets`` is None without a label column.
@@ -72,19 +74,36 @@ def read(
         >>> examples.inputs, examples.label_sets
         (['Good food'], [('food', 'taste')])
     """
-    return read_as(Path(path), ColumnNames(text=text, image=image, labels=labels, separator=separator))
+    wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator, multi_hot=multi_hot)
+    return read_as(Path(path), wanted)
 
 
 def read_as(path: Path, wanted: ColumnNames) -> Examples:
     """Read a file or a folder with the columns that the user named."""
-    if splits := read_split_data(path, wanted):
+    return read_parts([path], wanted)[0]
+
+
+def read_parts(paths: Sequence[Path], wanted: ColumnNames) -> list[Examples]:
+    """Read the files or folders of the splits, train first; the columns of tables are found once over all of them."""
+    loaded = [_load(path, wanted) for path in paths]
+    tables = [one for one in loaded if isinstance(one, DataTable)]
+    read_tables = iter(examples_of(tables, wanted) if tables else ())
+    return [_in_given_order(next(read_tables) if isinstance(one, DataTable) else one) for one in loaded]
+
+
+def _load(path: Path, wanted: ColumnNames) -> DataTable | Examples:
+    """Load the table of a file or folder, or its examples where a format gives no choice."""
+    splits: Mapping[SplitName, DataTable | Examples] | None = _hub_tables(path)
+    if splits := splits or (read_official(path, wanted) if path.is_dir() else None):
         if len(splits) == 1:
             return next(iter(splits.values()))
         raise DataError(f"it has the splits {listed(list(splits))}; expected the file or folder of one.", path=path)
     if not path.exists():
         raise DataError(f"there is no such file or folder{_nearest_file(path)}.", path=path)
+    if path.is_dir() and (file := _data_file(path)) != path:
+        return _load(file, wanted)
     if path.is_dir():
-        return _read_folder(path, wanted)
+        return read_picture_folder(path, pictures_in(path))
     if path.suffix.lower() in PICTURE_SUFFIXES:
         one = read_picture_folder(path.parent, [path])
         return replace(one, origin=str(path), understood=f"{path}: one picture, without labels")
@@ -95,13 +114,13 @@ def read_as(path: Path, wanted: ColumnNames) -> Examples:
         raise DataError(message, path=path)
     if path.stat().st_size == 0:
         raise DataError("the file is empty.", path=path)
-    return _in_given_order(reader(path, wanted), path)
+    return reader(path)
 
 
 def read_split_data(path: Path, wanted: ColumnNames) -> BySplit | None:
     """Read data that come in splits of their own: a data set of the hub, or an official distribution; else None."""
-    if is_hub(path):
-        return read_hub(path, wanted)
+    if tables := _hub_tables(path):
+        return dict(zip(tables, examples_of(list(tables.values()), wanted), strict=True))
     return read_official(path, wanted) if path.is_dir() else None
 
 
@@ -110,25 +129,25 @@ def is_hub(path: Path) -> bool:
     return str(path).startswith(HUB) or any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
-def read_hub(path: Path, wanted: ColumnNames) -> BySplit:
-    """Read a data set of the hub; class labels get their names.
+def _hub_tables(path: Path) -> dict[SplitName, DataTable] | None:
+    """Load a data set of the hub, train first; class labels get their names. None for anything else.
 
-    Args:
-        path: A folder that ``save_to_disk`` wrote; or ``hf:NAME`` or ``hf:NAME:CONFIGURATION``, which may download.
-        wanted: The columns that the user named.
+    It is a folder that ``save_to_disk`` wrote; or ``hf:NAME`` or ``hf:NAME:CONFIGURATION``, which may download.
 
     Raises:
         DataError: The folder is damaged, or no split is one of train, val and test.
         MissingExtraError: A name is given and ``datasets`` is not installed.
     """
-    tables = _named_tables(path) if str(path).startswith(HUB) else _saved_tables(path)
-    splits: BySplit = {}
-    for name, (table, features) in tables.items():
+    if not is_hub(path):
+        return None
+    found = _named_tables(path) if str(path).startswith(HUB) else _saved_tables(path)
+    splits: dict[SplitName, DataTable] = {}
+    for name, (table, features) in found.items():
         if (split := SPLIT_ALIASES.get(name.lower())) is not None:
-            splits[split] = examples_of(rows_of_arrow(table, features, f"{path}/{name}"), wanted, path)
+            splits[split] = rows_of_arrow(table, features, f"{path}/{name}", path)
     if not splits:
-        raise DataError(f"no split is train, val or test; the splits are {listed(list(tables))}.", path=path)
-    return splits
+        raise DataError(f"no split is train, val or test; the splits are {listed(list(found))}.", path=path)
+    return {split: splits[split] for split in SPLIT_NAMES if split in splits}
 
 
 def format_of(path: Path) -> str:
@@ -180,22 +199,23 @@ def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
     return {split: (part.data.table, part.features.to_dict()) for split, part in found.items()}
 
 
-def _read_folder(folder: Path, wanted: ColumnNames) -> Examples:
-    """Read the one data file of a folder; if there is none, its pictures."""
-    files = data_files(folder)
-    if len(files) == 1:
-        return read_as(files[0], wanted)
-    if files:
+def _data_file(path: Path) -> Path:
+    """Return the one data file of a folder; the path itself if it is a file, or a folder of pictures or of the hub."""
+    if not path.is_dir() or is_hub(path):
+        return path
+    files = data_files(path)
+    if len(files) > 1:
         names = listed([path.name for path in files], most=4)
-        raise DataError(f"there are {len(files)} data files: {names}. Name one of them.", path=folder)
-    if pictures := pictures_in(folder):
-        return read_picture_folder(folder, pictures)
-    message = f"there is no data file and no picture in the folder. Known formats are {', '.join(READERS)}."
-    raise DataError(message, path=folder)
+        raise DataError(f"there are {len(files)} data files: {names}. Name one of them.", path=path)
+    if not files and not pictures_in(path):
+        message = f"there is no data file and no picture in the folder. Known formats are {', '.join(READERS)}."
+        raise DataError(message, path=path)
+    return files[0] if files else path
 
 
-def _in_given_order(examples: Examples, path: Path) -> Examples:
+def _in_given_order(examples: Examples) -> Examples:
     """Take the order of the labels from the ``labels.json`` beside the file, if there is one."""
+    path = Path(examples.origin)
     beside = path.parent / LABEL_ORDER
     if examples.label_sets is None or examples.label_names is not None or beside == path or not beside.exists():
         return examples

@@ -1,6 +1,7 @@
 """Load train, validation and test splits: as the data have them, by iterative stratification, or as folds."""
 
 import gc
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.examples import SPLIT_ALIASES, SPLIT_NAMES, BySplit, Examples, SplitName, pool
-from labelcontrast.data.readers import data_files, format_of, read_as, read_split_data
+from labelcontrast.data.readers import data_files, format_of, read_as, read_parts, read_split_data
 from labelcontrast.data.stratification import (
     checked_fractions,
     iterative_stratification,
@@ -37,6 +38,8 @@ UNSEEN: dict[SplitName, tuple[str, str]] = {
     "test": ("no test example has", "have an F1 of 0 and no average precision"),
 }
 """The warning about labels without a positive in a split."""
+PLAIN_WORDS = frozenset(["split", "set", "data", "dataset", "part", "file", "of", "final", "clean", "cleaned", "new"])
+"""Words in the name of the file of a split that say nothing."""
 SOFT = (
     "some labels are soft or unknown: training takes them so; figures and metrics count from 0.5 as present, and "
     "metrics leave unknown ones out."
@@ -81,6 +84,7 @@ def load_splits(
     image: str | None = None,
     labels: str | Sequence[str] | None = None,
     separator: str | None = None,
+    multi_hot: int | None = None,
     check_pictures: bool = True,
     difficult: Literal["count", "leave_out"] = "count",
     protocol: str = "official",
@@ -102,7 +106,8 @@ def load_splits(
         text: The column of the texts; a column that is not named is detected.
         image: The column of the paths of pictures.
         labels: The column of label sets, or the columns of 0 and 1.
-        separator: The text between the labels of a cell.
+        separator: The text between the labels of a cell; empty if a cell is one label.
+        multi_hot: The length of the lists if they hold a value for each label, 0 if they hold names or numbers.
         check_pictures: Whether an unreadable picture of a table is refused.
         difficult: Whether objects that PASCAL VOC marks as difficult count.
         protocol: The splits of an official distribution: its own, ``paper`` or ``paper-small``.
@@ -122,7 +127,13 @@ def load_splits(
     """
     checked_fractions(fractions)
     wanted = ColumnNames(
-        text=text, image=image, labels=labels, separator=separator, difficult=difficult, check_pictures=check_pictures
+        text=text,
+        image=image,
+        labels=labels,
+        separator=separator,
+        multi_hot=multi_hot,
+        difficult=difficult,
+        check_pictures=check_pictures,
     )
     with _no_garbage_collection():
         found, source = _found_splits(Path(path), wanted, protocol, seed)
@@ -267,8 +278,8 @@ def _found_splits(path: Path, wanted: ColumnNames, protocol: str, seed: int) -> 
         message = f'the protocol "{protocol}" is for official distributions; this is none that is known.'
         raise DataError(message, path=path)
     if path.is_dir() and (files := _split_paths(path)):
-        found = {split: read_as(files[split], wanted) for split in SPLIT_NAMES if split in files}
-        return found, f"{_joined(found)} as in the folder" if len(found) > 1 else ""
+        found = dict(zip(files, read_parts(list(files.values()), wanted), strict=True))
+        return found, _told_of_files(path, files)
     whole = read_as(path, wanted)
     if whole.splits is None:
         return {"train": whole}, ""
@@ -280,17 +291,54 @@ def _found_splits(path: Path, wanted: ColumnNames, protocol: str, seed: int) -> 
 
 
 def _split_paths(folder: Path) -> dict[SplitName, Path]:
-    """Find the file of each split by its name; if no file has such a name, the folder of each split."""
-    files = [path for path in data_files(folder) if _stem(path) in SPLIT_ALIASES]
+    """Find the file of each split by its name, train first; if no file has such a name, the folder of each split.
+
+    The name of a split alone is enough, as ``dev.jsonl``. A longer name stands for a split that has no such file, as
+    ``dev_split.jsonl`` or ``reviews-test-v2.jsonl`` beside ``reviews-train-v2.jsonl``.
+
+    Raises:
+        DataError: Two files could be a split, it cannot be told whether one is, or there is no train.
+    """
+    files = data_files(folder)
+    paths = files if any(map(_split_of, files)) else sorted(path for path in folder.iterdir() if path.is_dir())
     named: dict[SplitName, Path] = {}
-    for path in files or sorted(path for path in folder.iterdir() if path.is_dir() and _stem(path) in SPLIT_ALIASES):
-        split = SPLIT_ALIASES[_stem(path)]
+    for path in sorted(paths, key=lambda path: _stem(path) not in SPLIT_ALIASES):
+        split = _split_of(path)
+        longer = _stem(path) not in SPLIT_ALIASES
+        if split is None or (longer and split in named and _stem(named[split]) in SPLIT_ALIASES):
+            continue
         if split in named:
             raise DataError(f'both "{named[split].name}" and "{path.name}" could be {split}.', path=folder)
         named[split] = path
-    if named and "train" not in named:
+    if "train" not in named and not any(_stem(path) in SPLIT_ALIASES for path in named.values()):
+        return {}
+    if "train" not in named:
         raise DataError(f"there is {listed([path.name for path in named.values()])}, but no train.", path=folder)
-    return named
+    for split, path in named.items():
+        if odd := _words(path) - _words(named["train"]) - SPLIT_ALIASES.keys() - PLAIN_WORDS:
+            message = f'"{path.name}" could be {split}, but "{min(odd)}" may mean something else; rename it or move it.'
+            raise DataError(message, path=folder)
+    return {split: named[split] for split in SPLIT_NAMES if split in named}
+
+
+def _told_of_files(folder: Path, files: Mapping[SplitName, Path]) -> str:
+    """Say where the splits come from, and which files of the folder are not read."""
+    names = [split if _stem(path) in SPLIT_ALIASES else f"{split} ({path.name})" for split, path in files.items()]
+    told = [f"{_joined(names)} as in the folder"] if len(files) > 1 or names != list(files) else []
+    if unread := [path.name for path in data_files(folder) if path not in files.values()]:
+        told.append(f"not read: {listed(unread)}")
+    return "; ".join(told)
+
+
+def _split_of(path: Path) -> SplitName | None:
+    """Return the split that a name stands for; None if it has no such word, or several."""
+    found = {SPLIT_ALIASES[word] for word in _words(path) & SPLIT_ALIASES.keys()}
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _words(path: Path) -> set[str]:
+    """Return the words of the name of a file or folder in small letters, without numbers."""
+    return set(re.split(r"[^a-z]+", re.sub(r"v?\d+", " ", _stem(path)))) - {""}
 
 
 def _stem(path: Path) -> str:

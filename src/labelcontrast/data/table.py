@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from operator import eq
+from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -136,6 +137,8 @@ class DataTable:
     columns: Mapping[str, Sequence[object]]
     lines: Sequence[int]
     counted: str = "line"
+    folder: Path = Path()
+    """The folder that the names of pictures are relative to."""
 
     def __len__(self) -> int:
         return len(self.lines)

@@ -123,6 +123,8 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     if settings.encoder.name == EMBEDDED:
         values["encoder"]["name"] = AUTO  # its name when it was the only one
     values["encoder"]["frozen"] = bool(settings.encoder.frozen)
+    if settings.columns.multi_hot is None:
+        del values["columns"]["multi_hot"]  # as before it could be named
     values["hierarchy"]["file"] = fingerprint_hierarchy(settings.hierarchy.file)
     if settings.plugins:
         values["plugins"] = fingerprint_plugins(settings.plugins)

@@ -216,6 +216,21 @@ def load_data(settings: RunSettings) -> RunData:
     return RunData(splits, tree, found.summary, unseen)
 
 
+def with_found_columns(settings: RunSettings, splits: Splits) -> RunSettings:
+    """Name the columns that the data were read from in the settings, so that the run reads the same ones later."""
+    train = splits.train
+    if train.columns is None or train.kind == "vector":
+        return settings
+    found = ColumnSettings(
+        text=train.columns.inputs if train.kind == "text" else None,
+        image=train.columns.inputs if train.kind == "image" else None,
+        labels=train.columns.labels,
+        separator=train.columns.form.separator,
+        multi_hot=train.columns.form.multi_hot,
+    )
+    return settings.model_copy(update={"columns": found})
+
+
 def load_transfer_inputs(settings: RunSettings, inputs: RunInputs, on_message: OnMessage = lambda _: None) -> RunInputs:
     """Load the inputs that the encoder is evaluated on: those it is trained on, or the data of ``transfer_to``.
 

@@ -29,11 +29,11 @@ KNOWN = {"eurlex": "eurlex4k", "wiki10": "wiki10_31k"}
 _HEADER = re.compile(r"\d+ \d+ \d+")
 
 
-def read_mulan(folder: Path, wanted: ColumnNames) -> BySplit | None:
+def read_mulan(folder: Path, _wanted: ColumnNames) -> BySplit | None:
     """Read a set of MULAN or MEKA that comes as a training and a test file."""
     train = find(folder, "*[-_]train.arff")
     files = {} if train is None else split_files(train, STEMS)
-    return {split: read_arff(path, wanted) for split, path in files.items()} if "test" in files else None
+    return {split: read_arff(path) for split, path in files.items()} if "test" in files else None
 
 
 def read_xmc(folder: Path, _wanted: ColumnNames) -> BySplit | None:
