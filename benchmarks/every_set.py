@@ -104,7 +104,7 @@ def examine(path: Path) -> dict[str, Any]:
     printed, describing = labelcontrast("describe", str(path), "--doctor")
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        options = ["--loss", "reg", "--encoder", "auto", "--epochs", str(epochs)]
+        options = ["--loss", "reg", "--encoder", "embedded", "--epochs", str(epochs)]
         _, training = labelcontrast("train", str(path), *options, "--out", str(run))
         metrics = json.loads((run / "metrics.json").read_text())
     return {

@@ -106,15 +106,20 @@ class Own:
 
 
 FROZEN = ("--set", "encoder.frozen=true")
-TUNED = ("--encoder", MINILM, "--epochs", str(EPOCHS), "--set", f"encoder.max_length={LENGTH}")
+TUNED = ("--effort", "best", "--epochs", str(EPOCHS), "--set", f"encoder.max_length={LENGTH}")
+EMBEDDED = ("--encoder", "embedded")
+ANY: tuple[Kind, ...] = ("text", "image", "vector")
 OWN = {
-    "labelcontrast": Own("**labelcontrast**", ("text", "image", "vector"), "classical"),
-    "labelcontrast_minilm": Own("**labelcontrast**, MiniLM", ("text",), "frozen", ("--encoder", MINILM, *FROZEN)),
+    "labelcontrast": Own("**labelcontrast**", ANY, "classical", EMBEDDED),
+    "labelcontrast_quick": Own("**labelcontrast**, quick", ANY, "classical", (*EMBEDDED, "--effort", "quick")),
+    "labelcontrast_best": Own("**labelcontrast**, best", ANY, "classical", (*EMBEDDED, "--effort", "best")),
+    "labelcontrast_minilm": Own("**labelcontrast**, MiniLM", ("text",), "frozen"),
     "labelcontrast_mobilenet": Own(
         "**labelcontrast**, MobileNet-v2", ("image",), "frozen", ("--encoder", MOBILENET, *FROZEN)
     ),
     "labelcontrast_tuned": Own("**labelcontrast**, MiniLM", ("text",), "fine-tuned", TUNED),
 }
+"""Without a pretrained encoder, ``auto`` is ``embedded``; with the package of MiniLM it is MiniLM, frozen."""
 COMPETITORS = {**OWN, **RIVALS}
 LINES = {name: about.lines for name, about in COMPETITORS.items()}
 

@@ -52,6 +52,7 @@ def measure(name: str, loss: str, seed: int) -> dict[str, Any]:
         "data": str(SHARED / "data" / name),
         "loss": parse_loss(loss).model_dump(exclude_none=True),
         "seed": seed,
+        "encoder": {"name": "embedded"},
         "hierarchy": {"file": "none"},
     }
     settings = lc.RunSettings.build(values)
