@@ -59,16 +59,15 @@ from labelcontrast.lab.trials import (
     identify,
 )
 from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.measures import Outputs, compute_metrics
-from labelcontrast.probes.calibration import fit_calibration
+from labelcontrast.metrics.measures import Outputs
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.reports.tables import Table, as_markdown
-from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_thresholds
+from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_decisions
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import CONFIG, OUTPUTS, REPORT, RunResult, is_finished
 from labelcontrast.run.inputs import RunData, build_encoder, load_data
 from labelcontrast.run.machine import describe_origin
-from labelcontrast.run.model import HierarchyDecoder, final_scores
+from labelcontrast.run.model import HierarchyDecoder
 from labelcontrast.run.validation import load_plugins, with_recorded
 from labelcontrast.settings import (
     AUTO,
@@ -374,22 +373,18 @@ def _evaluate_baseline(
 ) -> dict[str, Any]:
     """Fit calibration and thresholds on validation, measure validation and test, and save the predictions on test."""
     truth = {part: dense_truth(*encode_labels(splits.by_name[part], splits.vocabulary)) for part in probabilities}
-    method = evaluation.calibration
-    calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
-    scores = {part: final_scores(one, calibration, decoder) for part, one in probabilities.items()}
-    thresholds = fit_thresholds(evaluation, truth["val"], scores["val"], decoder.tree if decoder else None)
-    metrics, over_hierarchy = {}, {}
-    for part, labels in truth.items():
-        predictions = decoder.decide(scores[part], thresholds) if decoder else thresholds.predict(scores[part])
-        metrics[part] = compute_metrics(labels, scores[part], predictions)
-        if decoder:
+    decided = fit_decisions(evaluation, truth, probabilities, decoder)
+    found: dict[str, Any] = {"name": name, "thresholds": decided.thresholds.rule}
+    found["metrics"] = {part: decided.measure(part, labels) for part, labels in truth.items()}
+    if outputs:
+        Outputs(truth["test"], decided.scores["test"], decided.predictions["test"]).save(outputs)
+    if decoder:
+        found["hierarchy"] = {}
+        for part, labels in truth.items():
             counted = StreamedHierarchicalMetrics(decoder.tree)
-            counted.update(labels, predictions)
-            over_hierarchy[part] = counted.measures()
-        if outputs and part == "test":
-            Outputs(labels, scores[part], predictions).save(outputs)
-    found = {"name": name, "thresholds": thresholds.rule, "metrics": metrics}
-    return found | ({"hierarchy": over_hierarchy} if decoder else {})
+            counted.update(labels, decided.predictions[part])
+            found["hierarchy"][part] = counted.measures()
+    return found
 
 
 def _fit_label(features: Features, truth: Shaped[np.ndarray, " examples"]) -> Callable[[Features], np.ndarray]:

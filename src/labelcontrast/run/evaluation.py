@@ -26,7 +26,7 @@ from labelcontrast.metrics.neighbours import (
 )
 from labelcontrast.metrics.representation import describe_representation
 from labelcontrast.probes.blend import Blend, fit_blend
-from labelcontrast.probes.calibration import calibration_errors, fit_calibration, reliability
+from labelcontrast.probes.calibration import Calibration, calibration_errors, fit_calibration, reliability
 from labelcontrast.probes.decoding import level_thresholds
 from labelcontrast.probes.linear import Classifier
 from labelcontrast.probes.published import fit_probe
@@ -42,6 +42,7 @@ from labelcontrast.run.model import (
     TrainedModel,
     as_examples,
     blend_views,
+    decide,
     final_scores,
     load,
     save_model,
@@ -174,30 +175,62 @@ def evaluate_inputs(
     frequency = (train.counts + 0.5) / (train.examples + 1)
     blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"], frequency=frequency)
     probabilities = {name: blend_views(blend, one) for name, one in logits.items()}
-    method = settings.calibration
-    calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
     decoder = None if tree is None else HierarchyDecoder(tree, hierarchy)
-    scores = {name: final_scores(one, calibration, decoder) for name, one in probabilities.items()}
-    thresholds = fit_thresholds(settings, truth["val"], scores["val"], tree)
-    fitted = thresholds, calibration, decoder, views, blend
+    decided = fit_decisions(settings, truth, probabilities, decoder)
+    fitted = decided.thresholds, decided.calibration, decoder, views, blend
     model = TrainedModel(inputs.encoder, classifier, inputs.splits.vocabulary, *fitted)
-    predictions = {name: model.decide(one) for name, one in scores.items()}
-    test = truth["test"], scores["test"], predictions["test"]
-    diagrams = {"as said": probabilities["test"]} | ({"calibrated": scores["test"]} if calibration else {})
+    test = truth["test"], decided.scores["test"], decided.predictions["test"]
+    diagrams = {"as said": probabilities["test"]} | ({"calibrated": test[1]} if decided.calibration else {})
     counted = {name: StreamedHierarchicalMetrics(tree) for name in truth} if tree is not None else {}
     for name, one in counted.items():
-        one.update(truth[name], predictions[name])
+        one.update(truth[name], decided.predictions[name])
     over_hierarchy = {"source": inputs.data.source, **{name: one.measures() for name, one in counted.items()}}
     return RunEvaluation(
         model=model,
         outputs=Outputs(*test),
-        metrics={name: compute_metrics(truth[name], scores[name], predictions[name], train=train) for name in truth},
-        per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=thresholds.values),
+        metrics={name: decided.measure(name, truth[name], train=train) for name in truth},
+        per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=decided.thresholds.values),
         reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
-        views=None if blend is None else measure_views(settings, blend, logits, truth, frequency=frequency, tree=tree),
+        views=measure_views(settings, blend, logits, truth, frequency=frequency, decoder=decoder) if blend else None,
         hierarchy=over_hierarchy if counted else None,
         per_node=counted["test"].per_node() if counted else None,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """Label sets of each split, with the scores they follow from, and what was fitted on validation to make them."""
+
+    calibration: Calibration | None
+    thresholds: Thresholds
+    scores: dict[str, Labels]
+    predictions: dict[str, Labels]
+
+    def measure(self, split: str, labels: Labels, *, train: TrainingLabels | None = None) -> dict[str, float]:
+        """Measure the scores and predictions of a split; the arguments are those of ``compute_metrics``."""
+        return compute_metrics(labels, self.scores[split], self.predictions[split], train=train)
+
+
+def fit_decisions(
+    settings: EvaluationSettings,
+    truth: Mapping[Any, Labels],
+    probabilities: Mapping[Any, Labels],
+    decoder: HierarchyDecoder | None,
+) -> Decisions:
+    """Fit calibration and thresholds on the split ``val``, and apply them to all splits.
+
+    Args:
+        settings: Calibration and the rule of the thresholds.
+        truth: Labels by split.
+        probabilities: Of the same examples.
+        decoder: Makes scores and predictions consistent with a hierarchy.
+    """
+    method = settings.calibration
+    calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
+    scores = {split: final_scores(one, calibration, decoder) for split, one in probabilities.items()}
+    thresholds = fit_thresholds(settings, truth["val"], scores["val"], decoder.tree if decoder else None)
+    predictions = {split: decide(one, thresholds, decoder) for split, one in scores.items()}
+    return Decisions(calibration=calibration, thresholds=thresholds, scores=scores, predictions=predictions)
 
 
 def chosen_views(settings: EvaluationSettings, inputs: RunInputs) -> tuple[str, ...]:
@@ -235,17 +268,17 @@ def measure_views(
     truth: Mapping[str, Labels],
     *,
     frequency: Float[np.ndarray, " labels"],
-    tree: LabelTree | None,
+    decoder: HierarchyDecoder | None,
 ) -> dict[str, dict[str, Any]]:
-    """Measure each view alone on test, with probabilities and thresholds that are fitted on validation as the blend's.
+    """Measure each view alone on test, with everything fitted on validation as for the blend.
 
     Args:
-        settings: The rule of the thresholds.
+        settings: Calibration and the rule of the thresholds.
         blend: Of the views.
         logits: By split and view.
         truth: Labels by split.
         frequency: Share of the training examples with the label.
-        tree: The hierarchy over the labels, if there is one.
+        decoder: Makes scores and predictions consistent with a hierarchy.
 
     Returns:
         For each view its mean ``share`` in the weights of the blend, and its metrics of ``test``.
@@ -253,9 +286,10 @@ def measure_views(
     measured = {}
     for name, share in blend.shares.items():
         alone = fit_blend(truth["val"], {name: logits["val"][name]}, frequency=frequency)
-        scores = {split: alone.probabilities(logits[split]) for split in truth}
-        predicted = fit_thresholds(settings, truth["val"], scores["val"], tree).predict(scores["test"])
-        measured[name] = {"share": share, "test": compute_metrics(truth["test"], scores["test"], predicted)}
+        decided = fit_decisions(
+            settings, truth, {split: alone.probabilities(logits[split]) for split in truth}, decoder
+        )
+        measured[name] = {"share": share, "test": decided.measure("test", truth["test"])}
     return measured
 
 

@@ -226,7 +226,7 @@ class TrainedModel:
 
     def decide(self, scores: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
         """Turn probabilities of this model into label sets."""
-        return self.thresholds.predict(scores) if self.decoder is None else self.decoder.decide(scores, self.thresholds)
+        return decide(scores, self.thresholds, self.decoder)
 
     def _blended_scores(
         self, logits: Mapping[str, Float[np.ndarray, "examples labels"]]
@@ -307,6 +307,13 @@ def final_scores(
     """Calibrate probabilities, then make them consistent with the hierarchy; either may be absent."""
     scores = probabilities if calibration is None else calibration.apply(probabilities)
     return scores if decoder is None else decoder.make_consistent(scores)
+
+
+def decide(
+    scores: Float[np.ndarray, "examples labels"], thresholds: Thresholds, decoder: HierarchyDecoder | None
+) -> Bool[np.ndarray, "examples labels"]:
+    """Turn final scores into label sets, by thresholds alone or as the decoder says."""
+    return thresholds.predict(scores) if decoder is None else decoder.decide(scores, thresholds)
 
 
 def as_examples(inputs: ModelInputs, encoder: Encoder) -> Examples:
