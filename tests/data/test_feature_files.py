@@ -1,5 +1,6 @@
 """NumPy archives and ARFF files: what is written is read, and an invalid value is refused with its place."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.io import arff
 from scipy.sparse import csr_array
 
+from labelcontrast.data import feature_files
 from labelcontrast.data.feature_files import read_arff, read_npz
 from labelcontrast.errors import DataError
 
@@ -89,6 +91,15 @@ def broken(value: float) -> np.ndarray:
         ({"X": X, "Y": Y, "label_names": ["a"]}, "there are 1 label_names, but Y has 2 columns."),
         ({"X": X, "Y": Y, "label_names": ["a", "a"]}, 'label "a" occurs twice in the vocabulary.'),
         ({"X": X, "Y": Y, "split": [0, 1, 3]}, "split must be 3 numbers, each 0 (train), 1 (test) or 2 (val)."),
+        (
+            {"X": X, "Y": Y, "label_names": np.array(["a", "b"], object)},
+            "label_names is ragged or holds objects; expected names; save names as text: np.array(names, dtype=str).",
+        ),
+        ({"X": X, "Y": Y, "label_names": Y}, "label_names must be a list of names. Got uint8 [3, 2]."),
+        (
+            {"X": X, "Y_data": [], "Y_indices": np.zeros(0, int), "Y_indptr": np.zeros(4, int), "Y_shape": [3, 2**40]},
+            "there are 1,099,511,627,776 labels without names; expected at most 4,194,304.",
+        ),
         ({"x": X, "Y": Y}, 'there is no array "X" or "features"; the arrays are "x", "Y".'),
     ],
 )
@@ -106,6 +117,40 @@ def test_a_damaged_archive_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(DataError) as refusal:
         read_npz(path)
     assert str(refusal.value) == f"{path}: not a NumPy archive that can be read."
+
+
+def test_names_of_bytes_and_a_small_y_are_read_and_the_rest_is_named(tmp_path: Path) -> None:
+    examples = read_npz(saved(tmp_path / "a.npz", X=X, y=Y, label_names=[b"a", b"b"], weights=[1.0]))
+    assert examples.label_names == ("a", "b")
+    assert examples.label_sets == read_npz(saved(tmp_path / "b.npz", X=X, Y=Y, label_names=["a", "b"])).label_sets
+    assert examples.understood.endswith('3 rows of 2 features; 2 labels; not used: "weights"')
+
+
+def claiming(path: Path, shape: str, *, content: bytes = b"", pressed: bool = False) -> Path:
+    """Write an archive whose X claims a shape."""
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if pressed else zipfile.ZIP_STORED) as archive:
+        archive.writestr("X.npy", b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head.encode() + content)
+    return path
+
+
+def test_an_array_larger_than_its_file_is_refused_before_memory_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match=r"X is cut: it has 128 bytes for float64 \[1000000000000, 8\]\."):
+        read_npz(claiming(tmp_path / "a.npz", "(1000000000000, 8)"))
+    monkeypatch.setattr(feature_files, "PACKED", 10_000)
+    with pytest.raises(DataError, match=r"X unpacks \d+ bytes to 800,128; save it without compression\."):
+        read_npz(claiming(tmp_path / "b.npz", "(100000, 1)", content=bytes(800_000), pressed=True))
+
+
+def test_a_label_that_a_row_names_twice_counts_once(tmp_path: Path) -> None:
+    parts = {"Y_indices": [0, 1, 0, 1], "Y_indptr": [0, 3, 4, 4], "Y_shape": [3, 2]}
+    examples = read_npz(saved(tmp_path / "a.npz", X=X, Y_data=[1, np.nan, 1, 1], **parts))
+    assert examples.label_sets == [("label_0",), ("label_1",), ()]
+    assert repr(examples.values) == "[{'label_1': nan}, {}, {}]"
+    with pytest.raises(DataError, match=r"row 0 has two values for label 0: 1 and 0\.5\."):
+        read_npz(saved(tmp_path / "b.npz", X=X, Y_data=[1, 1, 0.5, 1], **parts))
 
 
 def test_labels_may_be_soft_or_unknown(tmp_path: Path) -> None:

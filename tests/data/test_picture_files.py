@@ -1,5 +1,7 @@
 """Pictures: complete ones pass, in every format; missing and damaged ones are refused with their line."""
 
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,9 @@ from PIL import Image
 
 from labelcontrast.data.columns import ColumnNames, examples_of
 from labelcontrast.data.examples import Inputs
-from labelcontrast.data.picture_files import opened, picture_problem, pictures_in, read_picture_folder
+from labelcontrast.data.picture_files import picture_problem, pictures_in, read_picture_folder
 from labelcontrast.data.table import ArrowColumn, DataTable
+from labelcontrast.encoders.pictures import decode_picture
 from labelcontrast.errors import DataError
 
 
@@ -53,6 +56,30 @@ def test_a_complete_picture_with_trailing_bytes_passes(tmp_path: Path) -> None:
     assert picture_problem(path) is None
 
 
+def test_damage_in_the_middle_is_found_by_decoding(tmp_path: Path) -> None:
+    path = draw(tmp_path / "a.png")
+    content = bytearray(path.read_bytes())
+    content[300:340] = bytes(40)
+    path.write_bytes(content)
+    assert picture_problem(path) is None
+    assert str(picture_problem(path, decode=True)).startswith("cannot be read (")
+    assert picture_problem(draw(path), decode=True) is None
+
+
+def test_a_small_file_of_very_many_pixels_is_refused(tmp_path: Path) -> None:
+    row = zlib.compress(bytes(12_500))
+    size = struct.pack(">II", 100_000, 10_000)
+    chunks = [(b"IHDR", size + b"\x01\0\0\0\0"), (b"IDAT", row), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    problem = "cannot be read (it has more than 89 million pixels; store a smaller copy)"
+    assert picture_problem(tmp_path / "a.png") == problem
+    with pytest.raises(DataError, match="more than 89 million pixels"):
+        decode_picture(tmp_path / "a.png", place="")
+
+
 def test_pictures_are_found_beside_the_file(tmp_path: Path) -> None:
     paths = [draw(tmp_path / "images" / "b.jpg"), draw(tmp_path / "images" / "a.png")]
     assert pictures_of(named("images/b.jpg", "images/a.png"), tmp_path) == paths
@@ -91,8 +118,6 @@ def test_bytes_are_pictures_too(tmp_path: Path) -> None:
     pictures = pictures_of(as_bytes(whole, whole), tmp_path)
     assert list(pictures) == [whole, whole]
     assert picture_problem(whole) is None
-    with opened(whole) as one, opened(tmp_path / "a.png") as other:
-        assert one.read() == other.read()
 
 
 def test_truncated_bytes_are_refused_with_row_and_column(tmp_path: Path) -> None:

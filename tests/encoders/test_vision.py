@@ -92,6 +92,31 @@ def test_every_mode_is_converted_to_rgb(tmp_path: Path, mode: str) -> None:
     assert np.abs(decoded.astype(int) - np.asarray(expected)[..., None]).max() <= (0 if mode != "P" else 4)
 
 
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("a.pgm", GREY.astype(np.uint16) * 257),
+        ("a.tiff", GREY.astype(np.int32) * 257),
+        ("a.tiff", GREY.astype(np.int32) * 2**23),
+        ("a.tiff", (GREY / 255).astype(np.float32)),
+        ("a.tiff", GREY.astype(np.float32)),
+        ("a.tiff", GREY.astype(np.float32) * 257),
+    ],
+)
+def test_grey_of_more_bits_is_scaled(tmp_path: Path, name: str, pixels: np.ndarray) -> None:
+    """Issue 19, 09: Pillow alone clips all of it to white, or floats to black."""
+    (decoded,) = decode_pictures([save(tmp_path, Image.fromarray(pixels), name)], transform=TRANSFORM)
+    assert (decoded == GREY[..., None]).all()
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, 1e9])
+def test_grey_outside_of_all_ranges_is_refused(tmp_path: Path, value: float) -> None:
+    pixels = GREY.astype(np.float32)
+    pixels[0, 0] = value
+    with pytest.raises(DataError, match="its values go from"):
+        decode_pictures([save(tmp_path, Image.fromarray(pixels), "a.tiff")], transform=TRANSFORM)
+
+
 def test_transparent_pixels_become_white(tmp_path: Path) -> None:
     palette = Image.fromarray(np.zeros((6, 8), np.uint8)).convert("P")
     path = save(tmp_path, palette, transparency=bytes([0] * 256))

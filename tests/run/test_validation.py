@@ -30,7 +30,9 @@ def test_the_first_setting_that_needs_a_hierarchy_is_named(values: dict, what: s
 
 @pytest.mark.parametrize("row", loss_catalogue(), ids=lambda row: row.name)
 def test_every_loss_passes_with_its_kind(row) -> None:
-    assert validate_settings(RunSettings.build({"data": "a", "loss": {"name": row.name}})) == row.kind
+    views = 2 if row.name == "simclr" else 1
+    values = {"data": "a", "loss": {"name": row.name}, "training": {"views": views}}
+    assert validate_settings(RunSettings.build(values)) == row.kind
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,16 @@ def test_an_invalid_joint_loss_is_refused(loss: dict, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         validate_settings(RunSettings.build({"data": "a", "loss": loss}))
     assert str(refusal.value).startswith(message)
+
+
+def test_a_loss_between_views_needs_two() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build({"data": "a", "loss": {"name": "simclr"}}))
+    message = "training.views must be at least 2 under simclr, which compares views of an example. Got 1."
+    assert str(refusal.value) == message
+    joint = {"name": "zlpr", "joint": {"name": "simclr", "weight": 0.5}}
+    with pytest.raises(ConfigError, match=r"^simclr compares views of an example; a joint"):
+        validate_settings(RunSettings.build({"data": "a", "loss": joint}))
 
 
 def test_finetuning_needs_a_logit_loss() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from labelcontrast.data.batches import Prepared, training_batches
-from labelcontrast.errors import MissingExtraError, RunError
+from labelcontrast.errors import ConfigError, MissingExtraError, RunError
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.learner import (
     Learner,
@@ -160,6 +160,17 @@ def test_views_of_an_example_differ_by_the_dropout_alone(
     first, second = loss.seen.unbind(1)
     assert not torch.equal(first, second)
     assert torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1] > 0.3
+
+
+def test_equal_views_are_refused(prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path) -> None:
+    settings = TrainingSettings(epochs=1, views=2)
+    learner = build_learner(settings, loss=Views())
+    for module in learner.encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    batches = training_batches(prepared, batch_size=37, seed=0)
+    with pytest.raises(ConfigError, match=r"^training\.views: the views of an example are equal"):
+        fit(learner, batches, folder=tmp_path, settings=settings)
 
 
 def test_without_augmentation_views_are_the_batch_itself() -> None:

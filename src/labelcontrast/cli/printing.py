@@ -99,8 +99,9 @@ def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fi
     checkup = examine(splits, description, cleanlab=cleanlab)
     show("\n" + render_findings([*unreadable, *checkup.findings]))
     if fix is not None:
-        left_out = write_fixed(splits, checkup.suspects, fix)
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items()) or "nothing"
+        left_out = {"unreadable": sum(finding.number for finding in unreadable)}
+        left_out |= write_fixed(splits, checkup.suspects, fix)
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items() if number) or "nothing"
         show(f"\nRepaired copy in {fix}; left out: {reasons}")
 
 

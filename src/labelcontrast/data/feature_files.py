@@ -5,11 +5,13 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -24,7 +26,14 @@ from labelcontrast.labels.vocabulary import LabelVocabulary
 SPLIT_CODES: tuple[SplitName, ...] = ("train", "test", "val")
 """The split of each number in the array ``split`` of an archive."""
 SPARSE = ("Y_data", "Y_indices", "Y_indptr", "Y_shape")
-KNOWN = ("X", "features", "Y", "labels", *SPARSE, "label_names", "split")
+KNOWN = ("X", "features", "Y", "y", "labels", *SPARSE, "label_names", "split")
+MOST_LABELS = 2**22
+"""Labels that an archive may number without naming them."""
+PACKED, RATIO = 2**28, 100
+"""Bytes that an array may take, and beyond that its size relative to its part of the file."""
+FEATURES, LABELS = ("X", "features"), ("Y", "labels", "y", SPARSE[0])
+UNREADABLE = (ValueError, OSError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, NotImplementedError)
+"""What NumPy raises on a damaged file."""
 NUMERIC = {"numeric", "real", "integer"}
 Array = NDArray[Any]
 _ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"[^\"]*\"|\S+)\s+(.*)", re.IGNORECASE)
@@ -40,10 +49,10 @@ class Attribute(NamedTuple):
 def read_npz(path: Path) -> Examples:
     """Read a NumPy archive of feature vectors.
 
-    It holds ``X`` or ``features`` [examples, features]; optionally ``Y`` or ``labels`` [examples, labels] of 0 and 1
-    with ``label_names`` (else label_0, label_1, ...), and ``split`` (0 train, 1 test, 2 val). A label may be soft, a
-    number between, or unknown, NaN or -1. Y may be sparse: ``Y_data``, ``Y_indices``, ``Y_indptr`` and ``Y_shape``, as
-    in a CSR matrix of SciPy. No pickle is read.
+    It holds ``X`` or ``features`` [examples, features]; optionally ``Y``, ``y`` or ``labels`` [examples, labels] of 0
+    and 1 with ``label_names`` (else label_0, label_1, ...), and ``split`` (0 train, 1 test, 2 val). A label may be
+    soft, a number between, or unknown, NaN or -1. Y may be sparse: ``Y_data``, ``Y_indices``, ``Y_indptr``, ``Y_shape``
+    as in a CSR matrix of SciPy. No pickle is read.
 
     Raises:
         DataError: An array is missing, ragged or of another length, or a feature is not finite; with the place.
@@ -51,9 +60,11 @@ def read_npz(path: Path) -> Examples:
     arrays = _arrays(path)
     features = _finite_features(arrays, path)
     label_sets, names, values = _labels(arrays, len(features), path)
-    return vector_examples(
-        path, features, label_sets, names, splits=_splits(arrays, len(features), path), values=values, counted="row"
-    )
+    splits = _splits(arrays, len(features), path)
+    examples = vector_examples(path, features, label_sets, names, splits=splits, values=values, counted="row")
+    taken = {"label_names", "split", *SPARSE, *(_first(arrays, names) for names in (FEATURES, LABELS))}
+    unused = [name for name in arrays if name not in taken]
+    return replace(examples, understood=f"{examples.understood}; not used: {listed(unused)}") if unused else examples
 
 
 def read_arff(path: Path) -> Examples:
@@ -112,32 +123,52 @@ def vector_examples(
     )
 
 
-def _arrays(path: Path) -> dict[str, Array]:
-    """Load the arrays with a known name, without pickle."""
+def _arrays(path: Path) -> dict[str, Array | None]:
+    """Load the arrays with a known name, without pickle; the others are None."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = list(archive.files)
-            arrays = {name: _array(archive, name, path) for name in names if name in KNOWN}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
+            if not isinstance(archive, NpzFile):
+                raise ValueError
+            arrays = {name: _array(archive, name, path) if name in KNOWN else None for name in archive.files}
+    except (*UNREADABLE, zipfile.BadZipFile, zlib.error):
         raise DataError("not a NumPy archive that can be read.", path=path) from None
-    if not {"X", "features"} & set(arrays):
-        raise DataError(f'there is no array "X" or "features"; the arrays are {listed(names)}.', path=path)
+    if _first(arrays, FEATURES) is None:
+        raise DataError(f'there is no array "X" or "features"; the arrays are {listed(arrays)}.', path=path)
     return arrays
 
 
-def _array(archive: Mapping[str, Array], name: str, path: Path) -> Array:
-    """Load an array, or refuse an array of objects, which NumPy makes of rows of different lengths."""
-    try:
-        return archive[name]
-    except ValueError as error:
-        if "Object arrays" not in str(error):
-            raise
-        raise DataError(f"{name} is ragged or holds objects; expected one rectangle of numbers.", path=path) from None
+def _first(arrays: Mapping[str, object], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in arrays), None)
 
 
-def _finite_features(arrays: dict[str, Array], path: Path) -> NDArray[np.float32]:
+def _array(archive: NpzFile, name: str, path: Path) -> Array:
+    """Load an array, or refuse one that is larger than its part of the file, or of objects.
+
+    NumPy takes the memory for the shape that an array claims before it reads it, and makes objects of rows of different
+    lengths.
+    """
+    assert archive.zip is not None
+    part = archive.zip.getinfo(f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name)
+    with archive.zip.open(part) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+    if kind.hasobject:
+        text = "; save names as text: np.array(names, dtype=str)" if name == "label_names" else ""
+        expected = "names" if text else "one rectangle of numbers"
+        raise DataError(f"{name} is ragged or holds objects; expected {expected}{text}.", path=path)
+    if math.prod(shape) * max(kind.itemsize, 1) > part.file_size:
+        raise DataError(f"{name} is cut: it has {part.file_size:,} bytes for {kind} {list(shape)}.", path=path)
+    if part.file_size > max(PACKED, RATIO * part.compress_size):
+        message = f"{name} unpacks {part.compress_size:,} bytes to {part.file_size:,}; save it without compression."
+        raise DataError(message, path=path)
+    array: Array = archive[name]
+    return array
+
+
+def _finite_features(arrays: Mapping[str, Any], path: Path) -> NDArray[np.float32]:
     name = "X" if "X" in arrays else "features"
-    raw = arrays[name]
+    raw: Array = arrays[name]
     if raw.ndim != 2 or raw.dtype.kind not in "biuf" or not raw.size:
         raise DataError(f"{name} must be numbers [examples, features]. Got {raw.dtype} {list(raw.shape)}.", path=path)
     with np.errstate(over="ignore"):
@@ -151,10 +182,10 @@ def _finite_features(arrays: dict[str, Array], path: Path) -> NDArray[np.float32
 
 
 def _labels(
-    arrays: dict[str, Array], rows: int, path: Path
+    arrays: Mapping[str, Any], rows: int, path: Path
 ) -> tuple[LabelSets | None, tuple[str, ...] | None, Values | None]:
     """Return the label sets, the names of the labels, and soft and unknown labels; None for each without labels."""
-    name = next((name for name in ("Y", "labels", SPARSE[0]) if name in arrays), None)
+    name = _first(arrays, LABELS)
     if name is None:
         return None, None, None
     hot = (
@@ -168,8 +199,7 @@ def _labels(
         row, column = int(np.searchsorted(hot.indptr, wrong[0], side="right")) - 1, hot.indices[wrong[0]]
         message = f"{name}[{row}, {column}] must be 0, 1, a number between, or NaN or -1 where it is unknown."
         raise LabelError(f"{message} Got {hot.data[wrong[0]]:g}.", path=path)
-    given = arrays.get("label_names")
-    names = tuple(f"label_{place}" for place in range(hot.shape[1])) if given is None else tuple(map(str, given))
+    names = _label_names(arrays.get("label_names"), hot.shape[1], path)
     if len(names) != hot.shape[1]:
         raise LabelError(f"there are {len(names)} label_names, but {name} has {hot.shape[1]} columns.", path=path)
     present = hot.astype(np.float64)
@@ -181,6 +211,17 @@ def _labels(
     return label_sets, names, _values(hot, known, names)
 
 
+def _label_names(given: Array | None, count: int, path: Path) -> tuple[str, ...]:
+    if given is not None:
+        if given.ndim != 1 or given.dtype.kind not in "USiu":
+            message = f"label_names must be a list of names. Got {given.dtype} {list(given.shape)}."
+            raise DataError(message, path=path)
+        return tuple(name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in given.tolist())
+    if count > MOST_LABELS:
+        raise DataError(f"there are {count:,} labels without names; expected at most {MOST_LABELS:,}.", path=path)
+    return tuple(f"label_{place}" for place in range(count))
+
+
 def _dense_labels(hot: Array, name: str, rows: int, path: Path) -> Array:
     if hot.ndim != 2 or hot.dtype.kind not in "biuf" or len(hot) != rows:
         message = f"{name} must be 0 and 1 [{rows} examples, labels]. Got {hot.dtype} {list(hot.shape)}."
@@ -188,14 +229,29 @@ def _dense_labels(hot: Array, name: str, rows: int, path: Path) -> Array:
     return hot.astype(np.float64)
 
 
-def _sparse_labels(arrays: dict[str, Array], path: Path) -> csr_array:
+def _sparse_labels(arrays: Mapping[str, Any], path: Path) -> csr_array:
     try:
         data, indices, indptr, shape = (arrays[name] for name in SPARSE)
         matrix = csr_array((data.astype(np.float64), indices, indptr), shape=tuple(shape.tolist()))
         matrix.check_format()
-    except (KeyError, ValueError, TypeError) as error:
+    except (*UNREADABLE, KeyError, IndexError) as error:
         raise DataError(f"expected a CSR matrix in {listed(SPARSE)} ({error}).", path=path) from None
-    return matrix
+    return _each_once(matrix, path)
+
+
+def _each_once(matrix: csr_array, path: Path) -> csr_array:
+    """Keep each label of a row once, which SciPy would add up, or refuse a row with two values for a label."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, rows))
+    rows, columns, values = rows[order], matrix.indices[order], matrix.data[order]
+    again = np.flatnonzero((rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])) + 1
+    same = (values[again] == values[again - 1]) | (np.isnan(values[again]) & np.isnan(values[again - 1]))
+    if not same.all():
+        at = int(again[np.argmin(same)])
+        message = f"row {rows[at]} has two values for label {columns[at]}: {values[at - 1]:g} and {values[at]:g}."
+        raise LabelError(message, path=path)
+    kept = np.delete(np.arange(len(rows)), again)
+    return csr_array((values[kept], (rows[kept], columns[kept])), shape=matrix.shape)
 
 
 def _values(hot: csr_array, known: Array, names: tuple[str, ...]) -> Values | None:
@@ -209,7 +265,7 @@ def _values(hot: csr_array, known: Array, names: tuple[str, ...]) -> Values | No
     return values
 
 
-def _splits(arrays: dict[str, Array], rows: int, path: Path) -> list[SplitName] | None:
+def _splits(arrays: Mapping[str, Any], rows: int, path: Path) -> list[SplitName] | None:
     if "split" not in arrays:
         return None
     split = arrays["split"]

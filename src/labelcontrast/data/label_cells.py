@@ -223,7 +223,7 @@ def _one_type(rows: DataTable, name: str, cells: Sequence[object]) -> str:
     """Return the type of all cells of a column, or refuse the first cell that differs."""
     if isinstance(cells, ArrowColumn) and (cells.holds_lists or cells.holds_texts):
         return "a list" if cells.holds_lists else "text"
-    types = [_TYPES.get(type(cell), "missing") for cell in cells]
+    types = ["missing" if cell is None else _type_of(cell) for cell in cells]
     if set(types) <= {types[0]} & READABLE:
         return types[0]
     row = next(row for row, kind in enumerate(types) if kind != types[0] or kind not in READABLE)
@@ -234,6 +234,10 @@ def _one_type(rows: DataTable, name: str, cells: Sequence[object]) -> str:
     else:
         message = f"labels are of one type: {types[0]} in {rows.counted} {rows.lines[0]}. Got {types[row]}."
     raise LabelError(message, path=rows.where(row, name))
+
+
+def _type_of(cell: object) -> str:
+    return "null" if cell is None else _TYPES.get(type(cell), f"a {type(cell).__name__}")
 
 
 def _from_lists(cells: Sequence[object], rows: DataTable, name: str) -> LabelSets:
@@ -257,7 +261,7 @@ def _refuse_mixed(cells: Sequence[object], rows: DataTable, name: str) -> Never:
         first = first or (row, type(label))
         if type(label) is first[1] and first[1] in {str, int}:
             continue
-        what = f"the label {_shown(label)} is {_TYPES.get(type(label), 'null')}"
+        what = f"the label {_shown(label)} is {_type_of(label)}"
         if type(label) is first[1]:
             message = f"{what}; a label is a name or a whole number."
         else:

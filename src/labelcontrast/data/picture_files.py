@@ -1,17 +1,16 @@
-"""Pictures as files or as bytes: open them, check that they are complete, and list those of a folder."""
+"""Check that pictures are complete, and list those of a folder."""
 
 import os
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from labelcontrast.data.examples import Examples
+from labelcontrast.encoders.pictures import UNREADABLE, Picture, decode_picture, open_picture
 from labelcontrast.errors import DataError
 
-Picture: TypeAlias = Path | bytes
 PICTURE_SUFFIXES = frozenset(
     [".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
 )
@@ -19,31 +18,35 @@ _END = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 """The bytes that end a complete file."""
 
 
-def opened(picture: Picture) -> BinaryIO:
-    """Open a picture for reading."""
-    return BytesIO(picture) if isinstance(picture, bytes) else picture.open("rb")
-
-
-def picture_problem(picture: Picture) -> str | None:
+def picture_problem(picture: Picture, *, decode: bool = False) -> str | None:
     """Return what is wrong with a picture, as ``is truncated``, or None.
 
     A file that ends with the end marker of its format counts as complete; any other file is decoded.
+
+    Args:
+        picture: A path, or the bytes of a file.
+        decode: Decode every picture: one may be damaged in its middle.
     """
     try:
-        with opened(picture) as file, Image.open(file) as image:
-            if end := _END.get(image.format or ""):
-                file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
-                if end in file.read():
-                    return None
-                file.seek(0)
+        with open_picture(picture) as image:
+            if not decode and (end := _END.get(image.format or "")) and end in _last_bytes(picture):
+                return None
             image.load()
+        if decode:
+            decode_picture(picture, place="")
     except FileNotFoundError:
         return "is missing"
     except UnidentifiedImageError:
         return "is not a picture that can be read"
-    except (OSError, SyntaxError, ValueError) as error:
+    except (*UNREADABLE, DataError) as error:
         return "is truncated" if "truncated" in str(error) else f"cannot be read ({error})"
     return None
+
+
+def _last_bytes(picture: Picture) -> bytes:
+    with BytesIO(picture) if isinstance(picture, bytes) else picture.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
+        return file.read()
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -350,7 +350,8 @@ def _stem(path: Path) -> str:
 def _check_split(examples: Examples, train: Examples) -> None:
     """Refuse examples without labels, or with other inputs than those of train."""
     if examples.label_sets is None:
-        message = "there are no labels; name the label column. What was understood: "
+        named = "; name the label column" if examples.columns is not None else ""
+        message = f"there are no labels{named}. What was understood: "
         raise DataError(message + examples.understood.removeprefix(f"{examples.origin}: ") + ".", path=examples.origin)
     if examples.kind != train.kind:
         message = f"the inputs are of kind {examples.kind}, but those of train are of kind {train.kind}."

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +15,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 
 from labelcontrast.encoders.base import Encoder, Inputs, Items, Kind
+from labelcontrast.encoders.pictures import as_rgb, decode_picture
 from labelcontrast.encoders.pretrained import Source, build_transformer, load_transformer, quietly
 from labelcontrast.errors import ConfigError, DataError, MissingExtraError, nearest
 from labelcontrast.files import write_text
@@ -291,40 +291,8 @@ def _resized(picture: Any, *, place: str, transform: PictureTransform) -> Image.
         if picture.dtype != np.uint8 or picture.ndim not in {2, 3} or picture.shape[2:] not in {(), (3,), (4,)}:
             message = f"expected bytes of shape [height, width, 3]. Got {picture.dtype} of shape {picture.shape}."
             raise DataError(message, path=place)
-        return _as_rgb(Image.fromarray(picture)).resize(size, resampling)
+        return as_rgb(Image.fromarray(picture)).resize(size, resampling)
     return decode_picture(picture, place=place).resize(size, resampling)
-
-
-def decode_picture(picture: str | Path | bytes, *, place: str) -> Image.Image:
-    """Decode a picture, upright and in RGB, on white where it is transparent.
-
-    Args:
-        picture: Its path, or the bytes of its file.
-        place: Named by an error if there is no path.
-
-    Raises:
-        DataError: The picture is missing, or cannot be read.
-    """
-    try:
-        with Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture) as image:
-            return _as_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        message = "the picture is missing."
-        raise DataError(message, path=place if isinstance(picture, bytes) else picture) from None
-    # Pillow's decoders fail in many ways: OSError when truncated, SyntaxError for a bad PNG chunk, and more.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        message = f"the picture cannot be read; it is truncated or not a picture ({error})."
-        raise DataError(message, path=place if isinstance(picture, bytes) else picture) from error
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        # Pillow would clip 16-bit grey at 255, which is almost black, instead of scaling it.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def _processor_transform(processor: Mapping[str, Any], *, image_size: int | None) -> PictureTransform:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from labelcontrast.data.examples import Examples
 from labelcontrast.encoders.base import Kind
-from labelcontrast.encoders.vision import decode_picture
+from labelcontrast.encoders.pictures import decode_picture
 from labelcontrast.files import write_json
 from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.measures import Outputs

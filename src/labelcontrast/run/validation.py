@@ -19,8 +19,9 @@ def validate_settings(settings: RunSettings) -> LossKind:
 
     Raises:
         ConfigError: A loss or a parameter does not exist, or a loss is of the wrong kind for its place; a contrastive
-            loss would see one example at a time, or a logit loss several views; a hierarchy is needed that is to be
-            ignored, or that other data do not have; there is no such fold; or a frozen encoder cannot be trained so.
+            loss would see one example at a time, a loss between views a single one, or a logit loss several; a
+            hierarchy is needed that is to be ignored, or that other data do not have; there is no such fold; or a
+            frozen encoder cannot be trained so.
         MissingExtraError: A logger, UMAP or the augmentation is asked for and not installed.
     """
     load_plugins(settings.plugins)
@@ -38,6 +39,7 @@ def validate_settings(settings: RunSettings) -> LossKind:
         raise ConfigError(
             f"training.batch_size must be at least 2: {name} compares the examples of a batch. Got {size}."
         )
+    _check_views(loss.joint or loss, views, joint=loss.joint is not None)
     if settings.hierarchy.file == "none" and (setting := needs_hierarchy(settings)):
         raise ConfigError(f"{setting} needs a hierarchy of the labels, but hierarchy.file=none ignores it.")
     if settings.transfer_to is not None and (setting := evaluation_needs_hierarchy(settings)):
@@ -128,6 +130,19 @@ def _kind_of(loss: NamedLoss) -> LossKind:
     if check_loss(loss.name, loss.parameters).get("reduction") == "none":
         raise ConfigError(f'{loss.name} must return a scalar in training: its reduction cannot be "none".')
     return loss_row(loss.name).kind
+
+
+def _check_views(loss: NamedLoss, views: int, *, joint: bool) -> None:
+    """Refuse a loss between the views of an example, as simclr, where an example has one view: it is always 0."""
+    row = loss_row(loss.name)
+    contrast = row.contrast_of(check_loss(loss.name, loss.parameters)) if row.contrast else None
+    if contrast is None or not contrast.views_only:
+        return
+    if joint:
+        raise ConfigError(f"{loss.name} compares views of an example; a joint loss sees an example once.")
+    if views < 2:
+        message = f"training.views must be at least 2 under {loss.name}, which compares views of an example."
+        raise ConfigError(f"{message} Got {views}.")
 
 
 def _check_frozen(settings: RunSettings) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from transformers.optimization import get_wsd_schedule
 
-from labelcontrast.errors import LabelContrastError, MissingExtraError, RunError
+from labelcontrast.errors import ConfigError, LabelContrastError, MissingExtraError, RunError
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.epochs import Epoch, EpochMeasures, EpochScore
 
@@ -78,6 +78,9 @@ class Learner(pl.LightningModule):
         """Compute the loss of one batch."""
         inputs, labels = batch
         views = [self.head(self.encoder(view)).float() for view in self._views(inputs)]
+        if len(views) > 1 and _index == 0 and torch.equal(views[0], views[1]):
+            message = "training.views: the views of an example are equal, since the encoder has no dropout; "
+            raise ConfigError(message + "set training.augment=randaugment for pictures, or training.views=1.")
         value = self._compute_loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels)
         self._losses.append(_recorded(value))
         self._counted.append({name: _recorded(count) for name, count in getattr(self.loss, "diagnostics", {}).items()})

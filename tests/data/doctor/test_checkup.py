@@ -31,7 +31,7 @@ from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import DataError, MissingExtraError
 
 
-def test_unreadable_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+def test_unreadable_and_damaged_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     lines = []
     for row in range(30):
@@ -39,19 +39,34 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path: Path) -> None:
         lines.append(f"{row}.png,{'ab'[row % 2]}\n")
     (tmp_path / "3.png").write_text("not a picture")
     (tmp_path / "8.png").unlink()
+    damaged = bytearray((tmp_path / "11.png").read_bytes())
+    damaged[200:220] = bytes(20)  # in its middle: the end is intact
+    (tmp_path / "11.png").write_bytes(damaged)
     for part, held in (("train", lines[:20]), ("val", lines[20:25]), ("test", lines[25:])):
         (tmp_path / f"{part}.csv").write_text("image,label\n" + "".join(held))
     with pytest.raises(DataError):
         load_splits(tmp_path, seed=0)
     splits, findings = without_unreadable(load_splits(tmp_path, seed=0, check_pictures=False))
-    assert len(splits.train) == 18
+    assert len(splits.train) == 17
     assert [(finding.kind, finding.sentence) for finding in findings] == [
-        ("unreadable", "2 of 20 pictures of train cannot be read")
+        ("unreadable", "3 of 20 pictures of train cannot be read")
     ]
-    assert findings[0].instances == (
+    assert findings[0].instances[:2] == (
         "train.csv, line 5: 3.png is not a picture that can be read",
         "train.csv, line 10: 8.png is missing",
     )
+    assert findings[0].instances[2].startswith("train.csv, line 13: 11.png cannot be read (")
+
+
+def test_names_of_labels_that_are_nearly_equal_are_found(tmp_path: Path) -> None:
+    names = [" lead", "lead", "LEAD", "C++", "C", "caf\u00e9", "cafe\u0301", "zinc", "semi-metal", "semi metal"]
+    rows = [{"text": f"text {row}", "labels": [names[row % len(names)]]} for row in range(100)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = next(one for one in examine(tmp_path / "a.jsonl").findings if one.kind == "similar names")
+    assert found.sentence == "7 labels have names that are nearly equal"
+    assert found.instances == (
+        '" lead", "LEAD", "lead"', '"cafe\u0301", "caf\u00e9"', '"semi metal", "semi-metal"',
+    )  # fmt: skip
 
 
 def test_pictures_as_bytes_are_examined_and_fixed(tmp_path: Path) -> None:

@@ -2,16 +2,16 @@
 
 import json
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 from scipy.sparse import csr_array
 
 from labelcontrast.data.description import Description, describe
@@ -21,6 +21,7 @@ from labelcontrast.data.examples import BySplit, Examples, SplitName
 from labelcontrast.data.feature_files import SPLIT_CODES
 from labelcontrast.data.picture_files import picture_problem
 from labelcontrast.data.splits import Splits, absent_labels, load_splits
+from labelcontrast.encoders.pictures import open_picture
 from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file, write_text
 
@@ -107,7 +108,7 @@ def without_unreadable(splits: Splits) -> tuple[Splits, tuple[Finding, ...]]:
         problems = {
             row: problem
             for row, picture in enumerate(examples.inputs if examples.kind == "image" else ())
-            if (problem := picture_problem(picture))
+            if (problem := picture_problem(picture, decode=True))
         }
         readable[split] = examples.select([row for row in range(len(examples)) if row not in problems])
         if problems:
@@ -208,6 +209,7 @@ def about_labels(splits: Splits, train: csr_array, found: Sequence[Suspect]) -> 
         found: The suspected labels.
     """
     names = splits.vocabulary.names
+    yield from _nearly_equal_names(names)
     for split, examples in splits.by_name.items():
         if absent := absent_labels(examples, splits.vocabulary):
             sentence = f"{len(absent):,} of {len(names):,} labels have no example in {split}"
@@ -265,6 +267,19 @@ def _nearly_repeated(splits: Splits) -> Iterator[Finding]:
     for (before, after), rows in found.items():
         sentence = f"{len(rows):,} of {len(splits.by_name[after]):,} examples of {after} are nearly one of {before}"
         yield Finding("near duplicates", len(rows), sentence, tuple(rows.values())[:SHOWN])
+
+
+def _nearly_equal_names(names: Sequence[str]) -> Iterator[Finding]:
+    """Find labels whose names differ only in case, white space, hyphens, underscores, or the form of characters."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        bare = re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+        alike.setdefault(bare, []).append(name)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if groups:
+        sentence = f"{sum(map(len, groups)):,} labels have names that are nearly equal"
+        named = tuple(", ".join(f'"{name}"' for name in group) for group in groups[:SHOWN])
+        yield Finding("similar names", len(groups), sentence, named)
 
 
 def _always_together(train: csr_array, names: Sequence[str]) -> Iterator[Finding]:
@@ -377,7 +392,7 @@ def _record(examples: Examples, row: int, picture: Path) -> dict[str, object]:
 
 
 def _written_picture(picture: bytes, path: Path) -> Path:
-    with Image.open(BytesIO(picture)) as image:
+    with open_picture(picture) as image:
         path = path.with_suffix(f".{image.format}".lower())
     with whole_file(path) as file:
         file.write(picture)

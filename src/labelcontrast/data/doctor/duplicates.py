@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelcontrast.data.examples import Examples, SplitName
-from labelcontrast.data.picture_files import Picture, opened, picture_problem
 from labelcontrast.data.splits import Splits
+from labelcontrast.encoders.pictures import Picture, decode_picture
+from labelcontrast.errors import DataError
 
 WORDS = 3
 """Words of a shingle."""
@@ -129,10 +130,11 @@ def shingles(text: str) -> NDArray[np.uint64]:
 
 def slopes(picture: Picture) -> NDArray[np.uint8]:
     """Return for 16 x 16 points of a picture whether the next is brighter; empty for an unreadable or plain picture."""
-    if picture_problem(picture):
+    try:
+        image = decode_picture(picture, place="").convert("L")
+    except DataError:
         return np.zeros(0, dtype=np.uint8)
-    with opened(picture) as file, Image.open(file) as image:
-        grey = np.asarray(image.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)
+    grey = np.asarray(image.resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)
     bits = (np.diff(grey, axis=1) > 0).ravel()
     return np.packbits(bits) if bits.any() else np.zeros(0, dtype=np.uint8)
 

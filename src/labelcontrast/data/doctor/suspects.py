@@ -15,8 +15,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import KFold
 
 from labelcontrast.data.examples import Examples
-from labelcontrast.data.picture_files import Picture, opened
-from labelcontrast.errors import MissingExtraError
+from labelcontrast.encoders.pictures import Picture, decode_picture
+from labelcontrast.errors import DataError, MissingExtraError
 from labelcontrast.probes.logistic import solve_logistic
 
 FOLDS = 5
@@ -133,8 +133,7 @@ def cleanlab_rows(probabilities: Float[np.ndarray, "examples labels"], labels: c
 def _small(picture: Picture) -> NDArray[np.float64]:
     """Shrink a picture to 16 x 16 points of three colours; return zeros for an unreadable one."""
     try:
-        with opened(picture) as file, Image.open(file) as image:
-            points = np.asarray(image.convert("RGB").resize((16, 16), Image.Resampling.BOX), dtype=np.float64)
-    except (OSError, SyntaxError, ValueError):
+        image = decode_picture(picture, place="")
+    except DataError:
         return np.zeros(16 * 16 * 3)
-    return points.ravel() / 255
+    return np.asarray(image.resize((16, 16), Image.Resampling.BOX), dtype=np.float64).ravel() / 255
