@@ -24,7 +24,7 @@ from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.files import read_json, write_json, write_text
 from labelcontrast.run.inputs import load_data
 from labelcontrast.run.machine import describe_origin
-from labelcontrast.settings import parse_loss
+from labelcontrast.settings import RunSettings, parse_loss
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(os.environ.get("LABELCONTRAST_SHARED", Path(__file__).parents[2] / "shared"))
@@ -44,6 +44,7 @@ MEASURES = {"micro_f1": "micro-F1", "macro_f1": "macro-F1", "sample_f1": "sample
 MADE = """Made by `python benchmarks/views.py`: means over seeds on test, in percent, of micro-F1 / macro-F1 / sample-F1
 under each rule of thresholds, and of macro average precision."""
 BARE = "probe, not blended"
+DEFAULT = RunSettings(data="").loss.title
 
 
 def measure(name: str, loss: str, seed: int) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def measure(name: str, loss: str, seed: int) -> dict[str, Any]:
         "encoder": {"name": "embedded"},
         "hierarchy": {"file": "none"},
     }
-    settings = lc.RunSettings.build(values)
+    settings = RunSettings.build(values)
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         result = lc.run_experiment(settings, Path(folder) / "run")
@@ -97,7 +98,7 @@ def blended(
 
 def as_table(rows: list[dict[str, Any]]) -> str:
     """Tabulate the means over seeds: micro-F1, macro-F1 and sample-F1 under each rule, and mAP."""
-    lines = ["# Views and their blend", "", MADE, ""]
+    lines = ["# Views and their blend", "", MADE, "", *ablation(rows)]
     for name, loss in dict.fromkeys((row["set"], row["loss"]) for row in rows):
         runs = [row for row in rows if (row["set"], row["loss"]) == (name, loss)]
         seconds = np.mean([row["processor_seconds"] for row in runs])
@@ -115,6 +116,28 @@ def as_table(rows: list[dict[str, Any]]) -> str:
             lines.append(f"| {title} | {' | '.join(cells)} | {precision:.1f} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def ablation(rows: list[dict[str, Any]]) -> list[str]:
+    """Tabulate what each change of the defaults brought: means over the sets on which all losses ran."""
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        runs.setdefault(row["loss"], {}).setdefault(row["set"], []).append(row["by_views"])
+    names = sorted(set.intersection(*(set(runs[loss]) for loss in ("reg", DEFAULT))))
+    lines = [f"## What each default brings: means over {len(names)} sets", ""]
+    lines += ["| defaults | micro-F1 | macro-F1 | sample-F1 | mAP |", "| --- |" + " ---: |" * 4]
+    for title, loss, views, rule in (
+        ("`reg`, the probe alone, one threshold (before)", "reg", BARE, "global"),
+        ("all views of the kind, blended", "reg", None, "global"),
+        (f"the loss `{DEFAULT}`", DEFAULT, None, "global"),
+        ("a threshold for each label", DEFAULT, None, "per_label"),
+    ):
+        cells = []
+        for measure in MEASURES:
+            of_sets = [[run[views or list(run)[-1]][rule][measure] for run in runs[loss][name]] for name in names]
+            cells.append(f"{100 * np.mean([np.mean(one) for one in of_sets]):.1f}")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return [*lines, "", "Each row adds to the one above.", ""]
 
 
 def main() -> None:
