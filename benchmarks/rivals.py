@@ -112,7 +112,7 @@ ANY: tuple[Kind, ...] = ("text", "image", "vector")
 OWN = {
     "labelcontrast": Own("**labelcontrast**", ANY, "classical", EMBEDDED),
     "labelcontrast_quick": Own("**labelcontrast**, quick", ANY, "classical", (*EMBEDDED, "--effort", "quick")),
-    "labelcontrast_best": Own("**labelcontrast**, best", ANY, "classical", (*EMBEDDED, "--effort", "best")),
+    "labelcontrast_long": Own("**labelcontrast**, 30 epochs", ANY, "classical", (*EMBEDDED, "--epochs", "30")),
     "labelcontrast_minilm": Own("**labelcontrast**, MiniLM", ("text",), "frozen"),
     "labelcontrast_mobilenet": Own(
         "**labelcontrast**, MobileNet-v2", ("image",), "frozen", ("--encoder", MOBILENET, *FROZEN)

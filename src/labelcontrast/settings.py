@@ -273,7 +273,7 @@ class RunSettings(Settings):
     transfer_to: str | None = None
     """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
     effort: Effort = Field(default="standard", exclude_if=lambda effort: effort == "standard")
-    """``quick``: embedded encoder, fewer epochs; ``best``: fine-tuning, or more epochs; other settings override it."""
+    """``quick``: embedded encoder, 5 epochs; ``best``: a pretrained one is fine-tuned; other settings override it."""
     plugins: tuple[str, ...] = Field(default=(), exclude_if=not_)
     """Python files that register losses of your own, each relative to the working folder as ``data`` is."""
     columns: ColumnSettings = ColumnSettings()

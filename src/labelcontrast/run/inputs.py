@@ -25,15 +25,12 @@ from labelcontrast.settings import (
     EMBEDDED,
     EMBEDDED_ENCODERS,
     ColumnSettings,
-    Effort,
     EncoderSettings,
     RunSettings,
 )
 
-EPOCHS: dict[Effort, int] = {"quick": 5, "standard": 10, "best": 30}
-"""Passes over the training examples by effort; at most, as the best on validation is kept."""
-FINE_TUNING_EPOCHS = 4
-"""Those of a pretrained encoder that is fine-tuned under the effort ``best``."""
+QUICK_EPOCHS, FINE_TUNING_EPOCHS = 5, 4
+"""Passes over the training examples under the effort ``quick``, and of an encoder that ``best`` fine-tunes."""
 COUNTED_TEXTS = 2000
 """Texts whose tokens are counted to say what is cut."""
 OnMessage = Callable[[str], None]
@@ -127,9 +124,12 @@ def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = 
             on_message(f"encoder {name}, which is installed: {how}; --encoder embedded needs less time")
     values = settings.model_dump(exclude_unset=True)
     values["encoder"] = values.get("encoder", {}) | {"name": name, "frozen": bool(frozen)}
-    fine_tuned = not frozen and name not in EMBEDDED_ENCODERS
-    epochs = FINE_TUNING_EPOCHS if fine_tuned and effort == "best" else EPOCHS[effort]
-    return RunSettings.build(values).with_defaults({"training.epochs": epochs})
+    defaults: dict[str, int] = {"training.epochs": QUICK_EPOCHS} if effort == "quick" else {}
+    if effort == "best" and not frozen and name not in EMBEDDED_ENCODERS:
+        defaults = {"training.epochs": FINE_TUNING_EPOCHS}
+    elif effort == "best":
+        on_message("the effort best is the standard one here: there is no pretrained encoder to fine-tune")
+    return RunSettings.build(values).with_defaults(defaults)
 
 
 def prepare_inputs(
