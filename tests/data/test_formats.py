@@ -123,6 +123,46 @@ def test_empty_lines_and_a_mark_of_byte_order_are_passed_over(tmp_path: Path) ->
     assert (examples.inputs, list(examples.lines), examples.ids) == (["good", "née"], [1, 3], ["1", "3"])
 
 
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_end_as_any_system_writes_them(end: str, tmp_path: Path) -> None:
+    table = read(written(tmp_path / "a.csv", end.join(["text,tag", '"one', 'two",x', "three,y", ""])))
+    assert (table.inputs, list(table.lines)) == ([f"one{end}two", "three"], [2, 4])
+    rows = read(written(tmp_path / "a.jsonl", end.join(['{"text": "a"}', '{"text": "b"}'])))
+    assert (list(rows.inputs), list(rows.lines)) == (["a", "b"], [1, 2])
+
+
+def test_half_of_a_surrogate_pair_is_replaced(tmp_path: Path) -> None:
+    line = '{"id": "\\ud83d", "text": "cut \\uD83D, whole \\ud83d\\ude00", "labels": ["\\udead"]}'
+    examples = read(written(tmp_path / "a.jsonl", line))
+    assert (examples.ids, examples.inputs) == (["\ufffd"], ["cut \ufffd, whole \U0001f600"])
+    assert examples.label_sets == [("\ufffd",)]
+    assert read_lines([line]).inputs == examples.inputs
+    assert read_lines(["cut \udce9"]).inputs == ["cut \ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            '{"text": "a", "n": ' + 5000 * "9" + "}",
+            "not JSON that can be read (a number has too many digits).",
+        ),
+        ('{"text": ' + 9000 * "[" + 9000 * "]" + "}", "not JSON that can be read (it is nested too deep)."),
+        ('{"text": "a", "labels": ' + 900 * "[" + 900 * "]" + "}", None),
+    ],
+)
+def test_json_beyond_what_python_reads_is_refused(line: str, message: str | None, tmp_path: Path) -> None:
+    refused = refusal_of(written(tmp_path / "a.jsonl", line))
+    column = ', line 1, column "labels": the label [[['
+    assert refused.startswith(column) if message is None else refused == f", line 1: {message}"
+
+
+def test_a_small_file_that_unpacks_to_very_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "UNPACKED", 10_000)
+    path = written(tmp_path / "a.csv.gz", "text,tag\n" + 1_000_000 * "a")
+    assert refusal_of(path) == ": it unpacks to more than 100 times its size; unpack it first if that is right."
+
+
 def test_a_compressed_file_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl.gz", gzip.compress(LINE.encode() * 3))
     assert len(read(path)) == 3
@@ -159,7 +199,7 @@ def test_a_broken_list_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_a_line_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", LINE.encode() + LINE.encode("utf-16"))
-    assert refusal_of(path) == ", line 2: not UTF-8 text (invalid start byte at byte 1)."
+    assert refusal_of(path) == ", line 2: not UTF-8 text (invalid start byte at byte 1); save it as UTF-8."
 
 
 @pytest.mark.parametrize(
@@ -290,6 +330,9 @@ def test_an_invalid_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_text("not parquet at all")
     assert refusal_of(path).startswith(": not a Parquet file that can be read (")
+    broken = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff"))
+    pq.write_table(pa.table({"text": broken}), path)
+    assert "Invalid UTF8" in refusal_of(path)
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
     assert refusal_of(path) == ': the column "text" occurs twice.'
 

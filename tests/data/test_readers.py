@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import struct
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -71,6 +72,13 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     (folder / "data-00000-of-00001.arrow").write_bytes(b"no arrow")
     with pytest.raises(DataError, match="not a data set that was saved whole"):
         read_split_data(folder, ColumnNames())
+    other = save(tmp_path / "b", pa.table({"text": ["aaaa", "bbbb", "cccc"]}), {})
+    content = (other / "data-00000-of-00001.arrow").read_bytes()
+    wrong = content.replace(struct.pack("<4i", 0, 4, 8, 12), struct.pack("<4i", 0, 2**30, 8, 12))
+    assert wrong != content
+    (other / "data-00000-of-00001.arrow").write_bytes(wrong)
+    with pytest.raises(DataError, match="not a data set that was saved whole"):  # reading it would abort the process
+        read_split_data(other, ColumnNames())
     (folder / "dataset_dict.json").write_text('{"splits": []}')
     with pytest.raises(DataError, match="no split is train, val or test"):
         read_split_data(folder, ColumnNames())

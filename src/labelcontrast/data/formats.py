@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import re
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -21,7 +23,11 @@ from labelcontrast.errors import DataError
 
 BLOCK = 2**24
 """Bytes that Arrow parses at a time."""
+DEEP = 1000
+"""Brackets in a line that Arrow parses."""
 LONGEST_CELL = 2**31 - 1
+UNPACKED, RATIO = 2**28, 100
+"""Bytes that a compressed file may unpack to, and beyond that its size relative to the file."""
 DESCRIBED = b"huggingface"
 """The key of the schema metadata under which `datasets` describes the columns of a Parquet file."""
 
@@ -81,8 +87,9 @@ def read_parquet(path: Path) -> DataTable:
         file = pq.ParquetFile(path)
         _refuse_repeated(file.schema_arrow.names, path)
         table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"not a Parquet file that can be read ({str(error).splitlines()[0]}).", path=path) from None
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeError, MemoryError) as error:
+        raise DataError(f"not a Parquet file that can be read ({first_line(error)}).", path=path) from None
     return rows_of_arrow(table, _features(table.schema.metadata or {}, path), str(path), path.parent)
 
 
@@ -116,7 +123,7 @@ def read_lines(
         ['a goal', 'a vote']
     """
     wanted = ColumnNames(text=text, image=image, with_labels=False, remembered=remembered)
-    lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+    lines = ((number, line) for number, line in _stream_lines(stream, origin) if line.strip())
     first = next(lines, None)
     if first is None:
         raise DataError("there is nothing to read.", path=origin)
@@ -125,21 +132,47 @@ def read_lines(
     return _plain(chain([first], lines), origin)
 
 
+def _stream_lines(stream: Iterable[str], origin: str) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        for number, line in enumerate(stream, 1):
+            yield number, _LONE.sub("\ufffd", line)
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 text ({error.reason}).", path=origin, line=number + 1) from None
+
+
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read the lines of a file, plain or gzip, with their numbers from 1.
+    """Read the lines of a file, plain or gzip, with their numbers from 1; they end with LF, CR LF or CR.
 
     Raises:
-        DataError: A line is not UTF-8, or the compressed file is damaged.
+        DataError: A line is not UTF-8; the compressed file is damaged, or unpacks to more than 256 MiB and to more than
+            100 times its size.
     """
     number = 0
     try:
-        with cast("BinaryIO", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
-            for number, line in enumerate(file, 1):
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        for number, line in enumerate(_byte_lines(path), 1):
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text ({error.reason} at byte {error.start + 1}).", path=path, line=number) from None
+        message = f"not UTF-8 text ({error.reason} at byte {error.start + 1}); save it as UTF-8."
+        raise DataError(message, path=path, line=number) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"the compressed file is damaged ({error}).", path=path) from None
+
+
+def _byte_lines(path: Path) -> Iterator[bytes]:
+    packed = path.suffix == ".gz"
+    limit = max(UNPACKED, RATIO * path.stat().st_size) if packed else sys.maxsize // 2
+    taken = 0
+    with cast("BinaryIO", gzip.open(path) if packed else path.open("rb")) as file:
+        while line := file.readline(limit - taken + 1):
+            taken += len(line)
+            if taken > limit:
+                message = f"it unpacks to more than {RATIO} times its size; unpack it first if that is right."
+                raise DataError(message, path=path)
+            if b"\r" in line[:-2]:
+                yield from line.splitlines(keepends=True)
+            else:
+                yield line
 
 
 def parsed_xml(path: Path) -> ET.Element:
@@ -155,6 +188,11 @@ def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str, fol
     columns = arrow_columns(table, features, origin)
     lines = range(1, table.num_rows + 1)
     return DataTable(origin=origin, columns=columns, lines=lines, counted="row", folder=folder)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its name."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _plain_table(path: Path) -> pa.Table | None:
@@ -181,14 +219,14 @@ def _plain_table(path: Path) -> pa.Table | None:
 
 
 def _lines_of_objects(path: Path) -> int:
-    """Count the lines of a file; 0 if one does not begin with a brace: Arrow's parser crashes on a line of null."""
-    before, lines, braces = b"\n", 0, 0
+    """Count the lines of a file; 0 if one does not begin with a brace or may be nested deep: Arrow crashes on both."""
+    lines = 0
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            lines, braces = lines + block.count(b"\n"), braces + (before + block).count(b"\n{")
-            before = block[-1:]
-    lines += before != b"\n"
-    return lines if braces == lines else 0
+        for line in file:
+            if not line.startswith(b"{") or (len(line) > DEEP and line.count(b"[") + line.count(b"{") > DEEP):
+                return 0
+            lines += 1
+    return lines
 
 
 def _plain(lines: Iterable[tuple[int, str]], origin: str) -> Examples:
@@ -221,11 +259,33 @@ def _rows_of_list(items: object, path: Path) -> DataTable:
 def _object(value: object, place: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
-    raise DataError(f"expected a JSON object. Got {json.dumps(value)[:60]}", path=place)
+    raise DataError(f"expected a JSON object. Got {_begin(value)}", path=place)
+
+
+def _begin(value: object) -> str:
+    """Write the beginning of a value as JSON."""
+    try:
+        return json.dumps(value)[:60]
+    except (ValueError, RecursionError):
+        return type(value).__name__
 
 
 def _parsed(text: str, origin: str, line: int | None = None) -> object:
-    """Parse JSON, or refuse it with its place."""
+    """Parse JSON, or refuse it with its place; half of a surrogate pair becomes U+FFFD."""
+    try:
+        return _whole(_decoded(text)) if _HALF.search(text) else _decoded(text)
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
+        raise DataError(message, path=origin, line=line or error.lineno) from None
+    except KeyError as error:
+        raise DataError(f"the key {error} occurs twice.", path=origin, line=line) from None
+    except RecursionError:
+        raise DataError("not JSON that can be read (it is nested too deep).", path=origin, line=line) from None
+    except ValueError:
+        raise DataError("not JSON that can be read (a number has too many digits).", path=origin, line=line) from None
+
+
+def _decoded(text: str) -> object:
     try:
         # The scanner takes half the time of the decoder around it; the decoder handles all other input.
         value, end = _SCAN(text, 0)
@@ -233,13 +293,16 @@ def _parsed(text: str, origin: str, line: int | None = None) -> object:
             return value
     except (StopIteration, json.JSONDecodeError, KeyError):
         pass
-    try:
-        return _DECODER.decode(text.rstrip())
-    except json.JSONDecodeError as error:
-        message = f"not valid JSON ({error.msg.removesuffix(' at')} at column {error.colno})."
-        raise DataError(message, path=origin, line=line or error.lineno) from None
-    except KeyError as error:
-        raise DataError(f"the key {error} occurs twice.", path=origin, line=line) from None
+    return _DECODER.decode(text.rstrip())
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401
+    """Replace halves of surrogate pairs, which no UTF-8 file can hold."""
+    if isinstance(value, str):
+        return _LONE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return {_whole(name): _whole(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -251,6 +314,8 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_LONE = re.compile("[\ud800-\udfff]")
 _SCAN = _DECODER.scan_once  # type: ignore[attr-defined]
 _TEXT_OF = {pa.timestamp("s"): pa.string(), pa.list_(pa.timestamp("s")): pa.list_(pa.string())}
 _PLAIN = {pa.null(), pa.bool_(), pa.int64(), pa.string(), pa.list_(pa.int64()), pa.list_(pa.string())}

@@ -12,7 +12,14 @@ import pyarrow as pa
 from labelcontrast.data.columns import ColumnNames, examples_of
 from labelcontrast.data.examples import SPLIT_ALIASES, SPLIT_NAMES, BySplit, Examples, SplitName
 from labelcontrast.data.feature_files import read_arff, read_npz
-from labelcontrast.data.formats import read_json_lines, read_parquet, read_plain_text, read_separated, rows_of_arrow
+from labelcontrast.data.formats import (
+    first_line,
+    read_json_lines,
+    read_parquet,
+    read_plain_text,
+    read_separated,
+    rows_of_arrow,
+)
 from labelcontrast.data.official import read_official
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES, pictures_in, read_picture_folder
 from labelcontrast.data.table import DataTable, listed
@@ -178,9 +185,10 @@ def _saved_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
             files = [str(folder / entry["filename"]) for entry in state["_data_files"]]
             features = json.loads((folder / "dataset_info.json").read_text())["features"]
             table = pa.concat_tables(pa.ipc.open_stream(pa.memory_map(file)).read_all() for file in files)
+            table.validate(full=True)  # a damaged file would crash the process where it is used
             tables[name] = table, features
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DataError(f"not a data set that was saved whole ({str(error).splitlines()[0]}).", path=path) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
+        raise DataError(f"not a data set that was saved whole ({first_line(error)}).", path=path) from None
     return tables
 
 
@@ -195,7 +203,7 @@ def _named_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
         # Mapped from the cache on disk, whatever its size; streaming would give each example once and in one order.
         found = load(name, configuration or None, keep_in_memory=False)
     except Exception as error:
-        raise DataError(f"datasets could not load it ({str(error).splitlines()[0]}).", path=path) from None
+        raise DataError(f"datasets could not load it ({first_line(error)}).", path=path) from None
     return {split: (part.data.table, part.features.to_dict()) for split, part in found.items()}
 
 
