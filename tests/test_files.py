@@ -81,6 +81,13 @@ def test_a_folder_in_use_is_refused_and_kept(tmp_path: Path, there: str, line: s
     assert held.read_text() == "years of work"
 
 
+def test_a_path_that_is_taken_for_a_chain_of_addresses_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as refusal:
+        is_claimed(tmp_path / "a::b", "study.json", "study", resume=False, force=False)
+    expected = f'{tmp_path}/a::b has "::" in its path, where no checkpoint can be written; choose another folder.'
+    assert str(refusal.value) == expected
+
+
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:
     assert not is_claimed(tmp_path, "study.json", "study", resume=False, force=False)
 

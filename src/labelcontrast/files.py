@@ -81,13 +81,19 @@ def is_claimed(
         force: Earlier results may be replaced; a folder of anything else never.
 
     Raises:
-        RunError: When the folder holds something else, or neither switch is given.
+        RunError: When the folder holds something else, or neither switch is given; or when its path has two colons side
+            by side, which the library that writes checkpoints takes for a chain of addresses.
 
     Example:
         >>> is_claimed("nowhere", "study.json", "study", resume=False, force=False)
         False
     """
     folder = Path(folder)
+    if "::" in str(folder.absolute()):
+        message = (
+            f'{folder.absolute()} has "::" in its path, where no checkpoint can be written; choose another folder.'
+        )
+        raise RunError(message)
     if folder.exists() and not folder.is_dir():
         message = f"{folder} is a file; expected a new or empty folder."
         raise RunError(message)

@@ -352,6 +352,16 @@ def test_an_argument_that_would_be_misread_is_refused(light: Run, words: list[st
     assert "Value error" not in line
 
 
+def test_a_tilde_that_the_shell_left_is_the_home(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text_file(jsonl(GOOD))(tmp_path)
+    assert command("describe", "data.jsonl", "--plot=~/labels.png").returncode == 0
+    assert (tmp_path / "home" / "labels.png").exists()
+    assert command("describe", "data.jsonl", "--plot=~nobody/labels.png").returncode == 0
+    assert (tmp_path / "~nobody" / "labels.png").exists()
+
+
 def test_describe_prints_and_draws(command: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     result = command("describe", "data.jsonl", "--plot", "labels.png")

@@ -11,12 +11,21 @@ from labelcontrast.errors import MissingExtraError
 if TYPE_CHECKING:
     from labelcontrast.settings import RunSettings
 
+
+def in_home(path: Path | None) -> Path | None:
+    """Expand ``~``, which a shell leaves in ``--out=~/run``."""
+    try:
+        return path and path.expanduser()
+    except RuntimeError:  # there is no such home
+        return path
+
+
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples in any known format.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 Input = Annotated[
     str, typer.Argument(metavar="INPUT", help="A file, a picture, a folder of pictures, or - for standard input.")
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.", callback=in_home)]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of settings; other options override it.")]
 Assignments = Annotated[
     list[str] | None,
@@ -82,7 +91,9 @@ Ray = Annotated[
 ]
 Store = Annotated[
     Path | None,
-    typer.Option("--store", metavar="FOLDER", help="Folder of trials to share with studies and searches."),
+    typer.Option(
+        "--store", metavar="FOLDER", help="Folder of trials to share with studies and searches.", callback=in_home
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the work in the folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Remove earlier results from the folder first.")]

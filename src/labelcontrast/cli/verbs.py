@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from labelcontrast.cli import options
-from labelcontrast.cli.options import build_settings, number_of_runs, read_values
+from labelcontrast.cli.options import build_settings, in_home, number_of_runs, read_values
 from labelcontrast.errors import ConfigError, LabelContrastError
 
 app = typer.Typer(
@@ -67,13 +67,18 @@ def describe(
     text_column: options.TextColumn = None,
     image_column: options.ImageColumn = None,
     label_column: options.LabelColumn = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="PNG file for a histogram of the labels.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PNG file for a histogram of the labels.", callback=in_home)
+    ] = None,
     doctor: Annotated[bool, typer.Option("--doctor", help="Check for defects too; this takes longer.")] = False,
     cleanlab: Annotated[
         bool, typer.Option("--cleanlab", help="Check, and find suspicious labels with cleanlab (an extra).")
     ] = False,
     fix: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Check, and write a repaired copy of DATA to this folder.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Check, and write a repaired copy of DATA to this folder.", callback=in_home
+        ),
     ] = None,
 ) -> None:
     """Summarise DATA: label statistics, imbalance and problems."""
@@ -161,7 +166,14 @@ def predict(
     *,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="JSON Lines file to write.", show_default="standard output"),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="JSON Lines file to write.",
+            show_default="standard output",
+            callback=in_home,
+        ),
     ] = None,
     top: Annotated[
         int | None,
@@ -178,7 +190,7 @@ def predict(
 def embed(
     run: options.Run,
     source: options.Input,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Parquet file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Parquet file to write.", callback=in_home)],
 ) -> None:
     """Compute embeddings and write them as Parquet."""
     if out.suffix != ".parquet":
@@ -386,7 +398,9 @@ def search(
 def rank(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Comparisons or studies of the same losses.")],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file to write.")] = Path("ranks.html"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file to write.", callback=in_home)
+    ] = Path("ranks.html"),
 ) -> None:
     """Rank losses over several data sets, with significance."""
     from labelcontrast.cli.printing import print_ranks

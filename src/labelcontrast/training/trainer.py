@@ -63,7 +63,7 @@ def fit(
     Raises:
         RunError: The loss is not finite, or a checkpoint cannot be written.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # Lightning would expand a leading ~
 
     def record(history: list[Epoch]) -> None:
         write_history(folder / HISTORY, history)
