@@ -358,8 +358,8 @@ def test_a_tilde_that_the_shell_left_is_the_home(command: Run, tmp_path: Path, m
     text_file(jsonl(GOOD))(tmp_path)
     assert command("describe", "data.jsonl", "--plot=~/labels.png").returncode == 0
     assert (tmp_path / "home" / "labels.png").exists()
-    assert command("describe", "data.jsonl", "--plot=~nobody/labels.png").returncode == 0
-    assert (tmp_path / "~nobody" / "labels.png").exists()
+    assert command("describe", "data.jsonl", "--plot=~no-such-user/labels.png").returncode == 0
+    assert (tmp_path / "~no-such-user" / "labels.png").exists()
 
 
 def test_describe_prints_and_draws(command: Run, tmp_path: Path) -> None:
