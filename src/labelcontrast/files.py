@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from labelcontrast.errors import RunError
+from labelcontrast.errors import DataError, RunError
 
 
 @contextmanager
@@ -49,6 +49,37 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces ``path`` when the block ends without an error; see ``draft``."""
     with draft(path) as temporary, temporary.open("wb") as file:
         yield file
+
+
+def is_utf8(text: str) -> bool:
+    r"""Return True if a text can be written as UTF-8: it has no half of a surrogate pair.
+
+    Example:
+        >>> is_utf8("caf\u00e9"), is_utf8("cut \ud83d")
+        (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextmanager
+def readable(path: str | Path) -> Iterator[None]:
+    """Turn the refusals of the system while data are read into errors of ours.
+
+    Raises:
+        DataError: The path, or a file that is read, cannot be read, as without permission; or the path is not UTF-8.
+    """
+    if not is_utf8(str(path)):
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise DataError("the path is not UTF-8; rename it.", path=shown)
+    try:
+        yield
+    except OSError as error:
+        place = error.filename if isinstance(error.filename, str) else path
+        raise DataError(f"it cannot be read ({error.strerror or error}).", path=place) from None
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -340,7 +340,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         message = f"{path}: no such file; expected a TOML file of settings."
         raise ConfigError(message) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         message = f"{path}: not a TOML file: {error}."
         raise ConfigError(message) from None
 
@@ -426,7 +426,7 @@ def read_value(text: str) -> Any:  # noqa: ANN401
     """Parse a TOML value; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -181,6 +181,8 @@ def parsed_xml(path: Path) -> ET.Element:
         return ET.parse(path).getroot()
     except ET.ParseError as error:
         raise DataError(f"not XML ({error.msg.partition(':')[0]}).", path=path, line=error.position[0]) from None
+    except (ValueError, LookupError) as error:  # a name with a null byte, an encoding that is not known
+        raise DataError(f"not XML ({first_line(error)}).", path=path) from None
 
 
 def rows_of_arrow(table: pa.Table, features: Mapping[str, Any], origin: str, folder: Path) -> DataTable:

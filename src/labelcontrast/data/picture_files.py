@@ -68,7 +68,7 @@ def read_picture_folder(folder: Path, paths: Sequence[Path]) -> Examples:
         inputs=list(paths),
         label_sets=None,
         kind="image",
-        ids=[path.relative_to(folder).as_posix() for path in paths],
+        ids=[path.relative_to(folder).as_posix().encode(errors="replace").decode() for path in paths],
         lines=range(1, len(paths) + 1),
         origin=str(folder),
         understood=f"{folder}: {len(paths):,} pictures, without labels",

@@ -24,6 +24,7 @@ from labelcontrast.data.official import read_official
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES, pictures_in, read_picture_folder
 from labelcontrast.data.table import DataTable, listed
 from labelcontrast.errors import DataError, LabelError, MissingExtraError, nearest
+from labelcontrast.files import readable
 from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
@@ -87,7 +88,8 @@ def read(
 
 def read_as(path: Path, wanted: ColumnNames) -> Examples:
     """Read a file or a folder with the columns that the user named."""
-    return read_parts([path], wanted)[0]
+    with readable(path):
+        return read_parts([path], wanted)[0]
 
 
 def read_parts(paths: Sequence[Path], wanted: ColumnNames) -> list[Examples]:

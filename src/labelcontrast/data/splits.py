@@ -24,6 +24,7 @@ from labelcontrast.data.stratification import (
 )
 from labelcontrast.data.table import listed
 from labelcontrast.errors import ConfigError, DataError, nearest
+from labelcontrast.files import readable
 from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
@@ -135,7 +136,7 @@ def load_splits(
         difficult=difficult,
         check_pictures=check_pictures,
     )
-    with _no_garbage_collection():
+    with _no_garbage_collection(), readable(path):
         found, source = _found_splits(Path(path), wanted, protocol, seed)
     for examples in found.values():
         _check_split(examples, found["train"])

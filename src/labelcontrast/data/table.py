@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from labelcontrast.errors import DataError, LabelError, nearest
+from labelcontrast.files import is_utf8
 
 CHUNK = 10_000
 """Rows that become Python objects at a time."""
@@ -63,7 +64,7 @@ def arrow_columns(table: pa.Table, features: Mapping[str, Any], origin: str) -> 
         >>> list(arrow_columns(table, features, "a.parquet")["labels"])
         [['fear', 'joy'], []]
     """
-    named = {name: _class_names(features.get(name)) for name in table.column_names}
+    named = {name: _class_names(features.get(name), f'column "{name}"', origin) for name in table.column_names}
     return {
         name: arrow_cells(table[name] if names is None else _named(table[name], names, f'column "{name}"', origin))
         for name, names in named.items()
@@ -295,12 +296,15 @@ def _joined(pieces: list[Piece]) -> Sequence[object]:
     return list(chain.from_iterable(piece.to_pylist() if isinstance(piece, pa.Array) else piece for piece in pieces))
 
 
-def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401
+def _class_names(feature: Any, title: str, origin: str) -> list[str] | None:  # noqa: ANN401
     """Return the names of a feature of class labels, or of lists of them; None for any other feature."""
     inner = feature.get("feature", feature) if isinstance(feature, Mapping) else feature[0] if feature else {}
-    if isinstance(inner, Mapping) and inner.get("_type") == "ClassLabel":
-        return list(map(str, inner["names"]))
-    return None
+    if not isinstance(inner, Mapping) or inner.get("_type") != "ClassLabel":
+        return None
+    names = inner.get("names")
+    if not isinstance(names, list) or not all(isinstance(name, str) and is_utf8(name) for name in names):
+        raise LabelError("the names of its class labels are damaged.", path=f"{origin}, {title}")
+    return names
 
 
 def _named(column: pa.ChunkedArray, names: list[str], title: str, origin: str) -> pa.ChunkedArray:

@@ -31,15 +31,19 @@ def open_picture(picture: str | Path | bytes) -> Iterator[Image.Image]:
         OSError: It is missing or not a picture.
         ValueError: It has more pixels than Pillow considers safe, 89 million: a small file may unpack to gigabytes.
     """
-    with _OPENING, warnings.catch_warnings():  # filters are global: one thread at a time
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-            limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f}"
-            raise ValueError(f"it has more than {limit} million pixels; store a smaller copy") from None
-    with image:
-        yield image
+    with BytesIO(picture) if isinstance(picture, bytes) else Path(picture).open("rb") as file:
+        with _OPENING, warnings.catch_warnings():  # filters are global: one thread at a time
+            warnings.simplefilter("ignore")  # of damaged tags beside the pixels
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            try:
+                image = Image.open(file)
+                if image.format == "TIFF":
+                    image.getexif()
+            except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+                limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f}"
+                raise ValueError(f"it has more than {limit} million pixels; store a smaller copy") from None
+        with image:
+            yield image
 
 
 def decode_picture(picture: str | Path | bytes, *, place: str) -> Image.Image:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from labelcontrast.errors import LabelError, nearest
-from labelcontrast.files import write_text
+from labelcontrast.files import is_utf8, write_text
 from labelcontrast.labels.label_sets import LabelSets
 
 
@@ -46,6 +46,9 @@ class LabelVocabulary:
         for position, name in enumerate(self.names):
             if not isinstance(name, str) or not name:
                 message = f"a label name must be text that is not empty. Got {name!r}."
+                raise LabelError(message)
+            if not is_utf8(name):
+                message = f"a label name must be text that UTF-8 can hold. Got {name!r}."
                 raise LabelError(message)
             if name in column:
                 message = f'label "{name}" occurs twice in the vocabulary.'

@@ -25,6 +25,8 @@ from labelcontrast.errors import DataError, LabelError
 STEMS: dict[SplitName, str] = {"train": "train", "val": "val", "test": "test"}
 DEV_STEMS: dict[SplitName, str] = STEMS | {"val": "dev"}
 SEMEVAL_STEMS: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("dev",), "test": ("test-gold", "test")}
+LONGEST_NUMBER = 18
+"""Digits of a number of a story."""
 LAST_TRAINING_STORY = 26150
 """LYRL2004: the stories up to this number (20 to 31 August 1996) are for training."""
 TOP_OF_RCV1 = {"None", "Root"}
@@ -321,7 +323,9 @@ def _sgml_stories(path: Path) -> Iterator[tuple[SplitName, Row]]:
             continue
         topics = re.search(r"<TOPICS>(.*?)</TOPICS>", body, re.DOTALL)
         labels = re.findall(r"<D>(.*?)</D>", topics[1]) if topics else []
-        number = int(marks["NEWID"])
+        if not (written := marks.get("NEWID", "")).isdecimal() or len(written) > LONGEST_NUMBER:
+            raise DataError(f'a story has no number in NEWID. Got "{written[:20]}".', path=path)
+        number = int(written)
         split: SplitName = "train" if marks["LEWISSPLIT"] == "TRAIN" else "test"
         yield split, Row(str(number), number, _sgml_text(body), tuple(dict.fromkeys(labels)))
 
