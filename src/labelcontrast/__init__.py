@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from labelcontrast.data.splits import load_splits as load_splits
     from labelcontrast.encoders.registry import make_encoder as make_encoder
     from labelcontrast.errors import LabelContrastError as LabelContrastError
+    from labelcontrast.estimator import ContrastiveClassifier as ContrastiveClassifier
     from labelcontrast.experiment import run_experiment as run_experiment
     from labelcontrast.labels.hierarchy import Hierarchy as Hierarchy
     from labelcontrast.labels.hierarchy_files import read_hierarchy as read_hierarchy
@@ -55,6 +56,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "data.splits": ["load_splits"],
         "encoders.registry": ["make_encoder"],
         "errors": ["LabelContrastError"],
+        "estimator": ["ContrastiveClassifier"],
         "experiment": ["run_experiment"],
         "labels.hierarchy": ["Hierarchy"],
         "labels.hierarchy_files": ["read_hierarchy"],

@@ -26,6 +26,7 @@ from labelcontrast.run.folder import (
     open_run,
 )
 from labelcontrast.run.inputs import (
+    RunData,
     load_data,
     load_transfer_inputs,
     prepare_inputs,
@@ -42,6 +43,7 @@ def run_experiment(
     settings: RunSettings,
     folder: str | Path,
     *,
+    data: RunData | None = None,
     training: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
@@ -53,6 +55,7 @@ def run_experiment(
     Args:
         settings: All settings of the run.
         folder: The run folder; it is created once the data are read and found valid.
+        data: The splits, if they are in memory; by default they are read as the settings say.
         training: Folder for checkpoints, history and features. Runs that differ only in the stages after training can
             share it: the encoder is trained once. By default the run folder.
         resume: Continue a run that is there; a finished one is only read, unless settings of the stages after training
@@ -82,7 +85,7 @@ def run_experiment(
     clock, seed = Clock(), settings.seed
 
     with seeded(seed):
-        data = load_data(settings)
+        data = data or load_data(settings)
         for sentence in data.summary():
             callbacks.on_message(sentence)
         settings = with_found_columns(settings, data.splits)

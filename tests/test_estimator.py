@@ -1,0 +1,139 @@
+"""The estimator under scikit-learn's contract: its checks, every form of inputs and labels, saving, and refusals."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from PIL import Image
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import labelcontrast as lc
+from labelcontrast import ContrastiveClassifier
+from labelcontrast.errors import ConfigError
+
+TEXTS = 12 * ["a late goal", "a close vote", "the minister at the match", "rain again"]
+SETS = 12 * [["sports"], ["politics"], ["politics", "sports"], []]
+INDICATOR = np.array(12 * [[0, 1], [1, 0], [1, 1], [0, 0]])
+ROWS = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
+SIGNS = (ROWS[:, :3] > 0).astype(int)
+
+
+def quick(**options: object) -> ContrastiveClassifier:
+    return ContrastiveClassifier(**{"encoder": "embedded", "epochs": 2, "random_state": 0, **options})
+
+
+@pytest.mark.slow
+@parametrize_with_checks([ContrastiveClassifier(random_state=0)])
+def test_the_checks_of_scikit_learn_pass(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def of_texts() -> ContrastiveClassifier:
+    return quick(epochs=8).fit(TEXTS, SETS)
+
+
+def test_label_sets_are_learned_from_texts(of_texts: ContrastiveClassifier) -> None:
+    assert of_texts.classes_.tolist() == ["politics", "sports"]
+    assert of_texts.predict_sets(TEXTS[:3]) == [("sports",), ("politics",), ("politics", "sports")]
+    np.testing.assert_array_equal(of_texts.predict(TEXTS), INDICATOR)
+    probabilities = of_texts.predict_proba(TEXTS)
+    assert probabilities.shape == (48, 2)
+    np.testing.assert_allclose(1 / (1 + np.exp(-of_texts.decision_function(TEXTS))), probabilities, atol=1e-6)
+    assert of_texts.transform(TEXTS[:5]).shape == (5, 256)
+    assert of_texts.get_feature_names_out()[0] == "contrastiveclassifier0"
+    assert of_texts.score(TEXTS, INDICATOR) == 1.0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [INDICATOR, INDICATOR.tolist(), sp.csr_matrix(INDICATOR), np.array([*map(tuple, SETS), None], dtype=object)[:-1]],
+    ids=["array", "lists", "sparse", "objects"],
+)
+def test_every_form_of_labels_trains_the_same_model(labels, of_texts: ContrastiveClassifier) -> None:
+    found = quick(epochs=8).fit(np.array(TEXTS), labels)
+    np.testing.assert_array_equal(found.predict_proba(TEXTS), of_texts.predict_proba(TEXTS))
+
+
+def test_unknown_labels_are_no_negatives() -> None:
+    labels = SIGNS.astype(float)
+    labels[:40, 0] = np.where(labels[:40, 0] == 1, 1, np.nan)
+    fitted = quick(views="probe").fit(ROWS, labels)
+    truth = fitted.result_["examples"]["train"] + fitted.result_["examples"]["val"]
+    assert truth == 80
+    assert any("unknown" in sentence for sentence in fitted.result_["warnings"])
+
+
+def test_sparse_rows_and_an_array_give_the_same_model() -> None:
+    dense = quick(views="probe").fit(ROWS, SIGNS)
+    sparse = quick(views="probe").fit(sp.csr_matrix(ROWS), SIGNS)
+    np.testing.assert_array_equal(sparse.predict_proba(sp.csr_array(ROWS)), dense.predict_proba(ROWS))
+    assert dense.n_features_in_ == 4
+    with pytest.raises(ValueError, match="X has 3 features, but ContrastiveClassifier is expecting 4"):
+        dense.predict(ROWS[:, :3])
+
+
+def test_one_label_an_example_is_predicted_as_itself() -> None:
+    names = np.array(["low", "mid", "high"])[np.digitize(ROWS[:, 0], [-0.5, 0.5])]
+    fitted = quick(epochs=5).fit(ROWS, names)
+    assert fitted.classes_.tolist() == ["high", "low", "mid"]
+    np.testing.assert_allclose(fitted.predict_proba(ROWS).sum(axis=1), 1)
+    assert fitted.score(ROWS, names) > 0.8
+    assert fitted.predict_sets(ROWS[:1]) == [(fitted.predict(ROWS[:1])[0],)]
+
+
+def test_pictures_are_named_by_their_paths(tmp_path: Path) -> None:
+    random, paths, labels = np.random.default_rng(0), [], []
+    for row in range(40):
+        bright = row % 2
+        pixels = random.integers(0, 100, (12, 12, 3)) + 150 * bright
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{row}.png")
+        paths.append(str(tmp_path / f"{row}.png"))
+        labels.append(["bright"] if bright else ["dark"])
+    fitted = quick(settings={"encoder.image_size": 16}).fit(paths, labels)
+    assert fitted.model_.encoder.kind == "image"
+    assert fitted.predict_sets(paths[:2]) == [("dark",), ("bright",)]
+
+
+def test_a_fitted_model_is_saved_as_a_run_and_survives_a_pickle(
+    of_texts: ContrastiveClassifier, tmp_path: Path
+) -> None:
+    of_texts.save(tmp_path / "run")
+    expected = of_texts.predict_proba(TEXTS)
+    np.testing.assert_array_equal(lc.load(tmp_path / "run").predict_proba(TEXTS), expected.astype(np.float32))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(of_texts)).predict_proba(TEXTS), expected)
+
+
+def test_it_works_in_pipelines_searches_and_cross_validation() -> None:
+    fast = quick(views="probe")
+    pipeline = make_pipeline(StandardScaler(), fast)
+    search = GridSearchCV(pipeline, {"contrastiveclassifier__loss": ["bce", "reg"]}, scoring="f1_macro", cv=2)
+    assert search.fit(ROWS, SIGNS).best_score_ > 0.4
+    assert cross_val_score(clone(fast), ROWS, SIGNS, cv=2, scoring="f1_micro").min() > 0.4
+
+
+@pytest.mark.parametrize(
+    ("options", "inputs", "labels", "message"),
+    [
+        ({}, TEXTS, SETS[:5], "X has 48 examples, and y has 5."),
+        ({}, ROWS, np.full((80, 2), 0.5), "y must hold 0, 1 or NaN for each label. Got 0.5."),
+        ({}, ROWS, None, "requires y to be passed, but the target y is None"),
+        ({}, TEXTS[:1], SETS[:1], "n_samples=1: too few samples"),
+        ({"inputs": "text"}, ROWS, SIGNS, "X must be strings, since inputs='text'. Got ndarray."),
+        ({"validation_fraction": 1.0}, ROWS, SIGNS, "validation_fraction must be between 0 and 1. Got 1.0."),
+        ({"loss": "rge"}, ROWS, SIGNS, 'did you mean "reg"'),
+        ({"settings": {"training.batch": 8}}, ROWS, SIGNS, 'unknown setting "training.batch"'),
+        ({}, ROWS, np.zeros(80), "Got one class: 0.0"),
+    ],
+)
+def test_wrong_input_is_refused_in_one_line(options: dict, inputs, labels, message: str) -> None:
+    with pytest.raises((ValueError, ConfigError)) as refusal:
+        quick(**options).fit(inputs, labels)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
