@@ -78,9 +78,9 @@ def test_published_defaults() -> None:
         ("regg", {}, "there is no loss 'regg' (did you mean \"reg\"?). There are: bce, focal,"),
         ("reg", {"alfa": 1.0}, "reg has no parameter 'alfa' (did you mean \"alpha\"?). It has: temperature, alpha,"),
         ("zlpr", {"temperature": 0.1}, "zlpr has no parameter 'temperature'. It has: reduction."),
-        ("reg", {"temperature": -0.1}, "temperature must be a number from 0.002. Got -0.1."),
+        ("reg", {"temperature": -0.1}, "temperature must be a number from 0.002 to 1000. Got -0.1."),
         ("reg", {"block_size": 0}, "block_size must be a whole number from 1, or None. Got 0."),
-        ("msc", {"beta": 0}, "beta must be a number above 0. Got 0."),
+        ("msc", {"beta": 0}, "beta must be a number from 1e-20 to 1e+20. Got 0."),
         ("asl", {"preset": "mine"}, "preset must be one of asl, study. Got 'mine'."),
     ],
 )
@@ -105,9 +105,9 @@ print("torch" in sys.modules)
     assert run.stdout.splitlines()[1] == "False"
 
 
-RATE = number("rate", 1.0, "how fast", low=0.0, above=True)
-ALPHA = number("alpha", 0.0, "a power")
-SHARE = optional_number("share", "how much", high=1.0)
+RATE = number("rate", 1.0, "how fast", low=1e-3, high=1e3)
+ALPHA = number("alpha", 0.0, "a power", low=-5.0, high=5.0)
+SHARE = optional_number("share", "how much", low=1e-3, high=1.0)
 SIZE = whole_number("size", None, "how many", low=1)
 LENGTH = whole_number("length", 0, "how long", low=0)
 WORD = choice("word", "a", "which", among=("a", "b"))
@@ -136,12 +136,12 @@ def test_accepted(parameter: Parameter, value: object, read: object) -> None:
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        (RATE, 0, "rate must be a number above 0. Got 0."),
-        (RATE, True, "rate must be a number above 0. Got True."),
-        (RATE, float("inf"), "rate must be a number above 0. Got inf."),
-        (ALPHA, "1", "alpha must be a finite number. Got '1'."),
-        (ALPHA, float("nan"), "alpha must be a finite number. Got nan."),
-        (SHARE, 1.5, "share must be a number above 0 and up to 1, or None. Got 1.5."),
+        (RATE, 0, "rate must be a number from 0.001 to 1000. Got 0."),
+        (RATE, True, "rate must be a number from 0.001 to 1000. Got True."),
+        (RATE, float("inf"), "rate must be a number from 0.001 to 1000. Got inf."),
+        (ALPHA, "1", "alpha must be a number from -5 to 5. Got '1'."),
+        (ALPHA, float("nan"), "alpha must be a number from -5 to 5. Got nan."),
+        (SHARE, 1.5, "share must be a number from 0.001 to 1, or None. Got 1.5."),
         (SIZE, 0, "size must be a whole number from 1, or None. Got 0."),
         (LENGTH, 1.0, "length must be a whole number from 0. Got 1.0."),
         (LENGTH, None, "length must be a whole number from 0. Got None."),
@@ -223,7 +223,7 @@ def test_whole_numbers_do_for_real_ones() -> None:
             {"num_labels": 3},
             "proto has a prototype for every label: it needs num_labels and dim. Got 3 and None.",
         ),
-        ("supcon", {"dim": 0}, "dim must be a whole number from 1. Got 0."),
+        ("supcon", {"dim": 0}, "dim must be a whole number from 1, or None. Got 0."),
     ],
 )
 def test_refused_sizes(name: str, sizes: dict[str, int], message: str) -> None:

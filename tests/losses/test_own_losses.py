@@ -258,7 +258,7 @@ def test_no_attribute_of_a_loss_can_be_a_parameter() -> None:
         ),
         ("affinity", "jaccard", "a function of three counts. Got 'jaccard'."),
         ("pair_prior", 1, "a function of three counts. Got 1."),
-        ("instance_prior", 0, "a number above 0. Got 0."),
+        ("instance_prior", 0, "a number from 1e-20 to 1e+20. Got 0."),
     ],
 )
 def test_a_contrast_off_the_axes_is_refused(axis: str, value: Any, message: str, unchecked: None) -> None:
@@ -496,10 +496,10 @@ def test_pair_statistics_are_switched_on_by_assignment() -> None:
 @pytest.mark.parametrize(
     ("name", "setting", "value", "message"),
     [
-        ("supcon", "temperature", -1, "temperature must be a number from 0.002. Got -1."),
+        ("supcon", "temperature", -1, "temperature must be a number from 0.002 to 1000. Got -1."),
         ("reg", "alpha", 1.0, "alpha is fixed when reg is made; make a new loss."),
         ("supcon", "queue_size", 8, "queue_size is fixed when supcon is made; make a new loss."),
-        ("focal", "gamma", -1, "gamma must be a number from 0. Got -1."),
+        ("focal", "gamma", -1, "gamma must be a number from 0 to 1000. Got -1."),
         ("hicone", "gather", True, "hicone compares the pairs of one process: gather must be False."),
     ],
 )

@@ -56,6 +56,8 @@ def test_value_and_gradients_equal_the_dense_reference(
         y[torch.rand(y.shape, generator=generator) < 0.2] = torch.nan
     if not batch.z.norm(dim=-1).all():  # the two treat a vector of length zero differently
         return
+    if name == "simclr" and batch.z.shape[1] == 1:  # refused
+        return
     given = {"temperature": batch.temperature, "block_size": block_size, **parameters}
     given |= {} if stop is None else {"stop_repulsion": stop}
     loss = lc.make_loss(name, num_labels=y.shape[1], dim=batch.z.shape[-1], **given).double()
@@ -79,7 +81,7 @@ def test_a_batch_without_positives() -> None:
     """Its loss is 0 without prototypes, and so is its gradient."""
     z = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     y = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
-    for row in FLAT:
+    for row in (row for row in FLAT if row.name != "simclr"):  # which refuses a single view
         loss = lc.make_loss(row.name, num_labels=2, dim=4, generator=torch.Generator().manual_seed(0)).double()
         value, expected = (
             loss(z, y),
@@ -87,7 +89,7 @@ def test_a_batch_without_positives() -> None:
         )
         torch.testing.assert_close(value, expected)
         torch.testing.assert_close(gradients(value, [z]), gradients(expected, [z]))
-        if row.name in {"supcon", "base", "mulsupcon", "simclr", "sincere", "jscl"}:
+        if row.name in {"supcon", "base", "mulsupcon", "sincere", "jscl"}:
             assert value == 0
 
 
@@ -149,10 +151,10 @@ def test_the_published_ones_are_choices_on_the_axes(name: str, axes: dict[str, A
 @quick
 @given(batch=batches(views=True))
 def test_simclr_equals_the_paper(batch: Batch) -> None:
-    z = batch.z.clone().requires_grad_()
+    z = torch.cat([batch.z, -batch.z], 1).requires_grad_()
     expected = ORACLES["simclr"](z, batch.y, batch.c, temperature=batch.temperature)
     expected.backward()
-    assert_same(run(loss_on(batch, "simclr"), batch.z, None)[:2], (expected.detach(), by_angle(z)))
+    assert_same(run(loss_on(batch, "simclr"), z, None)[:2], (expected.detach(), by_angle(z)))
 
 
 @quick

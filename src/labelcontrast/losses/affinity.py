@@ -34,7 +34,7 @@ def any_shared(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # no
 
 @symmetric
 def exact_match(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
-    """Return 1 for pairs with the same label set; neither empty sets nor soft labels match."""
+    """Return 1 for pairs with the same label set; neither empty sets nor soft labels match, as far as counts tell."""
     return ((overlap > 0) & (overlap == size_i) & (overlap == size_j)).to(overlap.dtype)
 
 
@@ -93,8 +93,8 @@ def _union(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
 
 
 def _nonzero(counts: Counts) -> Counts:
-    """Return the counts, but never 0: of an empty set nothing is shared, so the quotient is 0."""
-    return counts.clamp(min=1e-12)
+    """Return the counts, and 1 for 0: of an empty set nothing is shared, so the quotient is 0."""
+    return counts.masked_fill(counts == 0, 1)
 
 
 AFFINITIES: dict[str, Affinity] = {

@@ -7,7 +7,7 @@ import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from math import inf, isfinite
+from math import inf, log
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from labelcontrast.errors import ConfigError, nearest
@@ -39,6 +39,8 @@ CONTRASTIVE_ATTRIBUTES = frozenset(
     "bias closure contrast dim log_scales of_level pair_weights per_anchor prototypes queue repulsion".split()  # noqa: SIM905
 )
 """Further attributes of a loss on the axes."""
+LARGEST = 1e300
+"""Numbers are below it, so that an integer is one in the range of floats."""
 _COLLECTING = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 
@@ -100,8 +102,20 @@ class Contrast:
             affinity = getattr(self, name)
             if not callable(affinity) and (affinity is not None or name == "affinity"):
                 raise ConfigError(f"{name} must be a function of three counts. Got {affinity!r}.")
-        number("instance_prior", 1.0, "", low=0.0, above=True).read(self.instance_prior)
-        number("bias", 0.0, "").read(self.bias)
+        factor("instance_prior", 1.0, "").read(self.instance_prior)
+        log_odds("bias", 0.0, "").read(self.bias)
+        if self.views_only and (self.candidates != ("instances",) or self.sharing in {"per_label", "per_level"}):
+            message = "where views alone are positives, candidates must be instances and sharing without labels"
+            raise ConfigError(f"{message}. Got {self.candidates!r} and {self.sharing!r}.")
+        if self.instance_prior != 1 and self.denominator != "all":
+            raise ConfigError(
+                f'instance_prior must be 1 where the denominator is not "all". Got {self.instance_prior!r}.'
+            )
+
+    @property
+    def log_factor(self) -> float:
+        """Largest logarithm of what multiplies an exponential: the priors of both rows, and the odds."""
+        return 2 * abs(log(self.instance_prior)) + abs(self.bias)
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,7 @@ class Parameter:
     def read(self, value: object) -> object:
         """Return the value, a real number as a float; raise ConfigError where it is not accepted."""
         if not self.accepts(value):
-            raise ConfigError(f"{self.name} must be {self.expected}. Got {value!r}.")
+            raise ConfigError(f"{self.name} must be {self.expected}. Got {_shown(value)}.")
         return float(value) if self.real and isinstance(value, int) else value
 
 
@@ -180,25 +194,26 @@ def check_values(owner: str, parameters: Iterable[Parameter], values: Mapping[st
     return {name: parameter.read(values.get(name, parameter.default)) for name, parameter in known.items()}
 
 
-def number(name: str, default: float, meaning: str, *, low: float = -inf, above: bool = False) -> Parameter:
-    """Describe a finite number: from ``low`` upwards, or ``above`` it."""
-    words = "a finite number" if low == -inf else f"a number {'above' if above else 'from'} {low:g}"
-    return Parameter(
-        name, default, meaning, words, lambda value: _is_number(value, low) and not (above and value == low), real=True
-    )
+def number(name: str, default: float, meaning: str, *, low: float, high: float) -> Parameter:
+    """Describe a number from ``low`` to ``high``."""
+    words = f"a number from {low:g} to {high:g}"
+    return Parameter(name, default, meaning, words, lambda value: _is_number(value, low, high), real=True)
 
 
-def optional_number(name: str, meaning: str, *, high: float = inf) -> Parameter:
-    """Describe a number above 0, up to ``high``, or None, the default, for "off"."""
-    words = f"a number above 0{'' if high == inf else f' and up to {high:g}'}, or None"
-    return Parameter(
-        name,
-        None,
-        meaning,
-        words,
-        lambda value: value is None or (_is_number(value, 0.0, high) and value != 0),
-        real=True,
-    )
+def factor(name: str, default: float, meaning: str) -> Parameter:
+    """Describe a factor of an exponential, whose square and that of its inverse are in the range of float64."""
+    return number(name, default, meaning, low=1e-20, high=1e20)
+
+
+def log_odds(name: str, default: float, meaning: str) -> Parameter:
+    """Describe the logarithm of a factor of an exponential."""
+    return number(name, default, meaning, low=-50.0, high=50.0)
+
+
+def optional_number(name: str, meaning: str, *, low: float, high: float) -> Parameter:
+    """Describe a number from ``low`` to ``high``, or None, the default, for "off"."""
+    words = f"a number from {low:g} to {high:g}, or None"
+    return Parameter(name, None, meaning, words, lambda value: value is None or _is_number(value, low, high), real=True)
 
 
 def whole_number(name: str, default: int | None, meaning: str, *, low: int) -> Parameter:
@@ -216,7 +231,9 @@ def whole_number(name: str, default: int | None, meaning: str, *, low: int) -> P
 def choice(name: str, default: str, meaning: str, *, among: Iterable[str]) -> Parameter:
     """Describe one of a few words."""
     words = tuple(among)
-    return Parameter(name, default, meaning, f"one of {', '.join(words)}", lambda value: value in words)
+    return Parameter(
+        name, default, meaning, f"one of {', '.join(words)}", lambda value: isinstance(value, str) and value in words
+    )
 
 
 def flag(name: str, meaning: str, *, default: bool) -> Parameter:
@@ -227,10 +244,14 @@ def flag(name: str, meaning: str, *, default: bool) -> Parameter:
 def contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: float = 0.0) -> tuple[Parameter, ...]:
     """List the parameters of a contrastive loss: its own, and those that all have."""
     return (
-        number("temperature", 0.1, "the similarities are divided by it", low=0.002),
+        number("temperature", 0.1, "the similarities are divided by it", low=0.002, high=1e3),
         *own,
         number(
-            "stop_repulsion", stop_repulsion, "share of a positive's repulsion that is stopped; 1 is L_REG", low=0.0
+            "stop_repulsion",
+            stop_repulsion,
+            "share of a positive's repulsion that is stopped; 1 is L_REG",
+            low=0.0,
+            high=1e3,
         ),
         choice(
             "reduction",
@@ -238,7 +259,9 @@ def contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: 
             "mean over anchors with a positive, over all, or by their number of labels; sum; or a term for each anchor",
             among=("mean_valid", "mean_all", "label_count", "sum", "none"),
         ),
-        optional_number("base_temperature", "multiplies the loss by temperature / base_temperature"),
+        optional_number(
+            "base_temperature", "multiplies the loss by temperature / base_temperature", low=1e-3, high=1e3
+        ),
         choice(
             "anchor_views", "all", "with several views, whether all are anchors or the first", among=("all", "first")
         ),
@@ -318,6 +341,17 @@ def _check_of(name: str, kind: object) -> tuple[Callable[[object], bool], str]:
     return checks[kind]
 
 
+def _shown(value: object) -> str:
+    """Return a value as it is written, on one line that is not long."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _is_number(value: object, low: float = -inf, high: float = inf) -> bool:
     """Return True for a finite int or float in the range; not for True and False."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and low <= value <= high
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return low <= value <= high and -LARGEST < value < LARGEST

@@ -164,24 +164,33 @@ class BatchLabels:
         return cls(matrix, matrix.sum(1), 1 - unknown.to(matrix.dtype))
 
     @classmethod
-    def of_sparse(cls, matrix: Tensor, dtype: torch.dtype) -> "BatchLabels":
+    def of_sparse(cls, matrix: Tensor, *, least: int = 2) -> "BatchLabels":
         """Read a sparse matrix of coordinates; only labels of two rows or more get a column, for no other makes a pair.
 
+        Args:
+            matrix: Coalesced.
+            least: Number of rows from which a label gets a column: 1 where a row is a candidate of itself, as a view.
+
         Example:
-            >>> sets = BatchLabels.of_sparse(torch.tensor([[1, 1, 0], [1, 0, 1]]).to_sparse(), torch.float32)
+            >>> sets = BatchLabels.of_sparse(torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]).to_sparse())
             >>> sets.matrix, sets.sizes
             (tensor([[1.], [1.]]), tensor([2., 2.]))
         """
-        matrix = matrix.coalesce()
-        (rows, columns), values = matrix.indices(), matrix.values().to(dtype)
+        (rows, columns), given = matrix.indices(), matrix.values()
+        values = given.nan_to_num()
         sizes = values.new_zeros(len(matrix)).index_add(0, rows, values)
         _, column, count = columns.unique(return_inverse=True, return_counts=True)
-        shared = count > 1
+        shared = count >= least
         place = shared.cumsum(0) - 1
         kept = shared[column]
         compact = values.new_zeros(len(matrix), int(shared.sum()))
         compact[rows[kept], place[column[kept]]] = values[kept]
-        return cls(compact, sizes)
+        unknown = kept & given.isnan()  # one that no other row has is in no count
+        if not unknown.any():
+            return cls(compact, sizes)
+        known = torch.ones_like(compact)
+        known[rows[unknown], place[column[unknown]]] = 0
+        return cls(compact, sizes, known)
 
     @classmethod
     def join(cls, pieces: Sequence["BatchLabels"]) -> "BatchLabels":
@@ -232,7 +241,8 @@ class BatchLabels:
         """Count the labels of each set that are known of the others: one column, or one for each of them."""
         if others.known is None:
             return self.sizes[rows, None]
-        return self.bags.pool(rows, others.known[columns].T.contiguous())
+        without_column = (self.sizes - self.matrix.sum(1))[rows, None]
+        return self.bags.pool(rows, others.known[columns].T.contiguous()) + without_column
 
 
 class SampleIds(BatchLabels):

@@ -237,14 +237,14 @@ class LabelPairStatistics(PairStatistics):
         return RepulsionStatistics(*self._sums)
 
 
-def working_precision(dtype: torch.dtype, temperature: float) -> torch.dtype:
-    """Return float32 or better; better where the exponential of 1 / temperature needs it.
+def working_precision(dtype: torch.dtype, temperature: float, log_factor: float = 0.0) -> torch.dtype:
+    """Return float32 or better; better where the exponential of 1 / temperature, times a factor, needs it.
 
     Example:
         >>> working_precision(torch.bfloat16, 0.1), working_precision(torch.float32, 0.01)
         (torch.float32, torch.float64)
     """
-    enough = dtype != torch.float64 and 1 / temperature <= LARGEST_EXPONENT[torch.float32]
+    enough = dtype != torch.float64 and 1 / temperature + log_factor <= LARGEST_EXPONENT[torch.float32]
     return torch.float32 if enough else torch.float64
 
 

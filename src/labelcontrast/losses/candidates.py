@@ -130,17 +130,27 @@ class Participants:
             anchors = candidates[: sum(len(rows.units) for rows in self.anchors)]
         else:
             anchors = BatchLabels.join([rows.sets for rows in self.anchors])
-        return Pairs(anchors, candidates, tuple(affinities), self.symmetric, prior)
+        return Pairs(anchors, candidates, tuple(affinities), self.symmetric, prior, self.filled())
+
+    def filled(self) -> Float[Tensor, " candidates"] | None:
+        """Return 0 for candidates that are none; None where all are."""
+        if all(rows.filled is None for rows in self.candidates):
+            return None
+        present = [
+            torch.ones_like(rows.units[:, 0]) if rows.filled is None else rows.filled for rows in self.candidates
+        ]
+        return torch.cat(present)
 
     def prior(self, of_instances: float) -> Float[Tensor, " candidates"] | None:
         """Return the factors of the candidates' exponentials; None where that is 1 for all."""
-        if of_instances == 1 and all(rows.filled is None for rows in self.candidates):
-            return None
-        prior = []
-        for rows in self.candidates:
-            filled = torch.ones_like(rows.units[:, 0]) if rows.filled is None else rows.filled
-            prior.append(filled * (of_instances if rows.kind == "instances" else 1.0))
-        return torch.cat(prior)
+        filled = self.filled()
+        if of_instances == 1:
+            return filled
+        factors = [
+            torch.full_like(rows.units[:, 0], of_instances if rows.kind == "instances" else 1.0)
+            for rows in self.candidates
+        ]
+        return torch.cat(factors) if filled is None else torch.cat(factors) * filled
 
     def number_of_pairs(self) -> Tensor | int:
         """Count the pairs, without those of a row with itself."""

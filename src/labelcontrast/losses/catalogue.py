@@ -23,7 +23,9 @@ from labelcontrast.losses.axes import (
     Parameter,
     choice,
     contrastive,
+    factor,
     flag,
+    log_odds,
     number,
     optional_number,
 )
@@ -95,7 +97,13 @@ def _over_levels(layer_penalty: Any, variant: str, constraint: str | None) -> Co
 
 _POSITIVES = choice("positives", "any", "share any label, or exactly all", among=("any", "exact"))
 _COVERAGE = (
-    number("alpha", 0.0, "power of the share of a candidate's labels that are the anchor's; below 0 a threshold"),
+    number(
+        "alpha",
+        0.0,
+        "power of the share of a candidate's labels that are the anchor's; below 0 a threshold",
+        low=-10.0,
+        high=10.0,
+    ),
     flag("prototype_anchors", "whether prototypes are anchors too", default=True),
 )
 _PENALTY = choice(
@@ -132,8 +140,10 @@ BUILT_IN = (
         "Binary cross-entropy with less weight on labels that are already right.",
         r"-\alpha_t (1 - p_t)^\gamma \log p_t",
         "Lin et al., Focal Loss for Dense Object Detection, 2017 (arXiv 1708.02002)",
-        number("gamma", 2.0, "focusing: how fast the weight falls; 0 is binary cross-entropy", low=0.0),
-        optional_number("alpha", "weight of positive labels, 1 - alpha of negative ones; None: 1 and 1", high=1.0),
+        number("gamma", 2.0, "focusing: how fast the weight falls; 0 is binary cross-entropy", low=0.0, high=1e3),
+        optional_number(
+            "alpha", "weight of positive labels, 1 - alpha of negative ones; None: 1 and 1", low=1e-6, high=1.0
+        ),
     ),
     _logit(
         "asl",
@@ -141,9 +151,9 @@ BUILT_IN = (
         r"-y (1 - p)^{\gamma_+} \log p - (1 - y) p_m^{\gamma_-} \log(1 - p_m), \; p_m = \max(p - m, 0)",
         "Ridnik et al., Asymmetric Loss For Multi-Label Classification, 2021 (arXiv 2009.14119)",
         choice("preset", "asl", "its authors' settings, or those of the study", among=("asl", "study")),
-        number("gamma_neg", 4.0, "focusing of negatives", low=0.0),
-        number("gamma_pos", 1.0, "focusing of positives", low=0.0),
-        number("margin", 0.05, "negatives with a probability below it cost nothing", low=0.0),
+        number("gamma_neg", 4.0, "focusing of negatives", low=0.0, high=1e3),
+        number("gamma_pos", 1.0, "focusing of positives", low=0.0, high=1e3),
+        number("margin", 0.05, "negatives with a probability below it cost nothing", low=0.0, high=1.0),
         flag("detach_focus", "hold the focusing factors constant in the gradient", default=True),
         reduction="sum",
         presets={
@@ -211,8 +221,8 @@ BUILT_IN = (
         _PER_LABEL + r" \frac{\alpha}{|y_i \cup y_j|} \log p_{ij}, \; g = \beta \text{ on instances}",
         "Audibert et al., Exploring Contrastive Learning for Long-Tailed Text Classification, 2024",
         takes=(
-            number("alpha", 1.0, "weight of instances beside prototypes among the positives", low=0.0),
-            number("beta", 0.1, "weight of instances beside prototypes in the denominator", low=0.0, above=True),
+            number("alpha", 1.0, "weight of instances beside prototypes among the positives", low=0.0, high=1e20),
+            factor("beta", 0.1, "weight of instances beside prototypes in the denominator"),
         ),
         contrast=lambda alpha, beta: Contrast(
             affinity=inverse_union(alpha),
@@ -259,7 +269,7 @@ BUILT_IN = (
         "For each pair alone, a sigmoid of the similarity predicts the Jaccard similarity of the label sets.",
         r"-\sum_{j \ne i} J_{ij} \log \sigma(s_{ij} + b) + (1 - J_{ij}) \log \sigma(-s_{ij} - b)",
         "Takahashi et al., Multi Label ECG Classification with Jaccard Sigmoid Loss, 2026 (arXiv 2602.10553)",
-        takes=(number("bias", -10.0, "initial value of b, which is learned; SigLIP begins at -10"),),
+        takes=(log_odds("bias", -10.0, "initial value of b, which is learned; SigLIP begins at -10"),),
         contrast=lambda bias: Contrast(
             affinity=jaccard, sharing="none", averaging="mean_all", denominator="each_pair", bias=bias
         ),

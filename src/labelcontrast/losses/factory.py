@@ -12,11 +12,14 @@ from torch import nn
 
 from labelcontrast.errors import ConfigError, TensorError
 from labelcontrast.losses import logits
-from labelcontrast.losses.axes import SIZES, Contrast, LossRow, Parameter
+from labelcontrast.losses.axes import SIZES, Contrast, LossRow, Parameter, whole_number
 from labelcontrast.losses.levels import Closure, HierarchyArrays
 from labelcontrast.losses.logits import FunctionLoss, LogitLoss
 from labelcontrast.losses.loss import ContrastiveLoss, LevelByLevel
 from labelcontrast.losses.registry import check_loss, computes, is_built_in, loss_catalogue, loss_row
+
+LARGEST_TABLE = 10**11
+"""Largest number of numbers in prototypes and queue, with their labels: 400 GB."""
 
 
 def make_loss(
@@ -56,8 +59,9 @@ def make_loss(
     closure = None if hierarchy is None else Closure(hierarchy)
     num_labels = _number_of_labels(num_labels, closure)
     for what, size in {"num_labels": num_labels, "dim": dim}.items():
-        if size is not None and (not isinstance(size, int) or size < 1):
-            raise ConfigError(f"{what} must be a whole number from 1. Got {size!r}.")
+        whole_number(what, None, "", low=1).read(size)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ConfigError(f"generator must be a torch.Generator. Got {type(generator).__name__}.")
     row = loss_row(name)
     _check_hierarchy(row, closure)
     if row.function is not None:
@@ -74,6 +78,11 @@ def make_loss(
         )
     if settings["queue_size"] and (dim is None or (num_labels is None and not contrast.views_only)):
         raise ConfigError(f"a queue keeps rows and labels: it needs num_labels and dim. Got {num_labels} and {dim}.")
+    prototypes = (num_labels or 0) if "prototypes" in contrast.candidates else 0
+    kept = prototypes * (dim or 0) + settings["queue_size"] * ((dim or 0) + (num_labels or 0))
+    if kept > LARGEST_TABLE:
+        asked = f"num_labels={num_labels}, dim={dim} and queue_size={settings['queue_size']}"
+        raise ConfigError(f"{name} keeps at most {LARGEST_TABLE:g} numbers as prototypes and queue. Got {asked}.")
     if closure is not None and contrast.level_means:
         return LevelByLevel(contrast, settings, closure, dim=dim, name=name)
     return ContrastiveLoss(
@@ -229,7 +238,7 @@ def _check_affinities(name: str, contrast: Contrast) -> None:
 
 def _number_of_labels(given: int | None, closure: Closure | None) -> int | None:
     """Return the number of labels, that of the hierarchy where there is one."""
-    if closure is not None and given not in {None, len(closure)}:
+    if closure is not None and given is not None and given != len(closure):
         raise ConfigError(f"num_labels must be that of the hierarchy, {len(closure)}. Got {given!r}.")
     return given if closure is None else len(closure)
 

@@ -27,8 +27,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
+from torch.nn import functional
 
-from labelcontrast.errors import LabelShapeError
+from labelcontrast.errors import ConfigError, LabelShapeError
 from labelcontrast.losses.batch_labels import BatchLabels
 from labelcontrast.losses.blocks import (
     Attraction,
@@ -42,6 +43,8 @@ from labelcontrast.losses.blocks import (
 from labelcontrast.losses.kernel import Denominator, State, normalise
 from labelcontrast.losses.pair_weights import BothWays, Pairs, SharedWeights, share
 
+DEEPEST = 1000
+"""Depths of labels are below it; a loss goes through all levels."""
 PerFloor = Float[Tensor, " floors"]
 
 
@@ -74,6 +77,7 @@ class Closure(nn.Module):
         depths: Of the labels.
 
     Raises:
+        ConfigError: It has no ancestors and depths, or they contradict each other.
         LabelShapeError: There is not one depth for each label.
 
     Example:
@@ -91,18 +95,30 @@ class Closure(nn.Module):
 
     def __init__(self, hierarchy: HierarchyArrays) -> None:
         super().__init__()
-        ancestors, depths = hierarchy.ancestors, torch.as_tensor(hierarchy.depths).long()
-        if tuple(ancestors.shape) != (len(depths), len(depths)):
+        if not isinstance(hierarchy, HierarchyArrays):
+            expected = "a hierarchy must have ancestors and depths, as labelcontrast.Hierarchy.from_parents makes them"
+            raise ConfigError(f"{expected}. Got {type(hierarchy).__name__}.")
+        ancestors = hierarchy.ancestors
+        sparse = hasattr(ancestors, "tocsr")
+        try:
+            depths = torch.as_tensor(hierarchy.depths).long()
+            ancestors = ancestors.tocsr() if sparse else torch.as_tensor(ancestors)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"the ancestors and depths of a hierarchy must be numbers. Got {error}.") from error
+        if depths.ndim != 1 or tuple(ancestors.shape) != (len(depths), len(depths)):
             message = f"a hierarchy must have ancestors [{len(depths)}, {len(depths)}], as it has depths."
             raise LabelShapeError(f"{message} Got {list(ancestors.shape)}.")
-        if hasattr(ancestors, "tocsr"):
-            matrix = ancestors.tocsr()
-            above, counts = torch.as_tensor(matrix.indices), torch.as_tensor(matrix.indptr).diff()
-        else:
-            rows, above = ancestors.to_sparse_coo().coalesce().indices()
-            counts = rows.bincount(minlength=len(depths))
-        self.register_buffer("above", above.long(), persistent=False)
-        self.register_buffer("counts", counts.long(), persistent=False)
+        places = ancestors.nonzero() if sparse else ancestors.to_sparse_coo().coalesce().indices()
+        rows, above = (torch.as_tensor(place).long() for place in places)
+        if len(depths) and not 0 <= depths.min() <= depths.max() < DEEPEST:
+            given = f"{int(depths.min())} to {int(depths.max())}"
+            raise ConfigError(f"the depths of a hierarchy must be from 0 and below {DEEPEST}. Got {given}.")
+        itself = rows == above
+        if itself.sum() < len(depths) or not (itself | (depths[above] < depths[rows])).all():
+            raise ConfigError("the ancestors of a label must be itself and labels of a smaller depth.")
+        counts = rows.bincount(minlength=len(depths))
+        self.register_buffer("above", above, persistent=False)
+        self.register_buffer("counts", counts, persistent=False)
         self.register_buffer("depths", depths, persistent=False)
 
     def __len__(self) -> int:
@@ -121,14 +137,11 @@ class Closure(nn.Module):
         """
         given = (labels.to_sparse() if labels.layout == torch.strided else labels).coalesce()
         closed = self._spread(given.indices(), given.values().nan_to_num(), given.shape)
-        closed.values().clamp_(max=1)
-        if labels.layout != torch.strided:
-            return closed
-        dense, unknown = closed.to_dense(), given.values().isnan()
-        if not unknown.any():
-            return dense
-        unknown = self._spread(given.indices(), unknown.to(labels.dtype), given.shape).to_dense()
-        return dense.masked_fill((unknown > 0) & (dense < 1), torch.nan)
+        values, unknown = closed.values().clamp_(max=1), given.values().isnan()
+        if unknown.any():
+            above = self._spread(given.indices(), unknown.to(labels.dtype), given.shape).values()
+            values[(above > 0) & (values < 1)] = torch.nan
+        return closed.to_dense() if labels.layout == torch.strided else closed
 
     def _spread(self, places: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
         """Multiply by the matrix of ancestors: add the value of each place to all labels above it."""
@@ -327,7 +340,9 @@ class _Farthest:
     def floors(self, log_normaliser: PerAnchor) -> tuple[PerFloor, list[tuple[int, Tensor | None]]]:
         """Return, for all levels but the finest, the largest cost of a finer pair, its anchor, 1 at its positive."""
         cost = (log_normaliser + self.distance - self.origin).masked_fill(self.distance == 0, -torch.inf)
-        largest, anchors = cost.max(1)
+        largest, anchors = functional.pad(cost, (0, 1), value=-torch.inf).max(
+            1
+        )  # of an empty batch there is no largest
         floors, places = largest.flip(0).cummax(0)  # finest first
         levels = (len(self.finer) - 1 - places).flip(0)
         floors = floors.flip(0)

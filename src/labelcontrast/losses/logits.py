@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import EmbeddingError, LabelShapeError
+from labelcontrast.losses import module
 from labelcontrast.losses.axes import Parameter, parameters_of
-from labelcontrast.losses.module import LossModule, check_tensor
+from labelcontrast.losses.module import LossModule, check_labels, check_tensor, read_labels
 from labelcontrast.losses.registry import loss_catalogue
 
 Logits = Float[Tensor, "batch labels"]
@@ -178,27 +179,34 @@ class FunctionLoss(LossModule):
 
 
 class LogitLoss(FunctionLoss):
-    """A loss on logits, of checked shapes."""
+    """A loss on logits; both arguments are checked, and labels may be sparse."""
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, labels: module.Labels) -> Tensor:
         """Compute the loss.
 
         Raises:
-            TensorError: The logits or labels are no tensor.
-            EmbeddingError: The logits are no matrix of floats.
+            TensorError: The logits or labels are no tensor, or a label is not from 0 to 1, or NaN for unknown.
+            EmbeddingError: The logits are no matrix of floats, or not finite.
             LabelShapeError: The labels do not have the shape of the logits, or not ``num_labels`` columns.
         """
         check_tensor(logits, "logits")
-        check_tensor(labels, "labels")
-        if logits.ndim != 2 or not logits.is_floating_point():
-            raise EmbeddingError(f"logits must be floats [batch, labels]. Got {logits.dtype} {list(logits.shape)}.")
+        check_labels(labels)
+        dense = logits.layout == torch.strided
+        if logits.ndim != 2 or not logits.is_floating_point() or not dense:
+            kind = f"{'' if dense else 'sparse '}{logits.dtype} {list(logits.shape)}"
+            raise EmbeddingError(f"logits must be floats [batch, labels]. Got {kind}.")
         width = logits.shape[1] if self.num_labels is None else self.num_labels
-        if labels.shape != (len(logits), width) or labels.shape != logits.shape:
+        if tuple(labels.shape) != (len(logits), width) or tuple(labels.shape) != tuple(logits.shape):
             expected = f"[{len(logits)}, {width}]"
             raise LabelShapeError(
                 f"logits and labels must be {expected}. Got {list(logits.shape)} and {list(labels.shape)}."
             )
-        return self.function(logits, labels, **self.settings)
+        if not logits.isfinite().all():
+            rows = int((~logits.isfinite()).any(1).sum())
+            raise EmbeddingError(f"logits must be finite. Got NaN or infinity in {rows} rows.")
+        known = read_labels(labels, logits if logits.dtype == torch.float64 else logits.detach().float())
+        as_given = isinstance(labels, Tensor) and labels.layout == torch.strided
+        return self.function(logits, labels if as_given else known.to_dense(), **self.settings)
 
 
 def _ready(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, EmbeddingError
 from labelcontrast.losses.affinity import any_shared
 from labelcontrast.losses.axes import Contrast, Parameter, contrastive
 from labelcontrast.losses.batch_labels import BatchLabels, SampleIds
@@ -27,7 +27,16 @@ from labelcontrast.losses.candidates import (
 )
 from labelcontrast.losses.kernel import AllCandidates, Denominator, EachPair, NegativesOnly, weighted_softmax
 from labelcontrast.losses.levels import Closure, HeldAbove, LevelWeights, columns_of, share_by_level
-from labelcontrast.losses.module import Labels, LossModule, check_tensor, example_weights, label_sets, unit_vectors
+from labelcontrast.losses.module import (
+    Labels,
+    LossModule,
+    check_labels,
+    check_tensor,
+    example_weights,
+    label_sets,
+    uncompiled,
+    unit_vectors,
+)
 from labelcontrast.losses.pair_weights import Pairs, SharedWeights, share
 
 
@@ -131,6 +140,7 @@ class ContrastiveLoss(LossModule):
             self.queue = Queue(settings["queue_size"], dim=dim or 0, num_labels=columns)
         self.settings = dict(settings)
 
+    @uncompiled
     def forward(
         self,
         projections: Tensor,
@@ -144,18 +154,20 @@ class ContrastiveLoss(LossModule):
         Args:
             projections: Floats, shape [batch, dim] or [batch, views, dim]; their length does not matter.
             labels: Shape [batch, labels], 0 and 1 of any type, dense or sparse, or a SciPy sparse matrix. A number
-                between is a soft label, the probability of the label; NaN is unknown, and neither makes nor breaks a
-                pair. None where only views count.
+                between is a soft label, the probability of the label, from 1e-12; NaN is unknown, and neither makes nor
+                breaks a pair. None where only views count.
             weights: One for each example, from 0: the factor of its loss. By default 1.
             keys: Other projections of the same examples, by a momentum encoder. They, and not the projections, are then
-                the candidates, an example's own key included, and enter the queue.
+                the candidates, an example's own key included, and enter the queue. Where prototypes alone are
+                candidates, they change nothing, as a queue does.
 
         Returns: A scalar; 0, with a gradient of 0, where no anchor has a positive. With ``reduction="none"`` the terms
             of :meth:`per_anchor`. With ``gather`` the same on every process; the mean of the processes' gradients,
             which DistributedDataParallel computes, is the gradient of one process that has the whole batch.
 
         Raises:
-            EmbeddingError: Projections of another shape or width, or with NaN or infinity.
+            EmbeddingError: Projections or keys of another shape or width, or with NaN or infinity; a single view of
+                each example where only views count.
             LabelShapeError: Labels or weights of another shape or width.
             TensorError: Labels or weights out of their range; or an argument that is no tensor.
         """
@@ -165,6 +177,7 @@ class ContrastiveLoss(LossModule):
             self.queue.append(batch.fresh.units.detach(), batch.fresh.sets.raw)
         return loss
 
+    @uncompiled
     def per_anchor(
         self,
         projections: Tensor,
@@ -177,7 +190,7 @@ class ContrastiveLoss(LossModule):
         return self._terms(self._prepare(projections, labels, weights, keys))
 
     @torch.no_grad()
-    def pair_weights(self, labels: Tensor, *, views: int = 1) -> Tensor:
+    def pair_weights(self, labels: Labels, *, views: int = 1) -> Tensor:
         """Compute the weights W of a small batch, shape [anchors, candidates].
 
         Example:
@@ -188,7 +201,8 @@ class ContrastiveLoss(LossModule):
                     [0.5000, 0.0000, 0.0000, 0.5000],
                     [0.5000, 0.2500, 0.2500, 0.0000]])
         """
-        weights = self._prepare(torch.ones(len(labels), views, self.dim or 1), labels, None, None).weights
+        check_labels(labels)
+        weights = self._prepare(torch.ones(labels.shape[0], views, self.dim or 1), labels, None, None).weights
         pairs = weights.pairs
         shape = len(pairs.anchors), len(pairs.candidates)
         dense = torch.zeros(shape)
@@ -199,12 +213,12 @@ class ContrastiveLoss(LossModule):
         return dense
 
     @torch.no_grad()
-    def repulsion(self, projections: Tensor, labels: Tensor) -> RepulsionStatistics:
+    def repulsion(self, projections: Tensor, labels: Labels) -> RepulsionStatistics:
         """Count, for each label, how many positives of a batch are repelled and how far; no gradient is computed.
 
         Args:
             projections: As in :meth:`forward`.
-            labels: Shape [batch, labels], dense.
+            labels: As in :meth:`forward`.
 
         Example:
             >>> from labelcontrast.losses.factory import make_loss
@@ -213,7 +227,9 @@ class ContrastiveLoss(LossModule):
             >>> make_loss("supcon").repulsion(z, y).repelled  # each of the first three repels its nearest positive
             tensor([3., 0.])
         """
-        batch = self._prepare(projections, labels, None, None)
+        if self.contrast.views_only:
+            raise ConfigError(f"{self.name} ignores labels: it has no repulsion by label.")
+        batch = self._prepare(projections, labels, None, None, by_column=True)
         pairs = batch.weights.pairs
         statistics = LabelPairStatistics(pairs.left.matrix, pairs.candidates.matrix)
         batch.softmax(average=torch.ones_like(batch.factors), statistics=statistics)
@@ -254,15 +270,19 @@ class ContrastiveLoss(LossModule):
         return loss + (sum_over_processes(loss) / everywhere - loss).detach() if everywhere > 1 else loss
 
     def _prepare(
-        self, projections: Tensor, labels: Labels, weights: Tensor | None, keys: Tensor | None
+        self,
+        projections: Tensor,
+        labels: Labels,
+        weights: Tensor | None,
+        keys: Tensor | None,
+        *,
+        by_column: bool = False,
     ) -> PreparedBatch:
-        """Collect anchors and candidates, and compute their weights."""
+        """Collect anchors and candidates, and compute their weights; with all labels as columns where that counts."""
         settings, contrast = self.settings, self.contrast
         check_tensor(projections, "projections")
-        if keys is not None:
-            check_tensor(keys, "keys")
         with torch.autocast(projections.device.type, enabled=False):
-            groups, fresh = self._groups(projections, labels, weights, keys)
+            groups, fresh = self._groups(projections, labels, weights, keys, by_column=by_column)
             participants = Participants.of(groups)
             affinity = contrast.affinity
             pairs = participants.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
@@ -285,18 +305,23 @@ class ContrastiveLoss(LossModule):
         labels: Labels,
         weights: Tensor | None,
         keys: Tensor | None,
+        *,
+        by_column: bool,
     ) -> tuple[list[Rows], Rows | None]:
         """Return all anchors and candidates; and those that are to enter the queue."""
         views = self._unit(projections)
-        sets = self._sets(labels, views)
+        if self.contrast.views_only and keys is None and views.shape[1] == 1:
+            expected = "projections [batch, views, dim] with two views or more, or keys"
+            raise EmbeddingError(f"{self.name} pairs views: it needs {expected}. Got {list(projections.shape)}.")
+        sets = self._sets(labels, views, by_column=by_column, repeated=keys is not None or views.shape[1] > 1)
         own = example_weights(weights, views)
         every, sampled = self.settings["anchor_views"] == "all", "instances" in self.contrast.candidates
         groups = [
             Rows(view, sets, anchor=every or not number, candidate=sampled and keys is None, weights=own)
             for number, view in enumerate(views.unbind(1))
         ]
-        offered = views if keys is None else self._unit(keys.to(projections.dtype))
-        if keys is not None:
+        offered = views if keys is None else self._keys(keys, views)
+        if keys is not None and sampled:
             groups += [Rows(view, sets) for view in offered.unbind(1)]
         if "prototypes" in self.contrast.candidates:
             groups.append(self._prototypes(views))
@@ -326,16 +351,24 @@ class ContrastiveLoss(LossModule):
 
     def _unit(self, projections: Tensor) -> Tensor:
         """Return projections as unit vectors, shape [batch, views, dim]."""
-        precise = working_precision(projections.dtype, self.settings["temperature"])
+        factor = self.contrast.log_factor
+        precise = working_precision(projections.dtype, self.settings["temperature"], factor)
         return unit_vectors(projections, precise, dim=self.dim)
 
-    def _sets(self, labels: Labels, views: Tensor) -> BatchLabels:
+    def _keys(self, keys: Tensor, views: Tensor) -> Tensor:
+        """Return keys as unit vectors, as many as there are examples."""
+        units = unit_vectors(keys, views.dtype, dim=views.shape[-1], name="keys").to(views.device)
+        if len(units) != len(views):
+            raise EmbeddingError(f"keys must be of the same {len(views)} examples. Got {len(units)}.")
+        return units
+
+    def _sets(self, labels: Labels, views: Tensor, *, by_column: bool, repeated: bool) -> BatchLabels:
         """Return the label sets of a batch; where only views count, each example is its own label."""
         if self.contrast.views_only:
             return SampleIds.of(torch.arange(len(views), dtype=views.dtype, device=views.device)[:, None])
-        by_column = "prototypes" in self.contrast.candidates or self.contrast.sharing == "per_level"
+        by_column |= "prototypes" in self.contrast.candidates or self.contrast.sharing == "per_level"
         dense = by_column or self.queue is not None or self.settings["gather"]
-        return label_sets(labels, views, num_labels=self.num_labels, dense=dense, close=self.closure)
+        return label_sets(labels, views, num_labels=self.num_labels, dense=dense, repeated=repeated, close=self.closure)
 
     def _foreign(self, matrix: Tensor) -> BatchLabels:
         """Return the label sets of rows from elsewhere; where only views count, they match none."""
@@ -403,26 +436,39 @@ class LevelByLevel(LossModule):
             self.log_scales = nn.Parameter(torch.zeros(closure.num_levels))
         self.settings = self.of_level.settings  # the same object: what is assigned here takes effect there
 
-    def forward(self, projections: Tensor, labels: Labels, *, weights: Tensor | None = None) -> Tensor:
+    @uncompiled
+    def forward(
+        self,
+        projections: Tensor,
+        labels: Labels = None,
+        *,
+        weights: Tensor | None = None,
+        keys: Tensor | None = None,
+    ) -> Tensor:
         """Sum over the levels.
 
         Args:
             projections: Floats, shape [batch, dim] or [batch, views, dim].
             labels: Shape [batch, labels], as for any contrastive loss.
             weights: One for each example; by default 1.
+            keys: None; single levels have no candidates but the projections.
 
         Returns: A scalar; 0, with a gradient of 0, where no anchor has a positive.
 
         Raises: As :class:`ContrastiveLoss`.
         """
-        views = unit_vectors(projections, torch.float32, dim=self.dim)
+        check_tensor(projections, "projections")
+        if keys is not None:
+            raise ConfigError(f"{self.name} level by level takes no keys.")
+        views = unit_vectors(projections, working_precision(projections.dtype, 1.0), dim=self.dim)
+        weights = None if weights is None else example_weights(weights, views)
         size = len(self.closure)
         closed = label_sets(labels, views, num_labels=size, dense=True, close=self.closure).raw
         kept, depths = torch.arange(len(closed), device=closed.device), self.closure.depths
         total, floor = projections.sum() * 0, None
         for level in range(self.closure.num_levels - 1, -1, -1):
             of_level = columns_of(closed, depths == level)[kept]
-            if (of_level.nan_to_num().sum(0) * views.shape[1] > 1).any():
+            if ((of_level > 0).sum(0) * views.shape[1] > 1).any():
                 own = None if weights is None else weights[kept]
                 loss = self.of_level(projections[kept], of_level, weights=own)
                 if self.contrast.constrained:
@@ -451,7 +497,7 @@ class LevelByLevel(LossModule):
 
 def _first_of_equal(rows: Float[Tensor, "kept labels"]) -> Integer[Tensor, " groups"]:
     """Return the first of all rows that are equal, in the order of their labels, as the authors' code does."""
-    _, group = rows.nan_to_num(0.5).unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+    groups, group = rows.nan_to_num(-1).unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
     places = torch.arange(len(rows), device=rows.device)
-    first = torch.full_like(places[: int(group.max()) + 1], len(rows))
+    first = torch.full_like(places[: len(groups)], len(rows))
     return first.scatter_reduce(0, group, places, "amin").flip(0)

@@ -1,7 +1,9 @@
 """Base class of the loss modules: settings as attributes, and validation of projections, labels and weights."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from functools import wraps
+from math import isnan
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,13 @@ from labelcontrast.losses.axes import Parameter
 from labelcontrast.losses.batch_labels import BatchLabels
 
 Labels: TypeAlias = Any  # a tensor, dense or sparse, or a SciPy sparse matrix
+Compute = TypeVar("Compute", bound=Callable[..., Tensor])
+LEAST_LABEL = 1e-12
+"""Smallest soft label: the product of two, over the number of labels, stays in the range of float32."""
+LARGEST_WEIGHT = 1e30
+"""Largest weight of an example: sums over a batch stay in the range of float32."""
+WIDE = 4096
+"""Columns from which a dense matrix is read as a sparse one, where its columns have no meaning of their own."""
 
 
 class LossModule(nn.Module):
@@ -66,6 +75,22 @@ class LossModule(nn.Module):
         return ", ".join([self.name, *(f"{name}={value!r}" for name, value in self.settings.items())])
 
 
+def uncompiled(compute: Compute) -> Compute:
+    """Leave a method out of ``torch.compile``, which cannot trace a gradient that is computed with the value.
+
+    ``torch.compiler.disable`` is not the decorator, as it takes two seconds to load.
+    """
+
+    @wraps(compute)
+    def call(*inputs: Any, **options: Any) -> Tensor:  # noqa: ANN401
+        if torch.compiler.is_compiling():
+            eager: Callable[..., Tensor] = torch.compiler.disable(compute)  # type: ignore[no-untyped-call]
+            return eager(*inputs, **options)
+        return compute(*inputs, **options)
+
+    return call  # type: ignore[return-value]
+
+
 def check_tensor(value: object, name: str, *, expected: str = "a torch tensor") -> None:
     """Raise TensorError for an array, a list or anything else that is no tensor."""
     if not isinstance(value, Tensor):
@@ -83,9 +108,10 @@ def unit_vectors(
         TensorError: No tensor.
     """
     check_tensor(projections, name)
-    if projections.ndim not in {2, 3} or not projections.is_floating_point() or not projections.shape[-1]:
-        expected = "floats [batch, dim] or [batch, views, dim]"
-        raise EmbeddingError(f"{name} must be {expected}. Got {projections.dtype} {list(projections.shape)}.")
+    dense, empty = projections.layout == torch.strided, 0 in projections.shape[1:]
+    if projections.ndim not in {2, 3} or not projections.is_floating_point() or empty or not dense:
+        kind = f"{'' if dense else 'sparse '}{projections.dtype} {list(projections.shape)}"
+        raise EmbeddingError(f"{name} must be floats [batch, dim] or [batch, views, dim]. Got {kind}.")
     if dim not in {None, projections.shape[-1]}:
         raise EmbeddingError(f"{name} must have the width {dim}. Got {projections.shape[-1]}.")
     rows = projections.to(dtype)
@@ -103,6 +129,7 @@ def label_sets(
     *,
     num_labels: int | None = None,
     dense: bool,
+    repeated: bool = False,
     close: Callable[[Tensor], Tensor] | None = None,
 ) -> BatchLabels:
     """Read the labels of a batch: a tensor [batch, labels] of any type, dense or sparse, or a SciPy sparse matrix.
@@ -112,32 +139,57 @@ def label_sets(
         like: The projections that they belong to.
         num_labels: Number of labels, where it is fixed.
         dense: Whether every label needs a column, even where the matrix is sparse.
+        repeated: Whether an example is a candidate of itself, by a view or a key.
         close: Adds to the matrix, dense or sparse, the labels that these imply.
 
     Raises:
         LabelShapeError: No matrix of this size.
         TensorError: A label that is not from 0 to 1, or labels that are neither a tensor nor a sparse matrix.
     """
-    if hasattr(labels, "tocoo"):
-        labels = labels.tocoo()
-        indices = torch.stack([torch.as_tensor(labels.row), torch.as_tensor(labels.col)])
-        labels = torch.sparse_coo_tensor(indices, torch.as_tensor(labels.data), labels.shape, check_invariants=True)
     if labels is not None:
-        check_tensor(labels, "labels", expected="a torch tensor or a SciPy sparse matrix")
+        check_labels(labels)
     shape = None if labels is None else list(labels.shape)
     if shape is None or len(shape) != 2 or shape[0] != len(like) or num_labels not in {None, shape[1]}:
         width = "labels" if num_labels is None else num_labels
         raise LabelShapeError(f"labels must be a matrix [{len(like)}, {width}]. Got {shape or 'none'}.")
-    if labels.layout != torch.strided:
-        labels = labels.to(like.device).to_sparse_coo().coalesce()
-        _check_range(labels.values())
-        labels = labels if close is None else close(labels.to(like.dtype))
-        if not dense:
-            return BatchLabels.of_sparse(labels, like.dtype)
-        labels = labels.to_dense()
-    labels = labels.to(device=like.device, dtype=like.dtype)
-    _check_range(labels)
-    return BatchLabels.of(labels if close is None else close(labels))
+    wide = shape[1] >= WIDE and not dense
+    labels = labels.to_sparse() if wide and isinstance(labels, Tensor) else labels
+    matrix = read_labels(labels, like, least=LEAST_LABEL)
+    matrix = matrix if close is None else close(matrix)
+    if matrix.layout == torch.strided:
+        return BatchLabels.of(matrix)
+    return BatchLabels.of(matrix.to_dense()) if dense else BatchLabels.of_sparse(matrix, least=1 if repeated else 2)
+
+
+def check_labels(labels: Labels) -> None:
+    """Raise TensorError for labels that are neither a tensor nor a SciPy sparse matrix, or no numbers."""
+    if not hasattr(labels, "tocoo"):
+        check_tensor(labels, "labels", expected="a torch tensor or a SciPy sparse matrix")
+    if labels.is_complex() if isinstance(labels, Tensor) else labels.dtype.kind not in "biuf":
+        raise TensorError(f"labels must be from 0 to 1. Got {labels.dtype}.")
+
+
+def read_labels(labels: Labels, like: Tensor, *, least: float = 0.0) -> Tensor:
+    """Return labels of a known shape in the precision and on the device of the rows they belong to.
+
+    Those of a sparse matrix stay sparse: coordinates, each once.
+
+    Raises:
+        TensorError: A label that is not from 0 to 1 or NaN, or one above 0 and below ``least``.
+    """
+    matrix: Tensor
+    if not isinstance(labels, Tensor):
+        labels = labels.tocoo()
+        indices = torch.stack([torch.as_tensor(labels.row), torch.as_tensor(labels.col)])
+        values = torch.as_tensor(labels.data.astype("float64"))
+        labels = torch.sparse_coo_tensor(indices, values, labels.shape, check_invariants=True)
+    if labels.layout == torch.strided or (labels.layout == torch.sparse_coo and labels.dense_dim()):
+        matrix = labels.to_dense().to(like.device, like.dtype)
+        _check_range(matrix, least)
+    else:
+        matrix = labels.to_sparse_coo().to(like.device, like.dtype).coalesce()
+        _check_range(matrix.values(), least)
+    return matrix
 
 
 def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim"]) -> Float[Tensor, " batch"]:
@@ -150,11 +202,16 @@ def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim
     if weights is None:
         return like.new_ones(len(like))
     check_tensor(weights, "weights")
-    if weights.shape != (len(like),):
+    if weights.shape != (len(like),) or weights.layout != torch.strided:
         raise LabelShapeError(f"weights must be one for each of {len(like)} examples. Got {list(weights.shape)}.")
-    if not (weights.isfinite() & (weights >= 0)).all():
-        raise TensorError(f"weights must be numbers from 0. Got {weights.min():g} to {weights.max():g}.")
-    return weights.to(like)
+    if weights.is_complex():
+        raise TensorError(f"weights must be numbers from 0 to {LARGEST_WEIGHT:g}. Got {weights.dtype}.")
+    weights = weights.to(like)
+    if not ((weights >= 0) & (weights <= LARGEST_WEIGHT)).all():
+        raise TensorError(
+            f"weights must be numbers from 0 to {LARGEST_WEIGHT:g}. Got {weights.min():g} to {weights.max():g}."
+        )
+    return weights
 
 
 class _UnitVectors(torch.autograd.Function):
@@ -178,12 +235,15 @@ class _UnitVectors(torch.autograd.Function):
         return torch.addcmul(upstream, units, along, value=-1).div_(length), None
 
 
-def _check_range(labels: Tensor) -> None:
-    """Refuse labels that are not from 0 to 1, other than NaN."""
+def _check_range(labels: Tensor, least: float) -> None:
+    """Refuse labels that are not from 0 to 1, other than NaN; the device is asked once."""
     if not labels.numel():
         return
-    least, most = labels.aminmax()
-    if least.isnan():  # of all where one is
-        _check_range(labels[~labels.isnan()])
-    elif least < 0 or most > 1:
-        raise TensorError(f"labels must be from 0 to 1. Got {least:g} to {most:g}.")
+    bounds = [*labels.aminmax(), *([labels.masked_fill(labels == 0, 1).amin()] if least else [])]
+    low, high, *soft = torch.stack(bounds).tolist()
+    if isnan(low):  # of all where one is
+        _check_range(labels[~labels.isnan()], least)
+    elif low < 0 or high > 1:
+        raise TensorError(f"labels must be from 0 to 1. Got {low:g} to {high:g}.")
+    elif soft and soft[0] < least:
+        raise TensorError(f"a soft label must be 0 or from {least:g}. Got {soft[0]:g}; round it to 0.")

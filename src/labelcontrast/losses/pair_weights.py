@@ -40,6 +40,7 @@ class Pairs:
         candidates: Label sets; the first are those of the anchors where ``symmetric``.
         affinities: Each with the first candidate that it is for.
         symmetric: The anchors are candidates, each without itself.
+        filled: 0 for candidates that are none, the empty places of a queue; by default all are.
         prior: A symmetric affinity: factors of the pairs in the denominator.
     """
 
@@ -48,6 +49,7 @@ class Pairs:
     affinities: tuple[tuple[int, Affinity], ...]
     symmetric: bool
     prior: Affinity | None = None
+    filled: Float[Tensor, " candidates"] | None = None
 
     @property
     def left(self) -> BatchLabels:
@@ -76,6 +78,8 @@ class Pairs:
         overlap = self.left.overlap(self.candidates, rows, columns)
         affinity, mirror_affinity = self.affinity(columns), self.affinity(rows)
         values = self.without_self(affinity(overlap, here, there), block)
+        if self.filled is not None:
+            values *= self.filled[columns]
         if not block.mirrored:
             return values, None
         same = affinity is mirror_affinity and getattr(affinity, "symmetric", False)
@@ -260,8 +264,12 @@ def _mass_of_labels(affinities: Affinities, size: int) -> Float[Tensor, " entrie
     rows, labels, given = bags.rows[entries], bags.labels[entries], bags.values[entries]
     if pairs.equal_where_shared:  # then it is a count of candidates, less the anchor itself
         itself = int(pairs.symmetric)
-        others = candidates.matrix.sign().sum(0)[labels] - itself  # a difference of soft labels is not exactly 0
-        return (candidates.matrix.sum(0)[labels] - itself * given) * others.sign()
+        if candidates.bags.whole or not itself:
+            return candidates.matrix.sum(0)[labels] - itself * given
+        # a difference of soft labels is neither exact nor exactly 0: the sum of those before, and of those after
+        before, after = candidates.matrix.cumsum(0), candidates.matrix.flip(0).cumsum(0).flip(0)
+        edge = given.new_zeros(1, bags.shape[1])
+        return (torch.cat([edge, before]) + torch.cat([after[1:], edge, edge]))[rows, labels]
     mass = given.new_zeros(bags.shape[1], len(anchors))
     for block in pairs.blocks(size):
         values, mirror = affinities(block)

@@ -54,6 +54,8 @@ def loss_row(name: str) -> LossRow:
     Raises:
         ConfigError: There is no loss of this name; the message has the nearest one.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"the name of a loss must be a word. Got {name!r}.")
     if name not in _ROWS:
         _load_entry_points()
     if name not in _ROWS:
