@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LONGEST_NAME = 200
+"""Characters of a name that is compared with known ones."""
+
+
 class LabelContrastError(Exception):
     """The base of all errors that this library raises on purpose."""
 
@@ -80,5 +84,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
         >>> nearest("sprots", ["sports", "politics"])
         ' (did you mean "sports"?)'
     """
-    close = get_close_matches(name, list(known), n=1)
+    close = get_close_matches(name, list(known), n=1) if len(name) <= LONGEST_NAME else []  # the search takes seconds
     return f' (did you mean "{close[0]}"?)' if close else ""

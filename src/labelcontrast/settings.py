@@ -138,7 +138,7 @@ class NamedLoss(BaseModel):
 class JointSettings(NamedLoss):
     """A contrastive loss beside a logit loss, on the same encoder."""
 
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Factor of this loss in the sum."""
 
 
@@ -490,7 +490,7 @@ def _template(fields: dict[str, FieldInfo], defaults: Mapping[str, object]) -> s
 
 
 # The second loss starts with a letter, unlike the exponent of 1e+5.
-_JOINT = re.compile(r"(?P<first>.+?)\+((?P<weight>\d*\.?\d+(e-?\d+)?)\*)?(?P<second>[a-z]\w*(:.*)?)")
+_JOINT = re.compile(r"(?P<first>.+?)\+((?P<weight>(\d+(\.\d+)?|\.\d+)(e-?\d+)?)\*)?(?P<second>[a-z]\w*(:.*)?)")
 _SETTING = re.compile(r"(?P<name>[a-z_]+(\.[a-z_]+)+)=(?P<value>.*)")
 
 
@@ -535,7 +535,7 @@ def parse_study_losses(entries: Sequence[str]) -> list[StudyLoss]:
     """
     losses = []
     for entry in entries:
-        parts = entry.replace(" ", "").split(":")
+        parts = "".join(entry.split()).split(":")
         own = [match for part in parts if (match := _SETTING.fullmatch(part))]
         loss = parse_loss(":".join(part for part in parts if not _SETTING.fullmatch(part)))
         losses.append(StudyLoss(loss, {match["name"]: read_value(match["value"]) for match in own}))
@@ -554,7 +554,7 @@ def parse_loss(entry: str) -> LossSettings:
         >>> loss.parameters, loss.joint.name, loss.joint.weight, loss.joint.parameters
         ({'margin': 0.1}, 'reg', 0.5, {'alpha': 1})
     """
-    entry = entry.replace(" ", "")
+    entry = "".join(entry.split())
     if not entry:
         message = "the loss is empty; expected a name, as in reg."
         raise ConfigError(message)

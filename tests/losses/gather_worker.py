@@ -29,6 +29,14 @@ CASES = {
     "jaccard_sigmoid queue": {"name": "jaccard_sigmoid", "bias": -1.0, "queue_size": 7},
     "simclr": {"name": "simclr", "views": 2},
     "simclr queue": {"name": "simclr", "views": 2, "queue_size": 9},
+    "jscl queue": {"name": "jscl", "queue_size": 12},
+    "proto keys": {"name": "proto", "keys": True},
+    "base soft": {"name": "base", "kind": "soft"},
+    "reg soft views": {"name": "reg", "kind": "soft", "views": 2},
+    "supcon unknown": {"name": "supcon", "kind": "unknown"},
+    "mulsupcon unknown queue": {"name": "mulsupcon", "kind": "unknown", "queue_size": 7},
+    "base keys queue": {"name": "base", "keys": True, "queue_size": 7},
+    "mulsupcon weights": {"name": "mulsupcon", "weights": True},
 }
 STEPS = 3
 
@@ -42,7 +50,8 @@ def part(size: int, rank: int, world: int) -> slice:
 def compute(case: dict, rank: int = 0, world: int = 1) -> list[tuple[torch.Tensor, ...]]:
     """Value, gradient of the own part of the batch, gradient of what is learned in the loss; a step at a time."""
     case = dict(case)
-    views, name = case.pop("views", 1), case.pop("name")
+    views, name, kind = case.pop("views", 1), case.pop("name"), case.pop("kind", "binary")
+    with_keys, weighted = case.pop("keys", False), case.pop("weights", False)
     generator = torch.Generator().manual_seed(0)
     loss = make_loss(name, num_labels=4, dim=3, generator=generator, gather=True, **case).double()
     results = []
@@ -50,10 +59,16 @@ def compute(case: dict, rank: int = 0, world: int = 1) -> list[tuple[torch.Tenso
         size = 10 - step
         z = torch.randn(size, views, 3, generator=generator, dtype=torch.float64)
         y = (torch.rand(size, 4, generator=generator) < 0.4).double()
+        if kind != "binary":  # the matrix is then sparse
+            y[torch.rand(size, 4, generator=generator) < 0.3] = torch.nan if kind == "unknown" else 0.25
+        keys = torch.randn(size, 3, generator=generator, dtype=torch.float64)
+        weights = torch.rand(size, generator=generator, dtype=torch.float64)
         own = part(size, rank, world)
         mine = z[own].clone().requires_grad_()
         loss.zero_grad()
-        value = loss(mine, y[own])
+        more = {"keys": keys[own]} if with_keys else {}
+        more |= {"weights": weights[own]} if weighted else {}
+        value = loss(mine, y[own].to_sparse() if kind != "binary" else y[own], **more)
         value.backward()
         learned = [parameter.grad.flatten() for parameter in loss.parameters()]
         results.append((value.detach(), mine.grad, torch.cat([torch.zeros(1), *learned])))

@@ -132,7 +132,7 @@ class Parameter:
     def read(self, value: object) -> object:
         """Return the value, a real number as a float; raise ConfigError where it is not accepted."""
         if not self.accepts(value):
-            raise ConfigError(f"{self.name} must be {self.expected}. Got {_shown(value)}.")
+            raise ConfigError(f"{self.name} must be {self.expected}. Got {shown(value)}.")
         return float(value) if self.real and isinstance(value, int) else value
 
 
@@ -341,7 +341,7 @@ def _check_of(name: str, kind: object) -> tuple[Callable[[object], bool], str]:
     return checks[kind]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value as it is written, on one line that is not long."""
     try:
         text = " ".join(repr(value).split())

@@ -12,7 +12,7 @@ from torch import nn
 
 from labelcontrast.errors import ConfigError, TensorError
 from labelcontrast.losses import logits
-from labelcontrast.losses.axes import SIZES, Contrast, LossRow, Parameter, whole_number
+from labelcontrast.losses.axes import SIZES, Contrast, LossRow, Parameter, shown, whole_number
 from labelcontrast.losses.levels import Closure, HierarchyArrays
 from labelcontrast.losses.logits import FunctionLoss, LogitLoss
 from labelcontrast.losses.loss import ContrastiveLoss, LevelByLevel
@@ -239,7 +239,7 @@ def _check_affinities(name: str, contrast: Contrast) -> None:
 def _number_of_labels(given: int | None, closure: Closure | None) -> int | None:
     """Return the number of labels, that of the hierarchy where there is one."""
     if closure is not None and given is not None and given != len(closure):
-        raise ConfigError(f"num_labels must be that of the hierarchy, {len(closure)}. Got {given!r}.")
+        raise ConfigError(f"num_labels must be that of the hierarchy, {len(closure)}. Got {shown(given)}.")
     return given if closure is None else len(closure)
 
 

@@ -264,7 +264,7 @@ def _mass_of_labels(affinities: Affinities, size: int) -> Float[Tensor, " entrie
     rows, labels, given = bags.rows[entries], bags.labels[entries], bags.values[entries]
     if pairs.equal_where_shared:  # then it is a count of candidates, less the anchor itself
         itself = int(pairs.symmetric)
-        if candidates.bags.whole or not itself:
+        if not itself or candidates.bags.whole:
             return candidates.matrix.sum(0)[labels] - itself * given
         # a difference of soft labels is neither exact nor exactly 0: the sum of those before, and of those after
         before, after = candidates.matrix.cumsum(0), candidates.matrix.flip(0).cumsum(0).flip(0)

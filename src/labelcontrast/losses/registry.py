@@ -30,6 +30,7 @@ from labelcontrast.losses.axes import (
     Parameter,
     check_values,
     parameters_of,
+    shown,
 )
 from labelcontrast.losses.catalogue import BUILT_IN, contrastive_row
 
@@ -55,7 +56,7 @@ def loss_row(name: str) -> LossRow:
         ConfigError: There is no loss of this name; the message has the nearest one.
     """
     if not isinstance(name, str):
-        raise ConfigError(f"the name of a loss must be a word. Got {name!r}.")
+        raise ConfigError(f"the name of a loss must be a word. Got {shown(name)}.")
     if name not in _ROWS:
         _load_entry_points()
     if name not in _ROWS:
@@ -81,7 +82,8 @@ def check_loss(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         labelcontrast.errors.ConfigError: reg has no parameter 'temprature' (did you mean "temperature"?). ...
     """
     row = loss_row(name)
-    preset = row.presets.get(str(parameters.get("preset")), {})
+    named = parameters.get("preset")
+    preset = row.presets.get(named, {}) if isinstance(named, str) else {}
     return check_values(row.name, row.takes, {**preset, **parameters})
 
 
