@@ -120,6 +120,8 @@ OWN = {
     "labelcontrast_tuned": Own("**labelcontrast**, MiniLM", ("text",), "fine-tuned", TUNED),
 }
 """Without a pretrained encoder, ``auto`` is ``embedded``; with the package of MiniLM it is MiniLM, frozen."""
+OTHER_EFFORTS = ("labelcontrast_quick", "labelcontrast_long")
+"""They are not ranked: three of ours in a class would push the others down."""
 COMPETITORS = {**OWN, **RIVALS}
 LINES = {name: about.lines for name, about in COMPETITORS.items()}
 
@@ -382,6 +384,7 @@ def rank_blocks(results: Mapping[str, Mapping[str, list[dict[str, Any]]]]) -> It
                 data: {
                     name: found for name, found in rivals.items()
                     if COMPETITORS[name].cost == cost and found and all("error" not in one for one in found)
+                    and name not in OTHER_EFFORTS
                 }
                 for data, rivals in results.items() if kind_of(rivals) == kind and "@" not in data
             }  # fmt: skip
