@@ -28,7 +28,7 @@ from labelcontrast.run.folder import (
     load_settings,
 )
 from labelcontrast.run.machine import machine_facts
-from labelcontrast.settings import flatten
+from labelcontrast.settings import EncoderSettings, flatten
 from labelcontrast.training.epochs import HISTORY, read_history
 
 COLOURED_LABELS = 7
@@ -67,7 +67,12 @@ def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
         measures=list(METRICS.values()),
         metrics=result.metrics,
         views={name: {**view, "scores_by": _scores_by(name)} for name, view in (result.views or {}).items()},
-        facts=[*run_facts(result), ("epoch kept", result.best_epoch), *_representation_facts(representation)],
+        facts=[
+            ("encoder", _encoder_title(settings.encoder)),
+            *run_facts(result),
+            ("epoch kept", result.best_epoch),
+            *_representation_facts(representation),
+        ],
         per_label=read_json(folder / PER_LABEL),
         curves=read_curves(folder),
         reliability={
@@ -130,6 +135,10 @@ def retrieval_groups(hierarchy: Mapping[str, Any]) -> dict[str, Sequence[Mapping
         return {}
     unseen_leaves = [hierarchy["unseen_leaves"]]
     return {"seen": hierarchy["seen"], "unseen": hierarchy["unseen"], "unseen leaves alone": unseen_leaves}
+
+
+def _encoder_title(encoder: EncoderSettings) -> str:
+    return f"{encoder.name}, frozen, with a trained network on its features" if encoder.frozen else encoder.name
 
 
 def _scores_by(view: str) -> str:
