@@ -267,6 +267,9 @@ def test_a_run_is_measured_over_the_hierarchy_without_any_setting_of_it(living: 
     assert "hierarchy" not in alone
     assert alone["metrics"] == result["metrics"]
     (tmp_path / "run" / "hierarchy.json").write_text('{"cat": null}')
+    with pytest.raises(RunError, match=r"is damaged: hierarchy\.json has 13 bytes instead of"):
+        load(tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
     with pytest.raises(RunError, match=r"is damaged: .*hierarchy\.json: the first nodes are not the labels of the run"):
         load(tmp_path / "run")
 

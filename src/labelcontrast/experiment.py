@@ -1,5 +1,6 @@
 """One run from top to bottom: from the settings to a run folder with a trained and evaluated model."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from labelcontrast.losses.registry import loss_row
@@ -15,6 +16,7 @@ from labelcontrast.run.evaluation import (
 from labelcontrast.run.examples import save_examples
 from labelcontrast.run.fitting import Callbacks, train_encoder
 from labelcontrast.run.folder import (
+    CARD,
     CONFIG,
     FEATURES,
     REPORT,
@@ -27,6 +29,7 @@ from labelcontrast.run.folder import (
 )
 from labelcontrast.run.inputs import (
     RunData,
+    fingerprint_inputs,
     load_data,
     load_transfer_inputs,
     prepare_inputs,
@@ -84,69 +87,71 @@ def run_experiment(
         return _with_report(folder)
     clock, seed = Clock(), settings.seed
 
-    with seeded(seed):
-        data = data or load_data(settings)
-        for sentence in data.summary():
-            callbacks.on_message(sentence)
-        settings = with_found_columns(settings, data.splits)
-        settings = resolve_settings(settings, data.splits.train.kind, callbacks.on_message)
-        inputs = prepare_inputs(settings, data, callbacks.on_message, device=device)
-        target = load_transfer_inputs(settings, inputs, callbacks.on_message)
-        views = chosen_views(settings.evaluation, target)
-        open_run(folder, settings, force=force)
-        clock.lap("reading")
+    with ExitStack() as until_the_end:
+        with seeded(seed):
+            data = data or load_data(settings)
+            for sentence in data.summary():
+                callbacks.on_message(sentence)
+            settings = with_found_columns(settings, data.splits)
+            settings = resolve_settings(settings, data.splits.train.kind, callbacks.on_message)
+            inputs = prepare_inputs(settings, data, callbacks.on_message, device=device)
+            target = load_transfer_inputs(settings, inputs, callbacks.on_message)
+            views = chosen_views(settings.evaluation, target)
+            content = fingerprint_inputs(inputs)
+            until_the_end.enter_context(open_run(folder, settings, data=content, resume=resume, force=force))
+            clock.lap("reading")
 
-        trained = train_encoder(settings, loss_row(settings.loss.name).kind, inputs, training_folder, callbacks)
-        clock.lap("training")
-        clock.laps["training"] = round(sum(epoch.seconds for epoch in trained.history), 3)  # also of a killed run
+            trained = train_encoder(settings, loss_row(settings.loss.name).kind, inputs, training_folder, callbacks)
+            clock.lap("training")
+            clock.laps["training"] = round(sum(epoch.seconds for epoch in trained.history), 3)  # also of a killed run
 
-        is_transfer = target is not inputs  # to data with other labels, which the trained head does not predict
-        head = None if is_transfer else trained.classifier
-        with_train = head is None or settings.evaluation.neighbours > 0 or "neighbours" in views
-        features = compute_split_features(training_folder / FEATURES, target, with_train=with_train, device=device)
-        clock.lap("features")
+            is_transfer = target is not inputs  # to data with other labels, which the trained head does not predict
+            head = None if is_transfer else trained.classifier
+            with_train = head is None or settings.evaluation.neighbours > 0 or "neighbours" in views
+            features = compute_split_features(training_folder / FEATURES, target, with_train=with_train, device=device)
+            clock.lap("features")
 
-        classifier = fit_classifier(settings.evaluation, target, features, seed=seed) if head is None else head
-        clock.lap("probe")
+            classifier = fit_classifier(settings.evaluation, target, features, seed=seed) if head is None else head
+            clock.lap("probe")
 
-    if training_folder != folder:
-        copy_histories(training_folder, folder)
-    if len(views) > 1:
-        callbacks.on_message(f"fitting and blending the views {', '.join(views)}")
-    evaluation = evaluate_inputs(settings.evaluation, settings.hierarchy, target, classifier, features, seed=seed)
-    evaluation.save(folder)
-    save_scatter(folder, settings.evaluation, target, features["test"], seed=seed)
-    test, names = target.splits.test, target.splits.vocabulary.names
-    save_examples(folder, test, names, evaluation.outputs, most=settings.evaluation.examples)
-    clock.lap("evaluation")
+        if training_folder != folder:
+            copy_histories(training_folder, folder)
+        if len(views) > 1:
+            callbacks.on_message(f"fitting and blending the views {', '.join(views)}")
+        evaluation = evaluate_inputs(settings.evaluation, settings.hierarchy, target, classifier, features, seed=seed)
+        evaluation.save(folder)
+        save_scatter(folder, settings.evaluation, target, features["test"], seed=seed)
+        test, names = target.splits.test, target.splits.vocabulary.names
+        save_examples(folder, test, names, evaluation.outputs, most=settings.evaluation.examples)
+        clock.lap("evaluation")
 
-    representation = describe_embeddings(settings.evaluation, target, features, seed=seed)
-    unseen = evaluate_unseen(target, features, seed=seed)
-    clock.lap("representation")
+        representation = describe_embeddings(settings.evaluation, target, features, seed=seed)
+        unseen = evaluate_unseen(target, features, seed=seed)
+        clock.lap("representation")
 
-    result = RunResult(
-        metrics=evaluation.metrics,
-        reliability=evaluation.reliability,
-        best_epoch=trained.selected.epoch,
-        validation_score=trained.selected.score,
-        views=evaluation.views,
-        representation=representation,
-        fold=None if settings.folds is None else settings.tested_fold,
-        hierarchy=None if evaluation.hierarchy is None else {**evaluation.hierarchy, **unseen},
-        seconds=clock.laps,
-        examples={name: len(split) for name, split in target.prepared.items()},
-        kind=target.encoder.kind,
-        labels=len(target.splits.vocabulary),
-        encoder_parameters=sum(parameter.numel() for parameter in target.encoder.parameters()),
-        warnings=list(target.splits.warnings),
-        **describe_origin(),
-    )
-    result.save(folder)
-    return _with_report(folder)
+        result = RunResult(
+            metrics=evaluation.metrics,
+            reliability=evaluation.reliability,
+            best_epoch=trained.selected.epoch,
+            validation_score=trained.selected.score,
+            views=evaluation.views,
+            representation=representation,
+            fold=None if settings.folds is None else settings.tested_fold,
+            hierarchy=None if evaluation.hierarchy is None else {**evaluation.hierarchy, **unseen},
+            seconds=clock.laps,
+            examples={name: len(split) for name, split in target.prepared.items()},
+            kind=target.encoder.kind,
+            labels=len(target.splits.vocabulary),
+            encoder_parameters=sum(parameter.numel() for parameter in target.encoder.parameters()),
+            warnings=list(target.splits.warnings),
+            **describe_origin(),
+        )
+        result.save(folder)
+        return _with_report(folder)
 
 
 def _with_report(folder: Path) -> RunResult:
-    """Read the result of a finished run, and write its page if a kill came before it."""
-    if not (folder / REPORT).exists():
+    """Read the result of a finished run, and write its page and card if a kill came before them."""
+    if not (folder / REPORT).exists() or not (folder / CARD).exists():
         write_report(folder)
     return RunResult.load(folder)

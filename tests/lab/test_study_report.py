@@ -133,8 +133,9 @@ def test_a_failed_trial_is_reported_and_repeated_on_resume(
     messages: list[str] = []
     good = instant.pop("result")
     instant["error"] = "the disk is full."
-    table = run_study(tiny, [str(vectors)], QUICK, tmp_path / "out", say=messages.append)
-    assert [row[-1].text for row in table.rows] == ["0 of 1", "0 of 1", "0 of 1"]
+    with pytest.raises(RunError, match=r"^all 3 trials failed, the first with: the disk is full\.$"):
+        run_study(tiny, [str(vectors)], QUICK, tmp_path / "out", say=messages.append)
+    assert [row[-1].text for row in write_study(tmp_path / "out").rows] == ["0 of 1", "0 of 1", "0 of 1"]
     assert messages[1] == "[1/3] vectors, bce, seed 0: failed: the disk is full., 1 s"
     page = (tmp_path / "out" / "report.html").read_text()
     assert "vectors, reg, temperature 0.5, seed 0" in page

@@ -1,5 +1,6 @@
 """Trials: keys and fingerprints, records of finished and failed runs, and the store with its claims."""
 
+import fcntl
 import json
 import pickle
 import subprocess
@@ -202,7 +203,10 @@ def test_records_are_written_read_and_removed(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"seconds": ')
-    with pytest.raises(RunError, match=r"a\.json is damaged: .*; remove it, and its trial is run again\."):
+    with pytest.raises(RunError, match=r"a\.json is damaged: .*\. Remove it, and its trial is run again\."):
+        Store(tmp_path).read("a")
+    (tmp_path / "a.json").write_text("[1]")
+    with pytest.raises(RunError, match=r"a\.json is damaged: it is no record of a trial\. Remove it, and its trial"):
         Store(tmp_path).read("a")
 
 
@@ -244,18 +248,22 @@ def test_a_claim_file_is_removed_unless_the_block_is_interrupted(tmp_path: Path)
     assert not (tmp_path / "a.claim").exists()
 
 
-def test_a_lock_on_a_removed_claim_file_is_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_on_a_removed_claim_file_is_taken_on_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = Store(tmp_path).claim("a", command="x")
     held.__enter__()
+    lock, locked = fcntl.flock, []
 
-    def they_end(file: IO[str]) -> bool:
-        held.__exit__(None, None, None)  # between our opening of the file and our lock on it
-        return lock(file)
+    def they_end(file: IO[str], how: int) -> None:
+        if not locked:
+            locked.append(file)
+            held.__exit__(None, None, None)  # between our opening of the file and our lock on it
+        lock(file, how)
 
-    lock = trials._lock
-    monkeypatch.setattr(trials, "_lock", they_end)
-    with Store(tmp_path).claim("a", command="y") as claim:
-        assert claim is None, "another process could hold the new file"
-    monkeypatch.setattr(trials, "_lock", lock)
+    monkeypatch.setattr(fcntl, "flock", they_end)
     with Store(tmp_path).claim("a", command="y") as claim:
         assert claim is not None
+        with Store(tmp_path).claim("a", command="z") as other:
+            assert other is None
+    assert list(tmp_path.iterdir()) == []

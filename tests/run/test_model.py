@@ -124,6 +124,9 @@ def test_a_damaged_view_is_refused(trained: Runs, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(trained["text"], tmp_path / "run"))
     blend = json.loads((folder / "blend.json").read_text())
     (folder / "views" / "words.safetensors").write_bytes(b"")
+    with pytest.raises(RunError, match=r"damaged: views/words\.safetensors has 0 bytes instead of"):
+        load(folder)
+    (folder / "manifest.json").unlink()
     with pytest.raises(RunError, match=r"damaged: .*words\.safetensors: is not a saved view of words"):
         load(folder)
     (folder / "blend.json").write_text(json.dumps({**blend, "views": ["probe", "neighbours", "letters"]}))

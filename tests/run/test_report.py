@@ -52,7 +52,8 @@ def test_a_run_is_summarised_from_its_files(finished_runs: Runs) -> None:
 
 def test_a_run_without_a_scatter_plot_still_has_a_page(finished_runs: Runs, tmp_path: Path) -> None:
     folder = shutil.copytree(finished_runs["bce"], tmp_path / "run")
-    (folder / "map.json").unlink()
+    for name in ("map.json", "manifest.json"):  # as in a run of an earlier version
+        (folder / name).unlink()
     assert summarise_run(folder, RunResult.load(folder)).embedding is None
     assert write_report(folder).read_text().startswith("<!doctype html>")
 
@@ -66,7 +67,8 @@ def test_the_page_shows_the_examples_of_the_folder_and_does_without(finished_run
     assert shown.wrong == ((predictions.labels > 0) != predictions.predictions).any(axis=1).sum() > 0
     assert len(shown.mistakes) == min(24, shown.wrong)
     assert 'id="examples"' in write_report(folder).read_text()
-    (folder / "examples.json").unlink()  # as in a run of an earlier version
+    for name in ("examples.json", "manifest.json"):  # as in a run of an earlier version
+        (folder / name).unlink()
     assert summarise_run(folder, result).examples is None
     assert 'id="examples"' not in write_report(folder).read_text()
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from labelcontrast.cli.options import printable
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.description import Description, describe, render_description
 from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
@@ -54,12 +55,12 @@ MARK = "* the best mean of its column, or one that was tested and is not signifi
 
 def show(text: str) -> None:
     """Print a result to standard output."""
-    print(text, flush=True)  # noqa: T201
+    print(printable(text), flush=True)  # noqa: T201
 
 
 def say(sentence: str) -> None:
     """Print progress to standard error."""
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+    print(printable(sentence), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def callbacks() -> Callbacks:

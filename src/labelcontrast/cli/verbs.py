@@ -1,14 +1,15 @@
 """The verbs of the command line. Each parses, validates, calls and prints; heavy libraries are imported inside."""
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from labelcontrast.cli import options
-from labelcontrast.cli.options import build_settings, in_home, number_of_runs, read_values
+from labelcontrast.cli.options import build_settings, in_home, number_of_runs, printable, read_values
 from labelcontrast.errors import ConfigError, LabelContrastError
 
 app = typer.Typer(
@@ -19,14 +20,23 @@ app = typer.Typer(
 )
 
 
+RESUME = "--resume continues a run, comparison, study or search."
+
+
+class Terminated(KeyboardInterrupt):
+    """The process is asked to end (SIGTERM)."""
+
+
 def main() -> None:
     """Run the command line; a refusal is one line on standard error and exit code 1."""
     # Threads that spin while they wait take the processors from one another where other jobs run: four times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command = typer.main.get_command(app)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         with command.make_context("labelcontrast", sys.argv[1:] or ["--help"]) as context:
             command.invoke(context)
+        sys.stdout.flush()
         code = 0
     except typer.Exit as end:
         code = end.exit_code
@@ -34,16 +44,30 @@ def main() -> None:
         code = _refuse(str(error))
     except typer.TyperException as error:
         code = _refuse(error.format_message().replace("Value error, ", ""))
+    except Terminated:
+        code = _refuse(f"terminated; {RESUME}", code=128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        code = _refuse("interrupted; --resume continues a run, comparison, study or search.", code=130)
-    except BrokenPipeError:  # the reader of the pipe has left; the flush at exit must not fail again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _refuse(f"interrupted; {RESUME}", code=128 + signal.SIGINT)
+    except BrokenPipeError:  # the reader of the pipe has left
+        _drop_output()
         code = 0
+    except OSError as error:  # the machine refuses: permissions, a full disk, a file that is gone
+        _drop_output()
+        code = _refuse(f"{error.filename or 'the output'}: {error.strerror or error}.")
     sys.exit(code)
 
 
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
+
+
+def _drop_output() -> None:
+    """Send what is left of standard output nowhere, so that the flush at exit does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _refuse(message: str, *, code: int = 1) -> int:
-    typer.echo(f"labelcontrast: {' '.join(message.split())}", err=True)
+    typer.echo(f"labelcontrast: {printable(' '.join(message.split()))}", err=True)
     return code
 
 

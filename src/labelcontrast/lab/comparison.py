@@ -12,7 +12,8 @@ report.html    the page
 
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -35,7 +36,7 @@ from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.errors import ConfigError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.files import cache_folder, is_claimed, read_json, write_json, write_text
+from labelcontrast.files import Layout, cache_folder, held, is_claimed, read_json, write_json, write_text
 from labelcontrast.lab.comparison_report import (
     RESULTS,
     baseline_runs,
@@ -46,7 +47,7 @@ from labelcontrast.lab.comparison_report import (
     summarise_comparison,
     write_comparison_report,
 )
-from labelcontrast.lab.pipeline import TRIALS, Options, Progress, Throttle, claim_folder, run_missing
+from labelcontrast.lab.pipeline import TRIALS, Options, Progress, Throttle, claim_folder, refuse_failures, run_missing
 from labelcontrast.lab.significance import DIRECTIONS, EvaluatedRun, Runs, compare_with_best
 from labelcontrast.lab.trials import (
     Runner,
@@ -64,7 +65,8 @@ from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.reports.tables import Table, as_markdown
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_decisions
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import CONFIG, OUTPUTS, REPORT, RunResult, is_finished
+from labelcontrast.run.folder import LAYOUT as RUN_LAYOUT
+from labelcontrast.run.folder import OUTPUTS, REPORT, RunResult, is_finished
 from labelcontrast.run.inputs import RunData, build_encoder, load_data
 from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import HierarchyDecoder
@@ -81,6 +83,12 @@ from labelcontrast.settings import (
 )
 
 SHARED, FINGERPRINTS, TABLE, BASELINE, RUNS = "compare.toml", "prints.json", "table.md", "baseline.json", "runs"
+LAYOUT = Layout(
+    kind="comparison",
+    marker=SHARED,
+    keys={"data", "training"},
+    entries=(SHARED, FINGERPRINTS, TRIALS, RUNS, "baseline*.json", "baseline*.safetensors", RESULTS, TABLE, REPORT),
+)
 CHANGED = {
     "data": "the data have changed",
     "encoder": "the encoder's files have changed",
@@ -157,23 +165,25 @@ def run_comparison(
     }
     if settings.plugins:
         fingerprints["plugins"] = fingerprint_plugins(settings.plugins)
-    _claim(folder, settings, fingerprints, options)
-    for sentence in data.summary():
-        callbacks.on_message(sentence)
-    fitted = _load_or_fit_baselines(settings, data, folder, options.device) if baseline else None
-    trials = plan_comparison(settings, losses, seeds, folder, fingerprints)
-    store = Store(folder / TRIALS)
-    for trial in trials:
-        record = store.read(trial.key)
-        if record and "error" not in record and not is_finished(trial.folder.parent / record["folder"]):
-            store.remove(trial.key)  # its run folder has been removed
-    runner = Runner(options.device, keep_weights=keep_weights)
-    if options.jobs == 1 and options.ray is None:
-        runner = replace(runner, callbacks=replace(callbacks, on_message=lambda _: None))
-    write = partial(_write_results, folder, settings, trials, fitted)
-    progress = Progress(callbacks.on_message, name="comparison", announce=True)
-    run_missing(trials, store, runner, options, progress, after_each=Throttle(write))
-    return write()
+    with _claim(folder, settings, fingerprints, options):
+        for sentence in data.summary():
+            callbacks.on_message(sentence)
+        fitted = _load_or_fit_baselines(settings, data, folder, options.device) if baseline else None
+        trials = plan_comparison(settings, losses, seeds, folder, fingerprints)
+        store = Store(folder / TRIALS)
+        for trial in trials:
+            record = store.read(trial.key)
+            if record and "error" not in record and not is_finished(trial.folder.parent / record["folder"]):
+                store.remove(trial.key)  # its run folder has been removed
+        runner = Runner(options.device, keep_weights=keep_weights)
+        if options.jobs == 1 and options.ray is None:
+            runner = replace(runner, callbacks=replace(callbacks, on_message=lambda _: None))
+        write = partial(_write_results, folder, settings, trials, fitted)
+        progress = Progress(callbacks.on_message, name="comparison", announce=True)
+        run_missing(trials, store, runner, options, progress, after_each=Throttle(write))
+        table = write()
+        refuse_failures(trials, store)
+        return table
 
 
 def plan_comparison(
@@ -289,7 +299,7 @@ def run_demo(
         The table of the comparison, and the result of the model.
     """
     folder, run = Path(folder), Path(folder) / DEMO_RUN
-    is_claimed(run, CONFIG, "run", resume=False, force=force)
+    is_claimed(run, RUN_LAYOUT, resume=False, force=force)
     callbacks.on_message("Composing 2,700 pictures of 1 to 4 real handwritten digits; zero is frequent, nine is rare.")
     callbacks.on_message("300 of them are trained on, 400 choose epoch and thresholds, 800 test.")
     settings = RunSettings.build({"data": str(write_digits(folder / "digits")), **DEMO_SETTINGS})
@@ -303,26 +313,32 @@ def run_demo(
         callbacks=callbacks,
     )
     callbacks.on_message(f"{DEMO_LOSSES[-1]}: its scores are blended with those of the nearest training pictures")
-    shutil.rmtree(run, ignore_errors=True)
-    shutil.copytree(folder / "comparison" / RUNS / f"{DEMO_LOSSES[-1]}-seed0", run)
+    with held(run, RUN_LAYOUT, resume=False, force=force):
+        shutil.copytree(folder / "comparison" / RUNS / f"{DEMO_LOSSES[-1]}-seed0", run, dirs_exist_ok=True)
     views = {"data": settings.data, "evaluation": {"views": AUTO}}
     return table, run_experiment(RunSettings.build(views), run, resume=True, device=device)
 
 
-def _claim(folder: Path, settings: RunSettings, fingerprints: Mapping[str, str | None], options: Options) -> None:
-    """Claim the folder; a comparison that is resumed must have the same settings and fingerprints."""
+@contextmanager
+def _claim(
+    folder: Path, settings: RunSettings, fingerprints: Mapping[str, str | None], options: Options
+) -> Iterator[None]:
+    """Hold the folder; a comparison that is resumed must have the same settings and fingerprints."""
     shared = settings.model_copy(update={"loss": LossSettings(), "seed": 0})
-    if claim_folder(folder, SHARED, "comparison", options):
-        if difference := first_difference(_read_shared(folder), shared):
-            message = f"{folder / SHARED} has {difference}; a comparison has one protocol."
-            raise ConfigError(message)
-        before = read_json(folder / FINGERPRINTS) if (folder / FINGERPRINTS).exists() else {}
-        for name, value in before.items():
-            if value != fingerprints[name]:
-                message = f"{CHANGED[name]} since {folder} was begun; a comparison has one protocol."
+    with claim_folder(folder, LAYOUT, options) as hold:
+        if hold.resumes:
+            if difference := first_difference(_read_shared(folder), shared):
+                message = f"{folder / SHARED} has {difference}; a comparison has one protocol."
                 raise ConfigError(message)
-    shared.write(folder / SHARED)
-    write_json(folder / FINGERPRINTS, fingerprints)
+            before = read_json(folder / FINGERPRINTS) if (folder / FINGERPRINTS).exists() else {}
+            for name, value in before.items():
+                if value != fingerprints[name]:
+                    message = f"{CHANGED[name]} since {folder} was begun; a comparison has one protocol."
+                    raise ConfigError(message)
+        shared.write(folder / SHARED)
+        write_json(folder / FINGERPRINTS, fingerprints)
+        hold.share()
+        yield
 
 
 def _read_shared(folder: Path) -> RunSettings:

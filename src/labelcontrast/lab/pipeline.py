@@ -6,10 +6,12 @@ Each of the three plans its trials and writes its own files and page; everything
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelcontrast.files import is_claimed
+from labelcontrast.errors import RunError
+from labelcontrast.files import Hold, Layout, held
 from labelcontrast.lab.quantities import QUANTITIES, read_quantity
 from labelcontrast.lab.trials import Perform, Record, Store, Trial
 from labelcontrast.lab.workers import Event, run_at
@@ -36,24 +38,34 @@ class Options:
     """Device that trials run on."""
 
 
-def claim_folder(folder: Path, marker: str, kind: str, options: Options, *, title: str | None = None) -> bool:
-    """Prepare an output folder, and return whether it holds earlier results to resume.
+def claim_folder(
+    folder: Path, layout: Layout, options: Options, *, title: str | None = None
+) -> AbstractContextManager[Hold]:
+    """Hold an output folder while trials are run; other commands may resume the same results at the same time.
 
     Args:
         folder: The output folder.
-        marker: The file by which results of this kind are recognised.
-        kind: ``comparison``, ``study`` or ``search``.
+        layout: Of its results.
         options: ``resume`` keeps earlier results, ``force`` removes them.
         title: What a refusal calls the earlier results; by default ``a`` and the kind.
 
     Raises:
-        RunError: The folder holds something else, or earlier results without either option.
+        RunError: The folder holds something else, or earlier results without either option; or with ``force`` it is in
+            use.
     """
-    if not is_claimed(folder, marker, kind, named=title, resume=options.resume, force=options.force):
-        return False
-    if options.force:
-        shutil.rmtree(folder)
-    return not options.force
+    return held(folder, layout, named=title, resume=options.resume, force=options.force, shared=True)
+
+
+def refuse_failures(trials: Sequence[Trial], store: Store) -> None:
+    """Raise an error if every trial has failed; called when their report has been written.
+
+    Raises:
+        RunError: With the error of the first trial.
+    """
+    errors = [(store.read(trial.key) or {}).get("error") for trial in trials]
+    if errors and all(errors):
+        number = "the only trial" if len(errors) == 1 else f"all {len(errors)} trials"
+        raise RunError(f"{number} failed, the first with: {errors[0]}")
 
 
 def describe_record(record: Record) -> str:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from labelcontrast.errors import ConfigError
-from labelcontrast.files import read_json, write_json, write_text
-from labelcontrast.lab.pipeline import TRIALS, Options, Progress, claim_folder, run_missing
+from labelcontrast.files import Layout, read_json, write_json, write_text
+from labelcontrast.lab.pipeline import TRIALS, Options, Progress, claim_folder, refuse_failures, run_missing
 from labelcontrast.lab.search_space import Range, SearchedLoss
 from labelcontrast.lab.trial_pages import Panel, Series, TrialsSummary, count_failures, draw, write_trials_page
 from labelcontrast.lab.trials import Record, Runner, Store, Trial, fingerprint_data, fingerprint_encoder, identify
@@ -31,6 +31,7 @@ from labelcontrast.run.validation import with_recorded
 from labelcontrast.settings import RunSettings
 
 SEARCH, BEST, TABLE = "search.json", "best.toml", "table.md"
+LAYOUT = Layout(kind="search", marker=SEARCH, keys={"searched"}, entries=(SEARCH, TRIALS, BEST, TABLE, REPORT))
 SCORE = "validation mAP (%)"
 BEST_SHOWN = 3
 """Trials of each loss in the table."""
@@ -169,31 +170,36 @@ def run_search(
         "importance": [{} for _ in searched],
         "origin": describe_origin(),
     }
-    if claim_folder(folder, SEARCH, "search", options):
-        content["width"] = _resumed_width(folder, content)
-    write_json(folder / SEARCH, content)
-    progress, runner = Progress(say, describe=_describe_score), Runner(options.device)
+    progress, runner, run = Progress(say, describe=_describe_score), Runner(options.device), list[Trial]()
     samplers = [Sampler(one.space, seed=settings.seed) for one in searched]
-    for first in range(0, trials, content["width"]):
-        chosen: list[list[Trial]] = []
-        for one, sampler, asked in zip(searched, samplers, content["asked"], strict=True):
-            values = sampler.ask(min(content["width"], trials - first))
-            each = [one.apply(settings, own) for own in values]
-            keys = [identify(own, data=data_print, encoder=encoder_print) for own in each]
-            asked += [{"key": key, "values": own} for key, own in zip(keys, values, strict=True)]
-            chosen.append(
-                [
-                    Trial(key, f"{one.loss.title}, trial {number} of {trials}", own, records.folder / key)
-                    for number, (key, own) in enumerate(zip(keys, each, strict=True), start=first + 1)
-                ]
-            )
+    with claim_folder(folder, LAYOUT, options) as hold:
+        if hold.resumes:
+            content["width"] = _resumed_width(folder, content)
         write_json(folder / SEARCH, content)
-        run_missing([trial for own in chosen for trial in own], records, runner, options, progress)
-        for sampler, own in zip(samplers, chosen, strict=True):
-            sampler.tell([SearchTrial({}, records.read(trial.key) or {}).score for trial in own])
-    content["importance"] = [sampler.importance() for sampler in samplers]
-    write_json(folder / SEARCH, content)
-    return write_search(folder)
+        hold.share()
+        for first in range(0, trials, content["width"]):
+            chosen: list[list[Trial]] = []
+            for one, sampler, asked in zip(searched, samplers, content["asked"], strict=True):
+                values = sampler.ask(min(content["width"], trials - first))
+                each = [one.apply(settings, own) for own in values]
+                keys = [identify(own, data=data_print, encoder=encoder_print) for own in each]
+                asked += [{"key": key, "values": own} for key, own in zip(keys, values, strict=True)]
+                chosen.append(
+                    [
+                        Trial(key, f"{one.loss.title}, trial {number} of {trials}", own, records.folder / key)
+                        for number, (key, own) in enumerate(zip(keys, each, strict=True), start=first + 1)
+                    ]
+                )
+            write_json(folder / SEARCH, content)
+            run += [trial for own in chosen for trial in own]
+            run_missing([trial for own in chosen for trial in own], records, runner, options, progress)
+            for sampler, own in zip(samplers, chosen, strict=True):
+                sampler.tell([SearchTrial({}, records.read(trial.key) or {}).score for trial in own])
+        content["importance"] = [sampler.importance() for sampler in samplers]
+        write_json(folder / SEARCH, content)
+        table = write_search(folder)
+    refuse_failures(run, records)
+    return table
 
 
 def write_search(folder: str | Path) -> Table:

@@ -12,13 +12,14 @@ figures/            every figure as SVG and PNG
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from labelcontrast.errors import RunError
-from labelcontrast.files import read_json, whole_file, write_json, write_text
-from labelcontrast.lab.pipeline import TRIALS, Options, Progress, claim_folder, run_missing
+from labelcontrast.files import Hold, Layout, read_json, whole_file, write_json, write_text
+from labelcontrast.lab.pipeline import TRIALS, Options, Progress, claim_folder, refuse_failures, run_missing
 from labelcontrast.lab.quantities import QUANTITIES, read_quantity
 from labelcontrast.lab.study import DATA, SEED, TRANSFER, GridTrial, Study, dimension_title, plan_study
 from labelcontrast.lab.study_table import (
@@ -48,6 +49,12 @@ from labelcontrast.settings import flatten
 
 STUDY, FIGURES, STUDY_RESULTS = "study.json", "figures", "results.csv"
 SIGNIFICANCE, NOTES = "significance.json", "report.md"
+LAYOUT = Layout(
+    kind="study",
+    marker=STUDY,
+    keys={"study"},
+    entries=(STUDY, TRIALS, REPORT, NOTES, "table.*", STUDY_RESULTS, SIGNIFICANCE, FIGURES),
+)
 
 
 def run_study(
@@ -87,18 +94,21 @@ def run_study(
     planned = plan_study(study, paths, settings)
     records = Store(Path(store or folder / TRIALS))
     trials = name_trials(planned, records)
-    _claim(folder, study, options)
-    content = {
-        "study": study.model_dump(mode="json"),
-        "data": paths,
-        "settings": settings,
-        "store": str(records.folder.resolve()) if store else None,
-        "trials": [{"key": trial.key, "place": one.point} for trial, one in zip(trials, planned, strict=True)],
-        "origin": describe_origin(),
-    }
-    write_json(folder / STUDY, content)
-    run_missing(trials, records, Runner(options.device), options, Progress(say, name=study.name))
-    return write_study(folder)
+    with _claim(folder, study, options) as hold:
+        content = {
+            "study": study.model_dump(mode="json"),
+            "data": paths,
+            "settings": settings,
+            "store": str(records.folder.resolve()) if store else None,
+            "trials": [{"key": trial.key, "place": one.point} for trial, one in zip(trials, planned, strict=True)],
+            "origin": describe_origin(),
+        }
+        write_json(folder / STUDY, content)
+        hold.share()
+        run_missing(trials, records, Runner(options.device), options, Progress(say, name=study.name))
+        table = write_study(folder)
+    refuse_failures(trials, records)
+    return table
 
 
 def name_trials(planned: Sequence[GridTrial], store: Store) -> list[Trial]:
@@ -161,11 +171,16 @@ def read_outcomes(folder: Path, content: Mapping[str, Any]) -> list[Outcome]:
     ]
 
 
-def _claim(folder: Path, study: Study, options: Options) -> None:
-    name = read_json(folder / STUDY)["study"]["name"] if (folder / STUDY).exists() else ""
-    if claim_folder(folder, STUDY, "study", options, title=f"the study {name}") and name != study.name:
-        message = f"{folder} holds the study {name}, not {study.name}; choose another folder."
-        raise RunError(message)
+@contextmanager
+def _claim(folder: Path, study: Study, options: Options) -> Iterator[Hold]:
+    """Hold the folder; what is resumed must be the same study."""
+    earlier = LAYOUT.marks(folder)
+    name = read_json(folder / STUDY)["study"]["name"] if earlier else ""
+    with claim_folder(folder, LAYOUT, options, title=f"the study {name}") as hold:
+        if hold.resumes and name != study.name:
+            message = f"{folder} holds the study {name}, not {study.name}; choose another folder."
+            raise RunError(message)
+        yield hold
 
 
 def _load_or_compute_verdicts(folder: Path, study: Study, outcomes: Sequence[Outcome]) -> list[Verdict]:

@@ -8,7 +8,6 @@ KEY.claim   the process that runs the trial; its lock ends with the process, eve
 training-*  a training shared by several trials, as long as some of them have not ended; and its claim
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from labelcontrast.data.readers import HUB
 from labelcontrast.encoders.pretrained import locate
 from labelcontrast.errors import ConfigError, DataError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.files import read_json, write_json
+from labelcontrast.files import checksum, locked, read_json, write_json
 from labelcontrast.losses.registry import check_loss, fingerprint_plugin
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import drop_weights
@@ -156,9 +155,7 @@ def fingerprint(path: Path) -> str:
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             name = file.relative_to(path).as_posix() if path.is_dir() else ""
-            with file.open("rb") as content:
-                own = hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16))
-            whole.update(f"{name}\0{own.hexdigest()}\n".encode())
+            whole.update(f"{name}\0{checksum(file)}\n".encode())
     return whole.hexdigest()
 
 
@@ -214,12 +211,13 @@ class Store:
         """
         path = self._path(key)
         try:
-            record: Record = read_json(path)
+            record = read_json(path)
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            message = f"{path} is damaged: {error}; remove it, and its trial is run again."
-            raise RunError(message) from error
+        except RunError as error:
+            raise RunError(f"{error} Remove it, and its trial is run again.") from error
+        if not isinstance(record, dict):
+            raise RunError(f"{path} is damaged: it is no record of a trial. Remove it, and its trial is run again.")
         return record
 
     def has(self, key: str) -> bool:
@@ -244,8 +242,8 @@ class Store:
         """
         path = self._path(key).with_suffix(".claim")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as file:
-            if not _lock(file) or not _is_current(file, path):
+        with locked(path) as file:
+            if file is None:
                 yield None
                 return
             before = _read_owner(file)
@@ -259,20 +257,6 @@ class Store:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-
-def _lock(file: IO[str]) -> bool:
-    """Lock a file as long as it is open; return False if it is locked already."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_current(file: IO[str], path: Path) -> bool:
-    """Return True if the open file has not been removed by its previous owner since."""
-    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
 def _read_owner(file: IO[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ run folders must be: all machines see them under the same path, and have labelco
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -207,6 +208,7 @@ def _run_in_processes(
 def _serve(connection: Connection, trials: Sequence[Trial], store: Store, perform: Perform, command: str) -> None:
     """Work in a process that ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles an interruption and ends this process
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # in a training Lightning would exit with 0
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_freed_memory()
     work(trials, store, perform, command=command, on_event=connection.send)

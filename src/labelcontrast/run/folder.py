@@ -15,28 +15,33 @@ per_label.json       the metrics of each label on the test split
 per_node.json        every node of the hierarchy with its F1 on the test split
 test.safetensors     labels, scores and predictions of every test example
 plugins.json         hashes of the code of the plugins, where there are some
+data.json            the fingerprint of the data
 history.csv          loss, validation score and learning rate by epoch
 map.json             the scatter plot of the test embeddings
 examples.json        the worst mistakes on test and a few successes: snippets of texts, small copies of pictures
 report.html          the page made of these files
 README.md            the model card
+manifest.json        size and checksum of the files above from config.toml to data.json, written when the run has ended
 checkpoints/         best and last, for resuming
 finetuning/          history and checkpoints of a second stage
 epochs-N/            those of each number of epochs, where several were tried
 
-No file that prediction reads is a pickle.
+No file that prediction reads is a pickle. A file is checked against the manifest before it is read.
 """
 
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
-from labelcontrast.errors import ConfigError, RunError
-from labelcontrast.files import is_claimed, read_json, write_json
+from labelcontrast.errors import ConfigError, DataError, RunError
+from labelcontrast.files import Layout, as_json, checksum, held, is_claimed, read_json, write_json, write_text
 from labelcontrast.losses.registry import fingerprint_plugin
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.settings import RunSettings, first_difference, read_recorded
@@ -46,7 +51,20 @@ MODEL, FEATURES, CHECKPOINTS = "model.safetensors", "features.safetensors", "che
 VIEWS, BLEND = "views", "blend.json"
 CALIBRATION, THRESHOLDS, OUTPUTS = "calibration.json", "thresholds.json", "test.safetensors"
 METRICS, PER_LABEL, PER_NODE, SCATTER = "metrics.json", "per_label.json", "per_node.json", "map.json"
-EXAMPLES, PLUGINS, REPORT, CARD = "examples.json", "plugins.json", "report.html", "README.md"
+EXAMPLES, PLUGINS, DATA_PRINT, HISTORY = "examples.json", "plugins.json", "data.json", "history.csv"
+REPORT, CARD, MANIFEST = "report.html", "README.md", "manifest.json"
+MODEL_FILES = (CONFIG, LABELS, HIERARCHY, ENCODER, MODEL, VIEWS, BLEND, CALIBRATION, THRESHOLDS)
+"""The files that a model is loaded from."""
+RESULT_FILES = (METRICS, PER_LABEL, PER_NODE, OUTPUTS, SCATTER, EXAMPLES, PLUGINS, DATA_PRINT, HISTORY)
+LAYOUT = Layout(
+    kind="run",
+    marker=CONFIG,
+    keys={"data", "training"},
+    entries=(
+        *(*MODEL_FILES, *RESULT_FILES, MANIFEST, FEATURES, REPORT, CARD, CHECKPOINTS, "finetuning", "epochs-*"),
+        *("tensorboard", "wandb", "mlflow.db*", "mlruns", "lightning_logs"),  # of the loggers
+    ),
+)
 REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding", "transfer_to")
 """Settings of the stages after training, which can be repeated alone."""
 
@@ -117,8 +135,14 @@ class RunResult(Mapping[str, Any]):
         return len(list(iter(self)))
 
     def save(self, folder: str | Path) -> None:
-        """Write ``metrics.json`` in a run folder; an undefined number becomes null."""
-        write_json(Path(folder) / METRICS, dict(self))
+        """Write the manifest, and then ``metrics.json``, which makes a run finished; undefined numbers become null."""
+        folder, text = Path(folder), as_json(dict(self))
+        files = {
+            name: {"size": path.stat().st_size, "checksum": checksum(path)} for name, path in _found(folder).items()
+        }
+        files[METRICS] = {"size": len(text.encode()), "checksum": checksum(text.encode())}
+        write_json(folder / MANIFEST, {"files": files, "checksum": checksum(as_json(files).encode())})
+        write_text(folder / METRICS, text)
 
     @classmethod
     def load(cls, folder: str | Path) -> "RunResult":
@@ -129,10 +153,9 @@ class RunResult(Mapping[str, Any]):
         """
         if not is_finished(folder):
             raise RunError(f"{folder} is not a finished run: it has no {METRICS}.")
-        try:
+        check_files(folder, [METRICS])
+        with undamaged(folder):
             return cls(**read_json(Path(folder) / METRICS))
-        except (TypeError, ValueError) as error:
-            raise RunError(f"{folder} is damaged: {METRICS} is not the result of a run ({error}).") from error
 
 
 def claim(folder: str | Path, settings: RunSettings, *, resume: bool, force: bool) -> None:
@@ -142,33 +165,98 @@ def claim(folder: str | Path, settings: RunSettings, *, resume: bool, force: boo
         folder: The run folder; it need not exist.
         settings: Settings of the run.
         resume: Continue the same run if it is there.
-        force: A run that is there may be removed, which ``open_run`` does; a folder that is not a run may not.
+        force: A run that is there may be removed, which ``open_run`` does; a folder that holds anything else may not.
 
     Raises:
-        RunError: The folder is not empty, and neither argument allows its content.
+        RunError: The folder is not empty, and neither argument allows its content; or another process writes to it.
         ConfigError: The run to be resumed has other settings of training, and the message names the first that differs;
             or a plugin has changed.
     """
     folder = Path(folder)
-    if is_claimed(folder, CONFIG, "run", named="a run already", resume=resume, force=force) and not force:
+    if is_claimed(folder, LAYOUT, named="a run already", resume=resume, force=force) and not force:
         _refuse_other_settings(folder, settings)
         _refuse_changed_plugins(folder, settings)
 
 
-def open_run(folder: str | Path, settings: RunSettings, *, force: bool) -> None:
-    """Create a run folder, or prepare one to be resumed: results are removed, checkpoints and features stay.
+@contextmanager
+def open_run(
+    folder: str | Path, settings: RunSettings, *, data: str = "", resume: bool = False, force: bool = False
+) -> Iterator[None]:
+    """Hold a run folder during the block: made, or prepared to be resumed. Results are removed, checkpoints stay.
 
     Called once the data are read and found valid. With ``force`` a run that is there is removed first.
+
+    Args:
+        folder: The run folder.
+        settings: Settings of the run.
+        data: Fingerprint of the data; a run that was begun on other data is not resumed.
+        resume: Continue the run that is there.
+        force: Remove the run that is there.
+
+    Raises:
+        RunError: As ``claim``.
+        ConfigError: As ``claim``; or the data have changed.
     """
     folder = Path(folder)
-    if force and (folder / CONFIG).exists():
-        shutil.rmtree(folder)
-    for name in (METRICS, REPORT, CALIBRATION, BLEND, HIERARCHY, PER_NODE, EXAMPLES):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / VIEWS, ignore_errors=True)
-    settings.write(folder / CONFIG)
-    if settings.plugins:
-        write_json(folder / PLUGINS, _hash_plugins(settings))
+    with held(folder, LAYOUT, named="a run already", resume=resume, force=force) as hold:
+        if hold.resumes:
+            _refuse_other_settings(folder, settings)
+            _refuse_other_data(folder, data)
+        for left in [path for path in folder.rglob(".*.tmp") if path.is_file()]:
+            left.unlink()
+        for name in (METRICS, MANIFEST, REPORT, CARD, CALIBRATION, BLEND, HIERARCHY, PER_NODE, EXAMPLES):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / VIEWS, ignore_errors=True)
+        settings.write(folder / CONFIG)
+        write_json(folder / DATA_PRINT, {"data": data})
+        if settings.plugins:
+            write_json(folder / PLUGINS, _hash_plugins(settings))
+        yield
+
+
+def check_files(folder: str | Path, names: Sequence[str]) -> None:
+    """Check files of a run before they are read: their type, and by the manifest their size and checksum.
+
+    Args:
+        folder: The run folder. One that was written before there were manifests has none; then only types are checked.
+        names: Files and folders in it.
+
+    Raises:
+        RunError: A file is no file, missing, not listed, cut or changed; the message names it.
+    """
+    folder = Path(folder)
+    found, listed = _found(folder, names), _listed_files(folder)
+    for name in sorted({*found, *(one for one in listed or () if one.split("/")[0] in names)}):
+        path, expected = folder / name, (listed or {}).get(name)
+        if name not in found:
+            problem = "is missing"
+        elif path.is_symlink() or not path.is_file():
+            problem = "is not a regular file"
+        elif listed is None:
+            continue
+        elif expected is None:
+            problem = f"is not listed in {MANIFEST}"
+        elif (size := path.stat().st_size) != expected["size"]:
+            problem = f"has {size:,} bytes instead of {expected['size']:,}"
+        elif checksum(path) != expected["checksum"]:
+            problem = "has changed since the run ended"
+        else:
+            continue
+        undo = "" if listed is None else f"; remove {MANIFEST} to use the folder unchecked"
+        raise RunError(f"{folder} is damaged: {name} {problem}{undo}.")
+
+
+@contextmanager
+def undamaged(folder: str | Path) -> Iterator[None]:
+    """Turn any error from reading the files of a run into one that says that the folder is damaged."""
+    try:
+        yield
+    # What a damaged file leads to depends on the place of the damage.
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunError(f"{folder} is damaged: {reason}") from error
+    except DataError as error:
+        raise RunError(f"{folder} is damaged: {error}") from error
 
 
 def is_finished(folder: str | Path) -> bool:
@@ -185,6 +273,7 @@ def load_settings(folder: str | Path) -> RunSettings:
     path = Path(folder) / CONFIG
     if not path.exists():
         raise RunError(f"{folder} is not a run: it has no {CONFIG}.")
+    check_files(folder, [CONFIG])
     return RunSettings.build(read_recorded(path))
 
 
@@ -193,13 +282,17 @@ def load_training_labels(folder: str | Path) -> TrainingLabels | None:
     table = Path(folder) / PER_LABEL
     if not table.exists() or not is_finished(folder):
         return None
-    counts = [row["train_count"] for row in read_json(table)]
-    return TrainingLabels(np.array(counts), RunResult.load(folder).examples["train"])
+    check_files(folder, [PER_LABEL])
+    with undamaged(folder):
+        counts = [row["train_count"] for row in read_json(table)]
+        return TrainingLabels(np.array(counts), RunResult.load(folder).examples["train"])
 
 
 def copy_histories(training: str | Path, folder: str | Path) -> None:
     """Copy the histories of a training in another folder; its checkpoints and features stay there."""
-    shutil.copytree(training, folder, ignore=shutil.ignore_patterns(CHECKPOINTS, FEATURES), dirs_exist_ok=True)
+    shutil.copytree(
+        training, folder, ignore=shutil.ignore_patterns(CHECKPOINTS, FEATURES, ".*.tmp"), dirs_exist_ok=True
+    )
 
 
 def drop_weights(folder: str | Path) -> None:
@@ -225,3 +318,32 @@ def _refuse_changed_plugins(folder: Path, settings: RunSettings) -> None:
 
 def _hash_plugins(settings: RunSettings) -> list[str]:
     return [fingerprint_plugin(path) for path in settings.plugins]
+
+
+def _refuse_other_data(folder: Path, data: str) -> None:
+    before = read_json(folder / DATA_PRINT).get("data") if (folder / DATA_PRINT).exists() else data
+    if before != data:
+        raise ConfigError(
+            f"the data have changed since {folder} was begun; resuming needs the same. Begin anew with --force, "
+            "or in another folder."
+        )
+
+
+def _found(folder: Path, names: Sequence[str] = (*MODEL_FILES, *RESULT_FILES)) -> dict[str, Path]:
+    """Return the files of a run by their names in the folder."""
+    tops = [folder / name for name in names if os.path.lexists(folder / name)]
+    folders = {top for top in tops if top.is_dir() and not top.is_symlink()}
+    files = [path for top in tops for path in (sorted(top.rglob("*")) if top in folders else [top])]
+    return {path.relative_to(folder).as_posix(): path for path in files if path.is_symlink() or not path.is_dir()}
+
+
+def _listed_files(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """Read the manifest; None if there is none."""
+    if not os.path.lexists(folder / MANIFEST):
+        return None
+    with undamaged(folder):
+        manifest = read_json(folder / MANIFEST)
+        files: dict[str, dict[str, Any]] = manifest["files"]
+        if manifest["checksum"] != checksum(as_json(files).encode()):
+            raise ValueError(f"{MANIFEST} has changed since the run ended")
+        return files

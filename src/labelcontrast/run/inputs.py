@@ -1,7 +1,8 @@
 """The inputs of a run: the data as splits, their labels multi-hot, and an encoder that fits them."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from labelcontrast.data.batches import Prepared, prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder, Kind, TextEncoder
+from labelcontrast.encoders.cache import content_key
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.pretrained import find_installed
 from labelcontrast.encoders.registry import make_encoder
@@ -251,6 +253,23 @@ def load_transfer_inputs(settings: RunSettings, inputs: RunInputs, on_message: O
             raise DataError(message, path=target.origin)
     on_message(f"evaluated on {target.understood}")
     return RunInputs(RunData(splits), inputs.encoder, _prepare_splits(inputs.encoder, splits))
+
+
+def fingerprint_inputs(inputs: RunInputs) -> str:
+    """Hash everything that a training reads: inputs and labels of every split in their order, names, and hierarchy."""
+    nodes = inputs.data.tree.nodes.to_parents() if inputs.data.tree else {}
+    contents: list[Iterable[Any]] = [inputs.splits.vocabulary.names, [json.dumps(nodes)]]
+    for name, examples in inputs.splits.by_name.items():
+        if isinstance(examples.inputs, np.ndarray):
+            contents.append([examples.inputs])
+        else:  # a picture may be named by its path as text: what counts is the content of the file
+            files = examples.kind == "image"
+            contents.append(Path(one) if files and isinstance(one, str) else one for one in examples.inputs)
+        prepared = inputs.prepared[name]
+        for labels in (prepared.labels, prepared.targets):
+            if labels is not None:
+                contents.append([labels.indptr, labels.indices, labels.data])
+    return content_key(*contents)
 
 
 def with_transfer_data(settings: RunSettings) -> RunSettings:

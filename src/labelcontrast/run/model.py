@@ -9,7 +9,6 @@ import numpy as np
 import safetensors.torch
 import torch
 from jaxtyping import Bool, Float, Shaped
-from safetensors import SafetensorError
 from torch import Tensor
 
 from labelcontrast.data.batches import prepare
@@ -38,10 +37,13 @@ from labelcontrast.run.folder import (
     HIERARCHY,
     LABELS,
     MODEL,
+    MODEL_FILES,
     THRESHOLDS,
     VIEWS,
+    check_files,
     is_finished,
     load_settings,
+    undamaged,
 )
 from labelcontrast.settings import HierarchySettings
 from labelcontrast.training.features import compute_features
@@ -59,7 +61,8 @@ def load(run: str | Path) -> "TrainedModel":
         run: The run folder.
 
     Raises:
-        RunError: The folder is not a finished run, or its files do not fit one another.
+        RunError: The folder is not a finished run; a file of it is missing, cut or changed; or its files do not fit
+            one another.
 
     Example:
         >>> model = load("run")  # doctest: +SKIP
@@ -67,9 +70,10 @@ def load(run: str | Path) -> "TrainedModel":
         [['sports']]
     """
     folder = Path(run)
-    if not (folder / MODEL).exists():
+    if not is_finished(folder) or not (folder / MODEL).exists():
         raise RunError(f"{folder} {_why_no_model(folder)}.")
-    try:
+    check_files(folder, MODEL_FILES)
+    with undamaged(folder):
         weights = safetensors.torch.load_file(folder / MODEL)
         encoder = load_encoder(folder / ENCODER, read_json(folder / ENCODER / "settings.json"))
         encoder.load_state_dict(_with_prefix(weights, "encoder."))
@@ -82,8 +86,6 @@ def load(run: str | Path) -> "TrainedModel":
         names = blend.views if blend else ()
         views = {name: _load_view(folder, name) for name in names if name != PROBE}
         decoder = _load_decoder(folder, vocabulary)
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, DataError) as error:
-        raise RunError(f"{folder} is damaged: {str(error).splitlines()[0]}") from error
     sizes = len(vocabulary), len(thresholds.values), classifier.out_features
     if len(set(sizes)) > 1:
         raise RunError(f"{folder} is damaged: {sizes[0]} labels, {sizes[1]} thresholds and {sizes[2]} rows of weights.")

@@ -21,11 +21,14 @@ from labelcontrast.run.folder import (
     PER_LABEL,
     PER_NODE,
     REPORT,
+    RESULT_FILES,
     SCATTER,
     THRESHOLDS,
     RunResult,
+    check_files,
     is_finished,
     load_settings,
+    undamaged,
 )
 from labelcontrast.run.machine import machine_facts
 from labelcontrast.settings import EncoderSettings, flatten
@@ -46,11 +49,13 @@ def write_report(folder: str | Path) -> Path:
     folder = Path(folder)
     if not is_finished(folder):
         raise RunError(f"{folder} is neither a finished run nor a comparison.")
-    result, thresholds = RunResult.load(folder), Thresholds.load(folder / THRESHOLDS)
-    summary = summarise_run(folder, result)
-    threshold = float(thresholds.values.mean())
-    write_run_report(folder / REPORT, summary)
+    check_files(folder, [THRESHOLDS, *RESULT_FILES])
+    with undamaged(folder):
+        result, thresholds = RunResult.load(folder), Thresholds.load(folder / THRESHOLDS)
+        summary = summarise_run(folder, result)
+        threshold = float(thresholds.values.mean())
     write_model_card(folder / CARD, summary, kind=result.kind, threshold=threshold, rule=thresholds.rule)
+    write_run_report(folder / REPORT, summary)
     return folder / REPORT
 
 

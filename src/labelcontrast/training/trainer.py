@@ -3,6 +3,8 @@
 import io
 import logging
 import os
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,15 +12,18 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile, ZipFile
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from labelcontrast.data.sampling import SeededBatches
+from labelcontrast.errors import RunError
 from labelcontrast.files import whole_file
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.epochs import HISTORY, Epoch, write_history
@@ -61,7 +66,7 @@ def fit(
         The history, one entry an epoch.
 
     Raises:
-        RunError: The loss is not finite, or a checkpoint cannot be written.
+        RunError: The loss is not finite; or a checkpoint is damaged or cannot be written.
     """
     folder = Path(folder).absolute()  # Lightning would expand a leading ~
 
@@ -87,9 +92,12 @@ def fit(
             enable_model_summary=False,
             default_root_dir=folder,
         )
-        trainer.fit(learner, batches, ckpt_path=last if last.exists() else None, weights_only=True)
-    selected = torch.load(folder / {"best": BEST, "last": LAST}[settings.keep], map_location="cpu", weights_only=True)
-    learner.load_state_dict(selected["state_dict"])
+        with _own_signals():
+            trainer.fit(learner, batches, ckpt_path=_last_whole(folder), weights_only=True)
+    selected = folder / {"best": BEST, "last": LAST}[settings.keep]
+    if not _is_whole(selected):
+        raise RunError(f"{selected} is damaged; remove {selected.parent} to train from the start.")
+    learner.load_state_dict(torch.load(selected, map_location="cpu", weights_only=True)["state_dict"])
     return learner.history
 
 
@@ -102,6 +110,22 @@ class WholeCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, packed)
         with whole_file(Path(path)) as file:
             file.write(packed.getbuffer())
+
+    def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Load a checkpoint as of the folder where it is now: in a folder that was moved Lightning forgets the best."""
+        checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **options)
+        here = os.path.realpath(Path(path).parent)
+
+        def moved(place: str) -> str:
+            return str(Path(here, Path(place).name)) if place else place
+
+        for state in checkpoint.get("callbacks", {}).values():
+            if "dirpath" in state:
+                state["dirpath"] = here
+                state["best_k_models"] = {moved(one): score for one, score in state["best_k_models"].items()}
+                for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                    state[name] = moved(state[name])
+        return checkpoint
 
 
 class CheckpointWithinEpoch(Callback):
@@ -167,6 +191,47 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def _last_whole(folder: Path) -> Path | None:
+    """Return the checkpoint to resume from: the last one, or the best one where the last is damaged.
+
+    Raises:
+        RunError: All are damaged.
+    """
+    found = [folder / name for name in (LAST, BEST) if (folder / name).exists()]
+    whole = next(filter(_is_whole, found), None)
+    if found and whole is None:
+        raise RunError(f"{found[0]} is damaged; remove {found[0].parent} to train from the start.")
+    return whole
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Return True if a checkpoint, which is a ZIP archive, has the contents that it was written with."""
+    try:
+        with ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
+    # A damaged directory of the archive can ask for anything.
+    except (OSError, BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError):
+        return False
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Let an interruption, and the end that SIGTERM asks for, reach the caller; Lightning would exit with 1 and 0."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise end.__context__ from None
+        raise
+    finally:
+        if main and handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _mlflow_database(folder: Path) -> dict[str, str]:
