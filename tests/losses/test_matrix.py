@@ -234,7 +234,7 @@ def compute(name: str, case: Case) -> None:
 
 
 few = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
-many = settings(few, max_examples=600)
+many = settings(few, max_examples=150)
 
 
 @pytest.mark.usefixtures("unchecked")
