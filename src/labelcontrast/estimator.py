@@ -12,7 +12,7 @@ from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d, validate_data
 
 from labelcontrast.data.examples import BySplit, Examples, Inputs
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES
@@ -289,6 +289,8 @@ def _read_labels(y: Any) -> tuple[sp.csr_array, NDArray[Any], bool]:  # noqa: AN
     if array.ndim > 2:
         raise ValueError(f"y must have one or two dimensions. Got {array.ndim}.")
     column = column_or_1d(array, warn=True)
+    if column.dtype.kind == "f":
+        assert_all_finite(column, input_name="y")
     check_classification_targets(column)
     classes, codes = np.unique(column, return_inverse=True)
     places = np.arange(len(codes)), codes
