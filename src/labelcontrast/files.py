@@ -270,6 +270,17 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[IO[str] | None]:
         # Its previous holder has removed it meanwhile.
 
 
+def check_new(folder: str | Path) -> None:
+    """Refuse a folder that holds anything, before a copy of data is written to it.
+
+    Raises:
+        RunError: The folder is a file, or not empty.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty; choose a new or empty folder, so that no data are overwritten.")
+
+
 def cache_folder() -> Path:
     """Return the user's cache folder: ``LABELCONTRAST_CACHE``, or a folder in the system's cache.
 

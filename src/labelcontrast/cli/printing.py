@@ -24,7 +24,7 @@ from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.files import whole_file
+from labelcontrast.files import check_new, whole_file
 from labelcontrast.lab.comparison import DEMO_RUN, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
 from labelcontrast.lab.pipeline import Options
@@ -93,6 +93,8 @@ def print_description(settings: RunSettings, plot: Path | None) -> None:
 
 def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None) -> None:
     """Print the statistics of data and the defects found; write a repaired copy when ``fix`` names a folder."""
+    if fix is not None:
+        check_new(fix)
     splits, unreadable = without_unreadable(read_splits(settings, check_pictures=False))
     description = _described(settings, splits)
     _show_description(description, plot)
@@ -137,6 +139,7 @@ def print_evaluation(run: Path, data: str, split: SplitName) -> None:
 
 def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:
     """Write predictions as JSON Lines to a file or to standard output."""
+    _refuse_source(source, out)
     model = load(run)
     with _destination(out) as file:
         for row in predict(model, _unlabelled(source, load_settings(run)), top=top):
@@ -145,6 +148,7 @@ def write_predictions(run: Path, source: str, out: Path | None, *, top: int | No
 
 def write_embeddings(run: Path, source: str, out: Path) -> None:
     """Write embeddings as Parquet."""
+    _refuse_source(source, out)
     model = load(run)
     examples = _unlabelled(source, load_settings(run))
     with whole_file(out) as file:
@@ -344,6 +348,12 @@ def _say_columns(examples: Examples) -> None:
     """Say which columns of a table are read; other formats leave no choice."""
     if examples.columns is not None:
         say(examples.understood)
+
+
+def _refuse_source(source: str, out: Path | None) -> None:
+    """Refuse to write over the file that is read."""
+    if out is not None and out.exists() and out.resolve() == Path(source).resolve():
+        raise RunError(f"--out {out} is the file that is read; choose another name.")
 
 
 @contextmanager

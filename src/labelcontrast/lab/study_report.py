@@ -41,7 +41,7 @@ from labelcontrast.lab.trials import (
     fingerprint_encoder,
     identify,
 )
-from labelcontrast.reports.tables import Table, as_latex, as_markdown
+from labelcontrast.reports.tables import Table, as_latex, as_markdown, spreadsheet
 from labelcontrast.run.folder import OUTPUTS, REPEATED, REPORT
 from labelcontrast.run.machine import describe_origin, machine_facts
 from labelcontrast.run.validation import plugins_to_resume_with
@@ -264,5 +264,5 @@ def _list_results(study: Study, outcomes: Sequence[Outcome]) -> list[list[object
 
 def _as_csv(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([map(spreadsheet, row) for row in rows])
     return text.getvalue()

@@ -62,6 +62,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "labelcontrast",
     "text.color": INK,
+    "text.parse_math": False,  # a label may be "$"
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.major.size": 0,

@@ -20,6 +20,7 @@ from labelcontrast.reports.tables import (
     branches,
     duration,
     level_table,
+    markdown,
     measures_table,
     percent,
     retrieval_table,
@@ -105,6 +106,6 @@ def render(template: str, *, autoescape: bool, **content: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, duration=duration)
+    environment.filters.update(percent=percent, duration=duration, markdown=markdown)
     environment.globals.update(NOTHING=NOTHING)
     return environment.get_template(template).render(**content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -81,8 +82,35 @@ def as_markdown(table: Table) -> str:
         | a\|b | **61.20** |
     """
     rule = ["---"] * table.texts + ["---:"] * (len(table.header) - table.texts)
-    rows = [[f"**{cell.text}**" if cell.best else cell.text.replace("|", "\\|") for cell in row] for row in table.rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [table.header, rule, *rows])
+    rows = [
+        [f"**{text}**" if cell.best else text for cell in row for text in [markdown(cell.text)]] for row in table.rows
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [[*map(markdown, table.header)], rule, *rows])
+
+
+def markdown(value: object) -> str:
+    r"""Return a text as one line of Markdown that shows it: no markup, HTML or control character in it has effect.
+
+    Example:
+        >>> print(markdown("a|b <script>"), markdown("wo_reg"), markdown("[x](y) *z*"), sep="\n")
+        a\|b &lt;script>
+        wo_reg
+        \[x](y) \*z\*
+    """
+    line = "".join(one if one.isprintable() else " " for one in " ".join(str(value).split()))
+    line = re.sub(r"[\\`*\[|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", line)
+    return re.sub(r"&(?=#?\w+;)", "&amp;", line).replace("<", "&lt;")
+
+
+def spreadsheet(value: object) -> object:
+    """Return a cell of a CSV file: a text that a spreadsheet would compute as a formula follows an apostrophe.
+
+    Example:
+        >>> spreadsheet("=1+1"), spreadsheet("-0.50 ± 0.10"), spreadsheet(-1.5)
+        ("'=1+1", '-0.50 ± 0.10', -1.5)
+    """
+    is_formula = isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} and len(value) > 1
+    return f"'{value}" if is_formula and not re.match(r"[-+][\d.]+( ±.*)?$", str(value)) else value
 
 
 def as_latex(table: Table) -> str:

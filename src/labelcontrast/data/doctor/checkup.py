@@ -23,7 +23,7 @@ from labelcontrast.data.picture_files import picture_problem
 from labelcontrast.data.splits import Splits, absent_labels, load_splits
 from labelcontrast.encoders.pictures import open_picture
 from labelcontrast.errors import DataError
-from labelcontrast.files import whole_file, write_text
+from labelcontrast.files import check_new, whole_file, write_text
 
 SHOWN = 3
 """Examples of a finding, at most."""
@@ -148,14 +148,16 @@ def write_fixed(splits: Splits, found: Sequence[Suspect], folder: str | Path) ->
     Args:
         splits: The data, with every picture readable.
         found: The suspected labels.
-        folder: The folder to write to; files with the same names are replaced.
+        folder: The folder to write to, new or empty: it may not be that of the data.
 
     Returns: The number of removed examples for each reason.
 
     Raises:
         DataError: No example of a split would be left.
+        RunError: The folder is not empty.
     """
     folder = Path(folder)
+    check_new(folder)
     removed: Counter[str] = Counter()
     kept = {split: _kept(split, splits, removed) for split in splits.by_name}
     for split, rows in kept.items():
