@@ -3,10 +3,12 @@
 import csv
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
@@ -292,3 +294,20 @@ def test_two_test_examples_are_measured_without_a_scatter_plot(vectors: Path, tm
     assert 0 <= result["metrics"]["test"]["micro_f1"] <= 1
     assert not (tmp_path / "run" / "map.json").exists()
     assert "Projection of the embeddings" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_run_begun_before_columns_and_encoder_were_recorded_is_resumed(tmp_path: Path) -> None:
+    rows = "".join(f"goal {row},sports\nvote {row},politics\n" for row in range(20))
+    (tmp_path / "texts.csv").write_text("text,label\n" + rows)
+    values = {"data": str(tmp_path / "texts.csv"), "encoder": {"name": "embedded"}, "training": {"epochs": 1}}
+    run = tmp_path / "run"
+    before = run_experiment(RunSettings.build(values), run)
+    recorded = tomllib.loads((run / "config.toml").read_text())
+    older = recorded | {"columns": {}, "encoder": recorded["encoder"] | {"name": "auto"}}
+    (run / "config.toml").write_text(tomli_w.dumps(older))
+    for name in ("manifest.json", "data.json"):
+        (run / name).unlink()
+    again = RunSettings.build({"data": values["data"], "evaluation": {"threshold": "fixed"}})
+    after = run_experiment(again, run, resume=True)
+    assert tomllib.loads((run / "config.toml").read_text())["encoder"]["name"] == "embedded"
+    assert after.metrics["test"]["map_macro"] == before.metrics["test"]["map_macro"]

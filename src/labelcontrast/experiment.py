@@ -92,13 +92,14 @@ def run_experiment(
             data = data or load_data(settings)
             for sentence in data.summary():
                 callbacks.on_message(sentence)
-            settings = with_found_columns(settings, data.splits)
+            given, settings = settings, with_found_columns(settings, data.splits)
             settings = resolve_settings(settings, data.splits.train.kind, callbacks.on_message)
             inputs = prepare_inputs(settings, data, callbacks.on_message, device=device)
             target = load_transfer_inputs(settings, inputs, callbacks.on_message)
             views = chosen_views(settings.evaluation, target)
             content = fingerprint_inputs(inputs)
-            until_the_end.enter_context(open_run(folder, settings, data=content, resume=resume, force=force))
+            opened = open_run(folder, settings, given=given, data=content, resume=resume, force=force)
+            until_the_end.enter_context(opened)
             clock.lap("reading")
 
             trained = train_encoder(settings, loss_row(settings.loss.name).kind, inputs, training_folder, callbacks)

@@ -180,7 +180,13 @@ def claim(folder: str | Path, settings: RunSettings, *, resume: bool, force: boo
 
 @contextmanager
 def open_run(
-    folder: str | Path, settings: RunSettings, *, data: str = "", resume: bool = False, force: bool = False
+    folder: str | Path,
+    settings: RunSettings,
+    *,
+    given: RunSettings | None = None,
+    data: str = "",
+    resume: bool = False,
+    force: bool = False,
 ) -> Iterator[None]:
     """Hold a run folder during the block: made, or prepared to be resumed. Results are removed, checkpoints stay.
 
@@ -188,7 +194,8 @@ def open_run(
 
     Args:
         folder: The run folder.
-        settings: Settings of the run.
+        settings: Settings of the run, which are recorded.
+        given: Those that ``claim`` compared, before columns and encoder were found; by default the same.
         data: Fingerprint of the data; a run that was begun on other data is not resumed.
         resume: Continue the run that is there.
         force: Remove the run that is there.
@@ -200,7 +207,7 @@ def open_run(
     folder = Path(folder)
     with held(folder, LAYOUT, named="a run already", resume=resume, force=force) as hold:
         if hold.resumes:
-            _refuse_other_settings(folder, settings)
+            _refuse_other_settings(folder, given or settings)
             _refuse_other_data(folder, data)
         for left in [path for path in folder.rglob(".*.tmp") if path.is_file()]:
             left.unlink()
