@@ -267,3 +267,16 @@ def test_a_lock_on_a_removed_claim_file_is_taken_on_the_new_one(
         with Store(tmp_path).claim("a", command="z") as other:
             assert other is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_encoder_that_auto_finds_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key_of(name: str) -> str:
+        settings = RunSettings.build({"data": "a", "encoder": {"name": name}})
+        return identify(settings, data="print", encoder=None)
+
+    installed, keys = {"text": "pkg:one/model"}, []
+    monkeypatch.setattr(trials, "find_installed", installed.get)
+    keys.append(key_of("auto"))
+    installed["text"] = "pkg:other/model"
+    keys += [key_of("auto"), key_of("embedded")]
+    assert len(set(keys)) == 3

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from labelcontrast.data.readers import HUB
-from labelcontrast.encoders.pretrained import locate
+from labelcontrast.encoders.pretrained import find_installed, locate
 from labelcontrast.errors import ConfigError, DataError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import checksum, locked, read_json, write_json
@@ -121,6 +121,8 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
         del values["evaluation"]["views"]  # as before there were others
     if settings.encoder.name == EMBEDDED:
         values["encoder"]["name"] = AUTO  # its name when it was the only one
+    elif settings.encoder.name == AUTO:
+        values["encoder"]["name"] = [AUTO, find_installed("text"), find_installed("image")]
     values["encoder"]["frozen"] = bool(settings.encoder.frozen)
     if settings.columns.multi_hot is None:
         del values["columns"]["multi_hot"]  # as before it could be named
