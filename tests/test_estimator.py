@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import labelcontrast as lc
 from labelcontrast import ContrastiveClassifier
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, RunError
 
 TEXTS = 12 * ["a late goal", "a close vote", "the minister at the match", "rain again"]
 SETS = 12 * [["sports"], ["politics"], ["politics", "sports"], []]
@@ -108,6 +108,10 @@ def test_a_fitted_model_is_saved_as_a_run_and_survives_a_pickle(
     expected = of_texts.predict_proba(TEXTS)
     np.testing.assert_array_equal(lc.load(tmp_path / "run").predict_proba(TEXTS), expected.astype(np.float32))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(of_texts)).predict_proba(TEXTS), expected)
+    with pytest.raises(RunError, match="holds a run already"):
+        of_texts.save(tmp_path / "run")
+    of_texts.save(tmp_path / "run", force=True)
+    assert lc.load(tmp_path / "run").labels == ("politics", "sports")
 
 
 def test_it_works_in_pipelines_searches_and_cross_validation() -> None:

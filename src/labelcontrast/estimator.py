@@ -23,7 +23,7 @@ from labelcontrast.errors import ConfigError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import CONFIG, load_settings
+from labelcontrast.run.folder import load_settings, open_run
 from labelcontrast.run.inputs import RunData
 from labelcontrast.run.model import load, save_model
 from labelcontrast.settings import RunSettings, parse_loss, put
@@ -170,17 +170,20 @@ class ContrastiveClassifier(
         inputs = self._read_inputs(X)[0]
         return self.model_.embed(_padded(inputs))[: len(inputs)]
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write the model as a run folder, which ``labelcontrast.load`` and ``labelcontrast predict`` read; no pickle.
 
+        Args:
+            folder: New or empty.
+            force: Replace a run that is there.
+
         Raises:
-            RunError: A file cannot be written.
+            RunError: The folder holds something else, or a file cannot be written.
         """
-        Path(folder).mkdir(parents=True, exist_ok=True)
         check_is_fitted(self, "model_")
-        self.settings_.write(Path(folder) / CONFIG)
-        save_model(folder, self.model_)
-        self.result_.save(folder)
+        with open_run(folder, self.settings_, force=force):
+            save_model(folder, self.model_)
+            self.result_.save(folder)
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401
         """Declare that texts and sparse rows are read, and that examples may have several labels."""
