@@ -47,7 +47,6 @@ from labelcontrast.run.machine import keep_freed_memory
 from labelcontrast.run.model import embed, embeddings_table, load, predict
 from labelcontrast.run.report import retrieval_groups, write_report
 from labelcontrast.settings import LossSettings, RunSettings
-from labelcontrast.training.epochs import Epoch
 
 MARK = "* the best mean of its column, or one that was tested and is not significantly worse"
 """Meaning of the star in the tables of comparisons and studies."""
@@ -65,15 +64,7 @@ def say(sentence: str) -> None:
 
 def callbacks() -> Callbacks:
     """Return callbacks that print a line per epoch, with a progress bar when standard error is a terminal."""
-
-    def epoch(record: Epoch) -> None:
-        left = round((record.of - record.epoch) * record.seconds)
-        say(
-            f"epoch {record.epoch:>{len(str(record.of))}}/{record.of}   loss {record.loss:8.4f}   "
-            f"validation mAP {record.score:.4f}   {record.seconds:.1f} s" + (f", {left} s left" if left else "")
-        )
-
-    return Callbacks(on_message=say, on_epoch=epoch, progress_bar=sys.stderr.isatty())
+    return Callbacks(on_message=say, on_epoch=lambda epoch: say(str(epoch)), progress_bar=sys.stderr.isatty())
 
 
 def pick_device() -> str:

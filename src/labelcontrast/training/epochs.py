@@ -47,6 +47,13 @@ class Epoch:
     of: int = 0
     """Epochs of the training, at most; 0 if unknown."""
 
+    def __str__(self) -> str:
+        left = round((self.of - self.epoch) * self.seconds)
+        return (
+            f"epoch {self.epoch:>{len(str(self.of))}}/{self.of}   loss {self.loss:8.4f}   "
+            f"validation mAP {self.score:.4f}   {self.seconds:.1f} s" + (f", {left} s left" if left else "")
+        )
+
 
 def score_logits(validation: Prepared) -> EpochScore:
     """Build the score of a logit loss: macro average precision of the head's logits on validation."""
