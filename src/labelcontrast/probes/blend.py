@@ -268,23 +268,29 @@ def _solve(
     strength: float,
     weights: Float[np.ndarray, "examples labels"] | float = 1.0,
 ) -> Float[np.ndarray, "labels coefficients"]:
-    """Minimise the penalised log loss of every label by Newton's method; a weight that would be negative is 0."""
-    design = np.concatenate([logits, np.ones((*labels.shape, 1))], axis=2)
+    """Minimise the penalised log loss of every label by Newton's method; a weight that would be negative is 0.
+
+    A label leaves the iteration when a step gains it nothing.
+    """
     known = known_pairs(labels) * weights
     true = np.where(known > 0, labels, 0.0)
-    may_vanish = np.arange(design.shape[2]) < design.shape[2] - 1
+    final = start.copy()
+    left = np.arange(len(final))
+    design = np.concatenate([logits, np.ones((*labels.shape, 1))], axis=2).transpose(1, 2, 0).copy()
+    known, true, current = known.T.copy(), true.T.copy(), start.copy()
+    may_vanish = np.arange(design.shape[1]) < design.shape[1] - 1
 
     def objective(coefficients: np.ndarray) -> np.ndarray:
-        penalty = strength / 2 * np.square(coefficients - prior).sum(axis=1)
-        return np.asarray((_log_loss(logits, labels, coefficients) * weights).sum(axis=0) + penalty)
+        margins = (coefficients[:, None] @ design)[:, 0]
+        losses = np.maximum(margins, 0) + np.log1p(np.exp(-np.abs(margins))) - true * margins
+        return np.asarray((known * losses).sum(axis=1) + strength / 2 * np.square(coefficients - prior).sum(axis=1))
 
-    current = start.copy()
     value = objective(current)
     for _ in range(NEWTON_STEPS):
-        chance = expit(np.einsum("nlv,lv->nl", design, current))
-        gradient = np.einsum("nl,nlv->lv", known * (chance - true), design) + strength * (current - prior)
-        curvature = np.einsum("nl,nlv,nlw->lvw", known * chance * (1 - chance), design, design, optimize=True)
-        curvature += (strength + 1e-9) * np.eye(design.shape[2])
+        chance = expit((current[:, None] @ design)[:, 0])
+        gradient = (design @ (known * (chance - true))[..., None])[..., 0] + strength * (current - prior)
+        curvature = (design * (known * chance * (1 - chance))[:, None]) @ design.transpose(0, 2, 1)
+        curvature += (strength + 1e-9) * np.eye(design.shape[1])
         held = may_vanish & (current <= 0) & (gradient > 0)
         step = _free_step(curvature, gradient, held)
         length, improved = np.ones(len(current)), np.zeros(len(current), dtype=bool)
@@ -296,12 +302,16 @@ def _solve(
             if improved.all():
                 break
             length = np.where(improved, length, length / 2)
-        moved = np.where(improved[:, None], tried, current)
+        current = np.where(improved[:, None], tried, current)
         gain, value = value - np.where(improved, found, value), np.where(improved, found, value)
-        current = moved
-        if (gain <= 1e-8 * value).all():
+        final[left] = current
+        moving = gain > 1e-8 * value
+        if not moving.any():
             break
-    return current
+        if not moving.all():
+            left, current, value, prior = left[moving], current[moving], value[moving], prior[moving]
+            design, known, true = design[moving], known[moving], true[moving]
+    return final
 
 
 def _free_step(
