@@ -32,7 +32,7 @@ EMBEDDED_ENCODERS = (EMBEDDED, "lsa", "hashed", "convnet", "mlp")
 """Encoders that are trained from scratch."""
 AUTO = "auto"
 Effort = Literal["quick", "standard", "best"]
-LOSSES_ALONE = {"evaluation.views": "probe", "encoder.name": EMBEDDED}
+LOSSES_ALONE = {"evaluation.views": "probe", "encoder.name": EMBEDDED, "training.epochs": 10}
 """What comparisons and studies of losses set, unless they are told otherwise."""
 VIEWS = ("probe", "neighbours", "words", "trees")
 """Scorers of all labels that a trained model can blend."""
@@ -158,7 +158,7 @@ class TrainingSettings(Settings):
     """How the encoder is trained."""
 
     epochs: int = Field(default=10, ge=1)
-    """Passes over the training examples, at most."""
+    """Passes over the training examples, at most; 5 by default for an encoder of texts that learns from scratch."""
     epoch_grid: tuple[PositiveInt, ...] = ()
     """Numbers of epochs to train a logit loss for, one after the other; the best on validation is kept."""
     batch_size: int = Field(default=64, ge=1)
@@ -273,7 +273,7 @@ class RunSettings(Settings):
     transfer_to: str | None = None
     """Other data of the same kind: a probe is fitted and measured on these, with the encoder that ``data`` trained."""
     effort: Effort = Field(default="standard", exclude_if=lambda effort: effort == "standard")
-    """``quick``: embedded encoder, 5 epochs; ``best``: a pretrained one is fine-tuned; other settings override it."""
+    """``quick``: embedded encoder, a few epochs; ``best``: a pretrained one is fine-tuned; settings override it."""
     plugins: tuple[str, ...] = Field(default=(), exclude_if=not_)
     """Python files that register losses of your own, each relative to the working folder as ``data`` is."""
     columns: ColumnSettings = ColumnSettings()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from labelcontrast.data.batches import prepare
+from labelcontrast.encoders.base import Kind
 from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.run import inputs
@@ -66,16 +67,16 @@ def test_transfer_loads_other_data_of_the_same_kind(vectors: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("installed", "effort", "given", "expected"),
     [
-        ("org/model", "quick", {}, ("embedded", False, 5)),
+        ("org/model", "quick", {}, ("embedded", False, 2)),
         ("org/model", "standard", {}, ("org/model", True, 10)),
         ("org/model", "best", {}, ("org/model", False, 4)),
-        (None, "quick", {}, ("embedded", False, 5)),
-        (None, "standard", {}, ("embedded", False, 10)),
-        (None, "best", {}, ("embedded", False, 10)),
-        ("org/model", "standard", {"name": "hashed"}, ("hashed", False, 10)),
-        ("org/model", "best", {"name": "hashed"}, ("hashed", False, 10)),
+        (None, "quick", {}, ("embedded", False, 2)),
+        (None, "standard", {}, ("embedded", False, 5)),
+        (None, "best", {}, ("embedded", False, 5)),
+        ("org/model", "standard", {"name": "hashed"}, ("hashed", False, 5)),
+        ("org/model", "best", {"name": "hashed"}, ("hashed", False, 5)),
         ("org/model", "standard", {"frozen": False}, ("org/model", False, 10)),
-        ("org/model", "quick", {"frozen": True}, ("org/model", True, 5)),
+        ("org/model", "quick", {"frozen": True}, ("org/model", True, 2)),
         ("org/model", "best", {"frozen": True}, ("org/model", True, 10)),
         ("org/model", "best", {"name": "org/other"}, ("org/other", False, 4)),
     ],
@@ -92,8 +93,18 @@ def test_the_effort_chooses_encoder_and_epochs_where_they_are_not_given(
     changed = effort != "best" or expected == (expected[0], False, 4)
     assert any("the effort best is the standard one here" in one for one in messages) == (not changed)
     assert resolve_settings(resolved, "text") == resolved
-    fewer = RunSettings.build({**values, "training": {"epochs": 2}})
-    assert resolve_settings(fewer, "text").training.epochs == 2
+    fewer = RunSettings.build({**values, "training": {"epochs": 3}})
+    assert resolve_settings(fewer, "text").training.epochs == 3
+
+
+@pytest.mark.parametrize("kind", ["image", "vector"])
+def test_encoders_of_pictures_and_vectors_make_more_epochs(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "find_installed", lambda kind: None)
+    epochs = {
+        effort: resolve_settings(RunSettings.build({"data": "a", "effort": effort}), kind).training.epochs
+        for effort in ("quick", "standard", "best")
+    }
+    assert epochs == {"quick": 5, "standard": 10, "best": 10}
 
 
 def test_auto_cannot_be_frozen_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ Encoder = Annotated[
 Effort = Annotated[
     str | None,
     typer.Option(
-        help="quick: embedded encoder, 5 epochs; best: fine-tune a pretrained one that is installed.",
+        help="quick: embedded encoder, fewer epochs; best: fine-tune a pretrained one that is installed.",
         show_default="standard",
     ),
 ]

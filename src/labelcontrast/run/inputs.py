@@ -27,12 +27,20 @@ from labelcontrast.settings import (
     EMBEDDED,
     EMBEDDED_ENCODERS,
     ColumnSettings,
+    Effort,
     EncoderSettings,
     RunSettings,
 )
 
-QUICK_EPOCHS, FINE_TUNING_EPOCHS = 5, 4
-"""Passes over the training examples under the effort ``quick``, and of an encoder that ``best`` fine-tunes."""
+EPOCHS: dict[tuple[Effort, Kind], int] = {
+    ("standard", "text"): 5,
+    ("quick", "text"): 2,
+    ("quick", "image"): 5,
+    ("quick", "vector"): 5,
+}
+"""Passes over the training examples that an encoder makes which learns from scratch, where fewer than usual do."""
+FINE_TUNING_EPOCHS = 4
+"""Passes of an encoder that the effort ``best`` fine-tunes."""
 COUNTED_TEXTS = 2000
 """Texts whose tokens are counted to say what is cut."""
 OnMessage = Callable[[str], None]
@@ -126,12 +134,13 @@ def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = 
             on_message(f"encoder {name}, which is installed: {how}; --encoder embedded needs less time")
     values = settings.model_dump(exclude_unset=True)
     values["encoder"] = values.get("encoder", {}) | {"name": name, "frozen": bool(frozen)}
-    defaults: dict[str, int] = {"training.epochs": QUICK_EPOCHS} if effort == "quick" else {}
-    if effort == "best" and not frozen and name not in EMBEDDED_ENCODERS:
-        defaults = {"training.epochs": FINE_TUNING_EPOCHS}
-    elif effort == "best":
+    embedded = name in EMBEDDED_ENCODERS
+    if effort == "best" and (embedded or frozen):
         on_message("the effort best is the standard one here: there is no pretrained encoder to fine-tune")
-    return RunSettings.build(values).with_defaults(defaults)
+        effort = "standard"
+    fewer = EPOCHS.get((effort, kind)) if embedded or effort == "quick" else None
+    epochs = FINE_TUNING_EPOCHS if effort == "best" else fewer
+    return RunSettings.build(values).with_defaults({"training.epochs": epochs} if epochs else {})
 
 
 def prepare_inputs(
