@@ -2,8 +2,9 @@
 
     python benchmarks/losses.py             # one thread, processor time: holds on a machine that does other work too
     python benchmarks/losses.py 2           # two threads, wall time: needs the machine for itself
+    python benchmarks/losses.py 1 labels    # every loss with 1,000 to 100,000 labels, five an example; 2: two threads
 
-Both take some minutes and write into benchmarks/results. A ratio is the minimum time of one over the minimum of the
+Each takes some minutes and writes into benchmarks/results. A ratio is the minimum time of one over the minimum of the
 other, the two run in turns. Memory is what the peak of a fresh process grows by.
 """
 
@@ -20,10 +21,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 import labelcontrast as lc
+from labelcontrast.losses.reference import contrastive_loss
 from labelcontrast.run.machine import describe_origin
 
 RESULTS = Path(__file__).parent / "results"
 GROWTH = {1024: 50, 4096: 10, 16384: 3, 65536: 1}  # examples: runs, of which the fastest counts
+LABELS = (1000, 4096, 10_000, 31_000, 100_000)
+DENSE_LIMIT = 2**27  # numbers in a matrix of pairs or labels of the literal form, of which it has about ten
 THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 clock = time.process_time if THREADS == 1 else time.perf_counter
 BARS = {
@@ -205,6 +209,84 @@ def measure() -> dict[str, object]:
     return found
 
 
+LOSSES = {row.name: row for row in lc.loss_catalogue() if not row.needs_hierarchy}
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    **{name: (name, {}) for name in LOSSES},
+    "wo_reg prototype_anchors=False": ("wo_reg", {"prototype_anchors": False}),
+    "reg prototype_anchors=False": ("reg", {"prototype_anchors": False}),
+    "weighted sharing=per_label": ("weighted", {"sharing": "per_label"}),
+}
+
+
+def with_labels(
+    variant: str, labels: int, *, literal: bool = False, dense: bool = False, size: int = 256
+) -> Callable[[], None]:
+    """A step on 256 examples of five labels, sparse unless ``dense``; or of the reference, which is dense."""
+    name, parameters = VARIANTS[variant]
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = torch.arange(size).repeat_interleave(5), torch.randint(labels, (5 * size,), generator=generator)
+    y = torch.sparse_coo_tensor(
+        torch.stack([rows, columns]), torch.ones(5 * size), (size, labels), check_invariants=True
+    )
+    y = torch.sparse_coo_tensor(
+        y.coalesce().indices(), y.coalesce().values().clamp(max=1), y.shape, check_invariants=True
+    )
+    y = y.to_dense() if dense or literal else y.coalesce()
+    width = labels if LOSSES[name].kind == "logit" else 256
+    shape = (size // 2, 2, width) if name == "simclr" else (size, width)
+    z = torch.randn(shape, generator=generator).requires_grad_()
+    y = None if name == "simclr" else y
+    loss = lc.make_loss(name, num_labels=labels, **({} if width == labels else {"dim": 256}), **parameters)
+
+    def step() -> None:
+        z.grad = None
+        loss.zero_grad()
+        if literal:
+            learned = dict(loss.named_parameters())
+            value = contrastive_loss(loss.contrast, z, y, **learned, stop_repulsion=loss.stop_repulsion)
+        else:
+            value = loss(z, y)
+        value.backward()
+
+    return step
+
+
+def numbers_of_literal(variant: str, labels: int) -> int:
+    """Count the numbers in the largest matrix of the literal form on 256 examples."""
+    prototypes = VARIANTS[variant][0] in {"proto", "msc", "wo_reg", "reg"}
+    anchors = 256 + labels * (variant in {"wo_reg", "reg"})
+    return (256 + labels * prototypes) * max(labels, anchors)
+
+
+def measure_labels() -> dict[str, object]:
+    """Time and memory of every loss over the number of labels, and the ratio to its literal dense form."""
+    torch.set_num_threads(THREADS)
+    found: dict[str, dict[str, dict[str, float]]] = {
+        "seconds": {},
+        "MiB": {},
+        "literal / ours": {},
+        "dense / sparse": {},
+    }
+    for variant in VARIANTS:
+        contrastive = LOSSES[VARIANTS[variant][0]].kind == "contrastive" and variant != "simclr"
+        for one in found.values():
+            one[variant] = {}
+        for labels in LABELS:
+            step, times = with_labels(variant, labels), 3 if labels > 10_000 else 5
+            best = in_turns({"step": step}, times)["step"]
+            found["seconds"][variant][str(labels)] = round(best, 4)
+            found["MiB"][variant][str(labels)] = peak_memory(f"with_labels({variant!r}, {labels})")
+            if contrastive and numbers_of_literal(variant, labels) <= DENSE_LIMIT:
+                literal = ratio(with_labels(variant, labels, literal=True), step, times)
+                found["literal / ours"][variant][str(labels)] = literal
+            if contrastive:
+                found["dense / sparse"][variant][str(labels)] = ratio(
+                    with_labels(variant, labels, dense=True), step, times
+                )
+        print(variant, {name: one[variant] for name, one in found.items()}, file=sys.stderr, flush=True)
+    return dict(found)
+
+
 def draw(found: dict[str, dict[str, float]], path: Path) -> None:
     """Time over the number of examples, beside n squared."""
     import matplotlib as mpl
@@ -233,6 +315,9 @@ def write(name: str, bars: dict[str, object], found: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    found = measure()
-    write("losses", BARS, found)
-    draw(found, RESULTS / f"losses_{THREADS}.png")
+    if sys.argv[2:] == ["labels"]:
+        write("losses_labels", {"seconds, two cores": 1, "MiB": 2048}, measure_labels())
+    else:
+        found = measure()
+        write("losses", BARS, found)
+        draw(found, RESULTS / f"losses_{THREADS}.png")

@@ -20,8 +20,11 @@ from trees import Tree, trees
 
 import labelcontrast as lc
 from labelcontrast.errors import ConfigError, EmbeddingError
+from labelcontrast.losses import blocks, module
+from labelcontrast.losses import loss as loss_module
 
 NAMES = [row.name for row in lc.loss_catalogue() if row.contrast is not None]
+WITH_PROTOTYPES = ["proto", "msc", "wo_reg", "reg"]
 OVER_LEVELS = [row.name for row in lc.loss_catalogue() if row.needs_hierarchy]
 ON_LOGITS = [row.name for row in lc.loss_catalogue() if row.kind == "logit"]
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
@@ -252,6 +255,51 @@ def test_whatever_meets_in_a_loss_equals_loops_or_is_refused(name: str, data: st
 @given(data=st.data())
 def test_whatever_meets_in_a_loss_at_length(name: str, data: st.DataObject) -> None:
     compute(name, data.draw(cases(name)))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("name", WITH_PROTOTYPES)
+@few
+@given(data=st.data())
+def test_prototypes_of_labels_that_do_not_occur_equal_loops_too(name: str, data: st.DataObject) -> None:
+    """As with thousands of labels, where these prototypes are swept apart from all other rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        sweep_apart(patch, piece=data.draw(st.sampled_from([1, 2, 384])), keep=data.draw(st.booleans()))
+        compute(name, data.draw(cases(name)))
+
+
+def sweep_apart(patch: pytest.MonkeyPatch, *, piece: int, keep: bool) -> None:
+    patch.setattr(module, "WIDE", 1)
+    patch.setattr(loss_module, "WIDE", 1)
+    patch.setattr(blocks, "BLOCK_SIZE", piece)
+    patch.setattr(blocks, "NEGATIVE_PAIRS", 1)
+    patch.setattr(blocks, "KEPT_NEGATIVES", blocks.KEPT_NEGATIVES if keep else 0)
+
+
+@pytest.mark.parametrize("name", WITH_PROTOTYPES)
+@pytest.mark.parametrize("reduction", ["mean_valid", "mean_all", "label_count", "sum", "none"])
+def test_prototypes_apart_change_no_term_and_no_statistic(name: str, reduction: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z, y = torch.randn(12, 2, 8, generator=generator), (torch.rand(12, 50, generator=generator) < 0.03).double()
+    weights, upstream = torch.rand(12, generator=generator), torch.randn(74, generator=generator, dtype=torch.float64)
+    found = []
+    for apart in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if apart:
+                sweep_apart(patch, piece=16, keep=False)
+            loss = lc.make_loss(
+                name, num_labels=50, dim=8, reduction=reduction, diagnostics=True, generator=generator.manual_seed(1)
+            ).double()
+            rows = z.double().requires_grad_()
+            value = loss(rows, y, weights=weights)
+            (value @ upstream[: len(value)] if reduction == "none" else value).backward()
+            terms = loss.per_anchor(rows, y.to_sparse()).detach()
+            shown = vars(loss.repulsion(rows, y))
+            counted = loss.diagnostics if reduction != "none" else {}
+            found.append([value, rows.grad, loss.prototypes.grad, terms, *counted.values(), *shown.values()])
+    assert found[0][3].shape == ((74,) if name in {"wo_reg", "reg"} else (24,))
+    for dense, apart in zip(*found, strict=True):
+        torch.testing.assert_close(apart, dense, rtol=1e-11, atol=1e-12)
 
 
 def of_logits(name: str, x: Tensor, y: Tensor) -> Tensor:

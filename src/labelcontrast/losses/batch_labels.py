@@ -139,11 +139,13 @@ class BatchLabels:
         sizes: Number of labels of each set, those without a column here included.
         known: 0 for an unknown label (``matrix`` has 0 there too); by default all are known. Two sets are compared by
             the labels that are known of both.
+        labels: The label of each column, ascending; by default every label has a column.
     """
 
     matrix: Float[Tensor, "rows labels"]
     sizes: Float[Tensor, " rows"]
     known: Float[Tensor, "rows labels"] | None = None
+    labels: Int[Tensor, " labels"] | None = None
 
     @classmethod
     def of(cls, matrix: Float[Tensor, "rows labels"]) -> "BatchLabels":
@@ -179,18 +181,19 @@ class BatchLabels:
         (rows, columns), given = matrix.indices(), matrix.values()
         values = given.nan_to_num()
         sizes = values.new_zeros(len(matrix)).index_add(0, rows, values)
-        _, column, count = columns.unique(return_inverse=True, return_counts=True)
+        labels, column, count = columns.unique(return_inverse=True, return_counts=True)
         shared = count >= least
+        labels = labels[shared]
         place = shared.cumsum(0) - 1
         kept = shared[column]
         compact = values.new_zeros(len(matrix), int(shared.sum()))
         compact[rows[kept], place[column[kept]]] = values[kept]
         unknown = kept & given.isnan()  # one that no other row has is in no count
         if not unknown.any():
-            return cls(compact, sizes)
+            return cls(compact, sizes, None, labels)
         known = torch.ones_like(compact)
         known[rows[unknown], place[column[unknown]]] = 0
-        return cls(compact, sizes, known)
+        return cls(compact, sizes, known, labels)
 
     @classmethod
     def join(cls, pieces: Sequence["BatchLabels"]) -> "BatchLabels":

@@ -13,7 +13,7 @@ from itertools import pairwise, product
 from math import ceil, prod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 BLOCK_SIZE = 384
@@ -22,6 +22,10 @@ LINE = 16
 """Numbers in a line of the processor's cache."""
 KEPT_PAIRS = 2**23
 """Largest number of pairs for which blocks are kept from one sweep to the next."""
+NEGATIVE_PAIRS = 2**20
+"""Pairs of a block of candidates that are no positives: a megabyte or a few fit the processor's cache."""
+KEPT_NEGATIVES = 2**25
+"""Largest number of such pairs whose exponentials are kept from one sweep to the next."""
 LARGEST_EXPONENT = {torch.float32: 70.0, torch.float64: 650.0}
 
 PerAnchor = Float[Tensor, " anchors"]
@@ -166,6 +170,73 @@ class Similarities:
         return SimilarityBlock(place.rows, place.columns, place.mirrored, similarity, exponential)
 
 
+class PureNegatives:
+    r"""Candidates that are no positive of any anchor, and no anchors: only sums over them are needed.
+
+    In plain code, with factors r of the anchors,
+
+        E = exp(anchors @ rows.T / temperature), 0 for the rows that are left out
+        mass = E.sum(1)
+        gradients = r * (E @ rows / temperature), (r * E).T @ anchors / temperature
+
+    The first of the gradients is summed in the sweep of the mass, before r is known.
+
+    Args:
+        rows: Of unit length.
+        left_out: Numbers of the rows that are no candidates here, ascending.
+        anchors: Of unit length, divided by the root of the temperature.
+        scale: One over the root of the temperature.
+    """
+
+    def __init__(
+        self, rows: Float[Tensor, "rows dim"], left_out: Int[Tensor, " left"] | None, anchors: Tensor, *, scale: float
+    ) -> None:
+        self.rows, self.scale = rows, scale
+        left_out = torch.empty(0, dtype=torch.int64, device=rows.device) if left_out is None else left_out
+        self.anchors = anchors * scale
+        step = max(BLOCK_SIZE, NEGATIVE_PAIRS // max(1, len(anchors)) // LINE * LINE)
+        self._pieces = [slice(low, min(low + step, len(rows))) for low in range(0, len(rows), step)]
+        ends = torch.tensor([piece.stop for piece in self._pieces], device=left_out.device)
+        cuts = pairwise([0, *torch.searchsorted(left_out, ends).tolist()])
+        self._left_out = [left_out[slice(*cut)] - piece.start for cut, piece in zip(cuts, self._pieces, strict=True)]
+        keeps = len(anchors) * len(rows) <= KEPT_NEGATIVES
+        self._room = anchors.new_empty(len(anchors) * (len(rows) if keeps else min(step, len(rows))))
+        self._keeps, self._kept = keeps, 0
+        self._pull: Tensor | None = None
+
+    def mass(self, *, gradient: bool) -> PerAnchor:
+        """Sum the exponentials of every anchor, and for a gradient the rows weighted by them."""
+        mass = self.anchors.new_zeros(len(self.anchors))
+        self._pull = torch.zeros_like(self.anchors) if gradient else None
+        for number, piece in enumerate(self._pieces):
+            exponential = self._exponentials(number)
+            mass += exponential.sum(1)
+            if self._pull is not None:
+                self._pull.addmm_(exponential, self.rows[piece])
+        return mass
+
+    def gradients(self, factors: PerAnchor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the sum of ``factors`` times the exponentials: of the anchors, and of the rows."""
+        assert self._pull is not None
+        of_rows = torch.empty_like(self.rows)
+        weighted = self.anchors * factors[:, None]
+        for number, piece in enumerate(self._pieces):
+            torch.mm(self._exponentials(number).T, weighted, out=of_rows[piece])
+        return self._pull.mul_((factors * self.scale**2)[:, None]), of_rows
+
+    def _exponentials(self, number: int) -> PerPair:
+        """Compute a piece; it holds until the next one, or is computed once where all of them have room."""
+        piece, shape = self._pieces[number], (len(self.anchors), self._pieces[number].stop - self._pieces[number].start)
+        start = len(self.anchors) * piece.start if self._keeps else 0
+        exponential = self._room[start : start + prod(shape)].view(shape)
+        if not self._keeps or number >= self._kept:
+            torch.mm(self.anchors, self.rows[piece].T, out=exponential)
+            exponential.exp_()
+            exponential[:, self._left_out[number]] = 0
+            self._kept = number + 1
+        return exponential
+
+
 class PairStatistics:
     """Counts of pairs and positives, and sums of their similarities, over all blocks."""
 
@@ -206,6 +277,11 @@ class RepulsionStatistics:
         return RepulsionStatistics(
             self.positives + other.positives, self.repelled + other.repelled, self.push + other.push
         )
+
+    def spread(self, labels: Int[Tensor, " labels"], num_labels: int) -> "RepulsionStatistics":
+        """Return the statistics of some labels as those of all, of which the others have no pair."""
+        counts = (self.positives, self.repelled, self.push)
+        return RepulsionStatistics(*(one.new_zeros(num_labels).index_copy(0, labels, one) for one in counts))
 
 
 class LabelPairStatistics(PairStatistics):

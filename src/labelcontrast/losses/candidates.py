@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, distributed, nn
 
 from labelcontrast.errors import ConfigError
@@ -86,15 +86,38 @@ class Rows:
     filled: Float[Tensor, " rows"] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """Prototypes of labels that no label set of the batch has: each is a negative of all anchors.
+
+    Attributes:
+        units: All prototypes, on the unit sphere.
+        left_out: Numbers of those whose labels occur, which stand among the candidates.
+        anchor: Whether they are anchors too; as such they have no positive.
+    """
+
+    units: Float[Tensor, "labels dim"]
+    left_out: Int[Tensor, " left"]
+    anchor: bool
+
+    def __len__(self) -> int:
+        return len(self.units) - len(self.left_out)
+
+    def total(self) -> Float[Tensor, " dim"]:
+        """Sum them."""
+        return self.units.sum(0) - self.units[self.left_out].sum(0)
+
+
 @dataclass(frozen=True)
 class Participants:
     """All anchors and all candidates; the anchors are the first candidates, unless they are none."""
 
     anchors: Sequence[Rows]
     candidates: Sequence[Rows]
+    negatives: Negatives | None = None
 
     @classmethod
-    def of(cls, groups: Sequence[Rows]) -> "Participants":
+    def of(cls, groups: Sequence[Rows], negatives: Negatives | None = None) -> "Participants":
         """Separate anchors and candidates.
 
         Raises:
@@ -104,7 +127,7 @@ class Participants:
         if len({rows.candidate for rows in anchors}) == 2:
             raise ConfigError("with keys, prototypes cannot be anchors too: it needs prototype_anchors=False.")
         others = [rows for rows in groups if rows.candidate and not rows.anchor]
-        return cls(anchors, [rows for rows in anchors if rows.candidate] + others)
+        return cls(anchors, [rows for rows in anchors if rows.candidate] + others, negatives)
 
     @property
     def symmetric(self) -> bool:
@@ -152,10 +175,29 @@ class Participants:
         ]
         return torch.cat(factors) if filled is None else torch.cat(factors) * filled
 
+    @property
+    def idle(self) -> int:
+        """Number of anchors that stand among the negatives."""
+        return len(self.negatives) if self.negatives is not None and self.negatives.anchor else 0
+
+    def number_of_anchors(self) -> int:
+        """Count the anchors, those without a positive among them."""
+        return sum(len(rows.units) for rows in self.anchors) + self.idle
+
     def number_of_pairs(self) -> Tensor | int:
         """Count the pairs, without those of a row with itself."""
         present = sum(len(rows.units) if rows.filled is None else rows.filled.sum() for rows in self.candidates)
-        return sum(len(rows.units) for rows in self.anchors) * (present - int(self.symmetric))
+        present = present + (0 if self.negatives is None else len(self.negatives))
+        return self.number_of_anchors() * (present - int(self.symmetric))
+
+    def sum_with_negatives(self) -> Tensor | float:
+        """Sum the products of the pairs that have one or two of the negatives in them."""
+        if self.negatives is None:
+            return 0.0
+        others, (candidates, queries) = self.negatives.total(), self.units()
+        anchors = candidates[: self.number_of_anchors() - self.idle] if queries is None else queries
+        pairs = anchors.sum(0) @ others
+        return pairs + others @ (candidates.sum(0) + others) if self.idle else pairs
 
     def weights(self) -> PerAnchor:
         """Return the factors of the anchors' losses."""

@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from labelcontrast.errors import TensorError
@@ -34,10 +34,15 @@ from labelcontrast.losses.blocks import (
     PairWeights,
     PerAnchor,
     PerPair,
+    PureNegatives,
     Similarities,
     SimilarityBlock,
 )
 
+Given = tuple[Tensor, Tensor | None, Tensor | None]
+"""Candidates; the anchors, where they are none; and candidates that are no positives."""
+Gradients = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
+"""Of these, and of the bias."""
 State = Sequence[Tensor]
 """A number or more for each anchor; beside a block, laid along its anchors."""
 
@@ -50,9 +55,15 @@ class Denominator(ABC):
 
     @abstractmethod
     def prepare(
-        self, similarities: Similarities, weights: PairWeights, average: PerAnchor
+        self, similarities: Similarities, weights: PairWeights, average: PerAnchor, mass: PerAnchor
     ) -> tuple[PerAnchor, State, Attraction]:
         """Sweep once or more.
+
+        Args:
+            similarities: Of all pairs.
+            weights: W, times the factors of the anchors.
+            average: These factors.
+            mass: What candidates outside these pairs, none of them a positive, add to an anchor's sum of exponentials.
 
         Returns: The losses before attraction times similarity is subtracted, what :meth:`repulsion` needs of each
             anchor, and the attraction.
@@ -71,9 +82,10 @@ class AllCandidates(Denominator):
         similarities: Similarities,
         weights: PairWeights,
         average: PerAnchor,  # noqa: ARG002
+        mass: PerAnchor,
     ) -> tuple[PerAnchor, State, Attraction]:
         """Sum the exponentials of every anchor."""
-        normaliser, log_normaliser = normalise(similarities, weights.totals)
+        normaliser, log_normaliser = normalise(similarities, mass)
         return weights.totals * log_normaliser, [weights.totals / normaliser], weights
 
     def repulsion(self, exponential: PerPair, attraction: PerPair, state: State) -> PerPair:  # noqa: ARG002
@@ -92,9 +104,10 @@ class NegativesOnly(Denominator):
         similarities: Similarities,
         weights: PairWeights,
         average: PerAnchor,  # noqa: ARG002
+        mass: PerAnchor,
     ) -> tuple[PerAnchor, State, Attraction]:
         """Sum the negatives of every anchor; then the repulsion of a negative by all positives together."""
-        negatives, repulsion, losses = (torch.zeros_like(weights.totals) for _ in range(3))
+        negatives, repulsion, losses = mass.clone(), torch.zeros_like(mass), torch.zeros_like(mass)
         for block in similarities:
             attraction, mirror = weights.block(block)
             negatives[block.rows] += _negative(attraction).mul_(block.exponential).sum(1)
@@ -133,7 +146,11 @@ class EachPair(Denominator):
         self.bias: Tensor = bias
 
     def prepare(
-        self, similarities: Similarities, weights: PairWeights, average: PerAnchor
+        self,
+        similarities: Similarities,
+        weights: PairWeights,
+        average: PerAnchor,
+        mass: PerAnchor,  # noqa: ARG002
     ) -> tuple[PerAnchor, State, Attraction]:
         """Sum the cost of all pairs as negatives, and subtract the bias of the positives."""
         losses, odds = torch.zeros_like(weights.totals), self._odds(weights.totals)
@@ -154,18 +171,18 @@ class EachPair(Denominator):
 
 
 def normalise(
-    similarities: Similarities, like: PerAnchor, *, look: Callable[[SimilarityBlock], None] | None = None
+    similarities: Similarities, mass: PerAnchor, *, look: Callable[[SimilarityBlock], None] | None = None
 ) -> tuple[PerAnchor, PerAnchor]:
     """Sum the exponentials of every anchor.
 
     Args:
         similarities: Of all pairs.
-        like: One number for each anchor.
+        mass: What each anchor's sum begins with.
         look: Is called with every block.
 
     Returns: The sums, times the anchor's own prior where it has one; and their logarithm without that.
     """
-    normaliser = torch.zeros_like(like)
+    normaliser = mass.clone()
     for block in similarities:
         normaliser[block.rows] += block.exponential.sum(1)
         if block.mirrored:
@@ -186,6 +203,8 @@ def weighted_softmax(
     temperature: float,
     queries: Float[Tensor, "anchors dim"] | None = None,
     prior: Float[Tensor, " candidates"] | None = None,
+    negatives: Float[Tensor, "negatives dim"] | None = None,
+    left_out: Int[Tensor, " left"] | None = None,
     denominator: Denominator = AllCandidates(),  # noqa: B008  it has no state
     stop_repulsion: float = 0.0,
     block_size: int | None = None,
@@ -208,6 +227,9 @@ def weighted_softmax(
         queries: The anchors, where they are no candidates; by default the first candidates are the anchors, each
             without itself.
         prior: g, from 0; by default 1.
+        negatives: Further candidates of a prior of 1, that are no anchors and no positives: of unit length, many more
+            than the others; for a denominator that is a softmax.
+        left_out: Numbers of those that do not count, ascending; by default all do.
         denominator: Takes the place of the log-normaliser, and of :math:`m_i p_{ij}` in the gradient.
         stop_repulsion: Lambda; 0 stops nothing, 1 is the regulariser of L_REG.
         block_size: Rows and columns of a block; it changes no result.
@@ -218,8 +240,9 @@ def weighted_softmax(
 
     Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 6 to 14.
     """
-    sweep = _Sweep(weights, prior, temperature, denominator, stop_repulsion, block_size or BLOCK_SIZE, statistics)
-    result: Tensor = _WeightedSoftmax.apply(candidates, queries, denominator.bias, (sweep, average))
+    size = block_size or BLOCK_SIZE
+    sweep = _Sweep(weights, prior, left_out, temperature, denominator, stop_repulsion, size, statistics)
+    result: Tensor = _WeightedSoftmax.apply(candidates, queries, negatives, denominator.bias, (sweep, average))
     return result
 
 
@@ -227,19 +250,20 @@ class _WeightedSoftmax(torch.autograd.Function):
     """The sum computes its gradient in the sweep of its value; single losses sweep again when theirs is needed."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917  tensors that have a gradient are positional
         ctx: Any,  # noqa: ANN401
         candidates: Tensor,
         queries: Tensor | None,
-        bias: Tensor | None,
+        negatives: Tensor | None,
+        bias: Tensor | None,  # noqa: ARG004  it is the denominator's
         job: tuple["_Sweep", Tensor | None],
     ) -> Tensor:
         sweep, average = job
-        ctx.given = queries is not None, bias is not None
-        ctx.run = partial(sweep.run, candidates, queries) if average is None else None
+        given = candidates, queries, negatives
+        ctx.run = partial(sweep.run, given) if average is None else None
         if average is None:
-            return sweep.run(candidates, queries, torch.ones_like(sweep.weights.totals), gradient=False)[0]
-        losses, *gradients = sweep.run(candidates, queries, average, gradient=any(ctx.needs_input_grad))
+            return sweep.run(given, torch.ones_like(sweep.weights.totals), gradient=False)[0]
+        losses, gradients = sweep.run(given, average, gradient=any(ctx.needs_input_grad))
         ctx.save_for_backward(*gradients)
         return losses.sum()
 
@@ -248,14 +272,11 @@ class _WeightedSoftmax(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise TensorError("a contrastive loss has no second derivatives. Call backward without create_graph.")
         if ctx.run is None:
-            of_bias, to_candidates, *to_queries = (upstream * gradient for gradient in ctx.saved_tensors)
-        else:
-            # a sweep takes factors from 0: one for the losses that are to fall, one for those that are to rise
-            _, *fall = ctx.run(upstream.clamp(min=0), gradient=True)
-            _, *rise = ctx.run(-upstream.clamp(max=0), gradient=True)
-            of_bias, to_candidates, *to_queries = (down - up for down, up in zip(fall, rise, strict=True))
-        with_queries, with_bias = ctx.given
-        return to_candidates, to_queries[0] if with_queries else None, of_bias if with_bias else None, None
+            return *(None if gradient is None else upstream * gradient for gradient in ctx.saved_tensors), None
+        # a sweep takes factors from 0: one for the losses that are to fall, one for those that are to rise
+        _, fall = ctx.run(upstream.clamp(min=0), gradient=True)
+        _, rise = ctx.run(-upstream.clamp(max=0), gradient=True)
+        return *(None if down is None else down - up for down, up in zip(fall, rise, strict=True)), None
 
 
 @dataclass(frozen=True)
@@ -264,21 +285,27 @@ class _Sweep:
 
     weights: PairWeights
     prior: Tensor | None
+    left_out: Tensor | None
     temperature: float
     denominator: Denominator
     stop_repulsion: float
     block_size: int
     statistics: PairStatistics | None
 
-    def run(self, candidates: Tensor, queries: Tensor | None, average: Tensor, *, gradient: bool) -> tuple[Tensor, ...]:
-        """Return the losses times ``average``; then the gradients of their sum: bias, candidates, and queries."""
+    def run(self, given: Given, average: Tensor, *, gradient: bool) -> tuple[Tensor, Gradients]:
+        """Return the losses times ``average``; and the gradients of their sum: of what is given, and of the bias."""
+        candidates, queries, negatives = given
         scale = self.temperature**-0.5  # of both factors of a similarity
         scaled = candidates * scale, None if queries is None else queries * scale
         similarities = Similarities(*scaled, self.weights, self.prior, size=self.block_size, scale=scale)
         with torch.autocast(candidates.device.type, enabled=False):
-            weights = self.weights.scaled(average)
-            losses, state, attractions = self.denominator.prepare(similarities, weights, average)
-            gradients = [torch.zeros_like(given) for given in (candidates, queries) if given is not None]
+            weights, mass = self.weights.scaled(average), torch.zeros_like(average)
+            pure, own = None, 1.0 if queries is not None or self.prior is None else self.prior[: len(average)]
+            if negatives is not None:
+                pure = PureNegatives(negatives, self.left_out, similarities.anchors, scale=scale)
+                mass = own * pure.mass(gradient=gradient)
+            losses, state, attractions = self.denominator.prepare(similarities, weights, average, mass)
+            gradients = [torch.zeros_like(rows) for rows in (candidates, queries) if rows is not None]
             of_bias = losses.new_zeros(())
             for block in similarities:
                 attraction, mirror = attractions.block(block)
@@ -292,7 +319,19 @@ class _Sweep:
                     if self.denominator.bias is not None:
                         of_bias += slope.sum()
                     similarities.descend(slope, block, gradients)
-            return losses, of_bias, *gradients
+            of_negatives = None
+            if gradient and pure is not None:
+                # what a candidate of exponential 1 and no attraction repels
+                one, none, beside = (
+                    mass.new_ones(len(mass), 1),
+                    mass.new_zeros(len(mass), 1),
+                    [s[:, None] for s in state],
+                )
+                of_anchors, of_negatives = pure.gradients(own * self.denominator.repulsion(one, none, beside)[:, 0])
+                gradients[-1][: len(average)] += of_anchors
+            of_queries = None if queries is None else gradients[1]
+            bias = None if self.denominator.bias is None else of_bias
+            return losses, (gradients[0], of_queries, of_negatives, bias)
 
     def _meet(self, block: SimilarityBlock, attraction: PerPair, state: State) -> tuple[PerPair, PerPair]:
         """Return the slope of the loss in each similarity; and its gain, to which a stopped repulsion adds."""

@@ -288,11 +288,12 @@ class HeldAbove(Denominator):
         similarities: Similarities,
         weights: PairWeights,
         average: PerAnchor,  # noqa: ARG002
+        mass: PerAnchor,
     ) -> tuple[PerAnchor, State, Attraction]:
         """Sweep for normalisers and floors; then sum the weights of the pairs above their floors."""
         assert isinstance(weights, LevelWeights)
         farthest = _Farthest(similarities, weights)
-        normaliser, log_normaliser = normalise(similarities, weights.totals, look=farthest.add)
+        normaliser, log_normaliser = normalise(similarities, mass, look=farthest.add)
         floors, pairs = farthest.floors(log_normaliser)
         limits = log_normaliser - floors[:, None]
         above = _above(similarities, weights, limits)

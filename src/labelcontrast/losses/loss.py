@@ -17,6 +17,7 @@ from labelcontrast.losses.axes import Contrast, Parameter, contrastive
 from labelcontrast.losses.batch_labels import BatchLabels, SampleIds
 from labelcontrast.losses.blocks import LabelPairStatistics, PairStatistics, RepulsionStatistics, working_precision
 from labelcontrast.losses.candidates import (
+    Negatives,
     Participants,
     Queue,
     Rows,
@@ -28,6 +29,7 @@ from labelcontrast.losses.candidates import (
 from labelcontrast.losses.kernel import AllCandidates, Denominator, EachPair, NegativesOnly, weighted_softmax
 from labelcontrast.losses.levels import Closure, HeldAbove, LevelWeights, columns_of, share_by_level
 from labelcontrast.losses.module import (
+    WIDE,
     Labels,
     LossModule,
     check_labels,
@@ -65,12 +67,15 @@ class PreparedBatch:
     def softmax(self, average: Tensor | None = None, statistics: PairStatistics | None = None) -> Tensor:
         """Compute the losses of the anchors, or their weighted sum."""
         candidates, queries = self.participants.units()
+        negatives = self.participants.negatives
         return weighted_softmax(
             candidates,
             self.weights,
             temperature=self.settings["temperature"],
             queries=queries,
             prior=self.participants.prior(self.instance_prior),
+            negatives=None if negatives is None else negatives.units,
+            left_out=None if negatives is None else negatives.left_out,
             denominator=self.denominator,
             stop_repulsion=self.settings["stop_repulsion"],
             block_size=self.settings["block_size"],
@@ -80,12 +85,14 @@ class PreparedBatch:
 
     def diagnostics(self, statistics: PairStatistics) -> dict[str, Tensor]:
         """Return means over pairs, each a number on the device; NaN where there was nothing to average."""
-        totals, temperature = self.weights.totals, self.settings["temperature"]
-        own = len(totals) / temperature if self.participants.symmetric else 0.0  # of a row with itself
-        negatives = statistics.similarity_of_all - own - statistics.similarity_of_positives
-        number = self.participants.number_of_pairs() - statistics.positives
+        participants, temperature = self.participants, self.settings["temperature"]
+        anchors = participants.number_of_anchors()
+        own = anchors / temperature if participants.symmetric else 0.0  # of a row with itself
+        everyone = statistics.similarity_of_all + participants.sum_with_negatives() / temperature
+        negatives = everyone - own - statistics.similarity_of_positives
+        number = participants.number_of_pairs() - statistics.positives
         return {
-            "anchors_without_positives": 1 - totals.sign().mean(),
+            "anchors_without_positives": 1 - self.weights.totals.sign().sum() / anchors,
             "similarity_of_positives": temperature * statistics.similarity_of_positives / statistics.positives,
             "similarity_of_negatives": temperature * negatives / number,
             "positives_pushed_away": statistics.stoppable / statistics.positives,
@@ -202,7 +209,8 @@ class ContrastiveLoss(LossModule):
                     [0.5000, 0.2500, 0.2500, 0.0000]])
         """
         check_labels(labels)
-        weights = self._prepare(torch.ones(labels.shape[0], views, self.dim or 1), labels, None, None).weights
+        ones = torch.ones(labels.shape[0], views, self.dim or 1)
+        weights = self._prepare(ones, labels, None, None, by_column=True).weights
         pairs = weights.pairs
         shape = len(pairs.anchors), len(pairs.candidates)
         dense = torch.zeros(shape)
@@ -229,11 +237,12 @@ class ContrastiveLoss(LossModule):
         """
         if self.contrast.views_only:
             raise ConfigError(f"{self.name} ignores labels: it has no repulsion by label.")
-        batch = self._prepare(projections, labels, None, None, by_column=True)
+        batch = self._prepare(projections, labels, None, None)
         pairs = batch.weights.pairs
         statistics = LabelPairStatistics(pairs.left.matrix, pairs.candidates.matrix)
         batch.softmax(average=torch.ones_like(batch.factors), statistics=statistics)
-        return statistics.repulsion
+        found = statistics.repulsion
+        return found if pairs.candidates.labels is None else found.spread(pairs.candidates.labels, labels.shape[1])
 
     def _variable(self) -> Iterable[Parameter]:
         return [parameter for parameter in contrastive() if parameter.name != "queue_size"]
@@ -248,7 +257,13 @@ class ContrastiveLoss(LossModule):
         return 1.0 if base is None else self.settings["temperature"] / base
 
     def _terms(self, batch: PreparedBatch) -> Tensor:
-        return batch.softmax() * (self._scale * batch.factors)
+        terms, participants = batch.softmax() * (self._scale * batch.factors), batch.participants
+        if participants.negatives is None or not participants.idle:
+            return terms
+        instances = len(terms) - len(participants.negatives.left_out)
+        of_prototypes = terms.new_zeros(len(participants.negatives.units))
+        of_prototypes = of_prototypes.index_copy(0, participants.negatives.left_out, terms[instances:])
+        return torch.cat([terms[:instances], of_prototypes])
 
     def _averaged(self, batch: PreparedBatch) -> Tensor:
         """Average over the anchors of all processes."""
@@ -261,6 +276,8 @@ class ContrastiveLoss(LossModule):
             total = shared + sum_over_processes((factors * own).sum(0, keepdim=True))
             # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
             factors = factors * (own * everywhere + 1 - own)
+        if self._averaging != "mean_valid":  # a prototype has one label
+            total = total + batch.participants.idle
         if self.settings["reduction"] == "sum":
             total = torch.ones_like(total)
         statistics = PairStatistics() if self.settings["diagnostics"] else None
@@ -278,12 +295,11 @@ class ContrastiveLoss(LossModule):
         *,
         by_column: bool = False,
     ) -> PreparedBatch:
-        """Collect anchors and candidates, and compute their weights; with all labels as columns where that counts."""
+        """Collect anchors and candidates, and compute their weights; if so asked, every label has a column."""
         settings, contrast = self.settings, self.contrast
         check_tensor(projections, "projections")
         with torch.autocast(projections.device.type, enabled=False):
-            groups, fresh = self._groups(projections, labels, weights, keys, by_column=by_column)
-            participants = Participants.of(groups)
+            participants, fresh = self._participants(projections, labels, weights, keys, by_column=by_column)
             affinity = contrast.affinity
             pairs = participants.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
             shared = self._share(pairs)
@@ -299,7 +315,7 @@ class ContrastiveLoss(LossModule):
         levels = self.closure.level_weights(self.contrast.layer_penalty, pairs.anchors.sizes.dtype)
         return share_by_level(pairs, self.closure.depths, levels, block_size=size)
 
-    def _groups(
+    def _participants(
         self,
         projections: Tensor,
         labels: Labels,
@@ -307,7 +323,7 @@ class ContrastiveLoss(LossModule):
         keys: Tensor | None,
         *,
         by_column: bool,
-    ) -> tuple[list[Rows], Rows | None]:
+    ) -> tuple[Participants, Rows | None]:
         """Return all anchors and candidates; and those that are to enter the queue."""
         views = self._unit(projections)
         if self.contrast.views_only and keys is None and views.shape[1] == 1:
@@ -323,12 +339,14 @@ class ContrastiveLoss(LossModule):
         offered = views if keys is None else self._keys(keys, views)
         if keys is not None and sampled:
             groups += [Rows(view, sets) for view in offered.unbind(1)]
+        negatives = None
         if "prototypes" in self.contrast.candidates:
-            groups.append(self._prototypes(views))
+            prototypes, negatives = self._prototypes(views, sets)
+            groups.append(prototypes)
         if not sampled or (self.queue is None and not self.settings["gather"]):
-            return groups, None
+            return Participants.of(groups, negatives), None
         others, fresh = self._elsewhere(Rows(offered.flatten(0, 1), self._foreign(sets.repeat(offered.shape[1]).raw)))
-        return groups + others, fresh
+        return Participants.of(groups + others, negatives), fresh
 
     def _elsewhere(self, fresh: Rows) -> tuple[list[Rows], Rows]:
         """Return the candidates of other processes and of earlier batches; and the new rows of all processes."""
@@ -343,11 +361,14 @@ class ContrastiveLoss(LossModule):
             others.append(Rows(earlier, self._foreign(labels), filled=filled))
         return others, fresh
 
-    def _prototypes(self, like: Tensor) -> Rows:
-        """Return the prototypes, each with its label."""
-        units = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0]
-        sets = BatchLabels(torch.eye(len(units), dtype=like.dtype, device=like.device), torch.ones_like(units[:, 0]))
-        return Rows(units, sets, "prototypes", anchor="prototypes" in self.contrast.anchors)
+    def _prototypes(self, like: Tensor, sets: BatchLabels) -> tuple[Rows, Negatives | None]:
+        """Return the prototypes of the labels that have a column, each with its label; and the others."""
+        units, anchor = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0], self._prototype_anchors
+        negatives = None if sets.labels is None else Negatives(units, sets.labels, anchor)
+        units = units if sets.labels is None else units[sets.labels]
+        one = torch.eye(len(units), dtype=like.dtype, device=like.device)
+        own = BatchLabels(one, torch.ones_like(units[:, 0]), labels=sets.labels)
+        return Rows(units, own, "prototypes", anchor=anchor), negatives
 
     def _unit(self, projections: Tensor) -> Tensor:
         """Return projections as unit vectors, shape [batch, views, dim]."""
@@ -366,9 +387,22 @@ class ContrastiveLoss(LossModule):
         """Return the label sets of a batch; where only views count, each example is its own label."""
         if self.contrast.views_only:
             return SampleIds.of(torch.arange(len(views), dtype=views.dtype, device=views.device)[:, None])
-        by_column |= "prototypes" in self.contrast.candidates or self.contrast.sharing == "per_level"
+        prototypes = "prototypes" in self.contrast.candidates
+        by_column |= (prototypes and not self._absent_repel) or self.contrast.sharing == "per_level"
         dense = by_column or self.queue is not None or self.settings["gather"]
+        repeated |= prototypes  # a label of one example makes a pair with its prototype
         return label_sets(labels, views, num_labels=self.num_labels, dense=dense, repeated=repeated, close=self.closure)
+
+    @property
+    def _prototype_anchors(self) -> bool:
+        return "prototypes" in self.contrast.anchors
+
+    @property
+    def _absent_repel(self) -> bool:
+        """True if the prototypes of labels that do not occur repel and nothing else, and may be many."""
+        contrast, many = self.contrast, (self.num_labels or 0) >= WIDE
+        alone = contrast.sharing == "per_label" and contrast.denominator != "each_pair" and contrast.pair_prior is None
+        return many and alone
 
     def _foreign(self, matrix: Tensor) -> BatchLabels:
         """Return the label sets of rows from elsewhere; where only views count, they match none."""
@@ -383,11 +417,14 @@ class ContrastiveLoss(LossModule):
 
     def _factors(self, totals: Tensor, sizes: Tensor) -> Tensor:
         """Return the weights of the anchors' losses in the average."""
-        reduction = self.settings["reduction"]
-        reduction = self.contrast.averaging if reduction in {"sum", "none"} else reduction
-        if reduction == "label_count":
+        if self._averaging == "label_count":
             return sizes
-        return torch.ones_like(totals) if reduction == "mean_all" else totals.sign()
+        return torch.ones_like(totals) if self._averaging == "mean_all" else totals.sign()
+
+    @property
+    def _averaging(self) -> str:
+        reduction: str = self.settings["reduction"]
+        return self.contrast.averaging if reduction in {"sum", "none"} else reduction
 
 
 class LevelByLevel(LossModule):
