@@ -1,7 +1,8 @@
-"""Mutated inputs for readers, settings and hierarchies: each is read, or refused by an error of ours, within seconds.
+"""Mutated inputs for readers, settings, hierarchies and run folders: each is read, or refused by an error of ours.
 
 ``python tests/fuzzing.py 100000`` runs this number of inputs, and prints the figures and every failure with its number,
-from which ``python tests/fuzzing.py 1 --first NUMBER`` makes the same input again.
+from which ``python tests/fuzzing.py 1 --first NUMBER`` makes the same input again. ``--out FILE`` keeps the figures as
+JSON, and continues from them after a kill.
 """
 
 import argparse
@@ -33,14 +34,18 @@ from labelcontrast.data.readers import read
 from labelcontrast.data.splits import load_splits
 from labelcontrast.encoders.pictures import decode_picture
 from labelcontrast.errors import LabelContrastError
+from labelcontrast.files import read_json, write_json
 from labelcontrast.labels.hierarchy_files import read_hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.run.machine import describe_origin
+from labelcontrast.run.model import load
 from labelcontrast.settings import RunSettings, override, parse_losses, read_settings
 
 SECONDS = 5
 """The longest that an input may take."""
 MEMORY = 2**30
 """The bytes that all inputs together may take beyond what the process takes at the start."""
+EARLIER_RUN = Path(__file__).parent / "earlier_version" / "run"
 TEXTS = ["a goal in the last minute", "a vote in parliament", "né: the match was lost", "rain, and more rain"]
 TOKENS = [
     *"[]{}()<>\"'`,;:|\t\n\r#%&\\/ \0\x1b=-.0123456789",
@@ -86,6 +91,7 @@ TOKENS = [
         "%s%n",
     ],
 ]
+AT_ONCE = 1000
 Rows = list[dict[str, object]]
 
 
@@ -192,6 +198,12 @@ def use_hierarchy(folder: Path) -> None:
     found = read_hierarchy(next(iter(sorted(folder.iterdir()))))
     found.to_parents()
     assert found.ancestors.shape[0] == len(found.names)
+
+
+def use_run(folder: Path) -> None:
+    """Load a run folder and predict by it, as it is and as a model; it is from before folders had a manifest."""
+    proba = load(folder).predict_proba(np.zeros((2, 6), dtype=np.float32))
+    assert np.isfinite(proba).all(), "probabilities that are not finite"
 
 
 def read_toml(folder: Path) -> None:
@@ -373,6 +385,7 @@ INPUTS: dict[str, Input] = {
     "edge list": Input(text_file("h.csv", "child,parent\ncat,animal\ndog,animal\nanimal,\n"), use_hierarchy),
     "indented": Input(text_file("h.txt", TREE), use_hierarchy),
     "paths": Input(text_file("h.paths", "a > b > c\na > d\n"), use_hierarchy),
+    "run folder": Input(lambda folder: shutil.copytree(EARLIER_RUN, folder, dirs_exist_ok=True), use_run),
     "settings": Input(text_file("a.toml", TOML), read_toml),
     "set": Input(text_file("set.txt", SETS), set_values),
     "loss": Input(
@@ -450,8 +463,7 @@ def run_one(number: int, folder: Path) -> str:
             warnings.simplefilter("error")
             INPUTS[name].read(folder)
     except LabelContrastError as refusal:
-        lines = str(refusal).encode()  # it can be printed
-        return "refused" if lines else f"{name}: a refusal without a word"
+        return "refused" if str(refusal).encode() else f"{name}: a refusal without a word"  # it can be printed
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -461,16 +473,13 @@ def run_one(number: int, folder: Path) -> str:
     return "read"
 
 
-def run(numbers: range, seconds: float = float("inf")) -> tuple[Counter[str], list[str]]:
+def run(numbers: range) -> tuple[Counter[str], list[str]]:
     """Run inputs; return how many were read, refused or failed, and the failures with their numbers."""
     counts: Counter[str] = Counter()
     failures = []
-    begun = time.monotonic()
     memory = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         for number in numbers:
-            if time.monotonic() - begun > seconds:
-                break
             outcome = run_one(number, Path(folder) / "input")
             counts[outcome if outcome in {"read", "refused"} else "failed"] += 1
             if peak_memory() > memory + MEMORY:
@@ -489,13 +498,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("number", type=int, help="How many inputs.")
     parser.add_argument("--first", type=int, default=0, help="The number of the first input.")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="Stop after this time.")
+    parser.add_argument("--out", type=Path, help="JSON file that keeps the figures; an earlier one is continued.")
     given = parser.parse_args()
-    begun = time.monotonic()
-    counts, failures = run(range(given.first, given.first + given.number), given.seconds)
-    report = [*failures, f"{counts.total():,} inputs in {time.monotonic() - begun:,.0f} s: {dict(counts)}"]
-    sys.stdout.write("\n".join(report) + "\n")
-    sys.exit(bool(failures))
+    total: Counter[str] = Counter()
+    found: list[str] = []
+    seconds = 0.0
+    if given.out and given.out.exists():
+        before = read_json(given.out)
+        total, found, seconds = Counter(before["inputs"]), before["failures"], before["seconds"]
+    while total.total() < given.number:
+        start = given.first + total.total()
+        begun = time.monotonic()
+        counts, failures = run(range(start, min(start + AT_ONCE, given.first + given.number)))
+        total, found, seconds = total + counts, found + failures, seconds + time.monotonic() - begun
+        if given.out:
+            kept = {"inputs": dict(total), "failures": found, "seconds": round(seconds), "kinds": len(NAMES)}
+            write_json(given.out, {**kept, "first": given.first, **describe_origin()})
+    sys.stdout.write("\n".join([*found, f"{total.total():,} inputs in {seconds:,.0f} s: {dict(total)}"]) + "\n")
+    sys.exit(bool(found))
 
 
 if __name__ == "__main__":

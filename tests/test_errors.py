@@ -30,3 +30,7 @@ def test_a_missing_extra_names_the_install_command() -> None:
 def test_nearest_names_only_similar_names() -> None:
     assert errors.nearest("sprots", ["sports", "politics"]) == ' (did you mean "sports"?)'
     assert errors.nearest("zzz", ["sports"]) == ""
+
+
+def test_a_message_with_half_a_surrogate_pair_can_be_printed() -> None:
+    assert str(errors.DataError("no label \ud83d.", path="a.csv")).encode() == b"a.csv: no label \\ud83d."

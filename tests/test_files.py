@@ -14,6 +14,7 @@ from labelcontrast.files import (
     draft,
     held,
     is_claimed,
+    parse_json,
     read_json,
     whole_file,
     write_json,
@@ -202,6 +203,12 @@ def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(RunError, match=r"a\.json is damaged: it is not JSON \(.*\)\.$"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_json_that_is_nested_deep_is_refused_as_what_it_is(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^it is nested too deeply$"):
+        parse_json(text)
 
 
 def test_half_a_surrogate_pair_is_written_and_read_back(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ LONGEST_NAME = 200
 
 
 class LabelContrastError(Exception):
-    """The base of all errors that this library raises on purpose."""
+    """The base of all errors that this library raises on purpose; half a surrogate pair in a message is escaped."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message.encode(errors="backslashreplace").decode())
 
 
 class ConfigError(LabelContrastError):

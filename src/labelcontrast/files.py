@@ -117,6 +117,18 @@ def as_json(value: Any) -> str:  # noqa: ANN401
     return json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def parse_json(text: str | bytes, **options: Any) -> Any:  # noqa: ANN401
+    """Parse JSON; the options are those of ``json.loads``.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: str | Path) -> Any:  # noqa: ANN401
     """Read a JSON file.
 
@@ -124,8 +136,8 @@ def read_json(path: str | Path) -> Any:  # noqa: ANN401
         RunError: It is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
         raise RunError(f"{path} is damaged: it is not JSON ({error}).") from error
 
 

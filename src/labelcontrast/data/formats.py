@@ -20,6 +20,7 @@ from labelcontrast.data.columns import ColumnNames, examples_of
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.table import DataTable, arrow_cells, arrow_columns, columns_from_rows, numbered
 from labelcontrast.errors import DataError
+from labelcontrast.files import parse_json
 
 BLOCK = 2**24
 """Bytes that Arrow parses at a time."""
@@ -351,7 +352,7 @@ def _repeated(names: list[str]) -> str | None:
 def _features(metadata: Mapping[bytes, bytes], path: Path) -> Mapping[str, Any]:
     """Return the features that `datasets` stored in the metadata of a Parquet file; empty if there are none."""
     try:
-        features: dict[str, Any] = json.loads(metadata[DESCRIBED])["info"]["features"] if DESCRIBED in metadata else {}
+        features: dict[str, Any] = parse_json(metadata[DESCRIBED])["info"]["features"] if DESCRIBED in metadata else {}
     except (ValueError, KeyError, TypeError):
         raise DataError("the description of its columns by `datasets` is damaged.", path=path) from None
     return features

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from labelcontrast.data.table import ArrowColumn, DataTable, coded, flattened, listed
 from labelcontrast.errors import LabelError
+from labelcontrast.files import parse_json
 from labelcontrast.labels.label_sets import LabelSets
 
 Values = list[dict[str, float]]
@@ -393,8 +394,8 @@ def _parsed(text: str) -> list[object] | dict[str, object] | None:
 
 def _json(text: str) -> object:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return None
 
 

@@ -1,6 +1,5 @@
 """Read data of any known format: a file, chosen by its suffix, a folder, or a data set of the Hugging Face hub."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -24,7 +23,7 @@ from labelcontrast.data.official import read_official
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES, pictures_in, read_picture_folder
 from labelcontrast.data.table import DataTable, listed
 from labelcontrast.errors import DataError, LabelError, MissingExtraError, nearest
-from labelcontrast.files import readable
+from labelcontrast.files import parse_json, readable
 from labelcontrast.labels.label_sets import LabelSets
 from labelcontrast.labels.vocabulary import LabelVocabulary
 
@@ -179,13 +178,13 @@ def _saved_tables(path: Path) -> dict[str, tuple[pa.Table, Mapping[str, Any]]]:
     """Map the Arrow files of each split into memory, as ``datasets`` does."""
     try:
         several = path / "dataset_dict.json"
-        names = json.loads(several.read_text())["splits"] if several.is_file() else ["train"]
+        names = parse_json(several.read_text())["splits"] if several.is_file() else ["train"]
         tables = {}
         for name in names:
             folder = path / name if several.is_file() else path
-            state = json.loads((folder / "state.json").read_text())
+            state = parse_json((folder / "state.json").read_text())
             files = [str(folder / entry["filename"]) for entry in state["_data_files"]]
-            features = json.loads((folder / "dataset_info.json").read_text())["features"]
+            features = parse_json((folder / "dataset_info.json").read_text())["features"]
             table = pa.concat_tables(pa.ipc.open_stream(pa.memory_map(file)).read_all() for file in files)
             table.validate(full=True)  # a damaged file would crash the process where it is used
             tables[name] = table, features

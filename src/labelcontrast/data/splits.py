@@ -138,6 +138,8 @@ def load_splits(
     )
     with _no_garbage_collection(), readable(path):
         found, source = _found_splits(Path(path), wanted, protocol, seed)
+    if "train" not in found:
+        raise DataError(f"there is {listed(list(found))}, but no train.", path=path)
     for examples in found.values():
         _check_split(examples, found["train"])
     vocabulary = _vocabulary(found)

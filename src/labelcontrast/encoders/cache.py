@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from labelcontrast.errors import RunError
-from labelcontrast.files import draft
+from labelcontrast.files import draft, parse_json
 
 Arrays = Mapping[str, NDArray[Any]]
 KEYS = "keys"
@@ -91,7 +91,7 @@ def _as_bytes(value: Any) -> bytes:  # noqa: ANN401
 def _read(path: Path, keys: Mapping[str, str]) -> Arrays | None:
     try:
         with safe_open(path, framework="pt") as file:  # torch maps the file, where numpy would copy it
-            saved = json.loads((file.metadata() or {}).get(KEYS, "{}"))
+            saved = parse_json((file.metadata() or {}).get(KEYS, "{}"))
             if keys.items() <= saved.items():
                 return {name: file.get_tensor(name).numpy() for name in keys}
     except (OSError, SafetensorError, ValueError):

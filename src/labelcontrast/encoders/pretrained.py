@@ -1,7 +1,6 @@
 """Pretrained encoders: finding one (a folder, an installed wheel, the hub) and loading its transformers model."""
 
 import importlib.util
-import json
 import logging
 import socket
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from torch import nn
 
 from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import EncoderError, nearest
+from labelcontrast.files import parse_json
 
 EMBEDDED = ("hashed", "lsa", "convnet", "mlp")
 """Encoders that need no download."""
@@ -80,7 +80,7 @@ class Source:
         if path is None:
             return None
         try:
-            return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            return dict(parse_json(Path(path).read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise self.error(f"its {file} is not a JSON object ({error})") from error
 

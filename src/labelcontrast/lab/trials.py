@@ -25,7 +25,7 @@ from labelcontrast.data.readers import HUB
 from labelcontrast.encoders.pretrained import find_installed, locate
 from labelcontrast.errors import ConfigError, DataError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.files import checksum, locked, read_json, write_json
+from labelcontrast.files import checksum, locked, parse_json, read_json, write_json
 from labelcontrast.losses.registry import check_loss, fingerprint_plugin
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import drop_weights
@@ -265,7 +265,7 @@ def _read_owner(file: IO[str]) -> dict[str, Any]:
     """Return the previous owner of a claim; empty if there was none, or it died while it wrote the file."""
     file.seek(0)
     try:
-        owner: dict[str, Any] = json.loads(file.read())
-    except json.JSONDecodeError:
+        owner: dict[str, Any] = parse_json(file.read())
+    except ValueError:
         return {}
     return owner

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from labelcontrast.errors import ConfigError, LabelError
-from labelcontrast.files import write_text
+from labelcontrast.files import parse_json, write_text
 from labelcontrast.labels.hierarchy import Hierarchy, above_of
 
 SameName = Literal["refuse", "path"]
@@ -96,7 +96,7 @@ def write_hierarchy(hierarchy: Hierarchy, path: str | Path) -> None:
 
 def _parent_map(text: str, path: Path) -> list[Edge]:
     try:
-        given = json.loads(text, object_pairs_hook=_Pairs)
+        given = parse_json(text, object_pairs_hook=_Pairs)
     except ValueError as error:
         raise LabelError(f"not a JSON map of each node to its parent ({error}).", path=path) from None
     if not isinstance(given, _Pairs):

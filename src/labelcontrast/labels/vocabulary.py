@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from labelcontrast.errors import LabelError, nearest
-from labelcontrast.files import is_utf8, write_text
+from labelcontrast.files import is_utf8, parse_json, write_text
 from labelcontrast.labels.label_sets import LabelSets
 
 
@@ -152,7 +152,7 @@ class LabelVocabulary:
         """
         path = Path(path)
         try:
-            names = json.loads(path.read_text(encoding="utf-8"))
+            names = parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             message = "there is no such file; expected a JSON list of label names."
             raise LabelError(message, path=path) from None

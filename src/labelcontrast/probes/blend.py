@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit, xlogy
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
-from labelcontrast.files import write_text
+from labelcontrast.files import parse_json, write_text
 from labelcontrast.metrics.counting import checked_pair, known_pairs
 from labelcontrast.metrics.ranking import mean_average_precision
 
@@ -167,7 +167,7 @@ class Blend:
         """
         path = Path(path)
         try:
-            saved = json.loads(path.read_text())
+            saved = parse_json(path.read_text())
             views, strength = tuple(map(str, saved["views"])), saved["strength"]
             bias, weight, centre, scale = (
                 np.array(saved[name], dtype=np.float64) for name in ("bias", "weight", "centre", "scale")
@@ -175,7 +175,7 @@ class Blend:
             if {weight.shape, centre.shape, scale.shape} != {(len(bias), len(views))}:
                 raise ValueError(f"weights of shape {weight.shape}")
             return cls(views, weight, bias, centre, scale, np.inf if strength is None else float(strength))
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f'expected {{"views": [names], "weight": [...], ...}}. Got {error!r}.', path=path
             ) from error

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
-from labelcontrast.files import write_text
+from labelcontrast.files import parse_json, write_text
 from labelcontrast.metrics.counting import as_matrix, checked_pair, known_pairs, ratio
 
 Method = Literal["temperature", "isotonic"]
@@ -150,13 +150,13 @@ class Calibration:
         """
         path = Path(path)
         try:
-            saved = json.loads(path.read_text())
+            saved = parse_json(path.read_text())
             if saved["method"] not in get_args(Method):
                 raise ValueError(saved["method"])
             if saved["method"] == "temperature":
                 return cls("temperature", [float(one) for one in saved["maps"]])
             return cls("isotonic", [[(float(start), float(end)) for start, end in one] for one in saved["maps"]])
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f'expected {{"method": name, "maps": [...]}}. Got {error!r}.', path=path) from error
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Integer, Shaped
 from numpy.typing import ArrayLike
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError, nearest
-from labelcontrast.files import write_text
+from labelcontrast.files import parse_json, write_text
 from labelcontrast.metrics.counting import as_matrix, checked_pair, known_pairs
 
 Rule = Literal["global", "fixed", "per_label", "top_k", "expected_f1"]
@@ -288,14 +288,14 @@ class Thresholds:
         """
         path = Path(path)
         try:
-            saved = json.loads(path.read_text())
+            saved = parse_json(path.read_text())
             values = np.array(saved["values"], dtype=np.float64).reshape(-1)
             most, empty = saved.get("most"), saved.get("empty", "allow")
             if empty not in get_args(Empty):
                 raise ValueError(empty)
             most = None if most is None else int(most)
             return cls(values, str(saved["how"]), most, bool(saved.get("expected_f1", False)), empty)
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f'expected {{"how": name, "values": [numbers]}}. Got {error!r}.', path=path) from error
 
 

@@ -192,6 +192,14 @@ def test_rcv1_token_files_give_the_lyrl2004_split(gz: bool, tmp_path: Path) -> N
     assert splits["test"].where(0) == f"{tmp_path}, story 26151"
 
 
+def test_rcv1_without_a_training_story_is_refused(tmp_path: Path) -> None:
+    folder = write_rcv1(tmp_path)
+    (folder / "lyrl2004_tokens_train.dat").write_text(".I 26151\n.W\nmerger\n\n")  # a number of the test part
+    with pytest.raises(DataError) as refusal:
+        load_splits(folder, seed=0)
+    assert str(refusal.value) == f"{folder}: there is test, but no train."
+
+
 def test_rcv1_stories_of_the_discs_have_their_own_topics(tmp_path: Path) -> None:
     for item in (2286, 30000):
         path = tmp_path / "19960820" / f"{item}newsML.xml"

@@ -1,6 +1,5 @@
 """Photographs: PASCAL VOC, MS-COCO and NUS-WIDE as they are distributed."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
@@ -9,6 +8,7 @@ from labelcontrast.data.examples import BySplit, SplitName
 from labelcontrast.data.formats import numbered_lines, parsed_xml
 from labelcontrast.data.official.source import Row, SplitRows, examples_by_split, find, required, split_files, words_of
 from labelcontrast.errors import DataError
+from labelcontrast.files import parse_json
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -128,7 +128,7 @@ def _voc_objects(path: Path, *, where: str) -> Iterator[tuple[str, bool]]:
 
 def _coco_rows(path: Path) -> SplitRows:
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         categories = {item["id"]: item["name"] for item in sorted(content["categories"], key=lambda item: item["id"])}
         images = content["images"]
         held: dict[int, set[int]] = {image["id"]: set() for image in images}
