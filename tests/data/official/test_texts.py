@@ -197,7 +197,7 @@ def test_rcv1_without_a_training_story_is_refused(tmp_path: Path) -> None:
     (folder / "lyrl2004_tokens_train.dat").write_text(".I 26151\n.W\nmerger\n\n")  # a number of the test part
     with pytest.raises(DataError) as refusal:
         load_splits(folder, seed=0)
-    assert str(refusal.value) == f"{folder}: there is test, but no train."
+    assert str(refusal.value) == f'{folder}: there is "test", but no train.'
 
 
 def test_rcv1_stories_of_the_discs_have_their_own_topics(tmp_path: Path) -> None:
