@@ -22,7 +22,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import labelcontrast as lc
 from labelcontrast.losses.reference import contrastive_loss
-from labelcontrast.run.machine import describe_origin
+from labelcontrast.run.machine import describe_origin, keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 GROWTH = {1024: 50, 4096: 10, 16384: 3, 65536: 1}  # examples: runs, of which the fastest counts
@@ -146,6 +146,7 @@ def status(field):
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 Path("/proc/self/clear_refs").write_text("5")
 before = status("VmRSS")
+keep_freed_memory()
 step()
 print((status("VmHWM") - before) / 1024)
 """
@@ -261,6 +262,7 @@ def numbers_of_literal(variant: str, labels: int) -> int:
 def measure_labels() -> dict[str, object]:
     """Time and memory of every loss over the number of labels, and the ratio to its literal dense form."""
     torch.set_num_threads(THREADS)
+    keep_freed_memory()  # as the command line does
     found: dict[str, dict[str, dict[str, float]]] = {
         "seconds": {},
         "MiB": {},

@@ -163,6 +163,8 @@ class TrainingSettings(Settings):
     """Numbers of epochs to train a logit loss for, one after the other; the best on validation is kept."""
     batch_size: int = Field(default=64, ge=1)
     """Examples a step; a contrastive loss needs at least two, and profits from many."""
+    chunk: int = Field(default=0, ge=0, exclude_if=not_)
+    """Examples of a batch that the encoder holds in memory at once, for a batch that does not fit; 0 for all."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """``sgd`` has a momentum of 0.9, and needs a larger learning rate."""
     learning_rate: float | None = Field(default=None, gt=0)

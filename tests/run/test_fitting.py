@@ -89,6 +89,16 @@ def test_a_joint_run_keeps_the_linear_head(vectors: Path, tmp_path: Path) -> Non
     assert alone["metrics"] != result["metrics"]
 
 
+def test_a_joint_run_in_chunks_of_a_batch_is_the_run_in_whole_batches(vectors: Path, tmp_path: Path) -> None:
+    """Both have the same dropout where one chunk holds the batch; in smaller chunks it is drawn in another order."""
+    runs = {
+        chunk: run_experiment(build(vectors, training={"epochs": 4, "chunk": chunk}), tmp_path / f"{chunk}")
+        for chunk in (0, 32, 8)
+    }
+    assert runs[32]["metrics"] == runs[0]["metrics"]
+    assert runs[8]["metrics"]["test"]["map_macro"] > 0.75
+
+
 def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path) -> None:
     finetuning = {"epochs": 3, "loss": "zlpr", "learning_rate": 5e-4}
     loss = {"name": "reg"}
@@ -112,8 +122,9 @@ def test_finetuning_after_a_logit_loss_is_said_to_have_no_effect(vectors: Path, 
     assert not (tmp_path / "run" / "finetuning").exists()
 
 
-def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
-    settings = build(vectors, loss={"name": "reg"}, finetuning={"epochs": 3})
+@pytest.mark.parametrize("chunk", [0, 5])
+def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path, chunk: int) -> None:
+    settings = build(vectors, loss={"name": "reg"}, finetuning={"epochs": 3}, training={"chunk": chunk})
     whole = run_experiment(settings, tmp_path / "whole")
     heard: list[int] = []
 

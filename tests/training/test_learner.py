@@ -2,6 +2,7 @@
 
 import math
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.errors import ConfigError, MissingExtraError, RunError
+from labelcontrast.losses.factory import make_loss
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.learner import (
     Learner,
@@ -171,6 +173,100 @@ def test_equal_views_are_refused(prepared: Prepared, build_learner: Callable[...
     batches = training_batches(prepared, batch_size=37, seed=0)
     with pytest.raises(ConfigError, match=r"^training\.views: the views of an example are equal"):
         fit(learner, batches, folder=tmp_path, settings=settings)
+
+
+LOSSES: dict[str, Callable[[], nn.Module]] = {
+    "logit": nn.BCEWithLogitsLoss,
+    "reg": lambda: make_loss("reg", num_labels=3, dim=3, generator=torch.Generator().manual_seed(0)),
+    "queue": lambda: make_loss("supcon", num_labels=3, dim=3, queue_size=50),
+}
+
+
+def gradients_of(learner: Learner) -> dict[str, Tensor]:
+    return {
+        name: parameter.grad.clone() for name, parameter in learner.named_parameters() if parameter.grad is not None
+    }
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("chunk", [1, 8, 37, 99])
+def test_a_step_in_chunks_is_the_plain_one(
+    *, prepared: Prepared, build_learner: Callable[..., Learner], name: str, views: int, autocast: bool, chunk: int
+) -> None:
+    """The plain one embeds the chunks one after the other, and keeps the graphs of all until the loss is known."""
+    if name == "logit" and views > 1:
+        return
+    dtype = torch.float32 if autocast else torch.float64
+    settings, found = TrainingSettings(chunk=chunk, views=views), []
+    for plain in (True, False):
+        learner = build_learner(settings, loss=LOSSES[name]()).to(dtype).train()
+        learner._losses, learner._counted = [], []
+        chunks, labels = prepared.chunked_batch(range(37), chunk=chunk)
+        chunks = [{"rows": part["rows"].to(dtype)} for part in chunks]
+        torch.manual_seed(5)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            if plain:
+                parts = [torch.stack(learner._embed([part] * views), 1) for part in chunks]
+                value = learner.loss(torch.cat(parts).squeeze(1), labels)
+            else:
+                value = learner.training_step((chunks, labels), 0)
+        value.backward()
+        found.append((value.detach(), gradients_of(learner), torch.rand(1)))
+    assert found[0][1].keys() == found[1][1].keys()
+    tolerance = {"rtol": 1e-6, "atol": 1e-6} if autocast else {"rtol": 1e-12, "atol": 1e-13}
+    torch.testing.assert_close(found[1], found[0], **tolerance)
+
+
+def test_chunks_change_nothing_but_the_dropout(prepared: Prepared, build_learner: Callable[..., Learner]) -> None:
+    """Without dropout a batch in chunks is the whole batch."""
+    found = []
+    for chunk in (0, 5):
+        learner = build_learner(TrainingSettings(chunk=chunk), loss=LOSSES["reg"]()).double().train()
+        learner.encoder.layers[2].p, learner._losses, learner._counted = 0.0, [], []
+        inputs, labels = prepared.chunked_batch(range(37), chunk=chunk or 37)
+        inputs = [{"rows": part["rows"].double()} for part in inputs]
+        value = learner.training_step((inputs if chunk else inputs[0], labels), 0)
+        value.backward()
+        found.append((value.detach(), gradients_of(learner)))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(("held", "apart"), [(10, False), (1, True)])
+def test_one_chunk_at_a_time_is_held(
+    prepared: Prepared, build_learner: Callable[..., Learner], held: int, *, apart: bool
+) -> None:
+    """Counted as the outputs of the first layer that exist at once."""
+    alive: set[int] = set()
+    most = 0
+
+    def watch(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        nonlocal most
+        storage = output.untyped_storage()
+        alive.add(storage.data_ptr())
+        weakref.finalize(storage, alive.discard, storage.data_ptr())
+        most = max(most, len(alive))
+
+    learner = build_learner(TrainingSettings(chunk=4), loss=LOSSES["reg"]()).train()
+    learner.encoder.layers[0].register_forward_hook(watch)
+    learner._losses, learner._counted = [], []
+    chunks, labels = prepared.chunked_batch(range(37), chunk=4)
+    if apart:
+        value = learner.training_step((chunks, labels), 0)
+    else:
+        value = learner.loss(torch.cat([learner._embed([part])[0] for part in chunks]), labels)
+    value.backward()
+    assert most == held
+
+
+def test_batch_normalisation_is_refused_in_chunks() -> None:
+    encoder, rates = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), Rates(encoder=0.1, head=0.1, schedule="cosine")
+    settings = TrainingSettings(chunk=8)
+    with pytest.raises(ConfigError) as refusal:
+        Learner(encoder, nn.Identity(), nn.Identity(), score=lambda *_: 0.0, settings=settings, rates=rates)
+    expected = "training.chunk must be 0 with an encoder that normalises over the batch. Got 8."
+    assert str(refusal.value) == expected
 
 
 def test_without_augmentation_views_are_the_batch_itself() -> None:

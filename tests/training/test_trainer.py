@@ -61,7 +61,8 @@ class Counting(nn.BCEWithLogitsLoss):
 
 def run(build: Build, prepared: Prepared, folder: Path, settings: TrainingSettings, **options: object) -> Learner:
     learner = build(settings)
-    fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=folder, settings=settings, **options)
+    batches = training_batches(prepared, batch_size=8, seed=0, chunk=settings.chunk)
+    fit(learner, batches, folder=folder, settings=settings, **options)
     return learner
 
 
@@ -97,11 +98,11 @@ def test_the_last_epoch_is_kept_if_asked_for(prepared: Prepared, build_learner: 
     assert torch.equal(*last)
 
 
-@pytest.mark.parametrize("killed_at", [1, 3, 5])
+@pytest.mark.parametrize(("killed_at", "chunk"), [(1, 0), (3, 0), (5, 0), (3, 5)])
 def test_a_killed_run_resumes_with_the_same_result(
-    prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int
+    prepared: Prepared, build_learner: Build, tmp_path: Path, killed_at: int, chunk: int
 ) -> None:
-    settings = TrainingSettings(epochs=5)
+    settings = TrainingSettings(epochs=5, chunk=chunk)
     whole = run(build_learner, prepared, tmp_path / "whole", settings)
 
     def kill(epoch: Epoch) -> None:

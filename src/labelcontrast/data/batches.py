@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,15 @@ class Prepared:
 
     def batch(self, indices: Sequence[int]) -> tuple[Mapping[str, Tensor], Tensor]:
         """Collate the inputs of some examples, and densify their labels; without labels, a matrix of width 0."""
+        (inputs,), labels = self.chunked_batch(indices, chunk=len(indices))
+        return inputs, labels
+
+    def chunked_batch(self, indices: Sequence[int], *, chunk: int) -> tuple[list[Mapping[str, Tensor]], Tensor]:
+        """Collate the inputs of ``chunk`` examples at a time; the labels are those of all."""
         lazy = isinstance(self.items, LazyItems)
         items: Any = self.items.take(indices) if lazy else [self.items[index] for index in indices]  # type: ignore[union-attr]
-        inputs = self.collate(items)
+        starts = range(0, len(indices), chunk) if len(indices) else [0]
+        inputs = [self.collate(items[start : start + chunk]) for start in starts]
         if self.labels is None:
             return inputs, torch.zeros(len(indices), 0)
         seen = self.labels if self.targets is None else self.targets
@@ -157,8 +164,9 @@ def training_batches(
     smallest: int = 1,
     per_label: int | None = None,
     hierarchy: Hierarchy | None = None,
-) -> "DataLoader[tuple[Mapping[str, Tensor], Tensor]]":
-    """Return a loader of batches of inputs and labels.
+    chunk: int = 0,
+) -> "DataLoader[Any]":
+    """Return a loader of batches of inputs and labels; the inputs are a list where they come in chunks.
 
     Args:
         prepared: The examples.
@@ -167,6 +175,7 @@ def training_batches(
         smallest: Batches with fewer examples are dropped.
         per_label: Examples of each label in a batch; by default examples are only shuffled.
         hierarchy: The hierarchy over the labels, for batches with positives at each of its levels.
+        chunk: Examples whose inputs are collated together; 0 for the whole batch.
     """
     lengths = prepared.lengths
     how: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "smallest": smallest}
@@ -180,7 +189,8 @@ def training_batches(
     # The loader draws a base seed for workers; from its own generator, it leaves the random stream of dropout alone.
     generator = torch.Generator().manual_seed(seed)
     indices: Any = range(len(prepared))
-    return DataLoader(indices, batch_sampler=sampler, collate_fn=prepared.batch, generator=generator)
+    collate = partial(prepared.chunked_batch, chunk=chunk) if chunk else prepared.batch
+    return DataLoader(indices, batch_sampler=sampler, collate_fn=collate, generator=generator)
 
 
 def ordered_batches(prepared: Prepared, *, batch_size: int) -> Iterator[tuple[np.ndarray, Mapping[str, Tensor]]]:

@@ -161,6 +161,7 @@ def train_once(
         smallest=objective.smallest_batch,
         per_label=None if training.sampler == "shuffled" else training.per_label,
         hierarchy=tree.nodes if tree and training.sampler == "hierarchical" else None,
+        chunk=training.chunk,
     )
     history = fit(
         learner,

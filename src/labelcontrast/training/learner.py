@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
+from torch.utils.checkpoint import checkpoint
 from transformers.optimization import get_wsd_schedule
 
 from labelcontrast.errors import ConfigError, LabelContrastError, MissingExtraError, RunError
@@ -26,6 +27,7 @@ NORMS = (
     nn.RMSNorm,
     nn.modules.batchnorm._NormBase,  # noqa: SLF001  the one base of every batch and instance norm
 )
+BATCH_NORM = nn.modules.batchnorm._BatchNorm  # noqa: SLF001  the one base of every batch norm
 OPERATIONS, MAGNITUDE = 2, 9
 """RandAugment as in the paper: two operations of strength 9 of 30."""
 
@@ -60,6 +62,9 @@ class Learner(pl.LightningModule):
         registered_loss: str | None = None,
     ) -> None:
         super().__init__()
+        if settings.chunk and any(isinstance(part, BATCH_NORM) for part in encoder.modules()):
+            message = "training.chunk must be 0 with an encoder that normalises over the batch"
+            raise ConfigError(f"{message}. Got {settings.chunk}.")
         self.encoder = encoder
         self.head = head
         self.loss = loss
@@ -74,10 +79,21 @@ class Learner(pl.LightningModule):
         self._streams: list[Tensor] = []
         self._views = make_views(settings)
 
-    def training_step(self, batch: tuple[Inputs, Tensor], _index: int) -> Tensor:
-        """Compute the loss of one batch."""
+    def training_step(self, batch: tuple[Inputs | list[Inputs], Tensor], _index: int) -> Tensor:
+        r"""Compute the loss of one batch.
+
+        Where its inputs come in chunks, :math:`x_1, \ldots, x_n`, the encoder holds one of them in memory:
+
+        .. math:: g_k = \partial \ell / \partial f(x_k), \qquad
+           \partial \ell / \partial \theta = \sum_k g_k^\top \, \partial f(x_k) / \partial \theta
+
+        All are first embedded without a graph. The gradient of the loss at the embeddings is then passed to each chunk,
+        which is embedded again with the same dropout.
+
+        Reference: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, 2021.
+        """
         inputs, labels = batch
-        views = [self.head(self.encoder(view)).float() for view in self._views(inputs)]
+        views = self._embed_chunks(inputs) if isinstance(inputs, list) else self._embed(self._views(inputs))
         if len(views) > 1 and _index == 0 and torch.equal(views[0], views[1]):
             message = "training.views: the views of an example are equal, since the encoder has no dropout; "
             raise ConfigError(message + "set training.augment=randaugment for pictures, or training.views=1.")
@@ -85,6 +101,15 @@ class Learner(pl.LightningModule):
         self._losses.append(_recorded(value))
         self._counted.append({name: _recorded(count) for name, count in getattr(self.loss, "diagnostics", {}).items()})
         return value
+
+    def _embed(self, views: Sequence[Inputs]) -> list[Tensor]:
+        """Compute what the loss takes, of every view."""
+        return [self.head(self.encoder(view)).float() for view in views]
+
+    def _embed_chunks(self, chunks: list[Inputs]) -> list[Tensor]:
+        """Compute the same a chunk at a time; the graph of a chunk is built when its gradient is needed."""
+        found = [checkpoint(self._embed, self._views(chunk), use_reentrant=False) for chunk in chunks]
+        return [torch.cat(views) for views in zip(*found, strict=True)]
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:  # noqa: ARG002
         """Start the records of an epoch; and restore the random streams of a run that is resumed."""
