@@ -195,6 +195,9 @@ def test_the_label_frequencies_of_training_are_read_from_the_results(copied: Pat
     assert train.counts.tolist() == expected.tolist()
     assert train.examples == len(splits.train)
     (copied / "per_label.json").unlink()
+    with pytest.raises(RunError, match=r"run is damaged: per_label.json is missing; remove manifest.json"):
+        load_training_labels(copied)
+    (copied / "manifest.json").unlink()
     assert load_training_labels(copied) is None  # as in a folder of results alone
 
 

@@ -287,9 +287,11 @@ def load_settings(folder: str | Path) -> RunSettings:
 def load_training_labels(folder: str | Path) -> TrainingLabels | None:
     """Read the label frequencies in training from the results of a run; None if these are missing."""
     table = Path(folder) / PER_LABEL
-    if not table.exists() or not is_finished(folder):
+    if not is_finished(folder):
         return None
     check_files(folder, [PER_LABEL])
+    if not table.exists():
+        return None
     with undamaged(folder):
         counts = [row["train_count"] for row in read_json(table)]
         return TrainingLabels(np.array(counts), RunResult.load(folder).examples["train"])
