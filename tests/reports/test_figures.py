@@ -9,14 +9,18 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from labelcontrast.reports.figures import (
     MARKERS,
     MOST_NAMED,
     PALETTE,
+    _families_with,
     _name_points,
     as_image,
     as_png,
@@ -54,6 +58,68 @@ def test_svg_is_well_formed_with_an_alternative_and_unique_ids() -> None:
     assert not any(re.fullmatch(r"\w+_\d+", name) for name in names)
     used = set(re.findall(r'(?:href="#|url\(#)([^")]*)', markup))
     assert used <= set(names)
+
+
+CATS = ("猫<script>", "고양이", "قطة", "חתול", "แมว", "बिल्ली")
+
+
+@pytest.fixture
+def font_of_cats(tmp_path, monkeypatch):
+    """Leave only Matplotlib's own fonts, and return a function that adds one with a single letter, 猫."""
+    pen = TTGlyphPen(None)
+    for move, *points in (("moveTo", (0, 0)), ("lineTo", (0, 900)), ("lineTo", (900, 0)), ("closePath",)):
+        getattr(pen, move)(*points)
+    made = FontBuilder(1000)
+    made.setupGlyphOrder([".notdef", "cat"])
+    made.setupCharacterMap({ord("猫"): "cat"})
+    made.setupGlyf({".notdef": pen.glyph(), "cat": pen.glyph()})
+    made.setupHorizontalMetrics({".notdef": (1000, 0), "cat": (1000, 0)})
+    made.setupHorizontalHeader(ascent=900, descent=-100)
+    made.setupNameTable({"familyName": "Cats Only", "styleName": "Regular"})
+    made.setupOS2()
+    made.setupPost()
+    made.save(tmp_path / "cats.ttf")
+    own = [font for font in fontManager.ttflist if font.fname.startswith(mpl.get_data_path())]
+    monkeypatch.setattr(fontManager, "ttflist", own)
+    _families_with.cache_clear()
+    yield lambda: (fontManager.addfont(tmp_path / "cats.ttf"), _families_with.cache_clear())
+    monkeypatch.undo()
+    fontManager._findfont_cached.cache_clear()
+    _families_with.cache_clear()
+
+
+def test_letters_without_a_font_are_text_for_the_reader_s_fonts_and_a_line_in_a_picture(font_of_cats) -> None:
+    rows = [{"label": name, "train_count": 9 - row, "f1": row / 9} for row, name in enumerate(CATS)]
+    page = frequency_figure(rows)
+    texts = {one.text for one in ET.fromstring(page.replace("<svg ", '<svg xmlns="x" ', 1)).iter("{x}text")}
+    assert texts >= set(CATS)
+    said = []
+    with canvas() as (figure, axes):
+        axes.set_title("猫 고양이")
+        as_png(figure)
+        said.append(figure.get_supxlabel())
+        axes.set_title("plain")
+    assert said == ["No installed font has the letters of CJK, HANGUL; the Noto fonts have them."]
+    assert "<text" not in frequency_figure([{"label": "قطة", "train_count": 3, "f1": 0.1}])
+
+
+def test_an_installed_font_is_found_for_letters_that_the_usual_one_lacks(font_of_cats, caplog) -> None:
+    with canvas() as (figure, axes):
+        axes.set_title("猫 and dog")
+        before = as_png(figure)
+    font_of_cats()
+    with canvas() as (figure, axes):
+        axes.set_title("猫 and dog")
+        page, picture = as_svg(figure, alternative="x"), as_png(figure)
+        assert figure.get_supxlabel() == ""
+    assert "<text" not in page
+    assert picture != before
+    assert caplog.records == []
+
+
+def test_other_warnings_of_a_drawing_are_not_swallowed() -> None:
+    with canvas(width=0.1, height=0.1) as (figure, _), pytest.warns(UserWarning, match="collapsed to zero"):
+        as_png(figure)
 
 
 def test_svg_is_deterministic() -> None:

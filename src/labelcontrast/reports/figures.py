@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import html
+import logging
 import re
+import unicodedata
+import warnings
 from collections import Counter
 from contextlib import contextmanager
-from io import BytesIO, StringIO
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 if TYPE_CHECKING:
@@ -100,17 +106,33 @@ def as_svg(figure: Figure, *, alternative: str) -> str:
 
 
 def as_svg_file(figure: Figure) -> str:
-    """Return the figure as a complete SVG document."""
-    buffer = StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return buffer.getvalue()
+    """Return the figure as a complete SVG document.
+
+    Letters are shapes. Where no installed font has one of them, all are text instead, drawn with the reader's fonts.
+    """
+    how = {"format": "svg", "metadata": {"Date": None, "Creator": None, "Format": None, "Type": None}}
+    drawing, missing = _drawn(figure, **how)
+    if missing:
+        for text in figure.findobj(Text):
+            text.set_path_effects([])  # letters with an outline are shapes
+        with rc_context({"svg.fonttype": "none"}):
+            drawing, _ = _saved(figure, **how)
+    return drawing.decode()
 
 
 def as_png(figure: Figure) -> bytes:
-    """Return the figure as PNG, at a resolution for screens of double density."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
-    return buffer.getvalue()
+    """Return the figure as PNG, at a resolution for screens of double density.
+
+    Letters that no installed font has are boxes, and a line below the figure names their scripts.
+    """
+    how = {"format": "png", "dpi": 200, "metadata": {"Software": None}}
+    drawing, missing = _drawn(figure, **how)
+    if missing:
+        scripts = dict.fromkeys(unicodedata.name(chr(letter), "unnamed").split()[0] for letter in sorted(missing))
+        line = f"No installed font has the letters of {', '.join(scripts)}; the Noto fonts have them."
+        figure.supxlabel(line, fontsize=8)
+        drawing, _ = _saved(figure, **how)
+    return drawing
 
 
 def as_image(figure: Figure, *, alternative: str) -> str:
@@ -257,6 +279,47 @@ def frequency_axes(axes: Axes, count: Float[np.ndarray, " labels"]) -> None:
     shown = [f"{int(tick):,}" for tick in ticks]
     axes.set_xticks(([0.5] if count.min() < 1 else []) + ticks, (["0"] if count.min() < 1 else []) + shown)
     axes.minorticks_off()
+
+
+def _drawn(figure: Figure, **how: Any) -> tuple[bytes, set[int]]:  # noqa: ANN401
+    # Returns the drawing, and the letters without a glyph: the names of labels may be in any script.
+    drawing, missing = _saved(figure, **how)
+    if families := _families_with(frozenset(missing)):
+        for text in figure.findobj(Text):
+            text.set_fontfamily([*text.get_fontfamily(), *families])
+        told = logging.getLogger("matplotlib.font_manager")
+        level = told.level
+        told.setLevel(logging.ERROR)  # few fonts of other scripts are bold
+        drawing, missing = _saved(figure, **how)
+        told.setLevel(level)
+    return drawing, missing
+
+
+def _saved(figure: Figure, **how: Any) -> tuple[bytes, set[int]]:  # noqa: ANN401
+    # Matplotlib tells of letters without a glyph in warnings only.
+    buffer = BytesIO()
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.filterwarnings("always", message=r"Glyph \d+ ")
+        figure.savefig(buffer, **how)
+    missing = set()
+    for one in raised:
+        if found := re.match(r"Glyph (\d+) ", str(one.message)):
+            missing.add(int(found[1]))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return buffer.getvalue(), missing
+
+
+@cache
+def _families_with(letters: frozenset[int]) -> tuple[str, ...]:
+    # The fewest installed fonts with these letters, found greedily. The last resort has a box for every letter.
+    lacking, found = set(letters), []
+    fonts = {font.name: font.fname for font in fontManager.ttflist if not font.name.startswith("Last Resort")}
+    held = {name: lacking & set(get_font(path).get_charmap()) for name, path in fonts.items()} if lacking else {}
+    while lacking and (best := max(sorted(held), key=lambda name: len(held[name] & lacking))) and held[best] & lacking:
+        found.append(best)
+        lacking -= held[best]
+    return tuple(found)
 
 
 def _draw_scatter(axes: Axes, embedding: EmbeddingScatter, *, size: float) -> list[str]:
