@@ -165,6 +165,10 @@ class TrainingSettings(Settings):
     """Examples a step; a contrastive loss needs at least two, and profits from many."""
     chunk: int = Field(default=0, ge=0, exclude_if=not_)
     """Examples of a batch that the encoder holds in memory at once, for a batch that does not fit; 0 for all."""
+    accumulate: int = Field(default=1, ge=1, exclude_if=lambda steps: steps == 1)
+    """Batches whose gradients are averaged for a step, under a logit loss; ``chunk`` is for any loss."""
+    momentum: float = Field(default=0.0, ge=0, lt=1, exclude_if=not_)
+    """Of the average of the encoder that makes a contrastive loss's keys (MoCo), such as 0.999; 0 for no keys."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """``sgd`` has a momentum of 0.9, and needs a larger learning rate."""
     learning_rate: float | None = Field(default=None, gt=0)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from labelcontrast.data.batches import Prepared, training_batches
@@ -97,6 +98,31 @@ def test_a_joint_run_in_chunks_of_a_batch_is_the_run_in_whole_batches(vectors: P
     }
     assert runs[32]["metrics"] == runs[0]["metrics"]
     assert runs[8]["metrics"]["test"]["map_macro"] > 0.75
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"name": "msc", "queue_size": 40},
+        {"name": "simclr"},
+        {"name": "zlpr", "joint": {"name": "reg", "weight": 0.5, "prototype_anchors": False, "queue_size": 20}},
+    ],
+)
+def test_keys_of_an_averaged_encoder_train_and_are_not_saved(
+    vectors: Path, tmp_path: Path, loss: dict[str, Any]
+) -> None:
+    settings = build(vectors, loss=loss, training={"momentum": 0.9}, finetuning={"epochs": 1})
+    result = run_experiment(settings, tmp_path / "run")
+    assert result["metrics"]["test"]["map_macro"] > 0.7
+    assert measured_again(load(tmp_path / "run"), vectors) == pytest.approx(
+        known(result["metrics"]["test"]), nan_ok=True
+    )
+    plain = run_experiment(
+        build(vectors, loss=loss, training={"views": 1 if loss["name"] != "simclr" else 2}), tmp_path / "plain"
+    )
+    assert plain["metrics"] != result["metrics"]
+    with safe_open(tmp_path / "run" / "model.safetensors", "pt") as saved:
+        assert not [name for name in saved.keys() if "averaged" in name]  # noqa: SIM118  it is no mapping
 
 
 def test_finetuning_follows_a_contrastive_training(vectors: Path, tmp_path: Path) -> None:

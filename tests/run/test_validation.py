@@ -122,6 +122,40 @@ def test_a_loss_between_views_needs_two() -> None:
         validate_settings(RunSettings.build({"data": "a", "loss": joint}))
 
 
+@pytest.mark.parametrize("loss", [{"name": "reg"}, {"name": "zlpr", "joint": {"name": "reg"}}])
+def test_gradients_of_a_contrastive_loss_are_not_accumulated(loss: dict) -> None:
+    training = {"accumulate": 8, "batch_size": 64}
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build({"data": "a", "loss": loss, "training": training}))
+    assert str(refusal.value) == (
+        "training.accumulate must be 1: reg compares the examples of one batch, not those of several; "
+        "take training.batch_size=512 training.chunk=64. Got 8."
+    )
+    assert validate_settings(RunSettings.build({"data": "a", "loss": {"name": "bce"}, "training": training})) == "logit"
+
+
+@pytest.mark.parametrize(
+    ("loss", "why"),
+    [
+        ({"name": "bce"}, "bce compares no examples"),
+        ({"name": "proto"}, "the candidates of proto are prototypes alone"),
+        ({"name": "reg"}, "with keys, prototypes cannot be anchors too: reg needs prototype_anchors=false"),
+        ({"name": "hicone", "constraint": "levels"}, "hicone level by level takes no keys"),
+    ],
+)
+def test_losses_that_take_no_keys_are_refused_beside_a_momentum(loss: dict, why: str) -> None:
+    settings = RunSettings.build({"data": "a", "loss": loss, "training": {"momentum": 0.99}})
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(settings)
+    assert str(refusal.value) == f"training.momentum must be 0: {why}. Got 0.99."
+
+
+def test_keys_are_a_second_view() -> None:
+    for loss in ({"name": "simclr"}, {"name": "msc", "queue_size": 9}, {"name": "reg", "prototype_anchors": False}):
+        settings = RunSettings.build({"data": "a", "loss": loss, "training": {"momentum": 0.99}})
+        assert validate_settings(settings) == "contrastive"
+
+
 def test_finetuning_needs_a_logit_loss() -> None:
     with pytest.raises(ConfigError, match=r'^finetuning\.loss must be a logit loss, .* Got "reg"\.$'):
         validate_settings(RunSettings.build({"data": "a", "finetuning": {"loss": "reg"}}))

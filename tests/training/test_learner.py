@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -206,7 +207,7 @@ def test_a_step_in_chunks_is_the_plain_one(
         chunks, labels = prepared.chunked_batch(range(37), chunk=chunk)
         chunks = [{"rows": part["rows"].to(dtype)} for part in chunks]
         torch.manual_seed(5)
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast, cache_enabled=False):
             if plain:
                 parts = [torch.stack(learner._embed([part] * views), 1) for part in chunks]
                 value = learner.loss(torch.cat(parts).squeeze(1), labels)
@@ -258,6 +259,72 @@ def test_one_chunk_at_a_time_is_held(
         value = learner.loss(torch.cat([learner._embed([part])[0] for part in chunks]), labels)
     value.backward()
     assert most == held
+
+
+class Keys(nn.Module):
+    """A loss that records its keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, projections: Tensor, labels: Tensor, *, keys: Tensor) -> Tensor:
+        self.seen.append(keys)
+        return ((projections - keys.roll(1, 0)).square().sum(1) * labels[:, 0]).mean()
+
+
+@pytest.mark.parametrize("chunk", [0, 8])
+def test_keys_come_from_an_average_of_the_weights_and_have_no_gradient(
+    prepared: Prepared, build_learner: Callable[..., Learner], chunk: int
+) -> None:
+    loss, momentum = Keys(), 0.75
+    learner = build_learner(TrainingSettings(momentum=momentum, chunk=chunk), loss=loss).double().train()
+    for encoder in (learner.encoder, learner.averaged[0]):
+        encoder.layers[2].p = 0.0
+    learner._losses, learner._counted = [], []
+    inputs, labels = prepared.chunked_batch(range(37), chunk=chunk or 37)
+    inputs = [{"rows": part["rows"].double()} for part in inputs]
+    current = [*learner.encoder.parameters(), *learner.head.parameters()]
+    average = [one.detach().clone() for one in current]
+    optimiser = torch.optim.SGD(current, lr=0.1)
+    for step in range(4):
+        average = [momentum * kept + (1 - momentum) * one.detach() for kept, one in zip(average, current, strict=True)]
+        learner.zero_grad()
+        learner.training_step((inputs if chunk else inputs[0], labels), step).backward()
+        weight, bias, scale, shift, out, constant = average
+        rows = torch.cat([part["rows"] for part in inputs]) @ weight.T + bias
+        rows = nn.functional.layer_norm(rows, (8,), scale, shift)
+        torch.testing.assert_close(loss.seen[-1], (rows @ out.T + constant).float())
+        assert not loss.seen[-1].requires_grad
+        assert all(one.grad is None for one in learner.averaged.parameters())
+        optimiser.step()
+    names = {name for name in learner.state_dict() if name.startswith("averaged.")}
+    assert len(names) == 6
+
+
+def test_what_is_not_trained_is_shared_with_the_average() -> None:
+    encoder = nn.Sequential(nn.Linear(2, 3).requires_grad_(requires_grad=False), nn.Linear(3, 2))
+    settings, rates = TrainingSettings(momentum=0.9), Rates(encoder=0.1, head=0.1, schedule="cosine")
+    learner = Learner(encoder, nn.Identity(), Keys(), score=lambda *_: 0.0, settings=settings, rates=rates)
+    copied = learner.averaged[0]
+    assert copied[0].weight is encoder[0].weight
+    assert copied[1].weight is not encoder[1].weight
+    assert torch.equal(copied[1].weight, encoder[1].weight)
+
+
+def test_accumulated_batches_are_one_step_of_all(
+    prepared: Prepared, build_learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    """Under a mean over examples, batches of the same size have the gradient of their union."""
+    found = []
+    for size, accumulate in ((32, 1), (8, 4)):
+        settings = TrainingSettings(epochs=3, accumulate=accumulate, optimiser="sgd", warmup=0, keep="last")
+        learner = build_learner(settings)
+        learner.encoder.layers[2].p = 0.0
+        batches = training_batches(prepared.select(np.arange(32)), batch_size=size, seed=0)
+        fit(learner, batches, folder=tmp_path / f"{size}", settings=settings)
+        found.append(learner.state_dict())
+    torch.testing.assert_close(found[1], found[0])
 
 
 def test_batch_normalisation_is_refused_in_chunks() -> None:

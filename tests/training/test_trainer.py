@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from labelcontrast.data.batches import Prepared, training_batches
+from labelcontrast.losses.factory import make_loss
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training import Epoch, Learner, fit, read_history
 from labelcontrast.training.epochs import HISTORY
@@ -118,6 +119,29 @@ def test_a_killed_run_resumes_with_the_same_result(
     assert outcome(resumed.history) == outcome(whole.history)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_queue_and_averaged_encoder_resume(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
+    settings, ends = TrainingSettings(epochs=4, momentum=0.9, chunk=4, precision="bf16"), []
+
+    def run(name: str, on_epoch: Callable[[Epoch], None]) -> Learner:
+        learner = build_learner(settings, loss=make_loss("supcon", num_labels=3, dim=3, queue_size=20))
+        batches = training_batches(prepared, batch_size=8, seed=0, smallest=2, chunk=4)
+        fit(learner, batches, folder=tmp_path / name, settings=settings, on_epoch=on_epoch)
+        return learner
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run("killed", kill)
+    torch.manual_seed(99)
+    ends = [run("whole", lambda _: None).state_dict(), run("killed", lambda _: None).state_dict()]
+    assert {"loss.queue.rows", "averaged.0.layers.0.weight", "averaged.1.bias"} <= set(ends[0])
+    assert not torch.equal(ends[0]["averaged.1.bias"], ends[0]["head.bias"])
+    for name, value in ends[0].items():
+        assert torch.equal(ends[1][name], value), name
 
 
 @pytest.mark.parametrize(("killed_at", "per_label"), [(1, None), (5, None), (8, 2)])

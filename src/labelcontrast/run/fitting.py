@@ -118,7 +118,8 @@ def finetuning_settings(settings: RunSettings) -> RunSettings:
     """Return the settings of the fine-tuning as those of a training of its own."""
     finetuning = settings.finetuning
     rate = {"learning_rate": finetuning.learning_rate} if finetuning.learning_rate else {}
-    training = settings.training.model_copy(update={"epochs": finetuning.epochs, "views": 1, **rate})
+    alone = {"epochs": finetuning.epochs, "views": 1, "momentum": 0.0}
+    training = settings.training.model_copy(update={**alone, **rate})
     return settings.model_copy(update={"loss": LossSettings(name=finetuning.loss), "training": training})
 
 
@@ -246,10 +247,17 @@ class JointLoss(nn.Module):
         """The pair statistics of the contrastive loss."""
         return _diagnostics(self.contrastive)
 
-    def forward(self, both: Float[Tensor, "batch both"], labels: Float[Tensor, "batch labels"]) -> Float[Tensor, ""]:
-        """Compute the sum of both losses."""
+    def forward(
+        self,
+        both: Float[Tensor, "batch both"],
+        labels: Float[Tensor, "batch labels"],
+        *,
+        keys: Float[Tensor, "batch both"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Compute the sum of both losses; of the keys, the contrastive loss takes its columns."""
         logits, projections = both.tensor_split([self.num_labels], 1)
-        value: Tensor = self.logit(logits, labels) + self.weight * self.contrastive(projections, labels)
+        given = {} if keys is None else {"keys": keys[:, self.num_labels :]}
+        value: Tensor = self.logit(logits, labels) + self.weight * self.contrastive(projections, labels, **given)
         return value
 
 
@@ -267,10 +275,14 @@ class PaddedLabels(nn.Module):
         return _diagnostics(self.loss)
 
     def forward(
-        self, projections: Float[Tensor, "batch *views dim"], labels: Float[Tensor, "batch labels"]
+        self,
+        projections: Float[Tensor, "batch *views dim"],
+        labels: Float[Tensor, "batch labels"],
+        *,
+        keys: Float[Tensor, "batch dim"] | None = None,
     ) -> Float[Tensor, ""]:
         """Compute the loss, which closes the labels itself."""
-        value: Tensor = self.loss(projections, pad(labels, (0, self.num_nodes - labels.shape[1])))
+        value: Tensor = self.loss(projections, pad(labels, (0, self.num_nodes - labels.shape[1])), keys=keys)
         return value
 
 

@@ -19,9 +19,10 @@ def validate_settings(settings: RunSettings) -> LossKind:
 
     Raises:
         ConfigError: A loss or a parameter does not exist, or a loss is of the wrong kind for its place; a contrastive
-            loss would see one example at a time, a loss between views a single one, or a logit loss several; a
-            hierarchy is needed that is to be ignored, or that other data do not have; there is no such fold; or a
-            frozen encoder cannot be trained so.
+            loss would see one example at a time, a loss between views a single one, or a logit loss several;
+            gradients of a contrastive loss are to be added up, or a loss is to have keys that takes none; a hierarchy
+            is needed that is to be ignored, or that other data do not have; there is no such fold; or a frozen encoder
+            cannot be trained so.
         MissingExtraError: A logger, UMAP or the augmentation is asked for and not installed.
     """
     load_plugins(settings.plugins)
@@ -39,7 +40,9 @@ def validate_settings(settings: RunSettings) -> LossKind:
         raise ConfigError(
             f"training.batch_size must be at least 2: {name} compares the examples of a batch. Got {size}."
         )
-    _check_views(loss.joint or loss, views, joint=loss.joint is not None)
+    _check_views(loss.joint or loss, views + bool(settings.training.momentum), joint=loss.joint is not None)
+    _check_accumulate(settings, kinds[-1])
+    _check_momentum(settings, kinds[-1])
     if settings.hierarchy.file == "none" and (setting := needs_hierarchy(settings)):
         raise ConfigError(f"{setting} needs a hierarchy of the labels, but hierarchy.file=none ignores it.")
     if settings.transfer_to is not None and (setting := evaluation_needs_hierarchy(settings)):
@@ -143,6 +146,38 @@ def _check_views(loss: NamedLoss, views: int, *, joint: bool) -> None:
     if views < 2:
         message = f"training.views must be at least 2 under {loss.name}, which compares views of an example."
         raise ConfigError(f"{message} Got {views}.")
+
+
+def _check_accumulate(settings: RunSettings, kind: LossKind) -> None:
+    steps, size, loss = settings.training.accumulate, settings.training.batch_size, settings.loss
+    if steps > 1 and kind == "contrastive":
+        why = (
+            f"{(loss.joint or loss).name} compares the examples of a batch, and not those of batches that are added up"
+        )
+        instead = f"take training.batch_size={steps * size} training.chunk={size}"
+        raise ConfigError(f"training.accumulate must be 1: {why}; {instead}. Got {steps}.")
+
+
+def _check_momentum(settings: RunSettings, kind: LossKind) -> None:
+    """Refuse keys for a loss that does not take them, or to which they make no difference."""
+    momentum, loss = settings.training.momentum, settings.loss.joint or settings.loss
+    if not momentum:
+        return
+    row = loss_row(loss.name)
+    contrast = row.contrast_of(check_loss(loss.name, loss.parameters)) if row.contrast else None
+    if kind == "logit":
+        why = f"{loss.name} compares no examples"
+    elif contrast is None:
+        why = f"{loss.name} is not a loss on the axes, and takes no keys"
+    elif "prototypes" in contrast.anchors:
+        why = f"with keys, prototypes cannot be anchors too: {loss.name} needs prototype_anchors=false"
+    elif "instances" not in contrast.candidates:
+        why = f"the candidates of {loss.name} are prototypes alone"
+    elif contrast.level_means:
+        why = f"{loss.name} level by level takes no keys"
+    else:
+        return
+    raise ConfigError(f"training.momentum must be 0: {why}. Got {momentum}.")
 
 
 def _check_frozen(settings: RunSettings) -> None:

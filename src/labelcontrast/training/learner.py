@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, Literal
@@ -46,7 +47,8 @@ class Learner(pl.LightningModule):
 
     The head computes what the loss takes from the embeddings: projections for a contrastive loss, logits for a logit
     loss. The history, the steps of the epoch so far and the random streams are part of every checkpoint. An exception
-    in a ``registered_loss``, one that is not of this package, is reported with its name.
+    in a ``registered_loss``, one that is not of this package, is reported with its name. With ``momentum`` the keys of
+    the loss come from ``averaged``, moving averages of encoder and head, with dropout and a view of their own.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class Learner(pl.LightningModule):
         self._rates = rates
         self._streams: list[Tensor] = []
         self._views = make_views(settings)
+        if settings.momentum:
+            self.averaged = nn.ModuleList([_copied(encoder), _copied(head)])
 
     def training_step(self, batch: tuple[Inputs | list[Inputs], Tensor], _index: int) -> Tensor:
         r"""Compute the loss of one batch.
@@ -93,11 +97,13 @@ class Learner(pl.LightningModule):
         Reference: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, 2021.
         """
         inputs, labels = batch
-        views = self._embed_chunks(inputs) if isinstance(inputs, list) else self._embed(self._views(inputs))
+        chunks = [self._views(chunk) for chunk in (inputs if isinstance(inputs, list) else [inputs])]
+        keys = self._make_keys([views.pop() for views in chunks]) if self._settings.momentum else None
+        views = self._embed_chunks(chunks) if isinstance(inputs, list) else self._embed(chunks[0])
         if len(views) > 1 and _index == 0 and torch.equal(views[0], views[1]):
             message = "training.views: the views of an example are equal, since the encoder has no dropout; "
             raise ConfigError(message + "set training.augment=randaugment for pictures, or training.views=1.")
-        value = self._compute_loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels)
+        value = self._compute_loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels, keys)
         self._losses.append(_recorded(value))
         self._counted.append({name: _recorded(count) for name, count in getattr(self.loss, "diagnostics", {}).items()})
         return value
@@ -106,10 +112,32 @@ class Learner(pl.LightningModule):
         """Compute what the loss takes, of every view."""
         return [self.head(self.encoder(view)).float() for view in views]
 
-    def _embed_chunks(self, chunks: list[Inputs]) -> list[Tensor]:
+    def _embed_chunks(self, chunks: Sequence[Sequence[Inputs]]) -> list[Tensor]:
         """Compute the same a chunk at a time; the graph of a chunk is built when its gradient is needed."""
-        found = [checkpoint(self._embed, self._views(chunk), use_reentrant=False) for chunk in chunks]
+
+        def embed(_: Tensor, views: Sequence[Inputs]) -> tuple[Tensor, ...]:
+            return tuple(self._embed(views))
+
+        # The reentrant form builds no graph at first, and so does not fragment the heap: three times the memory. It
+        # needs one input that has a gradient.
+        start = torch.zeros(1, requires_grad=True)
+        found = [checkpoint(embed, start, views, use_reentrant=True) for views in chunks]
         return [torch.cat(views) for views in zip(*found, strict=True)]
+
+    @torch.no_grad()
+    def _make_keys(self, chunks: Sequence[Inputs]) -> Tensor:
+        r"""Update the averaged encoder and head, and compute the keys.
+
+        .. math:: \theta_k \leftarrow m \, \theta_k + (1 - m) \, \theta
+
+        Reference: He et al., Momentum Contrast for Unsupervised Visual Representation Learning, 2020, Eq. 2.
+        """
+        encoder, head = self.averaged
+        for average, module in zip(self.averaged, (self.encoder, self.head), strict=True):
+            for own, current in zip(average.parameters(), module.parameters(), strict=True):
+                if current.requires_grad:
+                    own.lerp_(current, 1 - self._settings.momentum)
+        return torch.cat([head(encoder(chunk)).float() for chunk in chunks])
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:  # noqa: ARG002
         """Start the records of an epoch; and restore the random streams of a run that is resumed."""
@@ -180,9 +208,9 @@ class Learner(pl.LightningModule):
         self._started = time.monotonic() - so_far["seconds"]
         self._streams = checkpoint["streams"]
 
-    def _compute_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+    def _compute_loss(self, outputs: Tensor, labels: Tensor, keys: Tensor | None) -> Tensor:
         try:
-            value: Tensor = self.loss(outputs, labels)
+            value: Tensor = self.loss(outputs, labels) if keys is None else self.loss(outputs, labels, keys=keys)
         except LabelContrastError:
             raise
         except Exception as error:
@@ -228,7 +256,7 @@ def without_decay(modules: Iterable[nn.Module]) -> set[int]:
 
 
 def make_views(settings: TrainingSettings) -> Callable[[Inputs], list[Inputs]]:
-    """Build a function from a batch of inputs to ``settings.views`` views of it.
+    """Build a function from a batch of inputs to ``settings.views`` views of it, and one more for keys, if there are.
 
     With ``augment = "randaugment"`` each view of pictures is altered by two random operations, on their device. Inputs
     of another kind are unchanged: their views differ by the dropout of the encoder.
@@ -236,10 +264,11 @@ def make_views(settings: TrainingSettings) -> Callable[[Inputs], list[Inputs]]:
     Raises:
         MissingExtraError: Pictures are to be augmented and kornia is not installed.
     """
+    number = settings.views + bool(settings.momentum)
     if settings.augment == "none":
-        return lambda inputs: [inputs] * settings.views
+        return lambda inputs: [inputs] * number
     augment = _rand_augment()
-    return lambda inputs: [_augmented(inputs, augment) for _ in range(settings.views)]
+    return lambda inputs: [_augmented(inputs, augment) for _ in range(number)]
 
 
 def random_streams() -> list[Tensor]:
@@ -252,6 +281,12 @@ def set_random_streams(streams: list[Tensor]) -> None:
     torch.random.set_rng_state(streams[0])
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all(streams[1 : 1 + torch.cuda.device_count()])
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Copy a module for an average of it; what is not trained is shared."""
+    shared: dict[int, Any] = {id(one): one for one in module.parameters() if not one.requires_grad}
+    return deepcopy(module, shared).requires_grad_(requires_grad=False)
 
 
 def _augmented(inputs: Inputs, augment: Callable[[Tensor], Tensor]) -> Inputs:

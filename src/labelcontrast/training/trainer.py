@@ -81,9 +81,12 @@ def fit(
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             devices=1,
+            accumulate_grad_batches=settings.accumulate,
             precision=resolve_precision(settings.precision),
             callbacks=[
-                CheckpointWithinEpoch(sampler, last, minutes=settings.checkpoint_minutes),
+                CheckpointWithinEpoch(
+                    sampler, last, minutes=settings.checkpoint_minutes, accumulate=settings.accumulate
+                ),
                 *_epoch_callbacks(folder, settings.patience),
             ],
             plugins=[WholeCheckpoints()],
@@ -133,8 +136,8 @@ class CheckpointWithinEpoch(Callback):
 
     state_key = "Interim"  # as in checkpoints that were written under an earlier name of this class
 
-    def __init__(self, sampler: SeededBatches, path: Path, *, minutes: float) -> None:
-        self._sampler, self._path, self._seconds = sampler, path, 60 * minutes
+    def __init__(self, sampler: SeededBatches, path: Path, *, minutes: float, accumulate: int = 1) -> None:
+        self._sampler, self._path, self._seconds, self._accumulate = sampler, path, 60 * minutes, accumulate
         self._position: dict[str, int] | None = None
 
     def state_dict(self) -> dict[str, int]:
@@ -159,8 +162,8 @@ class CheckpointWithinEpoch(Callback):
         batch: Any,  # noqa: ANN401, ARG002
         batch_idx: int,
     ) -> None:
-        """Save if it is time, but for an epoch's last batch: a checkpoint follows its validation."""
-        within = batch_idx + 1 < trainer.num_training_batches
+        """Save if it is time and a step was made; not at an epoch's last: a checkpoint follows its validation."""
+        within = batch_idx + 1 < trainer.num_training_batches and (batch_idx + 1) % self._accumulate == 0
         if within and time.monotonic() - self._saved > self._seconds:
             trainer.save_checkpoint(self._path)
             self._saved = time.monotonic()
