@@ -311,14 +311,17 @@ def test_a_cell_may_be_long(tmp_path: Path) -> None:
     assert csv.field_size_limit() == usual
 
 
+QUOTED = "a cell that opens with a quotation mark ends with one, and those within it are doubled."
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("text,tag,text\n", ', line 1: the column "text" occurs twice.'),
         ("text,tag\na,b\nc\n", ', line 3: 1 cells, but 2 columns; there is none for "tag".'),
         ("text,tag\na,b,c\n", ", line 2: 3 cells, but 2 columns."),
-        ('text,tag\na,b\n"c"d,e\n', ", line 3: not a table (',' expected after '\"')."),
-        ('text,tag\na,b\n"c,e\n', ", line 3: not a table (unexpected end of data)."),
+        ('text,tag\na,b\n"c"d,e\n', f", line 3: not a table (',' expected after '\"'); {QUOTED}"),
+        ('text,tag\na,b\n"c,e\n', f", line 3: not a table (unexpected end of data); {QUOTED}"),
         ("text,tag\n", ": there are no rows in the file."),
     ],
 )

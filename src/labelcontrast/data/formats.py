@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -95,7 +95,19 @@ def read_parquet(path: Path) -> DataTable:
 
 
 def read_plain_text(path: Path) -> Examples:
-    """Read one text a line, without labels; blank lines are skipped."""
+    r"""Read one text a line; blank lines are skipped. Words ``__label__NAME``, as fastText has them, are its labels.
+
+    Raises:
+        DataError: The file has no text, or a label of fastText has a comma after it or is joined to another one.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "train.txt").write_text("__label__food __label__tea Green or black?\nHello\n")
+        ...     examples = read_plain_text(Path(folder) / "train.txt")
+        >>> list(examples.inputs), examples.label_sets
+        (['Green or black?', 'Hello'], [('food', 'tea'), ()])
+    """
     return _plain(numbered_lines(path), str(path))
 
 
@@ -234,8 +246,16 @@ def _lines_of_objects(path: Path) -> int:
 
 def _plain(lines: Iterable[tuple[int, str]], origin: str) -> Examples:
     kept = [(number, line.strip()) for number, line in lines if line.strip()]
-    rows = DataTable(origin=origin, columns={"line": [line for _, line in kept]}, lines=[number for number, _ in kept])
-    return examples_of([rows], ColumnNames(text="line"))[0]
+    columns: dict[str, Sequence[object]] = {"line": [line for _, line in kept]}
+    found = [_FASTTEXT.findall(line) for _, line in kept]
+    if any(found):
+        for (number, _), names in zip(kept, found, strict=True):
+            if wrong := next((name for name in names if name.endswith(",") or "__label__" in name), None):
+                message = f'the label "{wrong}": labels of fastText have blanks between them and nothing else.'
+                raise DataError(message, path=origin, line=number)
+        columns = {"text": [_FASTTEXT.sub("", line).strip() for _, line in kept], "__label__": found}
+    rows = DataTable(origin=origin, columns=columns, lines=[number for number, _ in kept])
+    return examples_of([rows], ColumnNames(text=next(iter(columns)), labels="__label__" if any(found) else None))[0]
 
 
 def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str, folder: Path) -> DataTable:
@@ -254,6 +274,9 @@ def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str, folder: Path) 
 
 def _rows_of_list(items: object, path: Path) -> DataTable:
     assert isinstance(items, list)
+    if items and isinstance(items[0], dict) and items[0].keys() >= {"data", "annotations"}:
+        message = "this is Label Studio's full export; export as JSON-MIN or CSV, which have a column of labels."
+        raise DataError(message, path=path)
     objects = [_object(item, f"{path}, row {number}") for number, item in enumerate(items, 1)]
     lines, columns = range(1, len(objects) + 1), columns_from_rows(objects)
     return DataTable(origin=str(path), columns=columns, lines=lines, counted="row", folder=path.parent)
@@ -317,6 +340,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_FASTTEXT = re.compile(r"(?<!\S)__label__(\S+)")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _LONE = re.compile("[\ud800-\udfff]")
 _SCAN = _DECODER.scan_once  # type: ignore[attr-defined]
@@ -335,7 +359,8 @@ def _records(lines: Iterator[tuple[int, str]], mark: str, path: Path) -> Iterato
                 yield start, cells
             start = reader.line_num + 2
     except csv.Error as error:
-        raise DataError(f"not a table ({error}).", path=path, line=start) from None
+        told = "a cell that opens with a quotation mark ends with one, and those within it are doubled"
+        raise DataError(f"not a table ({error}); {told}.", path=path, line=start) from None
     finally:
         csv.field_size_limit(usual)
 

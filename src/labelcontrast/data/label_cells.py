@@ -110,7 +110,7 @@ def find_format(
     plain: list[str] = []
     lists: list[Sequence[list[object]]] = []
     for rows in parts:
-        cells: Sequence[object] = rows.columns[labels]
+        cells = _choices(rows.columns[labels])
         kind = _one_type(rows, labels, cells)
         if kind == "text":
             texts = coded(cells)[0]
@@ -148,7 +148,7 @@ def read_labels(rows: DataTable, labels: str | tuple[str, ...], form: CellFormat
         across = zip(range(len(rows)), *columns, strict=True)
         table = [_values(zip(labels, cells, strict=True), rows, row) for row, *cells in across]
         return _valued(table, f"labels are the {len(labels)} columns of 0 and 1 {listed(labels, most=4)}")
-    cells = rows.columns[labels]
+    cells = _choices(rows.columns[labels])
     expected = _one_type(rows, labels, cells)
     if expected == "a number":
         numbers, which = coded(cells)
@@ -218,6 +218,26 @@ def _first_rows(rows: DataTable, which: NDArray[np.int64]) -> DataTable:
     """Return the first row of each distinct cell, for the place in an error message."""
     firsts = np.unique(which, return_index=True)[1]
     return replace(rows, lines=[rows.lines[row] for row in firsts.tolist()])
+
+
+def _choices(cells: Sequence[object]) -> Sequence[object]:
+    """Return lists for cells as Label Studio writes them: ``{"choices": ["a", "b"]}`` for several, ``"a"`` for one.
+
+    Other cells are returned as they are.
+    """
+    if isinstance(cells, ArrowColumn) or not any(isinstance(cell, dict) for cell in cells):
+        return cells
+    held = [_inner_list(cell) for cell in cells]
+    if any(inner is cell and not isinstance(cell, str) for inner, cell in zip(held, cells, strict=True)):
+        return cells
+    return [[inner] if isinstance(inner, str) else inner for inner in held]
+
+
+def _inner_list(value: object) -> object:
+    """Return the list in an object that holds nothing else, any other value as it is."""
+    if isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), list):
+        return inner
+    return value
 
 
 def _one_type(rows: DataTable, name: str, cells: Sequence[object]) -> str:
@@ -387,8 +407,7 @@ def _parsed(text: str) -> list[object] | dict[str, object] | None:
         value = _python(text)
     if isinstance(value, set | frozenset):
         value = sorted(value, key=str)
-    if isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), list):
-        value = inner  # as Label Studio writes choices
+    value = _inner_list(value)
     return list(value) if isinstance(value, list | tuple) else value if isinstance(value, dict) else None
 
 
