@@ -21,6 +21,8 @@ Map = float | list[tuple[float, float]]
 """A temperature; or pairs (from, to), linear between them and constant beyond."""
 FEWEST = 10
 """A label with fewer positives, or fewer negatives, uses the map fitted on all labels together."""
+PAIRS_AT_ONCE = 2**22
+"""Pairs that are counted together."""
 REACH = (-3.0, 3.0)
 """Bounds of the logarithm of a temperature."""
 
@@ -86,10 +88,15 @@ def reliability(
 
     Reference: Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
     """
-    known = known_pairs(labels)
-    predicted, true = probabilities[known].astype(np.float64), labels[known] == 1
-    place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
-    count, sums, hits = (np.bincount(place, weights=weights, minlength=bins) for weights in (None, predicted, true))
+    count, sums, hits = np.zeros(bins, dtype=np.int64), np.zeros(bins), np.zeros(bins)
+    for at in range(0, len(labels), PAIRS_AT_ONCE):
+        here = slice(at, at + PAIRS_AT_ONCE)
+        known = known_pairs(labels[here])
+        predicted, true = probabilities[here][known].astype(np.float64), labels[here][known] == 1
+        place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
+        count += np.bincount(place, minlength=bins)
+        sums += np.bincount(place, weights=predicted, minlength=bins)
+        hits += np.bincount(place, weights=true, minlength=bins)
     return Reliability(count, ratio(sums, count), ratio(hits, count))
 
 

@@ -195,11 +195,14 @@ def best_cuts(
         >>> best_cuts(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.4, 0.1], [0.2, 0.8], [0.9, 0.2]])).round(6)
         array([0.3, 0.5])
     """
+    cuts = np.full(labels.shape[1], float(preferred))
+    # where no label is true all cuts are as good, and of a long tail few labels are true in validation
+    chosen = np.flatnonzero((labels == 1).any(axis=0)) if 0 < preferred < 1 else np.arange(labels.shape[1])
     step = max(1, BLOCK // len(labels))
-    blocks = range(0, labels.shape[1], step)
-    return np.concatenate(
-        [_best_cuts(labels[:, at : at + step], probabilities[:, at : at + step], preferred) for at in blocks]
-    )
+    for at in range(0, len(chosen), step):
+        columns = chosen[at : at + step]
+        cuts[columns] = _best_cuts(labels[:, columns], probabilities[:, columns], preferred)
+    return cuts
 
 
 def expected_f1_sets(probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
