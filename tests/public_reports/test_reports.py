@@ -6,12 +6,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
+import torch
+from PIL import Image
 
-from labelcontrast import data
-from labelcontrast.errors import DataError, LabelError
+import labelcontrast as lc
+from labelcontrast import data, losses, metrics
+from labelcontrast.encoders.pictures import decode_picture
+from labelcontrast.errors import DataError, LabelError, LabelShapeError, TensorError
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
+from labelcontrast.labels.hierarchy_files import read_hierarchy
 
 Sets = list[tuple[str, ...]]
 
@@ -149,3 +157,297 @@ def test_report_18_a_category_without_rows(read, tmp_path: Path) -> None:
     label = pa.DictionaryArray.from_arrays([0, 2], ["x", "unused", "z"])
     pq.write_table(pa.table({"text": ["a", "b"], "label": label}), tmp_path / "made.parquet")
     assert read("a.parquet", (tmp_path / "made.parquet").read_bytes()) == (["a", "b"], [("x",), ("z",)])
+
+
+COMPARING = ("supcon", "base", "jscl", "mulsupcon", "sincere", "similarity_dissimilarity")
+"""Losses that compare examples, and nothing else."""
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_report_19_an_anchor_without_a_positive(name: str) -> None:
+    labels = torch.eye(4)[[0, 1, 1, 3]]
+    projections = random(4, 3).requires_grad_()
+    loss = lc.make_loss(name, num_labels=4, dim=3)
+    assert loss.per_anchor(projections, labels)[[0, 3]].tolist() == [0, 0]
+    loss(projections, labels).backward()
+    assert projections.grad.isfinite().all()
+    assert loss(projections, torch.eye(4)) == 0
+
+
+def test_report_20_numbers_of_classes() -> None:
+    with pytest.raises(LabelShapeError, match=r"^labels must be a matrix \[4, 10\]. Got \[4\].$"):
+        losses.supcon(num_labels=10, dim=3)(random(4, 3), torch.tensor([0, 1, 1, 100_000]))
+
+
+def test_report_21_one_view_in_three_dimensions() -> None:
+    loss, labels = losses.supcon(num_labels=2, dim=3), torch.eye(2)[[0, 0, 1, 1]]
+    assert loss(random(4, 3)[:, None], labels) == loss(random(4, 3), labels) > 0
+
+
+def test_report_22_embeddings_that_are_not_normalised() -> None:
+    loss, labels = losses.supcon(num_labels=24, dim=128, temperature=0.07), torch.eye(24)[torch.arange(48) // 2]
+    torch.testing.assert_close(loss(1e4 * random(48, 128), labels), loss(random(48, 128), labels))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.uint8, torch.float16, torch.float64])
+def test_report_23_types_of_targets(dtype: torch.dtype) -> None:
+    targets = torch.tensor([[1, 0, 1], [0, 0, 1]])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(random(2, 3), targets.float())
+    torch.testing.assert_close(losses.bce(num_labels=3)(random(2, 3), targets.to(dtype)), expected)
+
+
+def test_report_24_smoothed_labels() -> None:
+    targets = torch.tensor([[0.9, 0.1, 0.1], [0.05, 0.95, 0.5]])
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(random(2, 3), targets)
+    torch.testing.assert_close(losses.bce(num_labels=3)(random(2, 3), targets), expected)
+
+
+@pytest.mark.parametrize("name", ["bce", "focal", "asl", "lsep", "zlpr"])
+def test_report_25_half_precision(name: str) -> None:
+    logits = torch.tensor([[73.875, -10.7578, 64.625], [62.3, -9.9, 58.5]], dtype=torch.float16, requires_grad=True)
+    loss = lc.make_loss(name, num_labels=3)(logits, torch.tensor([[0.0, 0, 1], [0, 1, 0]]))
+    loss.backward()
+    assert 1 < loss < 100
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_report_26_a_batch_of_one(name: str) -> None:
+    assert lc.make_loss(name, num_labels=2, dim=3)(random(1, 3), torch.ones(1, 2)) == 0
+
+
+def measures(labels: list[list[float]], scores: list[list[float]], predictions: list[list[float]]) -> dict[str, float]:
+    return metrics.compute_metrics(np.array(labels), np.array(scores), np.array(predictions))
+
+
+def test_report_27_average_precision_without_a_positive() -> None:
+    found = measures([[0, 1], [0, 0]], [[0.1, 0.1], [0.1, 0.2]], [[0, 0], [0, 1]])
+    assert (found["map_macro"], found["labels_scored"]) == (0.5, 1)
+
+
+def test_report_28_average_precision_of_equal_labels() -> None:
+    none, every = np.zeros((10, 1)).tolist(), np.ones((10, 1)).tolist()
+    scores = np.linspace(0, 1, 10)[:, None].tolist()
+    assert measures(every, scores, every)["map_macro"] == 1
+    assert np.isnan(measures(none, scores, none)["map_macro"])
+    assert measures(none, scores, none)["labels_scored"] == 0
+
+
+def test_report_29_labels_that_do_not_occur(tmp_path: Path) -> None:
+    perfect = [[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]
+    assert measures(perfect, perfect, perfect)["macro_f1"] == 0.5
+    for name, label in (("train", "a;b"), ("val", "a;b"), ("test", "a")):
+        (tmp_path / f"{name}.csv").write_text("text,labels\n" + f"x,{label}\n" * 3)
+    told = 'no test example has 1 of 2 labels: "b". They have an F1 of 0 and no average precision.'
+    assert data.load_splits(tmp_path, seed=0).warnings == (told,)
+
+
+def test_report_30_an_example_without_labels() -> None:
+    sets = [[0, 0], [1, 0]]
+    found = measures(sets, [[0.1, 0.2], [0.9, 0.1]], sets)
+    assert (found["sample_f1"], found["subset_accuracy"]) == (0.5, 1)
+
+
+def test_report_31_probabilities_as_predictions() -> None:
+    with pytest.raises(TensorError, match=r"^predictions must be 0 or 1. Got 0.1.$"):
+        measures([[0, 1]], [[0.1, 0.8]], [[0.1, 0.8]])
+    with pytest.raises(TensorError, match=r"^labels must be 0 or 1. Got 2.$"):
+        measures([[2, np.nan]], [[0.1, 0.8]], [[0, 1]])
+    with pytest.raises(TensorError, match=r"^predictions must be 0 or 1. Got 0.8.$"):
+        metrics.compute_metrics(np.array([[0, 1]]), np.array([[0.1, 0.8]]), sp.csr_array([[0, 0.8]]))
+
+
+def test_report_32_a_class_with_one_example() -> None:
+    embeddings = np.array([[1, 0], [1, 0.1], [0, 1], [-1, 0]], np.float32)
+    assert metrics.retrieval(embeddings, np.eye(3)[[0, 0, 1, 2]], at=[1]) == {"map": 1, "precision_at_1": 1}
+
+
+def picture(path: Path, mode: str = "RGB", color: object = 7, **how: object) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.new(mode, (4, 8), color).save(path, **how)
+    return path
+
+
+def pixel(path: Path) -> list[int]:
+    return np.asarray(decode_picture(path, place="x"))[0, 0].tolist()
+
+
+def test_report_33_hidden_files(tmp_path: Path) -> None:
+    shown = picture(tmp_path / "pictures" / "one.PNG")
+    for name in (".DS_Store", "._one.png", "Thumbs.db"):
+        (shown.parent / name).write_bytes(b"\0\1")
+    assert data.read(shown.parent).inputs == [shown]
+
+
+def test_report_34_a_truncated_picture(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-54])
+    (tmp_path / "a.csv").write_text("image,labels\na.jpg,x\n")
+    with pytest.raises(DataError, match=r'a.csv, line 2, column "image": the picture a.jpg is truncated'):
+        data.read(tmp_path / "a.csv")
+
+
+def test_report_35_a_palette_with_transparency(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([255, 0, 0, *[0] * 765])
+    image.save(tmp_path / "a.png", transparency=b"\x00" + b"\xff" * 255)
+    assert pixel(tmp_path / "a.png") == [255, 255, 255]
+
+
+def test_report_36_what_is_transparent(tmp_path: Path) -> None:
+    assert pixel(picture(tmp_path / "a.png", "RGBA", (10, 20, 30, 0))) == [255, 255, 255]
+    assert pixel(picture(tmp_path / "b.png", "LA", (100, 0))) == [255, 255, 255]
+    frames = [Image.new("RGB", (4, 4), (60 * number, 0, 0)) for number in range(3)]
+    frames[0].save(tmp_path / "c.gif", save_all=True, append_images=frames[1:])
+    assert pixel(tmp_path / "c.gif") == [0, 0, 0]
+
+
+def test_report_37_a_grey_picture(tmp_path: Path) -> None:
+    assert pixel(picture(tmp_path / "a.png", "L")) == [7, 7, 7]
+    turned = Image.Exif()
+    turned[274] = 6
+    assert decode_picture(picture(tmp_path / "b.jpg", color=(9, 9, 9), exif=turned), place="x").size == (8, 4)
+
+
+def test_report_38_paths_of_pictures(tmp_path: Path) -> None:
+    here = picture(tmp_path / "train_images" / "1.jpg", color=(9, 9, 9))
+    (tmp_path / "train.csv").write_text("image,labels\ntrain_images/1.jpg,scab rust\n")
+    assert data.read(tmp_path / "train.csv", separator=" ").inputs == [here]
+    here.unlink()
+    with pytest.raises(DataError, match=r'line 2, column "image": the picture train_images/1.jpg is missing.$'):
+        data.read(tmp_path / "train.csv")
+
+
+def test_report_39_a_label_set_may_end_above_the_leaves() -> None:
+    tree = Hierarchy.from_parents({"A": None, "B": "A", "C": "A"})
+    assert tree.close(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])).toarray().tolist() == [
+        [1, 0, 0],
+        [1, 1, 0],
+        [0, 0, 0],
+    ]
+
+
+def test_report_40_children_of_one_name(read, tmp_path: Path) -> None:
+    path = tmp_path / "tree.txt"
+    path.write_text("A\n  B\n    D\n      E\n  C\n    D\n      F\n")
+    with pytest.raises(DataError, match=r'tree.txt, line 6: "D" occurs twice, first in line 3.$'):
+        read_hierarchy(path)
+    names = ("A", "B", "A > B > D", "E", "A > C > D", "F", "C")
+    assert set(read_hierarchy(path, same_name="path").names) == set(names)
+    sets = read("a.csv", "text,labels\nx,A > B > D\ny,A > C > D\n")[1]
+    assert sets == [("A", "A > B", "A > B > D"), ("A", "A > C", "A > C > D")]
+
+
+def test_report_41_a_leaf_without_data() -> None:
+    clothes = Hierarchy.from_parents({"Mens": None, "Shirts": "Mens", "Swim": "Mens"})
+    tree = LabelTree.over(["Mens", "Shirts"], clothes)
+    assert tree.parents.toarray().tolist() == [[0, 0], [1, 0]]
+
+
+def test_report_42_upper_labels_that_are_not_annotated(read) -> None:
+    assert read("a.csv", "text,labels\nx,animal > cat\n")[1] == [("animal", "animal > cat")]
+    tree = LabelTree.over(["cat", "animal"], Hierarchy.from_parents({"cat": "animal"}))
+    assert tree.close(np.array([[1, 0]])).toarray().tolist() == [[1, 1]]
+
+
+def dealt(labels: object, *fractions: float, seed: int = 0) -> list[list[int]]:
+    parts = data.iterative_stratification(labels, fractions, generator=np.random.default_rng(seed))
+    return [part.tolist() for part in parts]
+
+
+LABELS = np.random.default_rng(0).integers(0, 2, (40, 4))
+
+
+def test_report_43_a_frame_is_split() -> None:
+    class Frame:
+        """What a frame gives to NumPy: its values, whatever its index."""
+
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            return LABELS
+
+    assert dealt(Frame(), 0.5, 0.5) == dealt(LABELS, 0.5, 0.5)
+
+
+def test_report_44_sparse_labels_are_split() -> None:
+    assert dealt(sp.csr_matrix(LABELS), 0.5, 0.5) == dealt(LABELS, 0.5, 0.5)
+
+
+def test_report_45_more_than_two_parts() -> None:
+    assert [len(part) for part in dealt(LABELS, 0.7, 0.2, 0.1)] == [28, 8, 4]
+
+
+def test_report_46_the_seed_of_a_split() -> None:
+    assert dealt(LABELS, 0.5, 0.5) == dealt(LABELS, 0.5, 0.5) != dealt(LABELS, 0.5, 0.5, seed=1)
+
+
+def test_report_47_parts_do_not_overlap() -> None:
+    labels = np.array([[0, 1], [1, 1], [1, 1], [0, 1]])
+    for seed in range(10):
+        first, second = dealt(labels, 0.5, 0.5, seed=seed)
+        assert sorted(first + second) == [0, 1, 2, 3]
+
+
+def test_report_48_a_label_that_only_the_test_data_have(tmp_path: Path) -> None:
+    for name, label in (("train", "a;b"), ("val", "a;b"), ("test", "a;b;d")):
+        (tmp_path / f"{name}.csv").write_text("text,labels\n" + f"x,{label}\n" * 3)
+    splits = data.load_splits(tmp_path, seed=0)
+    assert splits.vocabulary.names == ("a", "b", "d")
+    told = 'no training example has 1 of 3 labels: "d". They stay in the vocabulary, but cannot be learned.'
+    assert splits.warnings[0] == told
+
+
+def arff(label: str, *rows: str, more: str = "", relation: str = "'m: -C 1'") -> str:
+    head = f"@relation {relation}\n@attribute rich {label}\n{more}@attribute x numeric\n@data\n"
+    return head + "".join(f"{row}\n" for row in rows)
+
+
+def test_report_49_values_of_a_nominal_label(read, tmp_path: Path) -> None:
+    for values in ("{-1,1} %{<=50K, >50K}", "{1, -1}", "{no,yes}", "{yes,no}", "{TRUE,FALSE}", "{0,1}", "{1,0}"):
+        absent, present = sorted(re.findall(r"-?\w+", values.partition("%")[0]))
+        for rows in ((f"{absent},2", f"{present},3"), (f"{{0 {absent},1 2}}", f"{{0 {present},1 3}}")):
+            (tmp_path / "a.arff").write_text(arff(values, *rows))
+            assert list(data.read(tmp_path / "a.arff").label_sets) == [(), ("rich",)], values
+    (tmp_path / "a.arff").write_text(arff("{yes,no}", "{1 2}", "{0 no,1 3}"))  # what is left out is the first value
+    assert list(data.read(tmp_path / "a.arff").label_sets) == [("rich",), ()]
+    with pytest.raises(
+        LabelError, match=r'the label "rich" must have the values 0 and 1, or such as no and yes. Got "r'
+    ):
+        read("a.arff", arff("{red,blue}", "red,1"))
+
+
+def test_report_50_marks_within_quoted_values(tmp_path: Path) -> None:
+    carbon = "@attribute carbon {'\\'B1of3\\'','\\'B2of3\\'','\\'B3of3\\''}\n"
+    (tmp_path / "a.arff").write_text(arff("{0,1}", "1,'\\'B1of3\\'',5", "0,'\\'B3of3\\'',6", more=carbon))
+    assert data.read(tmp_path / "a.arff").inputs.tolist() == [[1, 0, 0, 5], [0, 0, 1, 6]]
+
+
+def test_report_51_sparse_rows_with_several_labels(tmp_path: Path) -> None:
+    more = "@attribute b {0,1}\n"
+    content = arff("{0,1}", "{0 1,2 0.5}", "{0 1, 1 1, 2 3}", "{ 2 1 }", more=more, relation="'Scene: -C 2'")
+    (tmp_path / "a.arff").write_text(content)
+    found = data.read(tmp_path / "a.arff")
+    assert list(found.label_sets) == [("rich",), ("rich", "b"), ()]
+    assert found.inputs.tolist() == [[0.5], [3], [1]]
+
+
+def test_report_52_nothing_says_what_the_labels_are(read) -> None:
+    with pytest.raises(
+        DataError, match=r'nothing says which attributes are labels; expected Drift.xml or "-C" in the r'
+    ):
+        read("Drift.arff", arff("{0,1}", "1,2", relation="'generators.MultiLabel'"))
+
+
+def test_report_53_an_empty_name_at_the_end(read, tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('["a", "b", ""]')
+    with pytest.raises(LabelError, match=r"labels.json: a label name must be text that is not empty. Got ''.$"):
+        read("a.jsonl", lines({"text": "x", "labels": [0]}))
+
+
+def test_report_54_libsvm(read) -> None:
+    with pytest.raises(DataError, match=r'a.svm: unknown format ".svm". Known are .jsonl, .ndjson, .json, .csv, '):
+        read("a.svm", "1,2 1:0.5 2:0.1\n 3:1\n")

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.formats import numbered_lines, parsed_xml
-from labelcontrast.data.label_cells import PRESENT, Values
+from labelcontrast.data.label_cells import ONE_OR_ZERO, PRESENT, Values
 from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelError
 from labelcontrast.labels.label_sets import LabelSets
@@ -36,6 +36,9 @@ UNREADABLE = (ValueError, OSError, EOFError, TypeError, SyntaxError, OverflowErr
 """What NumPy raises on a damaged file."""
 NUMERIC = {"numeric", "real", "integer"}
 Array = NDArray[Any]
+_COMMENT = re.compile(r"\}\s*%.*")
+_MEANT = {**ONE_OR_ZERO, "-1": False, "no": False, "yes": True, "n": False, "y": True, "f": False, "t": True}
+"""Values of a nominal label."""
 _ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"[^\"]*\"|\S+)\s+(.*)", re.IGNORECASE)
 
 
@@ -75,7 +78,7 @@ def read_arff(path: Path) -> Examples:
 
     Raises:
         DataError: Nothing says which attributes are labels, or a value does not fit; with line and attribute.
-        LabelError: A label is not 0 or 1; with line and attribute.
+        LabelError: A label is neither 0 and 1 nor such as no and yes.
     """
     relation, attributes, lines = _parsed_arff(path)
     labels = _label_attributes(path, relation, attributes)
@@ -83,6 +86,8 @@ def read_arff(path: Path) -> Examples:
     for row, (number, line) in enumerate(lines):
         _fill(table[row], line, attributes, path, number)
     for column in labels:
+        if (meanings := _meanings(attributes[column], path)) is not None:
+            table[:, column] = meanings[table[:, column].astype(np.int64)]
         wrong = np.flatnonzero(~np.isin(table[:, column], (0, 1)))
         if len(wrong):
             got = table[wrong[0], column]
@@ -301,8 +306,21 @@ def _parsed_arff(path: Path) -> tuple[str, list[Attribute], list[tuple[int, str]
     return relation, attributes, lines
 
 
+def _meanings(attribute: Attribute, path: Path) -> NDArray[np.float64] | None:
+    """Return 0 or 1 for each value of a nominal label, in any order; None if the values are the numbers 0 and 1."""
+    if attribute.values is None or set(attribute.values) == {"0", "1"}:
+        return None
+    meant = [_MEANT.get(value.lower()) for value in attribute.values]
+    if None in meant or len(set(meant)) < len(meant):
+        values = listed(attribute.values, most=4)
+        message = f'the label "{attribute.name}" must have the values 0 and 1, or such as no and yes. Got {values}.'
+        raise LabelError(message, path=path)
+    return np.array(meant, dtype=np.float64)
+
+
 def _attribute(name: str, kind: str, *, path: Path, number: int) -> Attribute:
     name = name.strip("'\"").replace("\\'", "'")
+    kind = _COMMENT.sub("}", kind)
     if kind.split(maxsplit=1)[0].lower() in NUMERIC:
         return Attribute(name, None)
     if kind.startswith("{") and kind.rstrip().endswith("}"):

@@ -75,7 +75,7 @@ def compute_metrics(
 
     Raises:
         LabelShapeError: The three have different shapes, or hold no example.
-        TensorError: A score is NaN or infinite.
+        TensorError: A score is NaN or infinite, or a label or a prediction is not 0 or 1.
 
     Example:
         >>> labels = np.array([[1, 0], [1, 1], [0, 0]])
@@ -132,7 +132,8 @@ class StreamedMetrics:
 
         Raises:
             LabelShapeError: The three have different shapes, or hold no example.
-            TensorError: A score is NaN or infinite, or no probability where there is a histogram.
+            TensorError: A score is NaN or infinite, or no probability where there is a histogram; or a label or a
+                prediction is not 0 or 1.
         """
         labels, scores = _as_matrix(labels, "labels"), _as_matrix(scores, "scores")
         predictions = _as_matrix(predictions, "predictions")
@@ -335,7 +336,7 @@ def per_label_table(
 
     Raises:
         LabelShapeError: The matrices have different shapes, or hold no example.
-        TensorError: A score is NaN or infinite.
+        TensorError: A score is NaN or infinite, or a label or a prediction is not 0 or 1.
 
     Example:
         >>> labels, scores = np.array([[1], [0]]), np.array([[0.9], [0.6]])
@@ -428,6 +429,13 @@ def _check_measurable(labels: Matrix, scores: Matrix, predictions: Matrix) -> No
     values = scores if isinstance(scores, np.ndarray) else scores.data
     if not np.isfinite(values).all():
         raise TensorError(f"scores must be finite. Got {np.count_nonzero(~np.isfinite(values))} that are not.")
+    for name, matrix in (("labels", labels), ("predictions", predictions)):
+        held = matrix if isinstance(matrix, np.ndarray) else matrix.data
+        wrong = (held != 0) & (held != 1) if held.dtype.kind != "b" else np.zeros(0, dtype=bool)
+        if name == "labels":
+            wrong &= known_pairs(held) if wrong.size else True
+        if wrong.any():
+            raise TensorError(f"{name} must be 0 or 1. Got {held[wrong][0]:g}.")
 
 
 def _blocks(*matrices: Matrix) -> Iterator[list[np.ndarray]]:
