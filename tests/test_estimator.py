@@ -134,6 +134,14 @@ def test_it_works_in_pipelines_searches_and_cross_validation() -> None:
         ({"loss": "rge"}, ROWS, SIGNS, 'did you mean "reg"'),
         ({"settings": {"training.batch": 8}}, ROWS, SIGNS, 'unknown setting "training.batch"'),
         ({}, ROWS, np.zeros(80), "Got one class: 0.0"),
+        ({}, ROWS, [[]] * 80, "y has no label: every label set is empty."),
+        ({}, ["a", None] * 24, SETS, "X must hold strings and nothing else, or numbers. X[1] is None."),
+        (
+            {},
+            ROWS,
+            np.array([["a", "b"]] * 80),
+            "y of shape [80, 2] must hold 0 and 1; label sets are a list of lists, tuples or sets.",
+        ),
     ],
 )
 def test_wrong_input_is_refused_in_one_line(options: dict, inputs, labels, message: str) -> None:

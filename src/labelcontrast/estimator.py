@@ -120,6 +120,8 @@ class ContrastiveClassifier(
         indicator, classes, self.is_single_label_ = _read_labels(y)
         if indicator.shape[0] != len(inputs):
             raise ValueError(f"X has {len(inputs)} examples, and y has {indicator.shape[0]}.")
+        if not len(classes):
+            raise ValueError("y has no label: every label set is empty.")
         if self.is_single_label_ and len(classes) < 2:
             raise ValueError(f"y must have labels of two classes or more. Got one class: {classes[0]}.")
         self.classes_ = classes
@@ -270,7 +272,10 @@ def _strings_of(X: Any) -> list[str | Path] | None:  # noqa: ANN401, N803
     if not isinstance(values, Sequence) or isinstance(values, str) or not len(values):
         return None
     listed = list(values)
-    return listed if all(isinstance(one, str | Path) for one in listed) else None
+    others = [row for row, one in enumerate(listed) if not isinstance(one, str | Path)]
+    if 0 < len(others) < len(listed):
+        raise ValueError(f"X must hold strings and nothing else, or numbers. X[{others[0]}] is {listed[others[0]]!r}.")
+    return None if others else listed
 
 
 def _are_pictures(strings: Iterable[str | Path]) -> bool:
@@ -288,6 +293,9 @@ def _read_labels(y: Any) -> tuple[sp.csr_array, NDArray[Any], bool]:  # noqa: AN
         return _label_sets([tuple(map(str, one)) for one in values])
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] > 1:
+        if array.dtype.kind in "UT" or (array.dtype.kind == "O" and any(isinstance(one, str) for one in array.flat)):
+            shape = f"[{array.shape[0]}, {array.shape[1]}]"
+            raise ValueError(f"y of shape {shape} must hold 0 and 1; label sets are a list of lists, tuples or sets.")
         return _indicator(sp.csr_array(array.astype(float)), np.asarray(y.columns) if hasattr(y, "columns") else None)
     if array.ndim > 2:
         raise ValueError(f"y must have one or two dimensions. Got {array.ndim}.")

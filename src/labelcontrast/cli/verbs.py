@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -32,6 +33,9 @@ def main() -> None:
     # Threads that spin while they wait take the processors from one another where other jobs run: four times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command = typer.main.get_command(app)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # letters that a redirected stream of Windows lacks are escaped
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         with command.make_context("labelcontrast", sys.argv[1:] or ["--help"]) as context:
