@@ -1,7 +1,9 @@
 """Public bug reports of other tools, tried on this one; ``README.md`` has a row under the number of each test."""
 
+import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +15,20 @@ import pytest
 import scipy.sparse as sp
 import torch
 from PIL import Image
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_predict, cross_val_score
+from typer.testing import CliRunner
 
 import labelcontrast as lc
 from labelcontrast import data, losses, metrics
+from labelcontrast.cli import main
+from labelcontrast.cli.verbs import app
 from labelcontrast.encoders.pictures import decode_picture
-from labelcontrast.errors import DataError, LabelError, LabelShapeError, TensorError
+from labelcontrast.errors import ConfigError, DataError, LabelError, LabelShapeError, RunError, TensorError
+from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.labels.hierarchy_files import read_hierarchy
+from labelcontrast.settings import RunSettings
 
 Sets = list[tuple[str, ...]]
 
@@ -451,3 +460,181 @@ def test_report_53_an_empty_name_at_the_end(read, tmp_path: Path) -> None:
 def test_report_54_libsvm(read) -> None:
     with pytest.raises(DataError, match=r'a.svm: unknown format ".svm". Known are .jsonl, .ndjson, .json, .csv, '):
         read("a.svm", "1,2 1:0.5 2:0.1\n 3:1\n")
+
+
+ROWS = np.random.default_rng(0).normal(size=(60, 4))
+SIGNS = (ROWS[:, :3] > 0).astype(int)
+QUICK = lc.ContrastiveClassifier(encoder="embedded", epochs=1, views="probe", random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> lc.ContrastiveClassifier:
+    return clone(QUICK).fit(ROWS, SIGNS)
+
+
+@pytest.mark.slow
+def test_report_55_probabilities_of_several_labels() -> None:
+    found = cross_val_predict(QUICK, ROWS, SIGNS, cv=2, method="predict_proba")
+    assert found.shape == (60, 3)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+@pytest.mark.slow
+def test_report_56_f1_of_several_labels() -> None:
+    assert cross_val_score(QUICK, ROWS, SIGNS, cv=2, scoring="f1_micro").min() > 0.4
+
+
+def test_report_57_an_estimator_is_cloned(fitted) -> None:
+    assert clone(fitted).get_params() == QUICK.get_params()
+
+
+def test_report_58_targets_are_a_matrix_of_strings() -> None:
+    told = r"^y of shape \[60, 2\] must hold 0 and 1; label sets are a list of lists, tuples or sets.$"
+    with pytest.raises(ValueError, match=told):
+        clone(QUICK).fit(ROWS, np.array([["a", "d"], ["b", "e"], ["a", "f"]] * 20))
+
+
+def test_report_59_probabilities_are_one_matrix(fitted) -> None:
+    assert fitted.predict_proba(ROWS[:5]).shape == fitted.predict(ROWS[:5]).shape == (5, 3)
+
+
+def test_report_60_examples_without_labels() -> None:
+    with pytest.raises(ValueError, match=r"^y has no label: every label set is empty.$"):
+        clone(QUICK).fit(ROWS, [[]] * 60)
+
+
+@pytest.mark.slow
+def test_report_61_one_label_an_example() -> None:
+    model = clone(QUICK).fit(ROWS, np.where(SIGNS[:, 0], "yes", "no"))
+    assert set(model.predict(ROWS)) == {"yes", "no"}
+    np.testing.assert_allclose(model.predict_proba(ROWS).sum(axis=1), 1)
+
+
+TEXTS = {"late goal": ["体育"], "close vote": ["politics"], "minister at the match": ["politics", "体育"], "rain": []}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    rows = [{"text": f"{text} {number}", "labels": labels} for number in range(20) for text, labels in TEXTS.items()]
+    (folder / "data.jsonl").write_text(lines(*rows))
+    values = {"data": str(folder / "data.jsonl"), "loss": {"name": "bce"}, "encoder": {"name": "hashed"}}
+    training, evaluation = {"epochs": 2, "batch_size": 16}, {"views": ["probe"]}
+    run_experiment(RunSettings.build({**values, "training": training, "evaluation": evaluation}), folder / "run")
+    return folder / "run"
+
+
+def command(*arguments: object, stdin: str = "") -> str:
+    done = CliRunner().invoke(app, [str(one) for one in arguments], input=stdin)
+    if done.exception:
+        raise done.exception
+    return done.stdout
+
+
+def predicted(run: Path, stdin: str, *options: object) -> dict[str, dict[str, float]]:
+    rows = map(json.loads, command("predict", run, "-", *options, stdin=stdin).splitlines())
+    return {row["id"]: row["scores"] for row in rows}
+
+
+def test_report_62_no_label_or_several(run: Path) -> None:
+    found = lc.load(run).predict_sets([*TEXTS])
+    assert [sorted(labels) for labels in found] == [sorted(labels) for labels in TEXTS.values()]
+
+
+def test_report_63_the_best_labels_anyway(run: Path) -> None:
+    assert predicted(run, "rain\n") == {"1": {}}
+    assert len(predicted(run, "rain\n", "--top", 1)["1"]) == 1
+
+
+def test_report_64_probabilities_of_all_labels(run: Path) -> None:
+    assert predicted(run, "late goal\n", "--top", 9)["1"].keys() == {"体育", "politics"}
+    assert lc.load(run).predict_proba(["late goal"]).shape == (1, 2)
+
+
+def test_report_65_a_missing_text(tmp_path: Path) -> None:
+    for missing in (None, float("nan")):
+        with pytest.raises(
+            ValueError, match=rf"^X must hold strings and nothing else, or numbers. X\[1\] is {missing}.$"
+        ):
+            clone(QUICK).fit(["a", missing] * 30, [["x"], ["y"]] * 30)
+    (tmp_path / "a.jsonl").write_text(lines({"text": "a", "labels": ["x"]}, {"text": None, "labels": ["x"]}))
+    with pytest.raises(DataError, match=r'a.jsonl, line 2, column "text": there is nothing; expected a text.$'):
+        data.read(tmp_path / "a.jsonl")
+
+
+def test_report_66_empty_lines_of_standard_input(run: Path) -> None:
+    assert [*predicted(run, "late goal\n\nclose vote\n\n\nrain\n")] == ["1", "3", "6"]
+
+
+def test_report_67_the_last_line_without_an_end(run: Path) -> None:
+    assert predicted(run, "late goal\nclose vote", "--top", 2) == predicted(run, "late goal\nclose vote\n", "--top", 2)
+
+
+@pytest.mark.parametrize("nothing", ["", "\n\n"])
+def test_report_68_nothing_comes_through_the_pipe(run: Path, nothing: str) -> None:
+    with pytest.raises(DataError, match=r"^<stdin>: there is nothing to read.$"):
+        predicted(run, nothing)
+
+
+def test_report_69_the_folder_of_a_finished_model(run: Path) -> None:
+    told = "run holds a run already; continue with --resume, replace it with --force, or choose another folder."
+    with pytest.raises(RunError, match=told):
+        command("train", run.parent / "data.jsonl", "--out", run)
+
+
+def test_report_70_resuming_what_has_ended(run: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")}
+    command("train", run.parent / "data.jsonl", "--out", run, "--resume")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("model.safetensors")} == before != {}
+    with pytest.raises(ConfigError, match=r"was run with training.epochs = 2, not 5; resuming needs the same.$"):
+        command("train", run.parent / "data.jsonl", "--out", run, "--resume", "--epochs", 5)
+
+
+def test_report_71_a_model_on_another_machine(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "moved")
+    assert predicted(tmp_path / "moved", "late goal\n", "--top", 2) == predicted(run, "late goal\n", "--top", 2)
+
+
+def test_report_72_paths_of_a_model(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "A" / "b c" / "D")
+    model = lc.load(f"{tmp_path}/A/b c/D/")
+    assert model.predict_sets(["late goal"]) == [["体育"]]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_report_73_letters_that_a_redirected_stream_lacks(
+    run: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    words = ["labelcontrast", "describe", str(run.parent / "data.jsonl"), "--encoder", "hashed"]
+    monkeypatch.setattr(sys, "argv", words)
+    with io.TextIOWrapper(written, encoding=encoding) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        monkeypatch.undo()
+        printed = written.getvalue().decode(encoding)
+    assert "\\u4f53\\u80b2" in printed
+    assert "#####" in printed
+
+
+def test_report_74_unknown_keys_of_a_config_file(tmp_path: Path) -> None:
+    wrong = {"[training]\nlearnig_rate = 0.1": "training.learnig_rate", "learning_rate = 0.1": "learning_rate"}
+    for content, name in wrong.items():
+        (tmp_path / "a.toml").write_text(content)
+        told = rf'^unknown setting "{name}" \(did you mean "training.learning_rate"\?\).$'
+        with pytest.raises(ConfigError, match=told):
+            command("train", "a.csv", "--out", tmp_path / "run", "--config", tmp_path / "a.toml")
+
+
+def test_report_75_the_folder_is_checked_first(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds a run already"):
+        command("train", tmp_path / "no data", "--out", run)
+
+
+def test_report_76_a_label_that_the_model_lacks(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,labels\na goal,politisc\n")
+    told = r'a.csv, line 2, column "labels": label "politisc" is not in the vocabulary \(did you mean "politics"\?\).$'
+    with pytest.raises(LabelError, match=told):
+        command("evaluate", run, tmp_path / "a.csv")

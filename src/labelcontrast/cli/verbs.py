@@ -1,5 +1,6 @@
 """The verbs of the command line. Each parses, validates, calls and prints; heavy libraries are imported inside."""
 
+import codecs
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 
+BARS = "█▉▊▋▌▍▎▏"
 RESUME = "--resume continues a run, comparison, study or search."
 
 
@@ -34,8 +36,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command = typer.main.get_command(app)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # letters that a redirected stream of Windows lacks are escaped
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper):  # a redirected stream of Windows lacks most letters
+            stream.reconfigure(errors="escape")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         with command.make_context("labelcontrast", sys.argv[1:] or ["--help"]) as context:
@@ -59,6 +61,17 @@ def main() -> None:
         _drop_output()
         code = _refuse(f"{error.filename or 'the output'}: {error.strerror or error}.")
     sys.exit(code)
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Escape the letters that a stream lacks; bars are drawn with number signs."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    escaped = "".join("#" if one in BARS else one.encode("ascii", "backslashreplace").decode() for one in lacking)
+    return escaped, error.end
+
+
+codecs.register_error("escape", _escape)
 
 
 def _terminate(*_: object) -> NoReturn:
