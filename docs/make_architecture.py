@@ -21,7 +21,7 @@ PAGE, DRAWING = HERE / "architecture.md", HERE / "architecture.svg"
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("lab", "estimator"),
+    ("lab", "estimator", "export"),
     ("experiment",),
     ("run",),
     ("training",),

@@ -24,7 +24,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # several processes that share the cores sp
 os.environ["MPLBACKEND"] = "Agg"
 
 
-UNCHECKED = ("cli", "lab")
+UNCHECKED = ("cli", "lab", "export")
 """Folders of tests without the shape check: whole runs, whose stages the other folders test with it."""
 
 

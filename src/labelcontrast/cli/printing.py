@@ -24,6 +24,8 @@ from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
+from labelcontrast.export.formats import Format, export_run
+from labelcontrast.export.onnx_graph import OnnxExport
 from labelcontrast.files import check_new, whole_file
 from labelcontrast.lab.comparison import DEMO_RUN, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
@@ -36,7 +38,16 @@ from labelcontrast.lab.study_report import STUDY, run_study, write_study
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
-from labelcontrast.reports.tables import Cell, Table, as_text, level_table, measures_table, percent, retrieval_table
+from labelcontrast.reports.tables import (
+    NOTHING,
+    Cell,
+    Table,
+    as_text,
+    level_table,
+    measures_table,
+    percent,
+    retrieval_table,
+)
 from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import METRICS as RUN
@@ -145,6 +156,41 @@ def write_embeddings(run: Path, source: str, out: Path) -> None:
     with whole_file(out) as file:
         pq.write_table(embeddings_table(examples.ids, embed(model, examples)), file)
     say(f"{len(examples):,} embeddings of width {model.encoder.output_dim} in {out}")
+
+
+def print_export(run: Path, out: Path, *, to: Format, int8: bool, data: str | None) -> None:
+    """Export a run, and print what was measured and what to do with the folder."""
+    found = export_run(run, out, to=to, int8=int8, data=data)
+    if found is None:
+        how = f'SentenceTransformer("{out}")' if to == "sentence-transformers" else f"hf upload NAME {out}"
+        show(f"written to {out}; use it by: {how}")
+        return
+    rows = {"the run": "run", "its views in the graph": "torch", "onnx": "onnx", "onnx, int8": "int8"}
+    show(as_text(_measured(found, {title: name for title, name in rows.items() if name in found.metrics})))
+    if found.left_out:
+        show(
+            f"\nThe graph leaves out the view {', '.join(found.left_out)}; the others were blended anew on validation."
+        )
+    show(
+        f"\nopset {found.opset}; probabilities differ from torch by {found.difference:.1g} at most on "
+        f"{found.examples:,} test examples"
+    )
+    show(f"written to {out}; predict without torch: python {out / 'predict.py'} INPUT...")
+
+
+def _measured(found: OnnxExport, rows: Mapping[str, str]) -> Table:
+    titles = [METRICS[name].title for name in found.metrics["run"]]
+    speeds, sizes = found.examples_per_second, found.megabytes
+    cells = [
+        (
+            Cell(title),
+            *(Cell(percent(value)) for value in found.metrics[name].values()),
+            Cell(f"{speeds[name]:,.0f}" if name in speeds else NOTHING),
+            Cell(f"{sizes[name]:,.1f}" if name in sizes else NOTHING),
+        )
+        for title, name in rows.items()
+    ]
+    return Table(("%", *titles, "examples/s", "MB"), tuple(cells))
 
 
 def print_report(folder: Path) -> None:

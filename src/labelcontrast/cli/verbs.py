@@ -243,6 +243,30 @@ def embed(
 
 
 @app.command()
+def export(
+    run: options.Run,
+    *,
+    to: Annotated[
+        Literal["onnx", "sentence-transformers", "folder"],
+        typer.Option(
+            "--format",
+            help="onnx: graph and a script without torch. sentence-transformers: the encoder. folder: for the hub.",
+        ),
+    ],
+    out: options.Out,
+    int8: Annotated[bool, typer.Option("--int8", help="Write an ONNX graph with weights of 8 bits too.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(help="The data of the run, to check the graph on.", show_default="where they were in training"),
+    ] = None,
+) -> None:
+    """Write a trained model for other libraries: ONNX, sentence-transformers, or the Hugging Face hub."""
+    from labelcontrast.cli.printing import print_export
+
+    print_export(run, out, to=to, int8=int8, data=data)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run, a comparison, a study or a search.")],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -29,10 +30,14 @@ from labelcontrast.reports.tables import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from labelcontrast.reports.summary import HierarchySummary, RunSummary
+    from labelcontrast.reports.summary import CardFacts, HierarchySummary, RunSummary
 
 HEADLINES = ("micro_f1", "macro_f1", "map_macro")
 """The metrics at the top of a page."""
+TASKS = {"text": "text-classification", "image": "image-classification", "vector": "tabular-classification"}
+"""The tasks of the hub, by kind of input."""
+MOST_ROWS = 100
+"""Labels in the table of a model card, the most frequent ones."""
 MOST_OPEN = 60
 """A tree of more nodes is closed below its roots when the page opens."""
 
@@ -68,25 +73,27 @@ def _over_hierarchy(hierarchy: HierarchySummary) -> dict[str, object]:
     }
 
 
-def write_model_card(path: str | Path, summary: RunSummary, *, kind: str, threshold: float, rule: str) -> None:
-    """Write the model card: the results of a model, its use, and the labels that it predicts badly.
+def write_model_card(path: str | Path, summary: RunSummary, facts: CardFacts) -> None:
+    """Write the model card: the data and results of a model, its use and limits, and its labels.
 
     Args:
         path: The Markdown file.
         summary: The results of its run.
-        kind: The kind of inputs: text, image or vector.
-        threshold: A label is predicted if its probability exceeds this.
-        rule: How the threshold was chosen.
+        facts: What the page of the run does not have.
     """
     rows = summary.per_label
     present = sorted((row for row in rows if row["support"]), key=lambda row: float(str(row["f1"])))
+    frequent = sorted(rows, key=lambda row: -int(row["train_count"]))
+    examples, pairs = facts.examples.get("train", 0), sum(int(row["train_count"]) for row in rows)
     content = {
-        "kind": kind,
-        "threshold": f"{threshold:.2f}",
-        "rule": rule,
+        "facts": facts,
+        "task": TASKS.get(facts.kind, "other"),
         "titles": [measure.title for measure in summary.measures],
         "unseen": [row["label"] for row in rows if not row["train_count"]],
         "weak": [f"{row['label']} (F1 {percent(row['f1'])})" for row in present[:5]],
+        "frequent": frequent,
+        "labels_each": pairs / max(examples, 1),
+        "most_rows": MOST_ROWS,
     }
     write_text(path, render("model_card.md", autoescape=False, summary=summary, **content))
 
@@ -106,6 +113,6 @@ def render(template: str, *, autoescape: bool, **content: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, duration=duration, markdown=markdown)
+    environment.filters.update(percent=percent, duration=duration, markdown=markdown, json=json.dumps)
     environment.globals.update(NOTHING=NOTHING)
     return environment.get_template(template).render(**content)

@@ -113,3 +113,23 @@ class RunSummary(PageSummary):
     embedding: EmbeddingScatter | None = None
     examples: ShownExamples | None = None
     hierarchy: HierarchySummary | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """What a model card says beside the content of the page."""
+
+    kind: str
+    """The kind of inputs: text, image or vector."""
+    threshold: float
+    """The mean threshold of the labels."""
+    rule: str
+    """How the thresholds were chosen."""
+    examples: Mapping[str, int]
+    """By split."""
+    encoder: str = ""
+    calibration: str = "none"
+    for_hub: bool = False
+    """Whether the card begins with the fields that the hub of Hugging Face reads."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Low and high end of test metrics, as fractions."""

@@ -9,15 +9,17 @@ import numpy as np
 
 from labelcontrast.errors import RunError
 from labelcontrast.files import read_json
+from labelcontrast.metrics.measures import Outputs, draw_resamples, resampled_metrics
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME
 from labelcontrast.reports.pages import write_model_card, write_run_report
-from labelcontrast.reports.summary import EmbeddingScatter, HierarchySummary, RunSummary, ShownExamples
+from labelcontrast.reports.summary import CardFacts, EmbeddingScatter, HierarchySummary, RunSummary, ShownExamples
 from labelcontrast.reports.tables import PAIR_STATISTICS, percent
 from labelcontrast.run.folder import (
     CARD,
     EXAMPLES,
+    OUTPUTS,
     PER_LABEL,
     PER_NODE,
     REPORT,
@@ -36,6 +38,8 @@ from labelcontrast.training.epochs import HISTORY, read_history
 
 COLOURED_LABELS = 7
 """Number of labels with a colour of their own in the scatter plot, limited to clearly distinct colours."""
+RESAMPLES = 200
+"""Of the test examples, for the intervals on a card."""
 DIAGRAMS = {"as said": "uncalibrated"}
 """Titles of reliability diagrams, for keys of ``metrics.json`` that are no titles."""
 
@@ -49,14 +53,51 @@ def write_report(folder: str | Path) -> Path:
     folder = Path(folder)
     if not is_finished(folder):
         raise RunError(f"{folder} is neither a finished run nor a comparison.")
+    summary = write_card(folder, folder / CARD)
+    write_run_report(folder / REPORT, summary)
+    return folder / REPORT
+
+
+def write_card(folder: str | Path, path: str | Path, *, for_hub: bool = False) -> RunSummary:
+    """Write the model card of a run, and return the content of its page.
+
+    Args:
+        folder: The finished run.
+        path: The Markdown file.
+        for_hub: Begin with the fields that the hub of Hugging Face reads, and add 95 % intervals of the test metrics
+            over 200 resamples of the test examples.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
+    folder = Path(folder)
     check_files(folder, [THRESHOLDS, *RESULT_FILES])
     with undamaged(folder):
         result, thresholds = RunResult.load(folder), Thresholds.load(folder / THRESHOLDS)
         summary = summarise_run(folder, result)
-        threshold = float(thresholds.values.mean())
-    write_model_card(folder / CARD, summary, kind=result.kind, threshold=threshold, rule=thresholds.rule)
-    write_run_report(folder / REPORT, summary)
-    return folder / REPORT
+        facts = CardFacts(
+            kind=result.kind,
+            threshold=float(thresholds.values.mean()),
+            rule=thresholds.rule,
+            examples=result.examples,
+            for_hub=for_hub,
+            encoder=load_settings(folder).encoder.name,
+            calibration=load_settings(folder).evaluation.calibration,
+            intervals=metric_intervals(folder) if for_hub and (folder / OUTPUTS).exists() else {},
+        )
+    write_model_card(path, summary, facts)
+    return summary
+
+
+def metric_intervals(folder: str | Path) -> dict[str, tuple[float, float]]:
+    """Compute 95 % percentile intervals of the test metrics over resamples of the test examples, keyed by metric.
+
+    Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
+    """
+    outputs = Outputs.load(Path(folder) / OUTPUTS)
+    counts = draw_resamples(len(outputs.labels), resamples=RESAMPLES, generator=np.random.default_rng(0))
+    found = resampled_metrics(outputs.labels, outputs.scores, outputs.predictions, counts)
+    return {name: tuple(np.nanpercentile(values, (2.5, 97.5)).tolist()) for name, values in found.items()}
 
 
 def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
