@@ -260,7 +260,10 @@ def export(
         typer.Option(help="The data of the run, to check the graph on.", show_default="where they were in training"),
     ] = None,
 ) -> None:
-    """Write a trained model for other libraries: ONNX, sentence-transformers, or the Hugging Face hub."""
+    """Write a trained model in a format of other libraries.
+
+    ONNX, sentence-transformers, or a folder for the hub of Hugging Face.
+    """
     from labelcontrast.cli.printing import print_export
 
     print_export(run, out, to=to, int8=int8, data=data)
