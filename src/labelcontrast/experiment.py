@@ -16,12 +16,11 @@ from labelcontrast.run.evaluation import (
 from labelcontrast.run.examples import save_examples
 from labelcontrast.run.fitting import Callbacks, train_encoder
 from labelcontrast.run.folder import (
-    CARD,
     CONFIG,
     FEATURES,
-    REPORT,
     RunResult,
     claim,
+    complete,
     copy_histories,
     is_finished,
     load_settings,
@@ -84,7 +83,8 @@ def run_experiment(
     validate_settings(settings)
     claim(folder, settings, resume=resume, force=force)
     if is_finished(folder) and not force and load_settings(folder) == settings:
-        return _with_report(folder)
+        complete(folder, write_report)
+        return RunResult.load(folder)
     clock, seed = Clock(), settings.seed
 
     with ExitStack() as until_the_end:
@@ -148,11 +148,5 @@ def run_experiment(
             **describe_origin(),
         )
         result.save(folder)
-        return _with_report(folder)
-
-
-def _with_report(folder: Path) -> RunResult:
-    """Read the result of a finished run, and write its page and card if a kill came before them."""
-    if not (folder / REPORT).exists() or not (folder / CARD).exists():
         write_report(folder)
-    return RunResult.load(folder)
+        return RunResult.load(folder)

@@ -53,17 +53,22 @@ class Case:
     inputs: Path
 
 
-def make_cases(folder: Path) -> dict[str, Case]:
-    """Train a run of texts and one of vectors with a hierarchy."""
-    chance = np.random.default_rng(0)
-    texts, rows = folder / "texts.jsonl", []
-    for number in range(90):
+def make_texts(path: Path, *, rows: int) -> None:
+    """Write texts with words of their labels and a word of their own."""
+    chance, lines = np.random.default_rng(0), []
+    for number in range(rows):
         labels = [name for name in WORDS if chance.random() < 0.4]
         words = [word for name in labels for word in chance.choice(WORDS[name].split(), 2)] + ["the", f"word{number}"]
-        rows.append({"text": " ".join(words), "labels": labels})
-    texts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        lines.append(json.dumps({"text": " ".join(words), "labels": labels}) + "\n")
+    path.write_text("".join(lines))
+
+
+def make_cases(folder: Path) -> dict[str, Case]:
+    """Train a run of texts and one of vectors with a hierarchy."""
+    texts = folder / "texts.jsonl"
+    make_texts(texts, rows=90)
     (folder / "some.txt").write_text("a goal in the match\nrain on the party\n")
-    features = chance.normal(size=(120, 6)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
     names = np.array(["cat", "dog", "oak"])
     np.savez(folder / "vectors.npz", X=features, Y=(features[:, :3] > 0.3).astype(np.uint8), label_names=names)
     (folder / "animals.json").write_text('{"cat": "animal", "dog": "animal", "oak": "plant"}')

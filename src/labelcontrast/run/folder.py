@@ -31,7 +31,7 @@ No file that prediction reads is a pickle. A file is checked against the manifes
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -41,7 +41,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from labelcontrast.errors import ConfigError, DataError, RunError
-from labelcontrast.files import Layout, as_json, checksum, held, is_claimed, read_json, write_json, write_text
+from labelcontrast.files import LOCK, Layout, as_json, checksum, held, is_claimed, read_json, write_json, write_text
 from labelcontrast.losses.registry import fingerprint_plugin
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.settings import RunSettings, first_difference, read_recorded
@@ -209,8 +209,7 @@ def open_run(
         if hold.resumes:
             _refuse_other_settings(folder, given or settings)
             _refuse_other_data(folder, data)
-        for left in [path for path in folder.rglob(".*.tmp") if path.is_file()]:
-            left.unlink()
+        _remove_drafts(folder)
         for name in (METRICS, MANIFEST, REPORT, CARD, CALIBRATION, BLEND, HIERARCHY, PER_NODE, EXAMPLES):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / VIEWS, ignore_errors=True)
@@ -219,6 +218,20 @@ def open_run(
         if settings.plugins:
             write_json(folder / PLUGINS, _hash_plugins(settings))
         yield
+
+
+def complete(folder: str | Path, write_pages: Callable[[Path], object]) -> None:
+    """Write the pages of a finished run and remove drafts and lock, if the run was killed before it had done so.
+
+    Raises:
+        RunError: Another process writes to the folder, or it cannot be written.
+    """
+    folder = Path(folder)
+    if (folder / REPORT).exists() and (folder / CARD).exists() and not (folder / LOCK).exists():
+        return
+    with held(folder, LAYOUT, named="a run already", resume=True, force=False):
+        _remove_drafts(folder)
+        write_pages(folder)
 
 
 def check_files(folder: str | Path, names: Sequence[str]) -> None:
@@ -311,6 +324,12 @@ def drop_weights(folder: str | Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for path in (folder / ENCODER, folder / VIEWS, *folder.rglob(CHECKPOINTS)):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Remove what a kill left of files that were being written."""
+    for left in [path for path in folder.rglob(".*.tmp") if path.is_file()]:
+        left.unlink()
 
 
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
