@@ -176,7 +176,11 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
         blend.probabilities({})
     with pytest.raises(LabelShapeError, match="Got 3"):
         blend.probabilities({"a": np.zeros((2, 3))})
-    for content in ("{", '{"views": ["a"], "strength": 1, "bias": [0], "weight": [[1, 2]]}'):
+    weights = '{"views": ["a"], "strength": 1, "bias": [0], "weight": [[1]], "centre": [[0]], "scale": [[%s]]}'
+    (tmp_path / "blend.json").write_text(weights % 1)
+    assert probes.Blend.load(tmp_path / "blend.json").views == ("a",)
+    wrong_width = '{"views": ["a"], "strength": 1, "bias": [0], "weight": [[1, 2]]}'
+    for content in ("{", wrong_width, weights % 0, weights % "NaN"):
         (tmp_path / "blend.json").write_text(content)
         with pytest.raises(DataError, match=r"blend\.json"):
             probes.Blend.load(tmp_path / "blend.json")

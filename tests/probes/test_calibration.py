@@ -87,7 +87,11 @@ def test_a_file_preserves_every_digit(method, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"method": "magic", "maps": []}', '{"method": "isotonic", "maps": [1]}', '{"method": "isotonic"}'],
+    [
+        *("", "[]", '{"method": "magic", "maps": []}', '{"method": "isotonic", "maps": [1]}', '{"method": "isotonic"}'),
+        *('{"method": "temperature", "maps": [1.5, 0]}', '{"method": "temperature", "maps": [NaN]}'),
+        *('{"method": "isotonic", "maps": [[[0.5, 1], [0.1, 0]]]}', '{"method": "isotonic", "maps": [[]]}'),
+    ],
 )
 def test_refuses_a_damaged_file(text: str, tmp_path: Path) -> None:
     (tmp_path / "calibration.json").write_text(text)

@@ -211,6 +211,8 @@ def test_the_expected_f1_rule_predicts_its_sets() -> None:
         "\xff",
         '{"how": "x", "values": [0.5], "empty": "never"}',
         '{"how": "x", "values": [0.5], "most": "some"}',
+        '{"how": "x", "values": [0.5], "most": 1e999}',
+        '{"how": "x", "values": [NaN]}',
     ],
 )
 def test_refuses_a_damaged_file(tmp_path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from labelcontrast.data.examples import Examples, SplitName
-from labelcontrast.data.formats import numbered_lines, parsed_xml
+from labelcontrast.data.formats import is_number, numbered_lines, parsed_xml
 from labelcontrast.data.label_cells import ONE_OR_ZERO, PRESENT, Values
 from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelError
@@ -339,7 +339,7 @@ def _fill(row: NDArray[np.float64], line: str, attributes: list[Attribute], path
     """Read one line into a row: all values between commas, or ``{column value, ...}`` with zeros left out."""
     if line.startswith("{"):
         pairs = [cell.split(None, 1) for cell in _cells(line.rstrip("}").lstrip("{")) if cell]
-        fitting = [pair for pair in pairs if pair[0].isdigit() and int(pair[0]) < len(attributes)]
+        fitting = [pair for pair in pairs if is_number(pair[0]) and int(pair[0]) < len(attributes)]
         cells = {int(pair[0]): pair[-1].strip("'\"") for pair in fitting}
         complete = len(cells) == len(pairs)
     else:
@@ -369,7 +369,7 @@ def _label_attributes(path: Path, relation: str, attributes: list[Attribute]) ->
             if missing := [name for name in names if name not in place]:
                 raise DataError(f'there is no attribute "{missing[0]}", which {other.name} has as a label.', path=path)
             return [place[name] for name in names]
-    counted = re.search(r"-[cC]\s+(-?\d+)", relation)
+    counted = re.search(r"-[cC]\s+(-?\d{1,18})\b", relation)
     if counted is None or not 0 < abs(count := int(counted[1])) < len(attributes):
         message = f'nothing says which attributes are labels; expected {beside[-1].name} or "-C" in the relation.'
         raise DataError(message, path=path)

@@ -26,7 +26,7 @@ BLOCK = 2**24
 """Bytes that Arrow parses at a time."""
 DEEP = 1000
 """Brackets in a line that Arrow parses."""
-LONGEST_CELL = 2**31 - 1
+LONGEST_CELL, LONGEST_NUMBER = 2**31 - 1, 18
 UNPACKED, RATIO = 2**28, 100
 """Bytes that a compressed file may unpack to, and beyond that its size relative to the file."""
 DESCRIBED = b"huggingface"
@@ -152,6 +152,11 @@ def _stream_lines(stream: Iterable[str], origin: str) -> Iterator[tuple[int, str
             yield number, _LONE.sub("\ufffd", line)
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 text ({error.reason}).", path=origin, line=number + 1) from None
+
+
+def is_number(text: str) -> bool:
+    """Return True for a whole number of at most 18 digits: one that ``int`` reads, and that fits an array."""
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -13,6 +13,7 @@ from labelcontrast.data.examples import SPLIT_ALIASES, SPLIT_NAMES, BySplit, Exa
 from labelcontrast.data.feature_files import read_arff, read_npz
 from labelcontrast.data.formats import (
     first_line,
+    is_number,
     read_json_lines,
     read_parquet,
     read_plain_text,
@@ -236,7 +237,7 @@ def _numbers_named(examples: Examples, names: tuple[str, ...]) -> Examples:
     """Replace labels by names if all are whole numbers and none is a name: they are positions in the list, from 0."""
     sets = LabelSets.of(examples.label_sets or [])
     held = set(sets.held)
-    if not held or not all(label.isdecimal() for label in held) or held & set(names):
+    if not held or not all(is_number(label) for label in held) or held & set(names):
         return examples
     if beyond := {label for label in held if int(label) >= len(names)}:
         row, label = next((row, label) for row, labels in enumerate(sets) for label in labels if label in beyond)

@@ -156,7 +156,8 @@ def run_comparison(
     if options.resume:
         settings = with_recorded(settings, folder / SHARED)
     load_plugins(settings.plugins)
-    data = load_data(settings := settings.with_defaults(LOSSES_ALONE).model_copy(update={"seed": 0}))
+    settings = settings.with_defaults(LOSSES_ALONE).model_copy(update={"loss": LossSettings(), "seed": 0})
+    data = load_data(settings)
     fingerprints = {
         "data": fingerprint_data(settings.data),
         "encoder": fingerprint_encoder(settings.encoder.name),
@@ -324,10 +325,9 @@ def _claim(
     folder: Path, settings: RunSettings, fingerprints: Mapping[str, str | None], options: Options
 ) -> Iterator[None]:
     """Hold the folder; a comparison that is resumed must have the same settings and fingerprints."""
-    shared = settings.model_copy(update={"loss": LossSettings(), "seed": 0})
     with claim_folder(folder, LAYOUT, options) as hold:
         if hold.resumes:
-            if difference := first_difference(_read_shared(folder), shared):
+            if difference := first_difference(_read_shared(folder), settings):
                 message = f"{folder / SHARED} has {difference}; a comparison has one protocol."
                 raise ConfigError(message)
             before = read_json(folder / FINGERPRINTS) if (folder / FINGERPRINTS).exists() else {}
@@ -335,7 +335,7 @@ def _claim(
                 if value != fingerprints[name]:
                     message = f"{CHANGED[name]} since {folder} was begun; a comparison has one protocol."
                     raise ConfigError(message)
-        shared.write(folder / SHARED)
+        settings.write(folder / SHARED)
         write_json(folder / FINGERPRINTS, fingerprints)
         hold.share()
         yield

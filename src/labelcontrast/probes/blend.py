@@ -174,6 +174,10 @@ class Blend:
             )
             if {weight.shape, centre.shape, scale.shape} != {(len(bias), len(views))}:
                 raise ValueError(f"weights of shape {weight.shape}")
+            if not (
+                np.isfinite(np.concatenate([weight, centre, scale, bias[:, None]], axis=1)).all() and (scale > 0).all()
+            ):
+                raise ValueError("numbers that are not finite, or a scale that is not above 0")
             return cls(views, weight, bias, centre, scale, np.inf if strength is None else float(strength))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(

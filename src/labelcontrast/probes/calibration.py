@@ -161,8 +161,16 @@ class Calibration:
             if saved["method"] not in get_args(Method):
                 raise ValueError(saved["method"])
             if saved["method"] == "temperature":
-                return cls("temperature", [float(one) for one in saved["maps"]])
-            return cls("isotonic", [[(float(start), float(end)) for start, end in one] for one in saved["maps"]])
+                temperatures = [float(one) for one in saved["maps"]]
+                if not all(0 < one < np.inf for one in temperatures):
+                    raise ValueError(f"temperatures from {min(temperatures)} to {max(temperatures)}")
+                return cls("temperature", list[Map](temperatures))
+            steps = [[(float(start), float(end)) for start, end in one] for one in saved["maps"]]
+            if not all(
+                one and one == sorted(one) and 0 <= min(map(min, one)) <= max(map(max, one)) <= 1 for one in steps
+            ):
+                raise ValueError("points outside of 0 to 1, or not in order")
+            return cls("isotonic", list[Map](steps))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f'expected {{"method": name, "maps": [...]}}. Got {error!r}.', path=path) from error
 

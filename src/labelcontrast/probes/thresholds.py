@@ -294,11 +294,11 @@ class Thresholds:
             saved = parse_json(path.read_text())
             values = np.array(saved["values"], dtype=np.float64).reshape(-1)
             most, empty = saved.get("most"), saved.get("empty", "allow")
-            if empty not in get_args(Empty):
-                raise ValueError(empty)
+            if empty not in get_args(Empty) or np.isnan(values).any():
+                raise ValueError(f"empty = {empty}, {np.isnan(values).sum()} values are not numbers")
             most = None if most is None else int(most)
             return cls(values, str(saved["how"]), most, bool(saved.get("expected_f1", False)), empty)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f'expected {{"how": name, "values": [numbers]}}. Got {error!r}.', path=path) from error
 
 

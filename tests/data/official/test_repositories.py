@@ -52,6 +52,10 @@ def test_a_plain_text_file_is_not_read_as_bags_of_words(tmp_path: Path) -> None:
         ("1 4 3\n0 4:1\n", ", line 2: feature 4 is not 0 to 3, as the number of features in the first line says."),
         ("1 4 3\n-1 0:1\n", ", line 2: label -1 is not 0 to 2, as the number of labels in the first line says."),
         ("1 4 3\n0 0:nan\n", ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 0:nan'."),
+        (
+            "1 4 3\n0 99999999999999999999:1\n",
+            ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 99999999999999999999:1'.",
+        ),
         ("1 4 3\n0 a:1\n", ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 a:1'."),
         ("2 4 3\n0 1:1\n", ": there are 1 points; the first line says 2."),
         (

@@ -359,6 +359,11 @@ def test_goemotions_names_its_numbers(tmp_path: Path) -> None:
             ", line 2: column 2 must have numbers from 0 to 2, separated by commas. Got '0,3'.",
         ),
         ("a\t-1\tx\n", ", line 1: column 2 must have numbers from 0 to 2, separated by commas. Got '-1'."),
+        ("a\t²\tx\n", ", line 1: column 2 must have numbers from 0 to 2, separated by commas. Got '²'."),
+        (
+            f"a\t{'9' * 5000}\tx\n",
+            f", line 1: column 2 must have numbers from 0 to 2, separated by commas. Got '{'9' * 60}'.",
+        ),
     ],
 )
 def test_an_invalid_comment_is_refused(train: str, message: str, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ BAGS = ("*_train.txt", "train.txt")
 LARGEST = 2 * 1024**3
 """Bytes that a dense array of features may take."""
 KNOWN = {"eurlex": "eurlex4k", "wiki10": "wiki10_31k"}
-_HEADER = re.compile(r"\d+ \d+ \d+")
+_HEADER = re.compile(r"\d{1,18} \d{1,18} \d{1,18}")
 
 
 def read_mulan(folder: Path, _wanted: ColumnNames) -> BySplit | None:
@@ -105,7 +105,7 @@ def _points(path: Path, width: int, labels: int) -> Iterator[tuple[list[int], np
             values = np.array([float(value) for _, value in pairs], dtype=np.float32)
             if not np.isfinite(values).all():
                 raise ValueError
-        except ValueError:
+        except (ValueError, OverflowError):
             message = f'expected labels and features, as "3,17 5:0.2 90:1". Got {line.strip()[:60]!r}.'
             raise DataError(message, path=path, line=number) from None
         if wrong := [label for label in held if not 0 <= label < labels]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.examples import BySplit, SplitName
-from labelcontrast.data.formats import numbered_lines, parsed_xml
+from labelcontrast.data.formats import is_number, numbered_lines, parsed_xml
 from labelcontrast.data.official.source import (
     Row,
     SplitRows,
@@ -25,8 +25,6 @@ from labelcontrast.errors import DataError, LabelError
 STEMS: dict[SplitName, str] = {"train": "train", "val": "val", "test": "test"}
 DEV_STEMS: dict[SplitName, str] = STEMS | {"val": "dev"}
 SEMEVAL_STEMS: dict[SplitName, tuple[str, ...]] = {"train": ("train",), "val": ("dev",), "test": ("test-gold", "test")}
-LONGEST_NUMBER = 18
-"""Digits of a number of a story."""
 LAST_TRAINING_STORY = 26150
 """LYRL2004: the stories up to this number (20 to 31 August 1996) are for training."""
 TOP_OF_RCV1 = {"None", "Root"}
@@ -257,7 +255,7 @@ def _topics(path: Path) -> dict[str, tuple[str, ...]]:
         cells = line.split()
         if not cells:
             continue
-        if len(cells) != 3 or not cells[1].isdigit():
+        if len(cells) != 3 or not is_number(cells[1]):
             message = f'expected a topic, the number of a story and 1, as "E11 2286 1". Got {line.strip()[:60]!r}.'
             raise DataError(message, path=path, line=number)
         topics[cells[1]].append(cells[0])
@@ -273,7 +271,7 @@ def _tokens(path: Path, topics: dict[str, tuple[str, ...]]) -> Iterator[Row]:
             if story is not None:
                 yield Row(story, int(story), " ".join(words), topics.get(story, ()))
             story, words = line[3:].strip(), []
-            if number and not story.isdigit():
+            if number and not is_number(story):
                 message = f"expected the number of a story behind .I. Got {story[:40]!r}."
                 raise DataError(message, path=path, line=number)
         elif story is None:
@@ -287,7 +285,7 @@ def _news_stories(paths: list[Path], topics: dict[str, tuple[str, ...]] | None) 
     for path in paths:
         root = parsed_xml(path)
         story = root.get("itemid", "")
-        if not story.isdigit():
+        if not is_number(story):
             raise DataError(f'"itemid" must be the number of a story. Got {story!r}.', path=path)
         own = (
             code.get("code", "") for codes in root.iter("codes") for code in codes if "topics" in codes.get("class", "")
@@ -323,7 +321,7 @@ def _sgml_stories(path: Path) -> Iterator[tuple[SplitName, Row]]:
             continue
         topics = re.search(r"<TOPICS>(.*?)</TOPICS>", body, re.DOTALL)
         labels = re.findall(r"<D>(.*?)</D>", topics[1]) if topics else []
-        if not (written := marks.get("NEWID", "")).isdecimal() or len(written) > LONGEST_NUMBER:
+        if not is_number(written := marks.get("NEWID", "")):
             raise DataError(f'a story has no number in NEWID. Got "{written[:20]}".', path=path)
         number = int(written)
         split: SplitName = "train" if marks["LEWISSPLIT"] == "TRAIN" else "test"
@@ -368,7 +366,9 @@ def _comments(path: Path, names: tuple[str, ...]) -> Iterator[Row]:
             message = f"expected a comment, numbers of emotions and a name, between tabs. Got {len(cells)} cells."
             raise DataError(message, path=path, line=number)
         marks = [mark.strip() for mark in cells[1].split(",")]
-        if not all(mark.isdigit() and int(mark) < len(names) for mark in marks):
-            message = f"column 2 must have numbers from 0 to {len(names) - 1}, separated by commas. Got {cells[1]!r}."
+        if not all(is_number(mark) and int(mark) < len(names) for mark in marks):
+            message = (
+                f"column 2 must have numbers from 0 to {len(names) - 1}, separated by commas. Got {cells[1][:60]!r}."
+            )
             raise LabelError(message, path=path, line=number)
         yield Row(cells[2], number, cells[0], tuple(dict.fromkeys(names[int(mark)] for mark in marks)))
