@@ -2,11 +2,13 @@
 
     python tests/faults/kill.py --kills 20 --out kill.json
     python tests/faults/kill.py --only search --kills 50 --seed 7
+    python tests/faults/kill.py --signal TERM
 
 Each command of ``COMMANDS`` runs twice without a kill, which shows what is the same every time; then it gets SIGKILL,
 sometimes twice, and its folder is sometimes moved before it is continued. In the end the folder must hold the same
 files with the same content, results that were finished before must not have been written again, and a model that can be
-loaded after the kill must answer as the finished one does. ``--out`` keeps the figures, and an earlier file is
+loaded after the kill must answer as the finished one does. With another signal the exit code and the last line that is
+printed count too. ``--out`` keeps the figures, and an earlier file is
 continued. The processes are forked from one that has imported the libraries, so a kill costs seconds.
 """
 
@@ -24,6 +26,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,17 +35,18 @@ import lightning.pytorch  # noqa: F401  before the forks
 import matplotlib.pyplot as plt  # noqa: F401
 import optuna  # noqa: F401
 import transformers.optimization  # noqa: F401
+from damage import make_texts
 
 import labelcontrast as lc
-from faults.damage import make_texts
 from labelcontrast.cli import main as command
+from labelcontrast.cli.verbs import RESUME
 from labelcontrast.errors import RunError
 from labelcontrast.files import read_json, write_json
 from labelcontrast.run.folder import MANIFEST, MODEL_FILES
 from labelcontrast.run.machine import describe_origin
 
-LONGEST = 300
-"""Seconds after which a command counts as hanging."""
+LONGEST, EARLIEST = 300, 0.2
+"""Seconds after which a command counts as hanging; share of its time before which it may not hear a polite signal."""
 FAST = (
     *("--encoder", "embedded", "--set", "training.checkpoint_minutes=0.0001"),
     *("--set", "training.batch_size=16", "--set", "evaluation.views=['probe','neighbours','words']"),
@@ -187,8 +191,8 @@ def _timeless(value: object) -> object:
     return [_timeless(inner) for inner in value] if isinstance(value, list) else value
 
 
-def measure(place: Place, name: str, kills: int, seed: int) -> Iterator[str]:
-    """Kill a command this often; yield ``survived``, ``had ended``, or what went wrong."""
+def measure(place: Place, name: str, kills: int, seed: int, sent: signal.Signals = signal.SIGKILL) -> Iterator[str]:
+    """Send a command a signal this often; yield ``survived``, ``had ended``, or what went wrong."""
     what = COMMANDS[name]
     expected, seconds = _reference(place, what)
     for number in range(kills):
@@ -201,14 +205,16 @@ def measure(place: Place, name: str, kills: int, seed: int) -> Iterator[str]:
         out, killed = place.out, 0
         for words in (what.words, what.again) if chance.random() < 0.3 else (what.words,):
             child = place.start(words, out)
-            code, _ = _wait(child, chance.uniform(0, 1.05) * seconds)
-            killed += code == -signal.SIGKILL
+            code, _ = _wait(child, chance.uniform(0 if sent == signal.SIGKILL else EARLIEST, 1.05) * seconds, sent)
+            killed += code != 0
+        said = (place.folder / "said.txt").read_text().splitlines()[-1:]
+        polite = None if sent == signal.SIGKILL or not code else _misses(sent, code, said)
         written = _finished(out)
         problem = _loads(out, [expected, *earlier]) if what.model else None
         if out.is_dir() and chance.random() < 0.3:
             out = out.rename(place.folder / "moved")
         code, hangs = _wait(place.start(what.again if out.exists() else what.words, out), LONGEST)
-        problem = problem or ("hangs" if hangs else None)
+        problem = polite or problem or ("hangs" if hangs else None)
         if not problem and code:
             problem = f"exit {code}: {(place.folder / 'said.txt').read_text().splitlines()[-1:]}"
         problem = problem or _difference(expected, contents(out)) or _repeated(written, _finished(out))
@@ -256,6 +262,14 @@ def _repeated(before: dict[str, int], after: dict[str, int]) -> str | None:
     return f"{again[0]} was run twice" if again else None
 
 
+def _misses(sent: signal.Signals, code: int, said: list[str]) -> str | None:
+    """Return what a command that was asked to end did not do."""
+    word = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}[sent]
+    if code != 128 + sent:
+        return f"exit {code} after {sent.name}: {said}"
+    return None if said == [f"labelcontrast: {word}; {RESUME}"] else f"said {said} after {sent.name}"
+
+
 def _loads(out: Path, states: list[dict[str, Any]]) -> str | None:
     """Load the model that a kill left: it may be refused, or is one of these states, whole."""
     try:
@@ -275,18 +289,21 @@ def _is_of_model(name: str) -> bool:
     return name.removeprefix("out/").split("/")[0] in MODEL_FILES
 
 
-def _wait(child: int, seconds: float) -> tuple[int, bool]:
-    """Wait for a process; kill its group if it takes longer. Return its exit code, and whether it was killed."""
+def _wait(child: int, seconds: float, sent: signal.Signals = signal.SIGKILL) -> tuple[int, bool]:
+    """Wait for a process; send a signal if it takes longer. Return its exit code, and whether it was sent.
+
+    SIGKILL, and SIGINT as from a terminal, go to its whole group.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status), False
         time.sleep(0.005)
-    try:
-        os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:
-        os.kill(child, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        (os.kill if sent == signal.SIGTERM else os.killpg)(child, sent)
+    if sent != signal.SIGKILL:
+        return _wait(child, LONGEST)[0], True
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), True
 
 
@@ -294,23 +311,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="How often each command is killed.")
     parser.add_argument("--only", choices=COMMANDS, help="The command; by default all.")
+    parser.add_argument("--signal", choices=["KILL", "TERM", "INT"], default="KILL", help="What is sent.")
     parser.add_argument("--seed", type=int, default=0, help="Of the moments.")
     parser.add_argument("--out", type=Path, help="JSON file for the figures; an earlier one is continued.")
     given = parser.parse_args()
     found: dict[str, Any] = read_json(given.out)["commands"] if given.out and given.out.exists() else {}
+    sent = signal.Signals[f"SIG{given.signal}"]
     for name in [given.only] if given.only else COMMANDS:
         if name in found:
             continue
         begun = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            outcomes = list(measure(Place(Path(folder)), name, given.kills, given.seed))
+            outcomes = list(measure(Place(Path(folder)), name, given.kills, given.seed, sent))
         counts = Counter(one if one in {"survived", "had ended"} else "failed" for one in outcomes)
         failures = [one for one in outcomes if one not in {"survived", "had ended"}]
         found[name] = {**counts, "failures": failures, "seconds": round(time.monotonic() - begun)}
         sys.stdout.write(f"{name}: {found[name]}\n")
         sys.stdout.flush()
         if given.out:
-            write_json(given.out, {"commands": found, "seed": given.seed, **describe_origin()})
+            write_json(given.out, {"commands": found, "signal": given.signal, "seed": given.seed, **describe_origin()})
     sys.exit(any(one["failures"] for one in found.values()))
 
 

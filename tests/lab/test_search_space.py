@@ -35,7 +35,9 @@ def test_given_ranges_replace_the_default_space() -> None:
     losses = [parse_loss("zlpr+0.5*reg"), parse_loss("reg"), parse_loss("bce")]
     planned = plan_search(SETTINGS, losses, ["loss.joint.weight=0.1:2:log", "loss.alpha=0:1"])
     assert [list(one.space) for one in planned] == [["loss.joint.weight"], ["loss.alpha"], ["training.learning_rate"]]
-    assert planned[0].apply(SETTINGS, {"loss.joint.weight": 0.3}).loss.title == "zlpr+0.3*reg"
+    applied = planned[0].apply(SETTINGS, {"loss.joint.weight": 0.3})
+    assert applied.loss.title == "zlpr+0.3*reg"
+    assert applied.model_fields_set == SETTINGS.model_fields_set | {"loss"}  # columns that a killed trial found stay
     assert planned[1].apply(SETTINGS, {"loss.alpha": 0.3}).loss.parameters == {"alpha": 0.3}
 
 

@@ -38,8 +38,8 @@ class SearchedLoss:
     space: Mapping[str, Range]
 
     def apply(self, settings: RunSettings, values: Mapping[str, Scalar]) -> RunSettings:
-        """Return the settings of a trial: with this loss and these values."""
-        nested = {**settings.model_dump(), "loss": self.loss.model_dump()}
+        """Return the settings of a trial: with this loss and these values; what is left open stays open."""
+        nested = {**settings.model_dump(exclude_unset=True), "loss": self.loss.model_dump()}
         for name, value in values.items():
             nested = put(nested, name, value)
         return RunSettings.build(nested)

@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -177,7 +178,7 @@ def _run_in_processes(
     def start() -> None:
         here, there = multiprocessing.Pipe(duplex=False)
         process = context.Process(target=_serve, args=(there, trials, store, perform, command), daemon=True)
-        with _limit_threads(jobs):
+        with _limit_threads(jobs), _interruptions_held():
             process.start()
         there.close()  # so that its end is seen here
         workers[here] = _Worker(process)
@@ -212,6 +213,17 @@ def _serve(connection: Connection, trials: Sequence[Trial], store: Store, perfor
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_freed_memory()
     work(trials, store, perform, command=command, on_event=connection.send)
+
+
+@contextmanager
+def _interruptions_held() -> Iterator[None]:
+    """Let an interruption wait, also in a process that starts meanwhile: it would print a traceback of its imports."""
+    resource_tracker.ensure_running()  # its start would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:
