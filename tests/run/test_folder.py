@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, RunError
@@ -204,11 +205,16 @@ def test_the_label_frequencies_of_training_are_read_from_the_results(copied: Pat
 def test_a_folder_without_a_model_is_refused_with_the_reason(copied: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nowhere does not exist\.$"):
         load(tmp_path / "nowhere")
+    weights = load_file(copied / "model.safetensors")
     (copied / "model.safetensors").write_bytes(b"half a file")
     with pytest.raises(RunError, match=r"run is damaged: model\.safetensors has 11 bytes instead of \d+,\d+; remove"):
         load(copied)
     (copied / "manifest.json").unlink()
     with pytest.raises(RunError, match="is damaged: "):
+        load(copied)
+    weights["classifier.bias"][0] = torch.nan
+    save_file(weights, copied / "model.safetensors")
+    with pytest.raises(RunError, match=r"classifier\.bias in model\.safetensors has numbers that are not finite$"):
         load(copied)
     drop_weights(copied)
     with pytest.raises(RunError, match=r"has results only; its weights were not kept\.$"):

@@ -75,6 +75,8 @@ def load(run: str | Path) -> "TrainedModel":
     check_files(folder, MODEL_FILES)
     with undamaged(folder):
         weights = safetensors.torch.load_file(folder / MODEL)
+        if wrong := next((name for name, tensor in weights.items() if not tensor.isfinite().all()), None):
+            raise ValueError(f"{wrong} in {MODEL} has numbers that are not finite")
         encoder = load_encoder(folder / ENCODER, read_json(folder / ENCODER / "settings.json"))
         encoder.load_state_dict(_with_prefix(weights, "encoder."))
         classifier = build_classifier(**_with_prefix(weights, "classifier."))

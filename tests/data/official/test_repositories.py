@@ -57,6 +57,7 @@ def test_a_plain_text_file_is_not_read_as_bags_of_words(tmp_path: Path) -> None:
             ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 99999999999999999999:1'.",
         ),
         ("1 4 3\n0 a:1\n", ", line 2: expected labels and features, as \"3,17 5:0.2 90:1\". Got '0 a:1'."),
+        ("2 4 10000001\n0 1:1\n", ", line 1: the first line says 10,000,001 labels; at most 10,000,000 are read."),
         ("2 4 3\n0 1:1\n", ": there are 1 points; the first line says 2."),
         (
             "14146 101938 30938\n",

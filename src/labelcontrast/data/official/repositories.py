@@ -26,6 +26,7 @@ BAGS = ("*_train.txt", "train.txt")
 LARGEST = 2 * 1024**3
 """Bytes that a dense array of features may take."""
 KNOWN = {"eurlex": "eurlex4k", "wiki10": "wiki10_31k"}
+MOST_LABELS = 10**7
 _HEADER = re.compile(r"\d{1,18} \d{1,18} \d{1,18}")
 
 
@@ -128,6 +129,9 @@ def _header(path: Path) -> tuple[int, int, int] | None:
 
 def _label_names(path: Path, labels: int) -> tuple[str, ...]:
     """Read the names of the labels from the file beside, if it has the right length; else they are numbers."""
+    if labels > MOST_LABELS:
+        message = f"the first line says {labels:,} labels; at most {MOST_LABELS:,} are read."
+        raise DataError(message, path=path, line=1)
     beside = find(path.parent, "label_map.txt", "Y.txt")
     names = words_of(beside) if beside else ()
     return names if len(set(names)) == labels else tuple(map(str, range(labels)))
