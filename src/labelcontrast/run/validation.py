@@ -151,9 +151,7 @@ def _check_views(loss: NamedLoss, views: int, *, joint: bool) -> None:
 def _check_accumulate(settings: RunSettings, kind: LossKind) -> None:
     steps, size, loss = settings.training.accumulate, settings.training.batch_size, settings.loss
     if steps > 1 and kind == "contrastive":
-        why = (
-            f"{(loss.joint or loss).name} compares the examples of a batch, and not those of batches that are added up"
-        )
+        why = f"{(loss.joint or loss).name} compares the examples of one batch, not those of several"
         instead = f"take training.batch_size={steps * size} training.chunk={size}"
         raise ConfigError(f"training.accumulate must be 1: {why}; {instead}. Got {steps}.")
 
