@@ -25,6 +25,7 @@ from labelcontrast.reports.figures import (
     as_image,
     as_png,
     as_svg,
+    as_svg_file,
     binned_means,
     canvas,
     curve_figures,
@@ -115,6 +116,19 @@ def test_an_installed_font_is_found_for_letters_that_the_usual_one_lacks(font_of
     assert "<text" not in page
     assert picture != before
     assert caplog.records == []
+
+
+def test_control_characters_are_shown_so_that_a_figure_is_valid_xml() -> None:
+    with canvas() as (figure, axes):
+        axes.plot([1, 2], label="\x1b[31mred")
+        axes.set_title("\u202eevil \x00")
+        axes.legend()
+        drawing = as_svg_file(figure)
+        assert [text.get_text() for text in (*axes.get_legend().get_texts(), axes.title)] == ["\\x1b[31mred", ""]
+        assert axes.get_title(loc="left") == "\\u202eevil \\x00"
+        assert "\\x1b" in as_svg(figure, alternative="\x1b")
+    ET.fromstring(drawing)
+    assert label_histogram({"\x1b": 3}) == label_histogram({"\\x1b": 3})
 
 
 def test_other_warnings_of_a_drawing_are_not_swallowed() -> None:

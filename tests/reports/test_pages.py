@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from typer.testing import CliRunner
 
+from labelcontrast.cli.verbs import app
 from labelcontrast.lab.comparison_report import write_comparison_report
 from labelcontrast.metrics.measures import compute_metrics, per_label_table
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.reports.pages import write_run_report
 from labelcontrast.reports.summary import RunSummary
-from labelcontrast.reports.tables import NOTHING
+from labelcontrast.reports.tables import NOTHING, printable
 
 FLAGS = [
     "--headless",
@@ -193,6 +196,64 @@ def test_the_page_of_a_comparison_shows_best_losses_failures_and_links(browser, 
     links = [link.get_attribute("href") for link in browser.find_elements(By.CSS_SELECTOR, "#runs a")]
     assert len(links) == 11
     assert links[0] == (comparison_page.parent / "bce-0" / "report.html").as_uri()
+
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    '"><img src=x onerror="document.title=\'owned\'">',
+    "'; alert(1); '",
+    "\u202eevil.txt",
+    "\x1b[31mred\x1b[0m",
+    f"very long {'x' * 300}",
+    '=HYPERLINK("http://example.org","click")',
+    "{{7*7}}${7*7}",
+    "</style></svg><style>*{display:none}</style>",
+    "[a](javascript:alert(1))",
+    "猫",
+)
+"""Names of labels, and texts, that a page, a browser or a template would obey."""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the pages of a run, a comparison and a study on hostile labels and texts, in a file of a hostile name."""
+    folder = tmp_path_factory.mktemp("hostile")
+    data = folder / "<img src=x onerror=document.title='owned'>.jsonl"
+    rows = [
+        {"id": f"<b>{name}", "text": f"{name} word{place} {number}", "labels": [name, HOSTILE[place - 1]]}
+        for number in range(14)
+        for place, name in enumerate(HOSTILE)
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {"encoder.name": "hashed", "evaluation.views": "probe", "training.epochs": 1, "training.batch_size": 32}
+    settings = [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+    for words in (["train"], ["compare", "--losses", "bce", "--seeds", "1"], ["study", "losses", "--losses", "bce"]):
+        out = ["--out", str(folder / words[0]), *(["--seeds", "1"] if words[0] == "study" else [])]
+        assert CliRunner().invoke(app, [*words, str(data), *out, *settings]).exit_code == 0
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["train", "compare", "study"])
+def test_hostile_names_and_texts_are_shown_and_not_obeyed(browser, hostile: Path, verb: str) -> None:
+    path = hostile / verb / "report.html"
+    fetched(browser)
+    browser.get(path.as_uri())
+    assert "<img src=x onerror=document" in browser.title
+    assert browser.get_log("browser") == []
+    assert fetched(browser) <= {path.as_uri(), "data:image/png;base64"}
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == (verb == "train")
+    assert browser.find_elements(By.CSS_SELECTOR, "img[src=x], a[href^=javascript], main b b, body > style") == []
+    assert browser.find_element(By.TAG_NAME, "h1").is_displayed()
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    written = path.read_text(encoding="utf-8")
+    assert "\x1b" not in written
+    assert "\u202e" not in re.sub(r"<svg.*?</svg>", "", written, flags=re.DOTALL)
+    if verb == "train":
+        assert set(column(browser, 1)) == {printable(name) for name in HOSTILE}
 
 
 def test_a_run_with_only_a_title_has_a_page(browser, tmp_path: Path) -> None:

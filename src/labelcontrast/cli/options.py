@@ -1,6 +1,5 @@
 """Options that several verbs share, and the settings made from them; loads without torch."""
 
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,7 +98,6 @@ Store = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the work in the folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Remove earlier results from the folder first.")]
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 KEYS = {
     "data": "data",
     "seed": "seed",
@@ -147,13 +145,3 @@ def build_settings(config: Path | None, assignments: list[str] | None = None, **
 def number_of_runs(seeds: int | None, folds: int | None) -> int | None:
     """Return the runs of each loss: one for each seed, and with folds one for each seed and fold."""
     return folds * (seeds or 1) if folds else seeds
-
-
-def printable(text: str) -> str:
-    r"""Replace what a terminal would obey by its escape: control characters except line ends, and changes of direction.
-
-    Example:
-        >>> printable("a \x1b[31mlabel")
-        'a \\x1b[31mlabel'
-    """
-    return CONTROL.sub(lambda one: one[0].encode("unicode_escape").decode(), text)

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from labelcontrast.cli.options import printable
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.description import Description, describe, render_description
 from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
@@ -46,6 +45,7 @@ from labelcontrast.reports.tables import (
     level_table,
     measures_table,
     percent,
+    printable,
     retrieval_table,
 )
 from labelcontrast.run.evaluation import evaluate

@@ -11,8 +11,9 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from labelcontrast.cli import options
-from labelcontrast.cli.options import build_settings, in_home, number_of_runs, printable, read_values
+from labelcontrast.cli.options import build_settings, in_home, number_of_runs, read_values
 from labelcontrast.errors import ConfigError, LabelContrastError
+from labelcontrast.reports.tables import printable
 
 app = typer.Typer(
     help="Multi-label contrastive learning: from a file of examples to a trained, evaluated and explained model.",

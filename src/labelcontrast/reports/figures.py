@@ -22,6 +22,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from labelcontrast.reports.tables import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -99,9 +101,7 @@ def as_svg(figure: Figure, *, alternative: str) -> str:
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', drawing)
     assert box is not None
-    root = (
-        f'<svg role="img" aria-label="{html.escape(alternative)}" {box[0]} xmlns:xlink="http://www.w3.org/1999/xlink">'
-    )
+    root = f'<svg role="img" aria-label="{html.escape(printable(alternative))}" {box[0]} xmlns:xlink="http://www.w3.org/1999/xlink">'
     return root + drawing[drawing.index(">") + 1 :]
 
 
@@ -138,7 +138,7 @@ def as_png(figure: Figure) -> bytes:
 def as_image(figure: Figure, *, alternative: str) -> str:
     """Return the figure as an inline PNG, for more points than a page should hold as shapes."""
     data = base64.b64encode(as_png(figure)).decode("ascii")
-    return f'<img alt="{html.escape(alternative)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{html.escape(printable(alternative))}" src="data:image/png;base64,{data}">'
 
 
 def frequency_figure(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -230,7 +230,7 @@ def level_figures(scatters: Sequence[EmbeddingScatter]) -> list[str]:
 def label_histogram(counts: Mapping[str, int]) -> bytes:
     """Draw the number of examples of each label, from frequent to rare, as PNG; few labels are named."""
     ranked = sorted(counts.items(), key=lambda item: -item[1])
-    names, heights = [name for name, _ in ranked], np.array([count for _, count in ranked])
+    names, heights = [printable(name) for name, _ in ranked], np.array([count for _, count in ranked])
     few = len(ranked) <= MOST_BARS
     with canvas(height=0.22 * len(ranked) + 0.9 if few else 3.9) as (figure, axes):
         axes.set_title(f"{len(ranked)} labels, {(heights < 10).sum()} of them in fewer than 10 examples")
@@ -283,6 +283,9 @@ def frequency_axes(axes: Axes, count: Float[np.ndarray, " labels"]) -> None:
 
 def _drawn(figure: Figure, **how: Any) -> tuple[bytes, set[int]]:  # noqa: ANN401
     # Returns the drawing, and the letters without a glyph: the names of labels may be in any script.
+    for text in figure.findobj(Text):
+        if text.get_text() != (shown := printable(text.get_text())):
+            text.set_text(shown)
     drawing, missing = _saved(figure, **how)
     if families := _families_with(frozenset(missing)):
         for text in figure.findobj(Text):

@@ -24,6 +24,7 @@ from labelcontrast.reports.tables import (
     markdown,
     measures_table,
     percent,
+    printable,
     retrieval_table,
 )
 
@@ -110,6 +111,7 @@ def render(template: str, *, autoescape: bool, **content: object) -> str:
         loader=PackageLoader("labelcontrast.reports"),
         autoescape=autoescape,
         undefined=StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     Level = Mapping[str, float | None]
 
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 NOTHING = "\u2013"
 """A dash, for an unknown value."""
 PAIR_STATISTICS = {
@@ -57,6 +58,18 @@ class Branch:
     below: tuple[Branch, ...]
     elsewhere: bool = False
     """True if the nodes below it are shown at an earlier place: it has several parents."""
+
+
+def printable(text: str) -> str:
+    r"""Replace what a terminal or a page would obey by its escape: control characters and changes of direction.
+
+    Line ends and tabs stay.
+
+    Example:
+        >>> printable("a \x1b[31mlabel")
+        'a \\x1b[31mlabel'
+    """
+    return CONTROL.sub(lambda one: one[0].encode("unicode_escape").decode(), text)
 
 
 def as_text(table: Table) -> str:
