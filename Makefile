@@ -38,9 +38,9 @@ format: $(READY)  ## Let the formatter write.
 
 lock: $(READY)  ## Solve pyproject.toml anew and write requirements/dev.lock.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
-		--extra timm --extra umap --extra tensorboard --extra ray --extra search \
+		--extra timm --extra umap --extra tensorboard --extra ray --extra search --extra serve \
 		--extra onnx --extra sentence-transformers --extra datasets --group dev \
-		--output-file requirements/dev.lock pyproject.toml
+		--override requirements/overrides.txt --output-file requirements/dev.lock pyproject.toml
 
 clean:  ## Remove the virtual environment and the demo.
 	rm -rf $(VENV) demo

@@ -21,6 +21,7 @@ PAGE, DRAWING = HERE / "architecture.md", HERE / "architecture.svg"
 FLOORS = (
     ("__main__",),
     ("cli",),
+    ("serving",),
     ("lab", "estimator", "export"),
     ("experiment",),
     ("run",),

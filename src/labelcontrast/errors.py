@@ -9,7 +9,8 @@ LabelContrastError            the base; the command line catches it, prints its 
 │   └── EmbeddingError        embeddings have the wrong width, NaN or infinity, or length zero
 ├── EncoderError              a pretrained encoder cannot be loaded, or does not read the inputs
 ├── MissingExtraError         an optional library is not installed; the message is the command that installs it
-└── RunError                  a run folder is not empty, not a run, damaged, or cannot be written
+├── RunError                  a run folder is not empty, not a run, damaged, or cannot be written
+└── RequestError              a request to the server is refused; it carries the status of HTTP and a code
 """
 
 from __future__ import annotations
@@ -78,6 +79,14 @@ class MissingExtraError(LabelContrastError):
 
 class RunError(LabelContrastError):
     """A run folder is not empty, not a run, damaged, or cannot be written."""
+
+
+class RequestError(LabelContrastError):
+    """A request to the server is refused; it carries the status of HTTP and a code that programs can compare."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -58,6 +58,9 @@ from labelcontrast.run.machine import keep_freed_memory
 from labelcontrast.run.model import embed, embeddings_table, load, predict
 from labelcontrast.run.report import retrieval_groups, write_report
 from labelcontrast.settings import LossSettings, RunSettings
+
+if TYPE_CHECKING:
+    from labelcontrast.serving.gate import Limits
 
 MARK = "* the best mean of its column, or one that was tested and is not significantly worse"
 """Meaning of the star in the tables of comparisons and studies."""
@@ -191,6 +194,22 @@ def _measured(found: OnnxExport, rows: Mapping[str, str]) -> Table:
         for title, name in rows.items()
     ]
     return Table(("%", *titles, "examples/s", "MB"), tuple(cells))
+
+
+def print_serving(runs: list[Path], *, host: str, port: int, limits: "Limits", wait: float, log_content: bool) -> None:
+    """Serve runs until the process is asked to end, and print the address when the server answers."""
+    from labelcontrast.serving.server import serve
+
+    names = ", ".join(path.resolve().name for path in runs)
+    serve(
+        runs,
+        host=host,
+        port=port,
+        limits=limits,
+        wait=wait,
+        log_content=log_content,
+        on_ready=lambda address: show(f"serving {names} at {address}"),
+    )
 
 
 def print_report(folder: Path) -> None:

@@ -271,6 +271,40 @@ def export(
 
 
 @app.command()
+def serve(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of finished runs.")],
+    *,
+    host: Annotated[
+        str, typer.Option(help="Address to bind; a wider one needs a token in LABELCONTRAST_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    max_body: Annotated[int, typer.Option(min=1, help="Megabytes of a request.")] = 32,
+    max_batch: Annotated[int, typer.Option(min=1, help="Examples of a request.")] = 256,
+    max_text: Annotated[int, typer.Option(min=1, help="Characters of a text.")] = 100_000,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Millions of pixels of a picture.")] = 25,
+    max_requests: Annotated[int, typer.Option(min=1, help="Requests that are open at the same time.")] = 256,
+    wait: Annotated[
+        float, typer.Option(min=0, max=1000, help="Milliseconds for which a batch of requests is gathered.")
+    ] = 3.0,
+    log_content: Annotated[bool, typer.Option("--log-content", help="Log the beginning of each text, too.")] = False,
+) -> None:
+    """Serve trained models: an HTTP API and a web page.
+
+    SIGTERM ends it after the open requests; SIGHUP loads the runs anew.
+    """
+    from labelcontrast.serving.server import check_address
+
+    check_address(host, os.environ.get("LABELCONTRAST_TOKEN"))
+    from labelcontrast.cli.printing import print_serving
+    from labelcontrast.serving.gate import Limits
+
+    limits = Limits(
+        body=max_body * 2**20, batch=max_batch, text=max_text, pixels=max_pixels * 10**6, concurrency=max_requests
+    )
+    print_serving(runs, host=host, port=port, limits=limits, wait=wait / 1000, log_content=log_content)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run, a comparison, a study or a search.")],
 ) -> None:

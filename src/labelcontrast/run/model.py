@@ -383,18 +383,34 @@ def split_chunks(examples: Examples) -> Iterator[Examples]:
 
 
 def _prediction_rows(model: TrainedModel, inputs: ModelInputs, *, top: int | None = None) -> Iterator[dict[str, Any]]:
-    names = np.array(model.labels)
     for chunk in split_chunks(as_examples(inputs, model.encoder)):
         scores = model.predict_proba(chunk)
-        for identity, row, chosen in zip(chunk.ids, scores, model.decide(scores), strict=True):
-            order = np.argsort(-row, kind="stable")
-            labels = [index for index in order if chosen[index]]
-            shown = labels if top is None else order[:top]
-            yield {
-                "id": identity,
-                "labels": names[labels].tolist(),
-                "scores": {str(names[index]): round(float(row[index]), 6) for index in shown},
-            }
+        rows = prediction_rows(model.labels, scores, model.decide(scores), top=top)
+        yield from ({"id": identity, **row} for identity, row in zip(chunk.ids, rows, strict=True))
+
+
+def prediction_rows(
+    labels: Sequence[str],
+    scores: Float[np.ndarray, "examples labels"],
+    chosen: Bool[np.ndarray, "examples labels"],
+    *,
+    top: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Turn scores and label sets into rows for JSON, without ids; the arguments are those of ``predict``.
+
+    Example:
+        >>> list(prediction_rows(["a", "b"], np.array([[0.2, 0.9]]), np.array([[False, True]]), top=2))
+        [{'labels': ['b'], 'scores': {'b': 0.9, 'a': 0.2}}]
+    """
+    names = np.array(labels)
+    for row, predicted in zip(scores, chosen, strict=True):
+        order = np.argsort(-row, kind="stable")
+        in_set = [index for index in order if predicted[index]]
+        shown = in_set if top is None else order[:top]
+        yield {
+            "labels": names[in_set].tolist(),
+            "scores": {str(names[index]): round(float(row[index]), 6) for index in shown},
+        }
 
 
 def _feature_rows(inputs: object) -> np.ndarray:

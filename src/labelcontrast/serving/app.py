@@ -1,0 +1,171 @@
+"""The routes of the API: predict, embed, labels, health, readiness, metrics and reload."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from labelcontrast.errors import LabelContrastError, RequestError
+from labelcontrast.run.model import decide, prediction_rows
+from labelcontrast.serving.batcher import Batcher, Operation
+from labelcontrast.serving.gate import Gate, Limits, Measures, log, refusal
+from labelcontrast.serving.inputs import (
+    Body,
+    Embeddings,
+    Inputs,
+    PredictInputs,
+    Predictions,
+    Refusal,
+    as_request_error,
+    checked_inputs,
+    checked_labels,
+    read_body,
+)
+from labelcontrast.serving.runs import Runs, ServedRun
+
+SHOWN = 200
+"""Characters of an input that a log with content shows."""
+DESCRIPTION = "Predictions and embeddings of trained models. A refusal is a status, a code and one line."
+
+
+def make_app(
+    runs: Runs,
+    *,
+    limits: Limits | None = None,
+    token: str | None = None,
+    hosts: set[str] | None = None,
+    wait: float = 0.003,
+    log_content: bool = False,
+) -> Gate:
+    """Build the ASGI application of some runs.
+
+    Args:
+        runs: Loaded; the thread of the application alone uses their models.
+        limits: Of requests.
+        token: Asked of every request but those for health; without one, none is.
+        hosts: Host names that are answered to; None answers to all.
+        wait: Seconds for which a batch of requests is gathered, at most.
+        log_content: Log the beginning of each text, too.
+    """
+    service = Service(runs, limits or Limits(), wait=wait, log_content=log_content)
+    app = FastAPI(
+        title="labelcontrast", description=DESCRIPTION, lifespan=service.lifespan, docs_url=None, redoc_url=None
+    )
+    service.gate = Gate(app, service.limits, service.measures, token=token, hosts=hosts)
+    _add_models(app, service)
+    _add_state(app, service)
+    if token is not None:
+        _add_reload(app, service)
+    _add_refusals(app)
+    return service.gate
+
+
+class Service:
+    """What the routes share: the runs, the limits, the counts, and the thread of the models."""
+
+    gate: Gate
+
+    def __init__(self, runs: Runs, limits: Limits, *, wait: float, log_content: bool) -> None:
+        self.runs, self.limits, self.measures = runs, limits, Measures()
+        self.batcher = Batcher(lambda: self.gate.open, wait=wait, on_batch=self.measures.batches.observe)
+        self._log_content = log_content
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """End the thread of the models when the server ends."""
+        yield
+        await asyncio.to_thread(self.batcher.close)
+
+    async def ask(self, request: Request, model: type[Body], operation: Operation) -> tuple[Body, ServedRun, Any]:
+        """Read a request, check it, and compute its results in the thread of the models."""
+        body, files = await read_body(request, model, self.limits)
+        run = self.runs.find(body.run)
+        if isinstance(body, PredictInputs) and isinstance(body.thresholds, dict):
+            checked_labels(body.thresholds, run.model.vocabulary.column)
+        inputs = checked_inputs(body, files, run.model.encoder, self.limits)
+        if self._log_content:
+            log.info("%s", [str(one)[:SHOWN] for one in inputs if isinstance(one, str)])
+        results = await self.batcher.run(operation, run, inputs)
+        self.measures.examples.labels(run.name, request.url.path).inc(len(inputs))
+        return body, run, results
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    @app.post("/predict", response_model=Predictions, **_documented(PredictInputs))
+    async def predict(request: Request) -> Response:
+        """Predict the labels of texts, pictures or vectors."""
+        body, run, scores = await service.ask(request, PredictInputs, ServedRun.scores)
+        chosen = decide(scores, run.thresholds(body.thresholds), run.model.decoder)
+        rows = list(prediction_rows(run.model.labels, scores, chosen, top=body.top))
+        return JSONResponse({"run": run.name, "version": run.version, "predictions": rows})
+
+    @app.post("/embed", response_model=Embeddings, **_documented(Inputs))
+    async def embed(request: Request) -> Response:
+        """Compute the embeddings of texts, pictures or vectors."""
+        _, run, rows = await service.ask(request, Inputs, ServedRun.embeddings)
+        return JSONResponse({"run": run.name, "version": run.version, "embeddings": rows.tolist()})
+
+    @app.get("/labels")
+    def labels(run: str | None = None) -> dict[str, Any]:
+        """List the labels of a run with their thresholds, and their measures on test."""
+        found = service.runs.find(run)
+        return {"run": found.name, "version": found.version, "labels": found.labels()}
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Answer while the process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready")
+    async def ready() -> dict[str, Any]:
+        """Answer while the models are loaded and their thread works."""
+        if not service.batcher.alive:
+            raise RequestError(503, "not_ready", "the thread of the models has ended.")
+        found = [{"run": run.name, "version": run.version, "kind": run.kind} for run in service.runs.all()]
+        return {"status": "ready", "runs": found}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Return the counts in the text format of Prometheus."""
+        return Response(generate_latest(service.measures.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_reload(app: FastAPI, service: Service) -> None:
+    @app.post("/admin/reload")
+    async def reload() -> dict[str, Any]:
+        """Load the folders of all runs anew; open requests finish on the version that they began with."""
+        await asyncio.to_thread(service.runs.reload)
+        return {"runs": [{"run": run.name, "version": run.version} for run in service.runs.all()]}
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(LabelContrastError)
+    async def refuse(_: Request, error: LabelContrastError) -> Response:
+        return refusal(as_request_error(error))
+
+    @app.exception_handler(HTTPException)
+    async def refuse_path(_: Request, error: HTTPException) -> Response:
+        code = {404: "unknown_path", 405: "wrong_method"}.get(error.status_code, "refused")
+        return refusal(RequestError(error.status_code, code, f"{error.detail}."))
+
+
+def _documented(model: type[Inputs]) -> dict[str, Any]:
+    """Describe both forms of a request, which the route reads itself, and its refusals."""
+    schema = model.model_json_schema()
+    fields = dict(schema["properties"])
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    form = {"type": "object", "properties": {**fields, "pictures": files}}
+    content = {"application/json": {"schema": schema}, "multipart/form-data": {"schema": form}}
+    statuses = (400, 401, 404, 408, 413, 415, 422, 429)
+    return {
+        "openapi_extra": {"requestBody": {"required": True, "content": content}},
+        "responses": {status: {"model": Refusal} for status in statuses},
+    }

@@ -1,0 +1,134 @@
+"""The runs that a server answers for, each a model in memory with its name and version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelcontrast.data.examples import Examples
+from labelcontrast.encoders.base import Kind
+from labelcontrast.errors import ConfigError, RequestError, nearest
+from labelcontrast.files import checksum, read_json
+from labelcontrast.probes.thresholds import Thresholds
+from labelcontrast.run.folder import MANIFEST, MODEL, PER_LABEL
+from labelcontrast.run.model import TrainedModel, load
+
+
+@dataclass(frozen=True, eq=False)
+class ServedRun:
+    """One version of a run: loaded whole, and never changed, so that requests finish on the version they began with."""
+
+    name: str
+    folder: Path
+    model: TrainedModel
+    version: str
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ServedRun":
+        """Load a run folder; its name is that of the run.
+
+        Raises:
+            RunError: The folder is not a finished run, or it is damaged.
+        """
+        folder = Path(folder).resolve()
+        listed = folder / MANIFEST if (folder / MANIFEST).exists() else folder / MODEL
+        model = load(folder)
+        return cls(folder.name, folder, model, checksum(listed)[:12])
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of inputs that the model reads."""
+        return self.model.encoder.kind
+
+    def examples(self, inputs: Sequence[Any]) -> Examples:
+        """Make examples of inputs that are checked; pictures are the bytes of their files."""
+        kind = self.kind
+        lines = range(1, len(inputs) + 1)
+        return Examples(
+            inputs=np.stack(inputs) if kind == "vector" else list(inputs),
+            label_sets=None,
+            kind=kind,
+            ids=[str(line) for line in lines],
+            lines=lines,
+            origin="the request",
+            understood="",
+        )
+
+    def scores(self, inputs: list[Any]) -> np.ndarray:
+        """Compute the probability of every label of each input."""
+        return self.model.predict_proba(self.examples(inputs))
+
+    def embeddings(self, inputs: list[Any]) -> np.ndarray:
+        """Compute the embedding of each input."""
+        return self.model.embed(self.examples(inputs))
+
+    def thresholds(self, asked: float | dict[str, float] | None) -> Thresholds:
+        """Return the thresholds of the run with those that a request asks for in their place."""
+        if asked is None:
+            return self.model.thresholds
+        values = self.model.thresholds.values.copy()
+        if isinstance(asked, float):
+            values[:] = asked
+        else:
+            for name, value in asked.items():
+                values[self.model.vocabulary.column[name]] = value
+        return replace(self.model.thresholds, values=values)
+
+    def labels(self) -> list[dict[str, Any]]:
+        """List every label with its threshold, and how well it is predicted on test if the results are there."""
+        table = read_json(self.folder / PER_LABEL) if (self.folder / PER_LABEL).exists() else []
+        measured = {row["label"]: row for row in table}
+        pairs = zip(self.model.labels, self.model.thresholds.values.tolist(), strict=True)
+        return [{**measured.get(name, {"label": name}), "threshold": value} for name, value in pairs]
+
+
+class Runs:
+    """The runs of a server by name; all are loaded anew and swapped at once.
+
+    Args:
+        folders: Of finished runs, whose names differ.
+
+    Raises:
+        ConfigError: Two folders have the same name.
+        RunError: A folder is not a finished run, or it is damaged.
+    """
+
+    def __init__(self, folders: Sequence[str | Path]) -> None:
+        self._folders = [Path(folder).absolute() for folder in folders]
+        names = [folder.resolve().name for folder in self._folders]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f'two runs have the name "{name}": rename a folder.')
+        self._served = self._load()
+
+    def _load(self) -> dict[str, ServedRun]:
+        runs = [ServedRun.load(folder) for folder in self._folders]
+        return {run.name: run for run in runs}
+
+    def reload(self) -> None:
+        """Load all folders again; requests that are open keep the version that they began with.
+
+        Raises:
+            RunError: A folder cannot be loaded; then all versions stay.
+        """
+        self._served = self._load()
+
+    def all(self) -> list[ServedRun]:
+        """Return the runs in the order of the command."""
+        return list(self._served.values())
+
+    def find(self, name: str | None) -> ServedRun:
+        """Return the run of a name; without one, the first.
+
+        Raises:
+            RequestError: 404, when there is no such run.
+        """
+        served = self._served
+        if name is None:
+            return next(iter(served.values()))
+        if name not in served:
+            known = ", ".join(served)
+            raise RequestError(404, "unknown_run", f'no run "{name[:100]}"{nearest(name, served)}; there are {known}.')
+        return served[name]
