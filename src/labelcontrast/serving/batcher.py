@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -53,7 +53,7 @@ class Batcher:
         """True while the thread runs."""
         return self._thread.is_alive()
 
-    async def run(self, operation: Operation, model: Any, inputs: list[Any]) -> Sequence[Any]:  # noqa: ANN401
+    async def run(self, operation: Operation, model: Any, inputs: list[Any]) -> Any:  # noqa: ANN401
         """Compute one result for each input, together with other requests of the same operation of the same model.
 
         Raises:
@@ -114,7 +114,7 @@ class Batcher:
             start += len(job.inputs)
 
 
-def _deliver(future: asyncio.Future[Any], result: Sequence[Any] | Exception) -> None:
+def _deliver(future: asyncio.Future[Any], result: object) -> None:
     def deliver() -> None:
         if future.done():  # the client has left
             return
