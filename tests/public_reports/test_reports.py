@@ -638,3 +638,40 @@ def test_report_76_a_label_that_the_model_lacks(run: Path, tmp_path: Path) -> No
     told = r'a.csv, line 2, column "labels": label "politisc" is not in the vocabulary \(did you mean "politics"\?\).$'
     with pytest.raises(LabelError, match=told):
         command("evaluate", run, tmp_path / "a.csv")
+
+
+def test_report_77_a_list_that_was_shortened(read) -> None:
+    for cell in ("[0 1 2 ... 7 8 9]", "['a' 'b' ... 'y' 'z']", "['a', 'b', ..., 'z']"):
+        with pytest.raises(
+            LabelError, match=r'a.csv, line 2, column "labels": (expected a list of labels|the label E)'
+        ):
+            read("a.csv", f'text,labels\nx,"{cell}"\ny,"[]"\n')
+
+
+def test_report_78_a_number_for_each_aspect(read) -> None:
+    cells = [-2] * 4 + [1] + [-2] * 5, [-2] * 7 + [0, -2, 1]
+    with pytest.raises(LabelError, match=r'a.jsonl, line 1, column "labels": .* must be 0, 1, a number between, .*-2'):
+        read("a.jsonl", lines(*({"text": "x", "labels": cell} for cell in cells)))
+
+
+def test_report_79_hidden_labels_are_minus_one(tmp_path: Path) -> None:
+    features = {"label": {"names": ["negative", "positive"], "_type": "ClassLabel"}}
+    described = json.dumps({"info": {"features": features}}).encode()
+    for name, labels in (("train", [0, 1, 1]), ("test", [-1, -1, -1])):
+        table = pa.table({"text": ["a", "b", "c"], "label": labels}).replace_schema_metadata(
+            {b"huggingface": described}
+        )
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=r'test.parquet, row 1, column "label": there is nothing; an example without'):
+        data.load_splits(tmp_path, seed=0)
+    for name, label in (("train", 0), ("val", 0), ("test", -1)):
+        (tmp_path / "json").mkdir(exist_ok=True)
+        (tmp_path / "json" / f"{name}.jsonl").write_text(lines(*[{"text": "x", "label": label}] * 3))
+    told = 'no training example has 1 of 2 labels: "-1". They stay in the vocabulary, but cannot be learned.'
+    assert data.load_splits(tmp_path / "json", seed=0).warnings[0] == told
+
+
+def test_report_80_an_array_of_objects(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=np.zeros((2, 2)), Y=np.array([["a"], ["b", "c"]], dtype=object))
+    with pytest.raises(DataError, match=r"a.npz: Y is ragged or holds objects; expected one rectangle of numbers.$"):
+        data.read(tmp_path / "a.npz")
