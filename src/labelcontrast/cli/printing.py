@@ -196,7 +196,9 @@ def _measured(found: OnnxExport, rows: Mapping[str, str]) -> Table:
     return Table(("%", *titles, "examples/s", "MB"), tuple(cells))
 
 
-def print_serving(runs: list[Path], *, host: str, port: int, limits: "Limits", wait: float, log_content: bool) -> None:
+def print_serving(
+    runs: list[Path], *, host: str, port: int, limits: "Limits", wait: float, log_content: bool, with_data: bool
+) -> None:
     """Serve runs until the process is asked to end, and print the address when the server answers."""
     from labelcontrast.serving.server import serve
 
@@ -208,6 +210,7 @@ def print_serving(runs: list[Path], *, host: str, port: int, limits: "Limits", w
         limits=limits,
         wait=wait,
         log_content=log_content,
+        with_data=with_data,
         on_ready=lambda address: show(f"serving {names} at {address}"),
     )
 

@@ -286,6 +286,7 @@ def serve(
     wait: Annotated[
         float, typer.Option(min=0, max=1000, help="Milliseconds for which a batch of requests is gathered.")
     ] = 3.0,
+    examples: Annotated[bool, typer.Option(help="Show examples of the data, where they still are.")] = True,
     log_content: Annotated[bool, typer.Option("--log-content", help="Log the beginning of each text, too.")] = False,
 ) -> None:
     """Serve trained models: an HTTP API and a web page.
@@ -301,7 +302,9 @@ def serve(
     limits = Limits(
         body=max_body * 2**20, batch=max_batch, text=max_text, pixels=max_pixels * 10**6, concurrency=max_requests
     )
-    print_serving(runs, host=host, port=port, limits=limits, wait=wait / 1000, log_content=log_content)
+    print_serving(
+        runs, host=host, port=port, limits=limits, wait=wait / 1000, log_content=log_content, with_data=examples
+    )
 
 
 @app.command()

@@ -54,16 +54,29 @@ def save_examples(folder: str | Path, examples: Examples, names: Sequence[str], 
         {
             "examples": len(examples),
             "wrong": int(wrong.sum()),
-            **{
-                part: [
-                    {"id": str(examples.ids[row]), "loss": float(losses[row]), **_shown_input(given, examples.kind)}
-                    | _shown_labels(names, outputs, row)
-                    for row, given in zip(rows.tolist(), examples.inputs_at(rows), strict=True)
-                ]
-                for part, rows in chosen.items()
-            },
+            **{part: shown_examples(examples, names, outputs, losses, rows) for part, rows in chosen.items()},
         },
     )
+
+
+def shown_examples(
+    examples: Examples,
+    names: Sequence[str],
+    outputs: Outputs,
+    losses: Float[np.ndarray, " examples"],
+    rows: Shaped[np.ndarray, " chosen"],
+) -> list[dict[str, Any]]:
+    """Return what a page shows of some test examples: input, loss, and labels with the mistakes first."""
+    return [
+        {**shown, "loss": float(losses[row]), **_shown_labels(names, outputs, row)}
+        for row, shown in zip(rows.tolist(), shown_inputs(examples, rows), strict=True)
+    ]
+
+
+def shown_inputs(examples: Examples, rows: Shaped[np.ndarray, " chosen"]) -> list[dict[str, str]]:
+    """Return the id of some examples, with the beginning of a text, or a small copy of a picture."""
+    pairs = zip(rows.tolist(), examples.inputs_at(rows), strict=True)
+    return [{"id": str(examples.ids[row]), **_shown_input(given, examples.kind)} for row, given in pairs]
 
 
 def example_losses(

@@ -1,36 +1,35 @@
 """The routes of the API: predict, embed, labels, health, readiness, metrics and reload."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from labelcontrast.errors import LabelContrastError, RequestError
 from labelcontrast.run.model import decide, prediction_rows
-from labelcontrast.serving.batcher import Batcher, Operation
-from labelcontrast.serving.gate import Gate, Limits, Measures, log, refusal
+from labelcontrast.serving.gate import Gate, Limits, refusal
 from labelcontrast.serving.inputs import (
-    Body,
     Embeddings,
+    ExplainInputs,
+    Explanations,
     Inputs,
+    NeighbourInputs,
+    Neighbours,
     PredictInputs,
     Predictions,
     Refusal,
     as_request_error,
-    checked_inputs,
-    checked_labels,
-    read_body,
 )
+from labelcontrast.serving.pages import add_pages
 from labelcontrast.serving.runs import Runs, ServedRun
+from labelcontrast.serving.service import Service
 
-SHOWN = 200
-"""Characters of an input that a log with content shows."""
 DESCRIPTION = "Predictions and embeddings of trained models. A refusal is a status, a code and one line."
 
 
@@ -59,41 +58,13 @@ def make_app(
     )
     service.gate = Gate(app, service.limits, service.measures, token=token, hosts=hosts)
     _add_models(app, service)
+    _add_reasons(app, service)
     _add_state(app, service)
     if token is not None:
         _add_reload(app, service)
+    add_pages(app, service)
     _add_refusals(app)
     return service.gate
-
-
-class Service:
-    """What the routes share: the runs, the limits, the counts, and the thread of the models."""
-
-    gate: Gate
-
-    def __init__(self, runs: Runs, limits: Limits, *, wait: float, log_content: bool) -> None:
-        self.runs, self.limits, self.measures = runs, limits, Measures()
-        self.batcher = Batcher(lambda: self.gate.open, wait=wait, on_batch=self.measures.batches.observe)
-        self._log_content = log_content
-
-    @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        """End the thread of the models when the server ends."""
-        yield
-        await asyncio.to_thread(self.batcher.close)
-
-    async def ask(self, request: Request, model: type[Body], operation: Operation) -> tuple[Body, ServedRun, Any]:
-        """Read a request, check it, and compute its results in the thread of the models."""
-        body, files = await read_body(request, model, self.limits)
-        run = self.runs.find(body.run)
-        if isinstance(body, PredictInputs) and isinstance(body.thresholds, dict):
-            checked_labels(body.thresholds, run.model.vocabulary.column)
-        inputs = checked_inputs(body, files, run.model.encoder, self.limits)
-        if self._log_content:
-            log.info("%s", [str(one)[:SHOWN] for one in inputs if isinstance(one, str)])
-        results = await self.batcher.run(operation, run, inputs)
-        self.measures.examples.labels(run.name, request.url.path).inc(len(inputs))
-        return body, run, results
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
@@ -116,6 +87,22 @@ def _add_models(app: FastAPI, service: Service) -> None:
         """List the labels of a run with their thresholds, and their measures on test."""
         found = service.runs.find(run)
         return {"run": found.name, "version": found.version, "labels": found.labels()}
+
+
+def _add_reasons(app: FastAPI, service: Service) -> None:
+    @app.post("/explain", response_model=Explanations, **_documented(ExplainInputs))
+    async def explain(request: Request) -> Response:
+        """Explain predictions: for each label its probability, its threshold, and what each view of the model adds."""
+        body, run, rows = await service.ask(request, ExplainInputs, ServedRun.explanations)
+        found = [{**row, "labels": row["labels"][: body.top]} for row in rows]
+        return JSONResponse({"run": run.name, "version": run.version, "examples": found})
+
+    @app.post("/neighbours", response_model=Neighbours, **_documented(NeighbourInputs))
+    async def neighbours(request: Request) -> Response:
+        """Find the nearest training examples, with their labels."""
+        body, run, rows = await service.ask(request, NeighbourInputs, ServedRun.embeddings)
+        found = await run_in_threadpool(run.results.neighbours, rows, most=body.count)
+        return JSONResponse({"run": run.name, "version": run.version, "neighbours": found})
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
@@ -150,6 +137,11 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(LabelContrastError)
     async def refuse(_: Request, error: LabelContrastError) -> Response:
         return refusal(as_request_error(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_query(_: Request, error: RequestValidationError) -> Response:
+        problem = error.errors()[0]
+        return refusal(RequestError(422, "bad_field", f"{problem['loc'][-1]}: {problem['msg']}."))
 
     @app.exception_handler(HTTPException)
     async def refuse_path(_: Request, error: HTTPException) -> Response:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -48,6 +48,18 @@ class PredictInputs(Inputs):
     )
 
 
+class ExplainInputs(Inputs):
+    """Examples whose predictions are explained."""
+
+    top: int | None = Field(10, ge=1, description="Labels that are explained, the most probable first.")
+
+
+class NeighbourInputs(Inputs):
+    """Examples whose neighbours are asked for."""
+
+    count: int = Field(6, ge=1, le=100, description="Training examples, the nearest first.")
+
+
 class Answer(BaseModel):
     """What every answer begins with."""
 
@@ -86,6 +98,45 @@ class Embeddings(Answer):
     embeddings: list[list[float]]
 
 
+class Reason(BaseModel):
+    """One label of one example."""
+
+    label: str
+    score: float = Field(description="The calibrated probability.")
+    threshold: float
+    predicted: bool
+    views: dict[str, float] = Field(description="What each view adds to the log-odds, before calibration.")
+
+
+class Explanation(BaseModel):
+    """Why one example has its labels."""
+
+    labels: list[Reason]
+    place: list[float] | None = Field(description="On the map of the web page, 100 wide and 70 high.")
+
+
+class Explanations(Answer):
+    """The reasons for the labels of the examples, in their order."""
+
+    examples: list[Explanation]
+
+
+class Neighbour(BaseModel):
+    """A training example."""
+
+    id: str
+    similarity: float = Field(description="The cosine of the embeddings.")
+    labels: list[str]
+    text: str | None = None
+    picture: str | None = Field(None, description="A small copy, as a data URI.")
+
+
+class Neighbours(Answer):
+    """The nearest training examples of the examples, in their order."""
+
+    neighbours: list[list[Neighbour]]
+
+
 class ErrorBody(BaseModel):
     """Why a request was refused."""
 
@@ -115,7 +166,7 @@ async def read_body(request: Request, model: type[Body], limits: Limits) -> tupl
         if kind == "application/json":
             return model.model_validate_json(await request.body()), files
         if kind == "multipart/form-data":
-            fields, files = await _read_form(request, limits)
+            fields, files = await _read_fields(request, limits)
             return model.model_validate(fields), files
     except ValidationError as error:
         raise _first_problem(error) from None
@@ -189,12 +240,21 @@ def _checked_picture(picture: str | bytes, place: str, _: Encoder, limits: Limit
     return content
 
 
-async def _read_form(request: Request, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
-    """Read a form: files are pictures; ``texts`` may be repeated; ``thresholds`` is JSON."""
+async def read_form(request: Request, limits: Limits) -> FormData:
+    """Parse a form.
+
+    Raises:
+        RequestError: 400, when it is none.
+    """
     try:
-        form = await request.form(max_files=limits.batch + 1, max_fields=limits.batch + 10, max_part_size=limits.body)
+        return await request.form(max_files=limits.batch + 1, max_fields=limits.batch + 10, max_part_size=limits.body)
     except HTTPException as error:
         raise RequestError(400, "bad_form", f"the form cannot be read: {error.detail}") from None
+
+
+async def _read_fields(request: Request, limits: Limits) -> tuple[dict[str, Any], list[bytes]]:
+    """Read a form: files are pictures; ``texts`` may be repeated; ``thresholds`` is JSON."""
+    form = await read_form(request, limits)
     fields: dict[str, Any] = {}
     files = []
     for name, value in form.multi_items():

@@ -10,10 +10,11 @@ import numpy as np
 from labelcontrast.data.examples import Examples
 from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import ConfigError, RequestError, nearest
-from labelcontrast.files import checksum, read_json
+from labelcontrast.files import checksum
 from labelcontrast.probes.thresholds import Thresholds
-from labelcontrast.run.folder import MANIFEST, MODEL, PER_LABEL
+from labelcontrast.run.folder import MANIFEST, MODEL
 from labelcontrast.run.model import TrainedModel, load
+from labelcontrast.serving.results import Results
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +25,11 @@ class ServedRun:
     folder: Path
     model: TrainedModel
     version: str
+    results: Results
 
     @classmethod
-    def load(cls, folder: str | Path) -> "ServedRun":
-        """Load a run folder; its name is that of the run.
+    def load(cls, folder: str | Path, *, with_data: bool = True) -> "ServedRun":
+        """Load a run folder; its name is that of the run. With ``with_data`` read its data too, to show examples.
 
         Raises:
             RunError: The folder is not a finished run, or it is damaged.
@@ -35,7 +37,8 @@ class ServedRun:
         folder = Path(folder).resolve()
         listed = folder / MANIFEST if (folder / MANIFEST).exists() else folder / MODEL
         model = load(folder)
-        return cls(folder.name, folder, model, checksum(listed)[:12])
+        results = Results.load(folder, model, with_data=with_data)
+        return cls(folder.name, folder, model, checksum(listed)[:12], results)
 
     @property
     def kind(self) -> Kind:
@@ -64,6 +67,30 @@ class ServedRun:
         """Compute the embedding of each input."""
         return self.model.embed(self.examples(inputs))
 
+    def explanations(self, inputs: list[Any]) -> list[dict[str, Any]]:
+        """Explain each input: for every label its probability, its threshold, and what each view adds; and its place.
+
+        The labels come the most probable first.
+        """
+        examples = self.examples(inputs)
+        scores, embeddings = self.model.predict_proba(examples), self.model.embed(examples)
+        chosen, added = self.model.decide(scores), self.model.view_contributions(examples)
+        values, places = self.model.thresholds.values.tolist(), self.results.place(embeddings)
+        found = []
+        for row, place in enumerate(places):
+            labels = [
+                {
+                    "label": self.model.labels[column],
+                    "score": round(float(scores[row, column]), 6),
+                    "threshold": values[column],
+                    "predicted": bool(chosen[row, column]),
+                    "views": {name: round(float(part[row, column]), 4) for name, part in added.items()},
+                }
+                for column in np.argsort(-scores[row], kind="stable").tolist()
+            ]
+            found.append({"labels": labels, "place": place})
+        return found
+
     def thresholds(self, asked: float | dict[str, float] | None) -> Thresholds:
         """Return the thresholds of the run with those that a request asks for in their place."""
         if asked is None:
@@ -78,8 +105,7 @@ class ServedRun:
 
     def labels(self) -> list[dict[str, Any]]:
         """List every label with its threshold, and how well it is predicted on test if the results are there."""
-        table = read_json(self.folder / PER_LABEL) if (self.folder / PER_LABEL).exists() else []
-        measured = {row["label"]: row for row in table}
+        measured = {row["label"]: row for row in self.results.per_label}
         pairs = zip(self.model.labels, self.model.thresholds.values.tolist(), strict=True)
         return [{**measured.get(name, {"label": name}), "threshold": value} for name, value in pairs]
 
@@ -89,13 +115,15 @@ class Runs:
 
     Args:
         folders: Of finished runs, whose names differ.
+        with_data: Read the data of the runs too, where they still are, to show examples.
 
     Raises:
         ConfigError: Two folders have the same name.
         RunError: A folder is not a finished run, or it is damaged.
     """
 
-    def __init__(self, folders: Sequence[str | Path]) -> None:
+    def __init__(self, folders: Sequence[str | Path], *, with_data: bool = True) -> None:
+        self._with_data = with_data
         self._folders = [Path(folder).absolute() for folder in folders]
         names = [folder.resolve().name for folder in self._folders]
         for name in names:
@@ -104,7 +132,7 @@ class Runs:
         self._served = self._load()
 
     def _load(self) -> dict[str, ServedRun]:
-        runs = [ServedRun.load(folder) for folder in self._folders]
+        runs = [ServedRun.load(folder, with_data=self._with_data) for folder in self._folders]
         return {run.name: run for run in runs}
 
     def reload(self) -> None:

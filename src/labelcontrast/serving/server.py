@@ -34,6 +34,7 @@ def serve(
     limits: "Limits | None" = None,
     wait: float = 0.003,
     log_content: bool = False,
+    with_data: bool = True,
     on_ready: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serve runs until SIGTERM or SIGINT; then open requests end, and no other begins. SIGHUP loads the runs anew.
@@ -45,6 +46,7 @@ def serve(
         limits: Of requests.
         wait: Seconds for which a batch of requests is gathered, at most.
         log_content: Log the beginning of each text, too.
+        with_data: Show the examples of the data of the runs, where these still are.
         on_ready: Called with the address when the server answers.
 
     Raises:
@@ -61,7 +63,7 @@ def serve(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     log.setLevel(logging.INFO)
-    runs = Runs(folders)
+    runs = Runs(folders, with_data=with_data)
     hosts = LOCAL if is_loopback(host) else None
     app = make_app(runs, limits=limits, token=token, hosts=hosts, wait=wait, log_content=log_content)
     config = uvicorn.Config(

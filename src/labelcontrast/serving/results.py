@@ -1,0 +1,186 @@
+"""What a server shows of the results of a run: its test examples, its training examples, and the map of embeddings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from labelcontrast.data.batches import dense_truth, encode_labels
+from labelcontrast.data.examples import Examples
+from labelcontrast.errors import LabelContrastError, RequestError
+from labelcontrast.files import read_json
+from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.measures import Outputs
+from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
+from labelcontrast.reports.projection import MOST_POINTS
+from labelcontrast.run.examples import example_losses, shown_examples, shown_inputs, wrong_pairs
+from labelcontrast.run.folder import EXAMPLES, FEATURES, OUTPUTS, PER_LABEL, SCATTER, load_settings, undamaged
+from labelcontrast.run.inputs import load_data
+from labelcontrast.run.model import TrainedModel
+
+PLACED_BY = 10
+"""Nearest test examples, whose mean place on the map is that of an input."""
+CUTS = 120
+"""Thresholds of a curve, at most."""
+HARDEST, CONFUSED = 6, 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Results:
+    """The results of a run, as far as its folder and its data still hold them."""
+
+    names: tuple[str, ...]
+    per_label: list[dict[str, Any]]
+    outputs: Outputs | None
+    saved: Mapping[str, Any]
+    """The examples that the folder holds; they stand for the test examples where the data are gone."""
+    test: Examples | None
+    train: Examples | None
+    features: Mapping[str, np.ndarray]
+    """Embeddings of ``train`` and ``test``, of unit length."""
+    scatter: Mapping[str, Any] | None
+    places: np.ndarray
+    """The test examples on the map."""
+
+    @classmethod
+    def load(cls, folder: Path, model: TrainedModel, *, with_data: bool) -> "Results":
+        """Read the results of a run folder, and with ``with_data`` the examples that it was trained and tested on."""
+        with undamaged(folder):
+            outputs = Outputs.load(folder / OUTPUTS) if (folder / OUTPUTS).exists() else None
+            found = {name: _json(folder / name) for name in (PER_LABEL, EXAMPLES, SCATTER)}
+            arrays = load_file(folder / FEATURES) if (folder / FEATURES).exists() else {}
+        features = {
+            name: unit_rows(rows, zero=True).numpy() for name, rows in arrays.items() if name in ("train", "test")
+        }
+        test, train = _read_data(folder, model, outputs) if with_data else (None, None)
+        if train is None or len(train) != len(features.get("train", ())):
+            train = None
+        return cls(
+            names=model.labels,
+            per_label=found[PER_LABEL] or [],
+            outputs=outputs,
+            saved=found[EXAMPLES] or {},
+            test=test,
+            train=train,
+            features=features,
+            scatter=found[SCATTER],
+            places=_places(found[SCATTER], len(features.get("test", ())), load_settings(folder).seed),
+        )
+
+    def neighbours(self, embeddings: np.ndarray, *, most: int) -> list[list[dict[str, Any]]]:
+        """Find the nearest training examples of embeddings, by cosine, the nearest first.
+
+        Raises:
+            RequestError: 409, when the folder has no embeddings, or the data are gone.
+        """
+        if self.train is None:
+            raise RequestError(409, "no_examples", "the training data or embeddings of this run are not there.")
+        units, sets = unit_rows(embeddings, zero=True).numpy(), self.train.label_sets or []
+        rows = nearest_neighbours(units, self.features["train"], neighbours=min(most, len(self.train)))
+        found = []
+        for unit, row in zip(units, rows, strict=True):
+            near = (self.features["train"][row] @ unit).astype(np.float64).round(4).tolist()
+            shown = zip(near, row.tolist(), shown_inputs(self.train, row), strict=True)
+            found.append([{"similarity": cosine, "labels": list(sets[at]), **one} for cosine, at, one in shown])
+        return found
+
+    def place(self, embeddings: np.ndarray) -> list[list[float] | None]:
+        """Place embeddings on the drawn map, each at the mean of its nearest test examples; None without a map."""
+        if self.scatter is None or not len(self.places):
+            return [None] * len(embeddings)
+        units, points = unit_rows(embeddings, zero=True).numpy(), np.array(self.drawn())
+        drawn = self.features["test"][self.places]
+        rows = nearest_neighbours(units, drawn, neighbours=min(PLACED_BY, len(drawn)))
+        return [points[row].mean(axis=0).round(2).tolist() for row in rows]
+
+    def drawn(self) -> list[list[float]]:
+        """Scale the points of the map to a drawing that is 100 wide and 70 high."""
+        points = np.array((self.scatter or {}).get("points", ())).reshape(-1, 2)
+        if not len(points):
+            return []
+        scaled = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-9)
+        rows: list[list[float]] = (np.array([0.0, 70.0]) + scaled * (100.0, -70.0)).round(2).tolist()
+        return rows
+
+    def mistakes(self, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
+        """Return some test examples, those with a wrong label first, the largest loss first, and their number."""
+        if self.test is None or self.outputs is None:
+            rows = [*self.saved.get("mistakes", ()), *self.saved.get("successes", ())]
+            return rows[start : start + count], len(rows)
+        losses, wrong = example_losses(self.outputs.labels, self.outputs.scores), wrong_pairs(self.outputs).any(axis=1)
+        order = np.lexsort((-losses, ~wrong))[start : start + count]
+        return shown_examples(self.test, self.names, self.outputs, losses, order), len(losses)
+
+    def curve(self, column: int) -> list[dict[str, float]]:
+        """Count right, wrong and missed test examples of a label at thresholds from 0 to 1."""
+        if self.outputs is None:
+            return []
+        known = known_pairs(self.outputs.labels[:, column])
+        true = self.outputs.labels[known, column] > 0
+        scores = self.outputs.scores[known, column]
+        cuts = np.unique(np.quantile(np.append(scores, (0.0, 1.0)), np.linspace(0, 1, CUTS)).round(4))
+        rows = []
+        for cut in np.unique([*cuts, *np.linspace(0, 1, 21).round(2)]).tolist():
+            predicted = scores > cut
+            right = int((predicted & true).sum())
+            rows.append({"threshold": cut, "right": right, "wrong": int(predicted.sum()) - right})
+        return [{**row, "missed": int(true.sum()) - row["right"]} for row in rows]
+
+    def hardest(self, column: int) -> dict[str, list[dict[str, Any]]]:
+        """Return the test examples that most surely have a label wrongly, and most surely lack it wrongly."""
+        if self.test is None or self.outputs is None:
+            return {}
+        losses = example_losses(self.outputs.labels, self.outputs.scores)
+        bad, true = wrong_pairs(self.outputs)[:, column], self.outputs.labels[:, column] > 0
+        by_score = np.argsort(-self.outputs.scores[:, column], kind="stable")
+        rows = {"wrong": by_score[(bad & ~true)[by_score]], "missed": by_score[::-1][(bad & true)[by_score[::-1]]]}
+        return {
+            name: shown_examples(self.test, self.names, self.outputs, losses, order[:HARDEST])
+            for name, order in rows.items()
+        }
+
+    def confused(self, column: int) -> dict[str, list[tuple[str, int]]]:
+        """Count the labels that are wrong where this one is missed, and missed where this one is wrong."""
+        if self.outputs is None:
+            return {}
+        bad, true = wrong_pairs(self.outputs), self.outputs.labels > 0
+        missed, wrong = bad & true, bad & ~true
+        counts = {
+            "wrong": wrong[missed[:, column]].sum(axis=0),
+            "missed": missed[wrong[:, column]].sum(axis=0),
+        }
+        return {
+            name: [(self.names[at], int(count[at])) for at in np.argsort(-count, kind="stable")[:CONFUSED] if count[at]]
+            for name, count in counts.items()
+        }
+
+
+def _json(path: Path) -> Any:  # noqa: ANN401
+    return read_json(path) if path.exists() else None
+
+
+def _read_data(folder: Path, model: TrainedModel, outputs: Outputs | None) -> tuple[Examples | None, Examples | None]:
+    """Read the test and training examples again; none when they are gone, or are others than those of the run."""
+    try:
+        splits = load_data(load_settings(folder)).splits
+        truth = dense_truth(*encode_labels(splits.test, model.vocabulary))
+    except (LabelContrastError, OSError):
+        return None, None
+    if outputs is None or truth.shape != outputs.labels.shape:
+        return None, None
+    if not np.array_equal(np.nan_to_num(truth) > 0, np.nan_to_num(outputs.labels) > 0):
+        return None, None
+    return splits.test, splits.train
+
+
+def _places(scatter: Mapping[str, Any] | None, count: int, seed: int) -> np.ndarray:
+    """Return which test examples are on the map: all, or the sample that ``project`` has drawn."""
+    drawn = 0 if scatter is None else len(scatter["points"])
+    if drawn == count:
+        return np.arange(count)
+    if drawn == MOST_POINTS < count:
+        return np.sort(np.random.default_rng(seed).choice(count, size=MOST_POINTS, replace=False))
+    return np.empty(0, np.int64)

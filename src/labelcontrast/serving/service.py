@@ -1,0 +1,47 @@
+"""What the routes of a server share: the runs, the limits, the counts, and the thread of the models."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+
+from labelcontrast.serving.batcher import Batcher, Operation
+from labelcontrast.serving.gate import Gate, Limits, Measures, log
+from labelcontrast.serving.inputs import Body, PredictInputs, checked_inputs, checked_labels, read_body
+from labelcontrast.serving.runs import Runs, ServedRun
+
+SHOWN = 200
+"""Characters of an input that a log with content shows."""
+
+
+class Service:
+    """What the routes share: the runs, the limits, the counts, and the thread of the models."""
+
+    gate: Gate
+
+    def __init__(self, runs: Runs, limits: Limits, *, wait: float, log_content: bool) -> None:
+        self.runs, self.limits, self.measures = runs, limits, Measures()
+        self.batcher = Batcher(lambda: self.gate.open, wait=wait, on_batch=self.measures.batches.observe)
+        self._log_content = log_content
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """End the thread of the models when the server ends."""
+        yield
+        await asyncio.to_thread(self.batcher.close)
+
+    async def ask(self, request: Request, model: type[Body], operation: Operation) -> tuple[Body, ServedRun, Any]:
+        """Read a request, check it, and compute its results in the thread of the models."""
+        body, files = await read_body(request, model, self.limits)
+        run = self.runs.find(body.run)
+        if isinstance(body, PredictInputs) and isinstance(body.thresholds, dict):
+            checked_labels(body.thresholds, run.model.vocabulary.column)
+        inputs = checked_inputs(body, files, run.model.encoder, self.limits)
+        if self._log_content:
+            log.info("%s", [str(one)[:SHOWN] for one in inputs if isinstance(one, str)])
+        results = await self.batcher.run(operation, run, inputs)
+        self.measures.examples.labels(run.name, request.url.path).inc(len(inputs))
+        return body, run, results
