@@ -61,6 +61,38 @@ def test_every_form_of_labels_trains_the_same_model(labels, of_texts: Contrastiv
     np.testing.assert_array_equal(found.predict_proba(TEXTS), of_texts.predict_proba(TEXTS))
 
 
+def test_columns_and_frames_of_pandas_and_polars_train_the_same_model() -> None:
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    names, numbers = ["politics", "sports"], INDICATOR.astype(object)
+    numbers[0] = None
+    plain = quick(views="probe").fit(TEXTS, np.where(numbers == None, np.nan, numbers).astype(float))  # noqa: E711
+    whole = pd.DataFrame(numbers, columns=names).astype("Int64")  # with pandas' own missing value
+    of_polars = pl.DataFrame({name: numbers[:, place].tolist() for place, name in enumerate(names)})
+    for texts, labels in (
+        (pd.Series(TEXTS, index=range(9, 57)), whole),
+        (pd.DataFrame({"text": TEXTS}), whole.astype("float64")),
+        (pl.Series(TEXTS), of_polars),
+        (pl.DataFrame({"text": TEXTS}), of_polars),
+    ):
+        fitted = quick(views="probe").fit(texts, labels)
+        assert fitted.classes_.tolist() == names
+        np.testing.assert_array_equal(fitted.predict_proba(texts), plain.predict_proba(TEXTS))
+    assert quick(views="probe").fit(pd.Series(TEXTS), pd.Series(SETS)).classes_.tolist() == names
+    index = fitted.set_output(transform="pandas").transform(pd.Series(TEXTS[:2], index=[5, 7])).index
+    assert index.tolist() == [5, 7]
+
+
+def test_the_names_of_columns_are_kept_and_checked() -> None:
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    rows = pd.DataFrame(ROWS, columns=list("abcd"))
+    fitted = quick(views="probe").fit(rows, SIGNS)
+    assert fitted.feature_names_in_.tolist() == list("abcd")
+    assert isinstance(fitted.set_output(transform="polars").transform(rows), pl.DataFrame)
+    assert pickle.loads(pickle.dumps(fitted)).feature_names_in_.tolist() == list("abcd")
+    with pytest.raises(ValueError, match="Feature names unseen at fit time:\n- e"):
+        fitted.predict(rows.rename(columns={"d": "e"}))
+
+
 def test_unknown_labels_are_no_negatives() -> None:
     labels = SIGNS.astype(float)
     labels[:40, 0] = np.where(labels[:40, 0] == 1, 1, np.nan)

@@ -1,6 +1,7 @@
 """``ContrastiveClassifier``: one run of labelcontrast, on data in memory, under the contract of scikit-learn."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self
@@ -288,7 +289,7 @@ def _read_labels(y: Any) -> tuple[sp.csr_array, NDArray[Any], bool]:  # noqa: AN
         raise ValueError("requires y to be passed, but the target y is None")
     if sp.issparse(y):
         return _indicator(sp.csr_array(y), None)
-    values = y.to_numpy() if hasattr(y, "to_numpy") else y
+    values = _array_of(y) if hasattr(y, "to_numpy") else y
     if _are_sets(values):
         return _label_sets([tuple(map(str, one)) for one in values])
     array = np.asarray(values)
@@ -306,6 +307,14 @@ def _read_labels(y: Any) -> tuple[sp.csr_array, NDArray[Any], bool]:  # noqa: AN
     classes, codes = np.unique(column, return_inverse=True)
     places = np.arange(len(codes)), codes
     return sp.csr_array((np.ones(len(codes)), places), shape=(len(codes), len(classes))), classes, True
+
+
+def _array_of(y: Any) -> NDArray[Any]:  # noqa: ANN401
+    """Return a series or frame as an array; in a frame of numbers, the missing ones of pandas are NaN."""
+    if hasattr(y, "iloc") and hasattr(y, "columns"):
+        with suppress(ValueError, TypeError):
+            return np.asarray(y.to_numpy(dtype=float, na_value=np.nan))
+    return np.asarray(y.to_numpy())
 
 
 def _are_sets(values: Any) -> bool:  # noqa: ANN401

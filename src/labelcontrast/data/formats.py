@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
+from labelcontrast.data.annotation_exports import annotated_rows
 from labelcontrast.data.columns import ColumnNames, examples_of
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.table import DataTable, arrow_cells, arrow_columns, columns_from_rows, numbered
@@ -279,9 +280,7 @@ def _rows_of_lines(lines: Iterable[tuple[int, str]], origin: str, folder: Path) 
 
 def _rows_of_list(items: object, path: Path) -> DataTable:
     assert isinstance(items, list)
-    if items and isinstance(items[0], dict) and items[0].keys() >= {"data", "annotations"}:
-        message = "this is Label Studio's full export; export as JSON-MIN or CSV, which have a column of labels."
-        raise DataError(message, path=path)
+    items = annotated_rows(items, path) or items
     objects = [_object(item, f"{path}, row {number}") for number, item in enumerate(items, 1)]
     lines, columns = range(1, len(objects) + 1), columns_from_rows(objects)
     return DataTable(origin=str(path), columns=columns, lines=lines, counted="row", folder=path.parent)

@@ -14,6 +14,7 @@ from labelcontrast.data.feature_files import read_arff, read_npz
 from labelcontrast.data.formats import (
     first_line,
     is_number,
+    numbered_lines,
     read_json_lines,
     read_parquet,
     read_plain_text,
@@ -48,7 +49,7 @@ BESIDE = (LABEL_ORDER, "hierarchy.json", "label_info.json")
 
 
 def read(
-    path: str | Path,
+    path: Any,  # noqa: ANN401
     *,
     text: str | None = None,
     image: str | None = None,
@@ -59,7 +60,8 @@ def read(
     r"""Read a file in any known format, a folder with one such file, a picture, or a folder of pictures.
 
     Args:
-        path: JSON Lines, CSV or TSV (each plain or .gz), Parquet, NumPy .npz, ARFF, plain text, a picture, or a folder.
+        path: JSON Lines, CSV or TSV (each plain or .gz), Parquet, NumPy .npz, ARFF, plain text, a picture, or a folder;
+            or, in memory, a frame of pandas or polars, or a ``datasets.Dataset``.
         text: The column of the texts; a column that is not named is detected.
         image: The column of the paths of pictures, relative to the folder of the file.
         labels: The column of label sets; or the columns of 0 and 1, as a sequence or joined by commas.
@@ -83,7 +85,18 @@ def read(
         (['Good food'], [('food', 'taste')])
     """
     wanted = ColumnNames(text=text, image=image, labels=labels, separator=separator, multi_hot=multi_hot)
+    if (held := _held_table(path)) is not None:
+        return examples_of([held], wanted)[0]
     return read_as(Path(path), wanted)
+
+
+def _held_table(data: Any) -> DataTable | None:  # noqa: ANN401
+    """Return a frame or a data set in memory as a table; None if it is neither."""
+    if hasattr(data, "flatten_indices"):  # of datasets: what select and shuffle left
+        return rows_of_arrow(data.flatten_indices().data.table, data.features.to_dict(), "the data set", Path())
+    if hasattr(data, "iloc"):
+        return rows_of_arrow(pa.Table.from_pandas(data, preserve_index=False), {}, "the frame", Path())
+    return rows_of_arrow(data.to_arrow(), {}, "the frame", Path()) if hasattr(data, "to_arrow") else None
 
 
 def read_as(path: Path, wanted: ColumnNames) -> Examples:
@@ -109,6 +122,8 @@ def _load(path: Path, wanted: ColumnNames) -> DataTable | Examples:
         raise DataError(f"it has the splits {listed(list(splits))}; expected the file or folder of one.", path=path)
     if not path.exists():
         raise DataError(f"there is no such file or folder{_nearest_file(path)}.", path=path)
+    if path.is_dir() and (texts := texts_in_folders(path)):
+        return DataTable(origin=str(path), columns=texts, lines=range(1, len(texts["text"]) + 1), folder=path)
     if path.is_dir() and (file := _data_file(path)) != path:
         return _load(file, wanted)
     if path.is_dir():
@@ -164,6 +179,26 @@ def format_of(path: Path) -> str:
     name = path.name.lower()
     plain = name.removesuffix(".gz") if name.endswith(COMPRESSED) else name
     return next((end for end in READERS if plain.endswith(end)), "")
+
+
+def texts_in_folders(folder: Path) -> dict[str, list[Any]] | None:
+    """Read text files from folders that are named by their labels; None for a folder of another kind.
+
+    A text that is in several folders has several labels.
+
+    Raises:
+        DataError: A file is not UTF-8.
+    """
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    files = [path for one in below for path in sorted(one.glob("*.txt"))]
+    if not files or data_files(folder) or pictures_in(folder):
+        return None
+    found: dict[str, tuple[str, list[str]]] = {}
+    for path in files:
+        text = "".join(line for _, line in numbered_lines(path)).strip()
+        found.setdefault(text, (path.name, []))[1].append(path.parent.name)
+    names, label_lists = zip(*found.values(), strict=True)
+    return {"id": list(names), "text": list(found), "labels": [list(dict.fromkeys(one)) for one in label_lists]}
 
 
 def data_files(folder: Path) -> list[Path]:
