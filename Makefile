@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test slow check format lock clean
+.PHONY: help setup demo test slow check format audit lock clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -35,6 +35,10 @@ check: $(READY)  ## Linters, formatter, type checker.
 format: $(READY)  ## Let the formatter write.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+audit: $(READY)  ## Licences and known vulnerabilities of the pinned packages; needs a network.
+	$(BIN)/uv tool run pip-licenses==5.5.5 --python $(BIN)/python --order license
+	$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/dev.lock
 
 lock: $(READY)  ## Solve pyproject.toml anew and write requirements/dev.lock.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \

@@ -35,7 +35,6 @@ import lightning.pytorch  # noqa: F401  before the forks
 import matplotlib.pyplot as plt  # noqa: F401
 import optuna  # noqa: F401
 import transformers.optimization  # noqa: F401
-from damage import make_texts
 
 import labelcontrast as lc
 from labelcontrast.cli import main as command
@@ -44,6 +43,9 @@ from labelcontrast.errors import RunError
 from labelcontrast.files import read_json, write_json
 from labelcontrast.run.folder import MANIFEST, MODEL_FILES
 from labelcontrast.run.machine import describe_origin
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from faults.damage import make_texts
 
 LONGEST, EARLIEST = 300, 0.2
 """Seconds after which a command counts as hanging; share of its time before which it may not hear a polite signal."""

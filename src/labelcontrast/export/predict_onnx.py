@@ -25,7 +25,7 @@ def read_inputs(items: list[str], facts: dict) -> dict[str, np.ndarray]:  # type
         how = Image.Resampling[facts["interpolation"].upper()]
         pictures = [Image.open(item).convert("RGB").resize(facts["size"], how) for item in items]
         return {"pixels": np.stack([np.asarray(one) for one in pictures])}
-    return {"vectors": np.concatenate([np.load(item) for item in items]).astype(np.float32)}
+    return {"vectors": np.concatenate([np.load(item, allow_pickle=False) for item in items]).astype(np.float32)}
 
 
 def predict(items: list[str]) -> list[dict[str, float]]:
