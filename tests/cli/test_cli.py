@@ -278,6 +278,25 @@ def test_a_file_and_standard_input_have_the_same_predictions(command: Run, tmp_p
     assert all(len(row["scores"]) == 3 for row in again)
 
 
+def test_explanations_and_neighbours(command: Run, tmp_path: Path, text_run: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(jsonl([{"id": "a", "text": "word1 and more"}, {"id": "b", "text": "word4"}]))
+    predicted = [json.loads(one) for one in command("predict", text_run, "in.jsonl", "--top", "1").stdout.splitlines()]
+    name = next(iter(predicted[0]["scores"]))
+    row = json.loads(command("explain", text_run, "word1 and more", "--text", "--label", name, "--json").stdout)
+    assert [one["label"] for one in row["labels"]] == [name]
+    assert sum(row["labels"][0]["contributions"].values()) == pytest.approx(row["labels"][0]["log_odds"])
+    rows = [json.loads(one) for one in command("explain", text_run, "in.jsonl", "--json").stdout.splitlines()]
+    assert [[one["label"] for one in row["labels"]] for row in rows] == [row["labels"] for row in predicted]
+    shown = command("explain", text_run, "-", "--label", name, stdin="word1 and more\n").stdout
+    assert f"  {name}  probability " in shown
+    assert "    views   probe " in shown
+    refused = command("explain", text_run, "word1", "--text", "--label", "nothing").refusal()
+    assert refused == 'label "nothing" is not in the vocabulary.'
+    printed = command("neighbours", text_run, "in.jsonl", "--k", "2", "--json").stdout.splitlines()
+    assert [(one["id"], len(one["neighbours"])) for one in map(json.loads, printed)] == [("a", 2), ("b", 2)]
+    assert len(command("neighbours", text_run, "word1", "--text", "--k", "2").stdout.splitlines()) == 3
+
+
 def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run: Path) -> None:
     data = text_run.parent / "data.jsonl.gz"
     shown = command("evaluate", text_run, data).stdout.splitlines()[-1].split()

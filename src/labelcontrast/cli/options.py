@@ -25,6 +25,8 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finish
 Input = Annotated[
     str, typer.Argument(metavar="INPUT", help="A file, a picture, a folder of pictures, or - for standard input.")
 ]
+IsText = Annotated[bool, typer.Option("--text", help="INPUT is itself the text.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.", callback=in_home)]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of settings; other options override it.")]
 Assignments = Annotated[

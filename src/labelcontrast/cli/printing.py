@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -49,6 +49,7 @@ from labelcontrast.reports.tables import (
     retrieval_table,
 )
 from labelcontrast.run.evaluation import evaluate
+from labelcontrast.run.explanation import Neighbour
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import METRICS as RUN
 from labelcontrast.run.folder import REPORT, RunResult, load_settings, load_training_labels
@@ -159,6 +160,38 @@ def write_embeddings(run: Path, source: str, out: Path) -> None:
     with whole_file(out) as file:
         pq.write_table(embeddings_table(examples.ids, embed(model, examples)), file)
     say(f"{len(examples):,} embeddings of width {model.encoder.output_dim} in {out}")
+
+
+def print_explanations(run: Path, source: str, *, text: bool, labels: Sequence[str] | None, as_json: bool) -> None:
+    """Print why labels have their scores, as text or as JSON Lines."""
+    model = load(run)
+    for found in model.explain(_given(run, source, text=text), labels):
+        if as_json:
+            show(json.dumps(found.as_row(), ensure_ascii=False))
+            continue
+        show(f"{found.id}: {', '.join(one.label for one in found.labels) or 'no label is predicted'}")
+        for one in found.labels:
+            sign = "predicted" if one.predicted else "not predicted"
+            show(f"  {one.label}  probability {one.probability:.3f}, threshold {one.threshold:.3f} ({sign})")
+            lines = {"views": [f"{name} {value:+.2f}" for name, value in one.contributions.items()]}
+            lines["parts"] = [f"{part.name} {part.effect:+.2f}" for part in one.parts]
+            lines["terms"] = [f"{part.name!r} {part.effect:+.2f}" for part in one.terms]
+            lines["for"] = [_near(near) for near in one.supporting]
+            lines["against"] = [_near(near) for near in one.opposing]
+            for name, values in lines.items():
+                if values:
+                    show(f"    {name:8}{'; '.join(values)}")
+
+
+def print_neighbours(run: Path, source: str, *, text: bool, k: int, as_json: bool) -> None:
+    """Print the nearest training examples of inputs, as text or as JSON Lines."""
+    model, examples = load(run), _given(run, source, text=text)
+    ids = examples.ids if isinstance(examples, Examples) else ["1"]
+    for identity, found in zip(ids, model.neighbours(examples, k), strict=True):
+        if as_json:
+            show(json.dumps({"id": identity, "neighbours": [asdict(near) for near in found]}, ensure_ascii=False))
+        else:
+            show("\n    ".join([f"{identity}:", *map(_near, found)]))
 
 
 def print_export(run: Path, out: Path, *, to: Format, int8: bool, data: str | None) -> None:
@@ -401,6 +434,15 @@ def _unlabelled(source: str, settings: RunSettings) -> Examples:
     examples = read_as(Path(source), wanted)
     _say_columns(examples)
     return examples
+
+
+def _given(run: Path, source: str, *, text: bool) -> Examples | list[str]:
+    """Return the argument itself as a text, or the inputs that it names."""
+    return [source] if text else _unlabelled(source, load_settings(run))
+
+
+def _near(near: Neighbour) -> str:
+    return f"training example {near.row} ({', '.join(near.labels) or 'no labels'}) {near.similarity:.2f}"
 
 
 def _say_columns(examples: Examples) -> None:

@@ -229,6 +229,39 @@ def predict(
 
 
 @app.command()
+def explain(
+    run: options.Run,
+    source: options.Input,
+    *,
+    text: options.IsText = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME", help="A label; repeatable.", show_default="the predicted labels"),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Explain predictions: what views, parts of the input and near training examples say for and against a label."""
+    from labelcontrast.cli.printing import print_explanations
+
+    print_explanations(run, source, text=text, labels=label or None, as_json=as_json)
+
+
+@app.command()
+def neighbours(
+    run: options.Run,
+    source: options.Input,
+    *,
+    text: options.IsText = False,
+    k: Annotated[int, typer.Option("--k", min=1, help="Training examples for each input.")] = 10,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find the nearest training examples of inputs, with their labels."""
+    from labelcontrast.cli.printing import print_neighbours
+
+    print_neighbours(run, source, text=text, k=k, as_json=as_json)
+
+
+@app.command()
 def embed(
     run: options.Run,
     source: options.Input,

@@ -7,6 +7,10 @@ from labelcontrast.doors import lazy_names
 if TYPE_CHECKING:
     from labelcontrast.run.evaluation import ModelEvaluation as ModelEvaluation
     from labelcontrast.run.evaluation import evaluate as evaluate
+    from labelcontrast.run.explanation import Explanation as Explanation
+    from labelcontrast.run.explanation import LabelExplanation as LabelExplanation
+    from labelcontrast.run.explanation import Neighbour as Neighbour
+    from labelcontrast.run.explanation import Part as Part
     from labelcontrast.run.fitting import Callbacks as Callbacks
     from labelcontrast.run.folder import RunResult as RunResult
     from labelcontrast.run.inputs import load_inputs as load_inputs
@@ -21,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "evaluation": ["ModelEvaluation", "evaluate"],
+        "explanation": ["Explanation", "LabelExplanation", "Neighbour", "Part"],
         "fitting": ["Callbacks"],
         "folder": ["RunResult"],
         "inputs": ["load_inputs"],

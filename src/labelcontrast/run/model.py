@@ -29,6 +29,7 @@ from labelcontrast.probes.decoding import all_paths, best_path
 from labelcontrast.probes.linear import Classifier, build_classifier
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, View
+from labelcontrast.run.explanation import Explanation, Neighbour, explain, neighbours
 from labelcontrast.run.folder import (
     BLEND,
     CALIBRATION,
@@ -217,6 +218,49 @@ class TrainedModel:
             return np.empty((0, self.encoder.output_dim), np.float32)
         features: np.ndarray = compute_features(self.encoder, prepare(self.encoder, examples)).numpy()
         return features
+
+    def explain(
+        self, inputs: ModelInputs, labels: Iterable[str] | None = None, *, most: int = 10, near: int = 3
+    ) -> list[Explanation]:
+        r"""Explain the scores of labels, an explanation for each input.
+
+        The effect of a part p of an input x on a label l is what is lost when the part is taken away,
+
+        .. math:: s_l(x) - s_l(x \setminus p), \qquad s_l = b_l + \sum_v c_{vl}
+
+        with :math:`c_{vl}` the contribution of view v to the log-odds. A part is a word, everywhere in a text; a cell
+        of a grid of 6 x 6 over a picture, which gets the mean colour; or a column of a vector, which gets its mean in
+        training. A text has at most 256 parts, its first different words; a picture is first reduced to 512 pixels.
+
+        Args:
+            inputs: As in ``predict``.
+            labels: Names of labels to explain; by default the predicted ones of each input.
+            most: Parts, and terms of the view ``words``, that are returned for a label.
+            near: Training examples with the label, and without it, that are returned.
+
+        Raises:
+            LabelError: A label is not in the vocabulary.
+            ConfigError: A number is below 0.
+            DataError: As in ``predict``.
+
+        Example:
+            >>> model = load("run")  # doctest: +SKIP
+            >>> model.explain(["The striker scored twice."])[0].labels[0].parts[0]  # doctest: +SKIP
+            Part(name='striker', effect=1.3)
+        """
+        return explain(self, inputs, labels, most=most, near=near)
+
+    def neighbours(self, inputs: ModelInputs, k: int = 10) -> list[list[Neighbour]]:
+        """Find the k training examples with the largest cosine similarity to each input, the nearest first.
+
+        A run keeps embeddings and labels of its training examples, not their texts or pictures.
+
+        Raises:
+            RunError: The model has no view ``neighbours``, which holds the training examples.
+            ConfigError: k is below 1 or above the number of training examples.
+            DataError: As in ``predict``.
+        """
+        return neighbours(self, inputs, k)
 
     def scores(self, embeddings: Float[np.ndarray, "examples dim"]) -> Float[np.ndarray, "examples labels"]:
         """Compute the probability of every label from embeddings.

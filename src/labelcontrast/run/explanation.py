@@ -1,0 +1,274 @@
+"""Explanations of predictions: contributions of views, near training examples, and parts of the input."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from labelcontrast.data.examples import Examples
+from labelcontrast.encoders.base import Kind
+from labelcontrast.encoders.embedded import VectorEncoder
+from labelcontrast.encoders.pictures import decode_picture
+from labelcontrast.errors import ConfigError, LabelError, RunError, nearest
+from labelcontrast.metrics.neighbours import unit_rows
+from labelcontrast.probes.views import TOKEN, NeighboursView, WordsView
+
+if TYPE_CHECKING:
+    from labelcontrast.run.model import ModelInputs, TrainedModel
+
+OCCLUDED_AT_ONCE = 256
+"""Changed inputs that are scored together, so that memory does not grow with the parts of an input."""
+MOST_WORDS = 256
+"""Different words of a text that are removed one by one, the first ones; later words have no effect in the result."""
+GRID = 6
+"""Rows and columns of the grid over a picture."""
+LONGEST_SIDE = 512
+"""Pixels of a picture that is occluded; larger ones are reduced first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A training example near an input."""
+
+    row: int
+    """Its place among the training examples, counted from 0."""
+    labels: tuple[str, ...]
+    """Its labels."""
+    similarity: float
+    """The cosine between its embedding and that of the input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of an input, and what it adds to the score of a label."""
+
+    name: str
+    """A word, ``column 3`` counted from 0, or ``row 1, column 2`` of the grid over a picture, counted from 0."""
+    effect: float
+    """The log-odds of the label with the part, less those without it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelExplanation:
+    """Why a label has its score."""
+
+    label: str
+    probability: float
+    """As ``predict_proba`` computes it: blended, calibrated, and consistent with a hierarchy."""
+    threshold: float
+    predicted: bool
+    log_odds: float
+    """Of the blended probability, before calibration."""
+    contributions: dict[str, float]
+    """What each view adds to ``log_odds``, and ``bias`` for the rest; their sum is ``log_odds``."""
+    parts: tuple[Part, ...]
+    """The parts of the input with the largest effects on ``log_odds``, the largest first."""
+    terms: tuple[Part, ...]
+    """The largest terms of the view ``words``: coefficient times value, exact, in the scale of its own margin."""
+    supporting: tuple[Neighbour, ...]
+    """The nearest training examples with the label; empty if the model has no view ``neighbours``."""
+    opposing: tuple[Neighbour, ...]
+    """The nearest training examples without the label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why the labels of one input have their scores."""
+
+    id: str
+    labels: tuple[LabelExplanation, ...]
+    """The predicted labels, the most probable first; or those that were asked for."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def explain(
+    model: "TrainedModel", inputs: "ModelInputs", labels: Iterable[str] | None = None, *, most: int = 10, near: int = 3
+) -> list[Explanation]:
+    """Explain the predicted labels of each input; the same as ``model.explain(...)``, which says more."""
+    from labelcontrast.run.model import as_examples
+
+    if isinstance(labels, str):
+        raise LabelError(f'labels must be a list of names. Got the text "{labels}".')
+    for name, value in (("most", most), ("near", near)):
+        if value < 0:
+            raise ConfigError(f"{name} must be 0 or more. Got {value}.")
+    asked = None if labels is None else [_column(model, label) for label in labels]
+    examples = as_examples(inputs, model.encoder)
+    return [_explain_one(model, examples.select([row]), asked, most, near) for row in range(len(examples))]
+
+
+def neighbours(model: "TrainedModel", inputs: "ModelInputs", k: int = 10) -> list[list[Neighbour]]:
+    """Find the nearest training examples of each input; the same as ``model.neighbours(...)``, which says more."""
+    view = model.other_views.get(NeighboursView.name)
+    if not isinstance(view, NeighboursView):
+        raise RunError("this model has no view of neighbours, so it does not hold its training examples.")
+    if not 1 <= k <= len(view.embeddings):
+        raise ConfigError(f"k must be between 1 and the {len(view.embeddings)} training examples. Got {k}.")
+    every = np.arange(len(view.embeddings))
+    return [_nearest(model, view, row, every, k) for row in _similarities(view, model.embed(inputs))]
+
+
+def _explain_one(
+    model: "TrainedModel", example: Examples, asked: Sequence[int] | None, most: int, near: int
+) -> Explanation:
+    added = {name: rows[0] for name, rows in model.view_contributions(example).items()}
+    log_odds = sum(added.values())
+    scores = model.predict_proba(example)
+    predicted = model.decide(scores)[0]
+    best_first = np.argsort(-scores[0], kind="stable")
+    columns = [int(column) for column in best_first if predicted[column]] if asked is None else list(asked)
+    names, effects = _occlude(model, example) if columns and most else ([], np.zeros((0, len(model.labels))))
+    view = model.other_views.get(NeighboursView.name)
+    similarity = None
+    if isinstance(view, NeighboursView) and near and columns:
+        similarity = _similarities(view, model.embed(example))[0]
+    found = []
+    for column in columns:
+        supporting: list[Neighbour] = []
+        opposing: list[Neighbour] = []
+        if similarity is not None:
+            assert isinstance(view, NeighboursView)
+            has = view.labels[:, [column]].toarray()[:, 0] > 0
+            supporting = _nearest(model, view, similarity, np.flatnonzero(has), near)
+            opposing = _nearest(model, view, similarity, np.flatnonzero(~has), near)
+        found.append(
+            LabelExplanation(
+                label=model.labels[column],
+                probability=float(scores[0, column]),
+                threshold=float(model.thresholds.values[column]),
+                predicted=bool(predicted[column]),
+                log_odds=float(log_odds[column]),
+                contributions={name: float(row[column]) for name, row in added.items()},
+                parts=_largest(names, effects[:, column], most),
+                terms=_terms(model, example, column, most),
+                supporting=tuple(supporting),
+                opposing=tuple(opposing),
+            )
+        )
+    return Explanation(id=str(example.ids[0]), labels=tuple(found))
+
+
+def _column(model: "TrainedModel", label: str) -> int:
+    if label not in model.labels:
+        raise LabelError(f'label "{label}" is not in the vocabulary{nearest(str(label), model.labels)}.')
+    return model.labels.index(label)
+
+
+def _similarities(
+    view: NeighboursView, embeddings: Float[np.ndarray, "examples dim"]
+) -> Float[np.ndarray, "examples train"]:
+    return np.asarray(unit_rows(embeddings, zero=True).numpy() @ view.embeddings.T)
+
+
+def _nearest(
+    model: "TrainedModel",
+    view: NeighboursView,
+    similarity: Float[np.ndarray, " train"],
+    rows: np.ndarray,
+    count: int,
+) -> list[Neighbour]:
+    found = []
+    for row in rows[np.argsort(-similarity[rows], kind="stable")[:count]]:
+        columns = view.labels[[row], :].toarray()[0].nonzero()[0]
+        labels = tuple(model.labels[column] for column in columns)
+        found.append(Neighbour(row=int(row), labels=labels, similarity=float(similarity[row])))
+    return found
+
+
+def _occlude(model: "TrainedModel", example: Examples) -> tuple[list[str], Float[np.ndarray, "parts labels"]]:
+    """Score the input without each of its parts; return their names and effects."""
+    one: Any = example.inputs_at([0])[0]
+    names, changed = _parts(model, example.kind, one)
+    logs = []
+    while batch := [row for _, row in zip(range(OCCLUDED_AT_ONCE), changed, strict=False)]:
+        logs.append(_log_odds(model, example, batch))
+    rows = np.concatenate(logs)
+    return names, rows[:1] - rows[1:]
+
+
+def _parts(model: "TrainedModel", kind: Kind, one: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401
+    """Return the names of the parts, and the input itself followed by the input without each of them."""
+    if kind == "text":
+        return _without_words(one)
+    return _without_cells(one) if kind == "image" else _without_columns(model, one)
+
+
+def _log_odds(model: "TrainedModel", example: Examples, batch: list[Any]) -> Float[np.ndarray, "batch labels"]:
+    inputs: Any = np.stack(batch) if example.kind == "vector" else batch
+    places = [str(place) for place in range(len(batch))]
+    examples = Examples(
+        inputs=inputs,
+        label_sets=None,
+        kind=example.kind,
+        ids=places,
+        lines=range(1, len(batch) + 1),
+        origin=example.origin,
+        understood="",
+    )
+    return np.asarray(sum(model.view_contributions(examples).values()))
+
+
+def _without_words(text: str) -> tuple[list[str], Iterator[str]]:
+    words = list(dict.fromkeys(word.casefold() for word in re.findall(TOKEN, text)))[:MOST_WORDS]
+
+    def changed() -> Iterator[str]:
+        yield text
+        for word in words:
+            yield re.sub(TOKEN, lambda found: "" if found[0].casefold() == word else found[0], text)  # noqa: B023
+
+    return words, changed()
+
+
+def _without_cells(picture: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401
+    image = decode_picture(picture, place="the picture")
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    pixels = np.asarray(image)
+    mean = np.rint(pixels.mean(axis=(0, 1))).astype(np.uint8)
+    down, across = (np.linspace(0, side, GRID + 1).astype(int) for side in pixels.shape[:2])
+    cells = [(row, column) for row in range(GRID) for column in range(GRID)]
+
+    def changed() -> Iterator[Any]:
+        yield pixels
+        for row, column in cells:
+            covered = pixels.copy()
+            covered[down[row] : down[row + 1], across[column] : across[column + 1]] = mean
+            yield covered
+
+    return [f"row {row}, column {column}" for row, column in cells], changed()
+
+
+def _without_columns(
+    model: "TrainedModel", vector: Float[np.ndarray, " dim"]
+) -> tuple[list[str], Iterator[Float[np.ndarray, " dim"]]]:
+    encoder = model.encoder
+    mean = encoder.standardise.mean.numpy() if isinstance(encoder, VectorEncoder) else np.zeros_like(vector)
+
+    def changed() -> Iterator[Float[np.ndarray, " dim"]]:
+        yield vector
+        for column in range(len(vector)):
+            row = vector.copy()
+            row[column] = mean[column]
+            yield row
+
+    return [f"column {column}" for column in range(len(vector))], changed()
+
+
+def _terms(model: "TrainedModel", example: Examples, column: int, most: int) -> tuple[Part, ...]:
+    view = model.other_views.get(WordsView.name)
+    if not isinstance(view, WordsView):
+        return ()
+    values = view.features.transform([str(text) for text in example.inputs_at([0])])
+    weights = view.weight[[column], :].toarray()[0]
+    names = [term for terms in view.features.terms for term in terms]
+    return _largest([names[place] for place in values.indices], values.data * weights[values.indices], most)
+
+
+def _largest(names: Sequence[str], effects: Float[np.ndarray, " parts"], most: int) -> tuple[Part, ...]:
+    order = [place for place in np.argsort(-np.abs(effects), kind="stable")[:most] if effects[place]]
+    return tuple(Part(name=names[place], effect=float(effects[place])) for place in order)
