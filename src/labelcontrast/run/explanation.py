@@ -1,23 +1,39 @@
 """Explanations of predictions: contributions of views, near training examples, and parts of the input."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from labelcontrast.data.examples import Examples
-from labelcontrast.encoders.base import Kind
+from labelcontrast.encoders.base import Encoder, Kind
 from labelcontrast.encoders.embedded import VectorEncoder
 from labelcontrast.encoders.pictures import decode_picture
 from labelcontrast.errors import ConfigError, LabelError, RunError, nearest
 from labelcontrast.metrics.neighbours import unit_rows
-from labelcontrast.probes.views import TOKEN, NeighboursView, WordsView
+from labelcontrast.probes.thresholds import Thresholds
+from labelcontrast.probes.views import TOKEN, NeighboursView, View, WordsView
 
-if TYPE_CHECKING:
-    from labelcontrast.run.model import ModelInputs, TrainedModel
+
+class _Explainable(Protocol):
+    """What is asked of a trained model."""
+
+    @property
+    def encoder(self) -> Encoder: ...
+    @property
+    def thresholds(self) -> Thresholds: ...
+    @property
+    def other_views(self) -> Mapping[str, View]: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    def embed(self, inputs: Examples, /) -> Float[np.ndarray, "examples dim"]: ...
+    def predict_proba(self, inputs: Examples, /) -> Float[np.ndarray, "examples labels"]: ...
+    def view_contributions(self, inputs: Examples, /) -> dict[str, Float[np.ndarray, "examples labels"]]: ...
+    def decide(self, scores: Float[np.ndarray, "examples labels"], /) -> Bool[np.ndarray, "examples labels"]: ...
+
 
 OCCLUDED_AT_ONCE = 256
 """Changed inputs that are scored together, so that memory does not grow with the parts of an input."""
@@ -88,22 +104,19 @@ class Explanation:
 
 
 def explain(
-    model: "TrainedModel", inputs: "ModelInputs", labels: Iterable[str] | None = None, *, most: int = 10, near: int = 3
+    model: _Explainable, examples: Examples, labels: Iterable[str] | None = None, *, most: int = 10, near: int = 3
 ) -> list[Explanation]:
     """Explain the predicted labels of each input; the same as ``model.explain(...)``, which says more."""
-    from labelcontrast.run.model import as_examples
-
     if isinstance(labels, str):
         raise LabelError(f'labels must be a list of names. Got the text "{labels}".')
     for name, value in (("most", most), ("near", near)):
         if value < 0:
             raise ConfigError(f"{name} must be 0 or more. Got {value}.")
     asked = None if labels is None else [_column(model, label) for label in labels]
-    examples = as_examples(inputs, model.encoder)
     return [_explain_one(model, examples.select([row]), asked, most, near) for row in range(len(examples))]
 
 
-def neighbours(model: "TrainedModel", inputs: "ModelInputs", k: int = 10) -> list[list[Neighbour]]:
+def neighbours(model: _Explainable, examples: Examples, k: int = 10) -> list[list[Neighbour]]:
     """Find the nearest training examples of each input; the same as ``model.neighbours(...)``, which says more."""
     view = model.other_views.get(NeighboursView.name)
     if not isinstance(view, NeighboursView):
@@ -111,11 +124,11 @@ def neighbours(model: "TrainedModel", inputs: "ModelInputs", k: int = 10) -> lis
     if not 1 <= k <= len(view.embeddings):
         raise ConfigError(f"k must be between 1 and the {len(view.embeddings)} training examples. Got {k}.")
     every = np.arange(len(view.embeddings))
-    return [_nearest(model, view, row, every, k) for row in _similarities(view, model.embed(inputs))]
+    return [_nearest(model, view, row, every, k) for row in _similarities(view, model.embed(examples))]
 
 
 def _explain_one(
-    model: "TrainedModel", example: Examples, asked: Sequence[int] | None, most: int, near: int
+    model: _Explainable, example: Examples, asked: Sequence[int] | None, most: int, near: int
 ) -> Explanation:
     added = {name: rows[0] for name, rows in model.view_contributions(example).items()}
     log_odds = sum(added.values())
@@ -154,7 +167,7 @@ def _explain_one(
     return Explanation(id=str(example.ids[0]), labels=tuple(found))
 
 
-def _column(model: "TrainedModel", label: str) -> int:
+def _column(model: _Explainable, label: str) -> int:
     if label not in model.labels:
         raise LabelError(f'label "{label}" is not in the vocabulary{nearest(str(label), model.labels)}.')
     return model.labels.index(label)
@@ -167,7 +180,7 @@ def _similarities(
 
 
 def _nearest(
-    model: "TrainedModel",
+    model: _Explainable,
     view: NeighboursView,
     similarity: Float[np.ndarray, " train"],
     rows: np.ndarray,
@@ -181,7 +194,7 @@ def _nearest(
     return found
 
 
-def _occlude(model: "TrainedModel", example: Examples) -> tuple[list[str], Float[np.ndarray, "parts labels"]]:
+def _occlude(model: _Explainable, example: Examples) -> tuple[list[str], Float[np.ndarray, "parts labels"]]:
     """Score the input without each of its parts; return their names and effects."""
     one: Any = example.inputs_at([0])[0]
     names, changed = _parts(model, example.kind, one)
@@ -192,14 +205,14 @@ def _occlude(model: "TrainedModel", example: Examples) -> tuple[list[str], Float
     return names, rows[:1] - rows[1:]
 
 
-def _parts(model: "TrainedModel", kind: Kind, one: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401
+def _parts(model: _Explainable, kind: Kind, one: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401
     """Return the names of the parts, and the input itself followed by the input without each of them."""
     if kind == "text":
         return _without_words(one)
     return _without_cells(one) if kind == "image" else _without_columns(model, one)
 
 
-def _log_odds(model: "TrainedModel", example: Examples, batch: list[Any]) -> Float[np.ndarray, "batch labels"]:
+def _log_odds(model: _Explainable, example: Examples, batch: list[Any]) -> Float[np.ndarray, "batch labels"]:
     inputs: Any = np.stack(batch) if example.kind == "vector" else batch
     places = [str(place) for place in range(len(batch))]
     examples = Examples(
@@ -244,7 +257,7 @@ def _without_cells(picture: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: AN
 
 
 def _without_columns(
-    model: "TrainedModel", vector: Float[np.ndarray, " dim"]
+    model: _Explainable, vector: Float[np.ndarray, " dim"]
 ) -> tuple[list[str], Iterator[Float[np.ndarray, " dim"]]]:
     encoder = model.encoder
     mean = encoder.standardise.mean.numpy() if isinstance(encoder, VectorEncoder) else np.zeros_like(vector)
@@ -259,7 +272,7 @@ def _without_columns(
     return [f"column {column}" for column in range(len(vector))], changed()
 
 
-def _terms(model: "TrainedModel", example: Examples, column: int, most: int) -> tuple[Part, ...]:
+def _terms(model: _Explainable, example: Examples, column: int, most: int) -> tuple[Part, ...]:
     view = model.other_views.get(WordsView.name)
     if not isinstance(view, WordsView):
         return ()

@@ -248,7 +248,7 @@ class TrainedModel:
             >>> model.explain(["The striker scored twice."])[0].labels[0].parts[0]  # doctest: +SKIP
             Part(name='striker', effect=1.3)
         """
-        return explain(self, inputs, labels, most=most, near=near)
+        return explain(self, as_examples(inputs, self.encoder), labels, most=most, near=near)
 
     def neighbours(self, inputs: ModelInputs, k: int = 10) -> list[list[Neighbour]]:
         """Find the k training examples with the largest cosine similarity to each input, the nearest first.
@@ -260,7 +260,7 @@ class TrainedModel:
             ConfigError: k is below 1 or above the number of training examples.
             DataError: As in ``predict``.
         """
-        return neighbours(self, inputs, k)
+        return neighbours(self, as_examples(inputs, self.encoder), k)
 
     def scores(self, embeddings: Float[np.ndarray, "examples dim"]) -> Float[np.ndarray, "examples labels"]:
         """Compute the probability of every label from embeddings.
