@@ -91,7 +91,7 @@ def _refuse(message: str, *, code: int = 1) -> int:
 
 @app.command()
 def demo(*, out: options.Out = Path("demo"), force: options.Force = False) -> None:
-    """Compare losses on built-in pictures of digits, and make a model.
+    """Compare losses on built-in pictures, and make a model.
 
     It takes about two minutes and needs no download. It writes OUT/digits (the data), OUT/comparison (the results) and
     OUT/run (the model, with a page of pictures and their predicted labels).
@@ -240,7 +240,7 @@ def explain(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Explain predictions: what views, parts of the input and near training examples say for and against a label."""
+    """Explain predictions by views, parts and near examples."""
     from labelcontrast.cli.printing import print_explanations
 
     print_explanations(run, source, text=text, labels=label or None, as_json=as_json)
@@ -255,7 +255,7 @@ def neighbours(
     k: Annotated[int, typer.Option("--k", min=1, help="Training examples for each input.")] = 10,
     as_json: options.AsJson = False,
 ) -> None:
-    """Find the nearest training examples of inputs, with their labels."""
+    """Find the nearest training examples, with their labels."""
     from labelcontrast.cli.printing import print_neighbours
 
     print_neighbours(run, source, text=text, k=k, as_json=as_json)
