@@ -20,7 +20,7 @@ from labelcontrast.errors import DataError, EncoderError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.probes.thresholds import fixed_threshold
-from labelcontrast.run.model import HierarchyDecoder, TrainedModel, embed, embeddings_table, load, predict
+from labelcontrast.run.model import HierarchyDecoder, TrainedModel, embed, embeddings_table, final_scores, load, predict
 from labelcontrast.settings import HierarchySettings, RunSettings
 
 Runs = dict[str, Path]
@@ -267,3 +267,9 @@ def test_ancestors_of_an_unknown_label_are_unknown_unless_another_label_implies_
     assert [name for name, value in rows[0].items() if np.isnan(value)] == ["puppy", "animal", "dog"]
     assert (rows[1]["animal"], rows[1]["cat"], rows[1]["stone"]) == (1, 1, 0)
     assert np.isnan([rows[1]["puppy"], rows[1]["dog"]]).all()
+
+
+def test_a_probability_that_is_no_number_is_refused() -> None:
+    """A threshold would take it for an absent label."""
+    with pytest.raises(RunError, match=r"^a probability is not a number: weights of the model are damaged"):
+        final_scores(np.array([[0.5, np.nan]]), None, None)

@@ -352,7 +352,15 @@ def final_scores(
     calibration: Calibration | None,
     decoder: HierarchyDecoder | None,
 ) -> Float[np.ndarray, "examples labels"]:
-    """Calibrate probabilities, then make them consistent with the hierarchy; either may be absent."""
+    """Calibrate probabilities, then make them consistent with the hierarchy; either may be absent.
+
+    Raises:
+        RunError: A probability is not a number, which no threshold would tell from an absent label.
+    """
+    if not np.isfinite(probabilities).all():
+        raise RunError(
+            "the model gives probabilities that are not numbers: its weights are damaged, or an input too large."
+        )
     scores = probabilities if calibration is None else calibration.apply(probabilities)
     return scores if decoder is None else decoder.make_consistent(scores)
 
