@@ -358,9 +358,7 @@ def final_scores(
         RunError: A probability is not a number, which no threshold would tell from an absent label.
     """
     if not np.isfinite(probabilities).all():
-        raise RunError(
-            "the model gives probabilities that are not numbers: its weights are damaged, or an input too large."
-        )
+        raise RunError("a probability is not a number: weights of the model are damaged, or an input is too large.")
     scores = probabilities if calibration is None else calibration.apply(probabilities)
     return scores if decoder is None else decoder.make_consistent(scores)
 
