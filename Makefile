@@ -21,8 +21,8 @@ setup: $(READY)  ## Make the virtual environment (any other target does it too).
 demo: $(READY)  ## On built-in pictures: bce, zlpr and reg compared, and a model; ends with the addresses of its pages.
 	$(BIN)/labelcontrast demo --out demo --force
 
-test: $(READY)  ## The quick suite, with what it covers: under five minutes on two cores.
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=term:skip-covered
+test: $(READY)  ## The quick suite: under five minutes on two cores.
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 slow: $(READY)  ## The end-to-end runs of minutes.
 	$(BIN)/pytest -m slow

@@ -5,6 +5,7 @@ Problems with a known shape, and a way past the shape check to the refusals behi
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import jaxtyping
 import numpy as np
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from labelcontrast.settings import RunSettings
 
@@ -24,7 +27,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # several processes that share the cores sp
 os.environ["MPLBACKEND"] = "Agg"
 
 
-UNCHECKED = ("cli", "lab", "export")
+UNCHECKED = ("cli", "lab", "export", "run", "faults", "recipes", "public_reports", "serving")
 """Folders of tests without the shape check: whole runs, whose stages the other folders test with it."""
 
 
@@ -45,6 +48,38 @@ def shared() -> Path:
             f"needs the shared folder of golden numbers and data; looked in {folder} (set LABELCONTRAST_SHARED)"
         )
     return folder
+
+
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1200,2400",
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A headless Chromium that logs what a page prints and fetches; CI must have one."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs chromium and chromedriver (Debian: chromium, chromium-driver).")
+        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*BROWSER_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    yield opened
+    opened.quit()
 
 
 @pytest.fixture(scope="session", autouse=True)

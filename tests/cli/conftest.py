@@ -57,7 +57,8 @@ def real(tmp_path: Path) -> Callable[..., Result]:
 def light(tmp_path: Path) -> Callable[..., Result]:
     """Run the command in a process that cannot import torch, and in which every extra seems to be installed."""
     code = (
-        "import sys, importlib.util as u; u.find_spec = lambda name: name\n"
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *package: find(name, *package) or find('json')\n"
         "sys.modules |= {'torch': None, 'numpy': None}; from labelcontrast.cli import main; main()"
     )
     return lambda *arguments: _run(tmp_path, ["-c", code, *arguments])

@@ -218,6 +218,7 @@ def test_a_folder_that_is_not_a_run_is_never_removed(command: Run, tmp_path: Pat
     assert (tmp_path / "run" / "thesis.tex").read_text() == "years"
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_run_can_be_resumed(command: Run, real: Run, tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk: the write fails at the same place."""
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
@@ -236,6 +237,7 @@ def test_a_full_disk_is_one_line_and_the_run_can_be_resumed(command: Run, real: 
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_has_the_same_metrics(command: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     words = ["train", "data.jsonl", "--loss", "reg", "--epochs", "4", "--batch-size", "16"]

@@ -148,6 +148,7 @@ def test_finetuning_after_a_logit_loss_is_said_to_have_no_effect(vectors: Path, 
     assert not (tmp_path / "run" / "finetuning").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [0, 5])
 def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path, tmp_path: Path, chunk: int) -> None:
     settings = build(vectors, loss={"name": "reg"}, finetuning={"epochs": 3}, training={"chunk": chunk})
@@ -168,6 +169,7 @@ def test_a_run_killed_in_the_second_stage_ends_in_the_same_metrics(vectors: Path
     assert resumed["metrics"] == whole["metrics"]
 
 
+@pytest.mark.slow
 def test_sigkill_within_an_epoch_and_resume_give_the_same_metrics(vectors: Path, tmp_path: Path) -> None:
     values = {"epochs": 1, "batch_size": 32, "checkpoint_minutes": 0.0}
     settings = build(vectors, training=values)
