@@ -1,0 +1,198 @@
+"""Write docs/findings.md from its text, findings.text, and the committed results: every number is computed here.
+
+python docs/make_findings.py
+
+In the text a number that was measured is an expression, ``{{ mean("losses-corel5k", "reg") }}``, and beside a claim
+about numbers stands an assertion, ``<% assert mean(...) > 50 %>``, which stops the page where the results differ.
+A number in backticks is a setting, or is quoted from a paper.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy.stats import wilcoxon
+
+from labelcontrast.lab.quantities import QUANTITIES
+from labelcontrast.lab.ranks import Ranking, rank_losses
+from labelcontrast.losses.registry import loss_row
+from labelcontrast.metrics.registry import METRICS
+
+HERE = Path(__file__).parent
+TEXT, PAGE = HERE / "findings.text", HERE / "findings.md"
+RESULTS = HERE.parent / "results"
+STUDIES = RESULTS / "studies"
+
+
+class Number(float):
+    """A number that is shown with one decimal, and as a difference with two where that would be 0."""
+
+    def __str__(self) -> str:
+        return f"{self:.1f}"
+
+    def __sub__(self, other: float) -> "Number":
+        return Number(float(self) - other)
+
+
+@cache
+def trials(study: str) -> list[dict[str, str]]:
+    """Read every finished run of a study."""
+    with (STUDIES / study / "results.csv").open(newline="") as file:
+        return [one for one in csv.DictReader(file) if not one["error"]]
+
+
+def values(study: str, loss: str, metric: str = "macro_f1", **axes: object) -> list[float]:
+    """Return a quantity of the runs of a loss, as it is shown in tables; an axis is named by the end of its setting."""
+    found = [one for one in trials(study) if one["loss"] == loss and _ends(one).items() >= _texts(axes).items()]
+    if not found:
+        message = f"{study} has no run of {loss} with {axes}"
+        raise LookupError(message)
+    return [QUANTITIES[metric].factor * float(one[metric]) for one in found]
+
+
+def mean(study: str, loss: str, metric: str = "macro_f1", **axes: object) -> Number:
+    """Return the mean over seeds."""
+    return Number(fmean(values(study, loss, metric, **axes)))
+
+
+def deviation(study: str, loss: str, metric: str = "macro_f1", **axes: object) -> Number:
+    """Return the standard deviation over seeds."""
+    return Number(stdev(values(study, loss, metric, **axes)))
+
+
+def spread(study: str, loss: str, metric: str = "macro_f1", **axes: object) -> str:
+    """Write mean and standard deviation."""
+    return f"{mean(study, loss, metric, **axes)} ± {deviation(study, loss, metric, **axes)}"
+
+
+def means(study: str, losses: Iterable[str], metric: str = "macro_f1", **axes: object) -> list[Number]:
+    """Return the means of several losses."""
+    return [mean(study, loss, metric, **axes) for loss in losses]
+
+
+def span(numbers: Iterable[float]) -> str:
+    """Write the smallest and the largest."""
+    numbers = list(numbers)
+    low, high = Number(min(numbers)), Number(max(numbers))
+    return f"{low} to {high}" if str(low) != str(high) else str(low)
+
+
+def losses_of(study: str, kind: str = "") -> list[str]:
+    """List the losses of a study, of one kind or all."""
+    found = dict.fromkeys(one["loss"] for one in trials(study))
+    return [loss for loss in found if kind in {"", loss_row(loss.split()[0].split("+")[0]).kind}]
+
+
+def as_good(study: str, loss: str, metric: str = "macro_f1", **axes: object) -> bool:
+    """Return True if a row of the table is the best of its column, or not significantly worse."""
+    wanted = _texts({"loss": loss, **axes}).items()
+    for one in json.loads((STUDIES / study / "significance.json").read_text()):
+        if one["metric"] == metric and _ends({**one["column"], **one["row"]}).items() >= wanted:
+            return bool(one["as_good"])
+    message = f"{study} has no test of {metric} of {loss} with {axes}"
+    raise LookupError(message)
+
+
+def grid(study: str, axis: str) -> list[Any]:
+    """Return the values of an axis."""
+    declared = json.loads((STUDIES / study / "study.json").read_text())["study"]["grid"]
+    return next(list(found) for name, found in declared.items() if name.rpartition(".")[2] == axis)
+
+
+def seeds(study: str) -> int:
+    """Return the number of runs of a cell."""
+    return int(json.loads((STUDIES / study / "study.json").read_text())["study"]["seeds"])
+
+
+def sets() -> list[str]:
+    """List the studies of all losses with all data, one for each data set."""
+    return sorted(path.name for path in STUDIES.glob("losses-*") if not path.name.endswith("-20"))
+
+
+def gain(study: str, one: str, other: str, metric: str = "macro_f1", **axes: object) -> Number:
+    """Return how far the mean of one loss is above that of another."""
+    return mean(study, one, metric, **axes) - mean(study, other, metric, **axes)
+
+
+def gains(ones: Iterable[str], others: Iterable[str], metric: str = "macro_f1") -> list[Number]:
+    """Return, on each set, how far the mean of some losses is above that of others."""
+    ones, others = list(ones), list(others)
+    return [Number(fmean(means(name, ones, metric)) - fmean(means(name, others, metric))) for name in sets()]
+
+
+def pooled(gained: Iterable[float]) -> str:
+    """Write the mean of gains, on how many sets it is one, and the p-value of Wilcoxon's signed-rank test."""
+    gained = list(gained)
+    p, above = wilcoxon(gained).pvalue, sum(one > 0 for one in gained)
+    return f"{fmean(gained):+.1f} points in the mean, above 0 on {above} sets of {len(gained)}, p = {p:.2f}"
+
+
+@cache
+def ranking(metric: str) -> Ranking:
+    """Rank the losses over the sets."""
+    found = {name: {loss: float(mean(name, loss, metric)) for loss in losses_of(name)} for name in sets()}
+    return rank_losses(found, better=METRICS[metric].better)
+
+
+def ranks_table(metrics: Iterable[str]) -> str:
+    """Write the mean ranks, in the order of the first metric."""
+    rankings = [ranking(metric) for metric in metrics]
+    lines = [f"| {' | '.join(['loss', *(METRICS[metric].title for metric in metrics)])} |"]
+    lines += [f"| --- |{' ---: |' * len(rankings)}"]
+    lines += [
+        f"| {' | '.join([loss, *(f'{one.ranks[loss]:.2f}' for one in rankings)])} |" for loss in rankings[0].ranks
+    ]
+    return "\n".join(lines)
+
+
+def table(study: str) -> str:
+    """Return the table of a study."""
+    path = STUDIES / study / "table.md"
+    return f"<!-- {path.relative_to(HERE.parent).as_posix()} -->\n\n{path.read_text().strip()}"
+
+
+def labels(data: str) -> int:
+    """Return the number of labels of a data set."""
+    return int(json.loads((RESULTS / "every_set" / "sets.json").read_text())[data]["labels"])
+
+
+def examples(data: str, fraction: float = 1.0) -> int:
+    """Return the number of training examples of a data set, or of a share of them."""
+    return round(fraction * json.loads((RESULTS / "every_set" / "sets.json").read_text())[data]["sizes"][0])
+
+
+def fine_tuned(data: str, loss: str, metric: str = "macro_f1") -> Number:
+    """Return the mean of a comparison of fine-tuned encoders."""
+    rows = json.loads((RESULTS / data / "results.json").read_text())["rows"]
+    return Number(100 * fmean(run["metrics"]["test"][metric] for run in rows[loss]))
+
+
+def _ends(point: Mapping[str, object]) -> dict[str, str]:
+    """Return a point of the grid by the ends of its settings."""
+    return _texts({name.rpartition(".")[2]: value for name, value in point.items()})
+
+
+def _texts(point: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in point.items()}
+
+
+def page() -> str:
+    """Return the page: the text, its statements executed and its expressions replaced."""
+    names = dict(globals())
+
+    def shown(match: re.Match[str]) -> str:
+        if match["statement"]:
+            exec(match["statement"].strip(), names)
+            return ""
+        return str(eval(match["expression"].strip(), names))
+
+    return re.sub(r"<%(?P<statement>.*?)%>\n|\{\{(?P<expression>.*?)\}\}", shown, TEXT.read_text())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
