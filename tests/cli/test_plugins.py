@@ -15,6 +15,7 @@ from labelcontrast.settings import RunSettings
 Run = Callable[..., Any]
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PLUGIN = README.partition("```python\n# my_losses.py\n")[2].partition("```")[0]
+NAME_IT_AGAIN = "out was begun with losses of its own: add --plugin my_losses.py to run that code again."
 BRIEF = ["--set", "training.epochs=1", "--set", "training.batch_size=32"]
 
 
@@ -72,10 +73,10 @@ def test_a_study_is_resumed_with_its_own_plugin(command: Run, vectors: Path, plu
     done = command(*words, "--plugin", plugin)
     assert done.returncode == 0, done
     assert "failed" not in done.stderr
-    for given in ([], ["--plugin", f"./{plugin}"]):
-        again = command(*words, *given, "--resume")
-        assert again.stdout == done.stdout
-        assert "losses: 1 trials, 1 done before" in again.stderr
+    assert command(*words, "--resume").refusal() == NAME_IT_AGAIN
+    again = command(*words, "--plugin", f"./{plugin}", "--resume")
+    assert again.stdout == done.stdout
+    assert "losses: 1 trials, 1 done before" in again.stderr
 
 
 def test_a_search_varies_its_parameters(command: Run, tmp_path: Path, vectors: Path, plugin: str) -> None:
@@ -85,32 +86,38 @@ def test_a_search_varies_its_parameters(command: Run, tmp_path: Path, vectors: P
     best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
     assert best["plugins"] == [plugin]
     assert 0.02 <= best["loss"]["temperature"] <= 1
-    words = [word for word in words if word not in {"--plugin", plugin}]
     assert command("search", *words, "--out", "out", "--resume").returncode == 0
     assert tomllib.loads((tmp_path / "out" / "best.toml").read_text()) == best
+    words = [word for word in words if word not in {"--plugin", plugin}]
+    assert command("search", *words, "--out", "out", "--resume").refusal() == NAME_IT_AGAIN
 
 
-def test_a_run_is_resumed_with_its_own_plugin(command: Run, tmp_path: Path, vectors: Path, plugin: str) -> None:
+def test_a_run_is_resumed_with_its_own_plugin(
+    real: Run, command: Run, tmp_path: Path, vectors: Path, plugin: str
+) -> None:
     words = ["train", vectors, "--loss", "dice", *BRIEF, "--out", "out"]
     trained = command(*words, "--plugin", plugin)
     metrics = tmp_path / "out" / "metrics.json"
     before = metrics.stat().st_mtime_ns
-    for given in ([], ["--plugin", f"./{plugin}"], ["--plugin", tmp_path / plugin]):
-        assert command(*words, *given, "--resume").stdout == trained.stdout
+    for given in (f"./{plugin}", tmp_path / plugin):
+        assert command(*words, "--plugin", given, "--resume").stdout == trained.stdout
     assert metrics.stat().st_mtime_ns == before
     (tmp_path / plugin).write_text(PLUGIN + "\nANOTHER = 1\n")
     line = command(*words, "--plugin", plugin, "--resume").refusal()
     assert line == "the plugin my_losses.py has changed since out was begun; it cannot be resumed."
     metrics.unlink()
-    assert command(*words, "--resume").refusal() == line
+    assert command(*words, "--plugin", plugin, "--resume").refusal() == line
+    (tmp_path / plugin).write_text("print('this code ran')")
+    assert real(*words, "--resume").refusal() == NAME_IT_AGAIN
 
 
 def test_a_comparison_is_resumed_with_its_own_plugin(command: Run, tmp_path: Path, vectors: Path, plugin: str) -> None:
     words = ["compare", vectors, "--losses", "dice", *BRIEF, "--seeds", 1, "--no-baseline", "--out", "out"]
     done = command(*words, "--plugin", plugin)
     (tmp_path / plugin).write_text("# a comment\n" + PLUGIN)
-    for given in ([], ["--plugin", f"./{plugin}"]):
-        assert command(*words, *given, "--resume").stdout == done.stdout
+    assert command(*words, "--resume").refusal() == NAME_IT_AGAIN
+    words += ["--plugin", f"./{plugin}"]
+    assert command(*words, "--resume").stdout == done.stdout
     line = command(*words, "--set", "split_seed=3", "--resume").refusal()
     assert line == "out/compare.toml has split_seed = 0, not 3; a comparison has one protocol."
     (tmp_path / plugin).write_text(PLUGIN + "\nANOTHER = 1\n")

@@ -77,6 +77,9 @@ def with_recorded(settings: RunSettings, recorded: str | Path) -> RunSettings:
         settings: The settings given now; one that was not set explicitly is not given.
         recorded: The file of the earlier settings: a TOML file of them, or a JSON file with them under ``settings``. It
             need not exist.
+
+    Raises:
+        ConfigError: The earlier settings name plugins, and none is given now.
     """
     recorded = Path(recorded)
     if not recorded.exists():
@@ -92,11 +95,19 @@ def with_recorded(settings: RunSettings, recorded: str | Path) -> RunSettings:
 
 
 def plugins_to_resume_with(given: Iterable[str], recorded: str | Path) -> tuple[str, ...]:
-    """Return the plugins recorded earlier, or those given if these are other files; the arguments are those above."""
+    """Return the plugins recorded earlier, or those given if these are other files; the arguments are those above.
+
+    Raises:
+        ConfigError: There were plugins, and none is given now: a folder alone does not make its code run.
+    """
     given, recorded = tuple(given), Path(recorded)
     earlier = tuple(read_recorded(recorded).get("plugins", ())) if recorded.exists() else ()
+    if earlier and not given:
+        again = " ".join(f"--plugin {path}" for path in earlier)
+        message = f"{recorded.parent} was begun with losses of its own: add {again} to run that code again."
+        raise ConfigError(message)
     before, now = ([Path(path).resolve() for path in paths] for paths in (earlier, given))
-    return earlier if not now or before == now else given
+    return earlier if before == now else given
 
 
 def needs_hierarchy(settings: RunSettings) -> str | None:
