@@ -95,6 +95,26 @@ def test_a_finished_run_is_not_trained_again(finished_runs: Runs, vectors: Path)
     assert result == json.loads((folder / "metrics.json").read_text())
 
 
+def test_a_run_is_resumed_on_the_data_that_it_was_begun_on(tmp_path: Path) -> None:
+    text = "text,label\n" + "".join(f"goal {row},sports\nvote {row},politics\n" for row in range(20))
+    data, run, messages = tmp_path / "texts.csv", tmp_path / "run", []
+    data.write_text(text)
+    values = {"data": str(data), "encoder": {"name": "embedded"}, "training": {"epochs": 1}}
+    settings, later = (RunSettings.build({**values, **more}) for more in ({}, {"evaluation": {"threshold": "fixed"}}))
+    result = run_experiment(settings, run)
+    files = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    for changed in (text.replace("goal 7,sports", "goal 7,politics"), text.replace("goal 7", "goal 70"), text[:-20]):
+        data.write_text(changed)
+        for given in (settings, later):  # a finished run, and one that is evaluated again
+            with pytest.raises(ConfigError, match="the data have changed since"):
+                run_experiment(given, run, resume=True)
+    data.unlink()
+    gone = run_experiment(settings, run, resume=True, callbacks=Callbacks(on_message=messages.append))
+    assert gone == result
+    assert "cannot be compared with those it was trained on: " in messages[0]
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == files
+
+
 def test_the_evaluation_is_repeated_alone_on_the_cached_features(vectors: Path, reg_run: Path, tmp_path: Path) -> None:
     first = RunResult.load(shutil.copytree(reg_run, tmp_path / "run"))
     files = [tmp_path / "run" / name for name in ("features.safetensors", "checkpoints/last.ckpt", "history.csv")]

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+from labelcontrast.errors import DataError
 from labelcontrast.losses.registry import loss_row
 from labelcontrast.run.evaluation import (
     chosen_views,
@@ -25,10 +26,12 @@ from labelcontrast.run.folder import (
     is_finished,
     load_settings,
     open_run,
+    refuse_other_data,
 )
 from labelcontrast.run.inputs import (
+    OnMessage,
     RunData,
-    fingerprint_inputs,
+    fingerprint_data,
     load_data,
     load_transfer_inputs,
     prepare_inputs,
@@ -60,8 +63,8 @@ def run_experiment(
         data: The splits, if they are in memory; by default they are read as the settings say.
         training: Folder for checkpoints, history and features. Runs that differ only in the stages after training can
             share it: the encoder is trained once. By default the run folder.
-        resume: Continue a run that is there; a finished one is only read, unless settings of the stages after training
-            differ: then it is evaluated again, on the features it has.
+        resume: Continue a run that is there; a finished one is only read and its data compared, unless settings of the
+            stages after training differ: then it is evaluated again, on the features it has.
         force: Remove a run that is there.
         device: Where features are computed after training, such as ``cuda``.
         callbacks: Called as the run progresses.
@@ -83,6 +86,7 @@ def run_experiment(
     validate_settings(settings)
     claim(folder, settings, resume=resume, force=force)
     if is_finished(folder) and not force and load_settings(folder) == settings:
+        _compare_data(folder, settings, data, callbacks.on_message)
         complete(folder, write_report)
         return RunResult.load(folder)
     clock, seed = Clock(), settings.seed
@@ -97,7 +101,7 @@ def run_experiment(
             inputs = prepare_inputs(settings, data, callbacks.on_message, device=device)
             target = load_transfer_inputs(settings, inputs, callbacks.on_message)
             views = chosen_views(settings.evaluation, target)
-            content = fingerprint_inputs(inputs)
+            content = fingerprint_data(data)
             opened = open_run(folder, settings, given=given, data=content, resume=resume, force=force)
             until_the_end.enter_context(opened)
             clock.lap("reading")
@@ -150,3 +154,13 @@ def run_experiment(
         result.save(folder)
         write_report(folder)
         return RunResult.load(folder)
+
+
+def _compare_data(folder: Path, settings: RunSettings, data: RunData | None, on_message: OnMessage) -> None:
+    """Refuse to return the result of a finished run for data that have changed since; say so if they are gone."""
+    try:
+        data = data or load_data(settings)
+    except DataError as error:
+        on_message(f"{folder} is finished; its data cannot be compared with those it was trained on: {error}")
+    else:
+        refuse_other_data(folder, fingerprint_data(data))

@@ -208,7 +208,7 @@ def open_run(
     with held(folder, LAYOUT, named="a run already", resume=resume, force=force) as hold:
         if hold.resumes:
             _refuse_other_settings(folder, given or settings)
-            _refuse_other_data(folder, data)
+            refuse_other_data(folder, data)
         _remove_drafts(folder)
         for name in (METRICS, MANIFEST, REPORT, CARD, CALIBRATION, BLEND, HIERARCHY, PER_NODE, EXAMPLES):
             (folder / name).unlink(missing_ok=True)
@@ -232,6 +232,21 @@ def complete(folder: str | Path, write_pages: Callable[[Path], object]) -> None:
     with held(folder, LAYOUT, named="a run already", resume=True, force=False):
         _remove_drafts(folder)
         write_pages(folder)
+
+
+def refuse_other_data(folder: str | Path, data: str) -> None:
+    """Refuse to resume a run that was begun on data with another fingerprint.
+
+    Raises:
+        ConfigError: The data have changed.
+    """
+    path = Path(folder) / DATA_PRINT
+    before = read_json(path).get("data") if path.exists() else data
+    if before != data:
+        raise ConfigError(
+            f"the data have changed since {folder} was begun; resuming needs the same. Begin anew with --force, "
+            "or in another folder."
+        )
 
 
 def check_files(folder: str | Path, names: Sequence[str]) -> None:
@@ -346,15 +361,6 @@ def _refuse_changed_plugins(folder: Path, settings: RunSettings) -> None:
 
 def _hash_plugins(settings: RunSettings) -> list[str]:
     return [fingerprint_plugin(path) for path in settings.plugins]
-
-
-def _refuse_other_data(folder: Path, data: str) -> None:
-    before = read_json(folder / DATA_PRINT).get("data") if (folder / DATA_PRINT).exists() else data
-    if before != data:
-        raise ConfigError(
-            f"the data have changed since {folder} was begun; resuming needs the same. Begin anew with --force, "
-            "or in another folder."
-        )
 
 
 def _found(folder: Path, names: Sequence[str] = (*MODEL_FILES, *RESULT_FILES)) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from labelcontrast.data.batches import Prepared, prepare
+from labelcontrast.data.batches import Prepared, encode_labels, prepare
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder, Kind, TextEncoder
@@ -264,18 +264,17 @@ def load_transfer_inputs(settings: RunSettings, inputs: RunInputs, on_message: O
     return RunInputs(RunData(splits), inputs.encoder, _prepare_splits(inputs.encoder, splits))
 
 
-def fingerprint_inputs(inputs: RunInputs) -> str:
+def fingerprint_data(data: RunData) -> str:
     """Hash everything that a training reads: inputs and labels of every split in their order, names, and hierarchy."""
-    nodes = inputs.data.tree.nodes.to_parents() if inputs.data.tree else {}
-    contents: list[Iterable[Any]] = [inputs.splits.vocabulary.names, [json.dumps(nodes)]]
-    for name, examples in inputs.splits.by_name.items():
+    nodes = data.tree.nodes.to_parents() if data.tree else {}
+    contents: list[Iterable[Any]] = [data.splits.vocabulary.names, [json.dumps(nodes)]]
+    for examples in data.splits.by_name.values():
         if isinstance(examples.inputs, np.ndarray):
             contents.append([examples.inputs])
         else:  # a picture may be named by its path as text: what counts is the content of the file
             files = examples.kind == "image"
             contents.append(Path(one) if files and isinstance(one, str) else one for one in examples.inputs)
-        prepared = inputs.prepared[name]
-        for labels in (prepared.labels, prepared.targets):
+        for labels in encode_labels(examples, data.splits.vocabulary):
             if labels is not None:
                 contents.append([labels.indptr, labels.indices, labels.data])
     return content_key(*contents)
