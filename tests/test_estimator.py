@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import labelcontrast as lc
 from labelcontrast import ContrastiveClassifier
-from labelcontrast.errors import ConfigError, RunError
+from labelcontrast.errors import ConfigError, LabelError, RunError
 
 TEXTS = 12 * ["a late goal", "a close vote", "the minister at the match", "rain again"]
 SETS = 12 * [["sports"], ["politics"], ["politics", "sports"], []]
@@ -49,6 +49,17 @@ def test_label_sets_are_learned_from_texts(of_texts: ContrastiveClassifier) -> N
     assert of_texts.transform(TEXTS[:5]).shape == (5, 256)
     assert of_texts.get_feature_names_out()[0] == "contrastiveclassifier0"
     assert of_texts.score(TEXTS, INDICATOR) == 1.0
+
+
+def test_explanations_name_rows_of_x(of_texts: ContrastiveClassifier) -> None:
+    (found,) = of_texts.explain(TEXTS[:1], near=1)
+    assert [one.label for one in found.labels] == ["sports"]
+    (near,) = found.labels[0].supporting
+    assert near.similarity == pytest.approx(1, abs=1e-5)
+    row = of_texts.train_rows_[near.row]
+    assert (TEXTS[row], tuple(SETS[row])) == (TEXTS[0], near.labels)
+    with pytest.raises(LabelError, match=r"labels must be a list of names. Got the text"):
+        of_texts.explain(TEXTS[:1], "sports")
 
 
 @pytest.mark.parametrize(
@@ -118,6 +129,7 @@ def test_one_label_an_example_is_predicted_as_itself() -> None:
     np.testing.assert_allclose(fitted.predict_proba(ROWS).sum(axis=1), 1)
     assert fitted.score(ROWS, names) > 0.8
     assert fitted.predict_sets(ROWS[:1]) == [(fitted.predict(ROWS[:1])[0],)]
+    assert [one.label for one in fitted.explain(ROWS[:1], most=0)[0].labels] == [fitted.predict(ROWS[:1])[0]]
 
 
 def test_pictures_are_named_by_their_paths(tmp_path: Path) -> None:

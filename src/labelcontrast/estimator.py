@@ -23,6 +23,7 @@ from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import ConfigError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.run.explanation import Explanation
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import load_settings, open_run
 from labelcontrast.run.inputs import RunData
@@ -61,6 +62,7 @@ class ContrastiveClassifier(
     Attributes:
         classes_: The labels, in the order of the columns.
         model_: The trained ``TrainedModel``.
+        train_rows_: The rows of ``X`` that it was trained on; the others chose epoch, blend and thresholds.
         result_: Metrics and times of the run; ``val`` is the held-out share of the examples.
         settings_: All settings of the run.
 
@@ -173,6 +175,23 @@ class ContrastiveClassifier(
         inputs = self._read_inputs(X)[0]
         return self.model_.embed(_padded(inputs))[: len(inputs)]
 
+    def explain(
+        self,
+        X: Any,  # noqa: ANN401, N803
+        labels: Iterable[Any] | None = None,
+        *,
+        most: int = 10,
+        near: int = 3,
+    ) -> list[Explanation]:
+        """Explain the scores of labels, an explanation for each input, as ``TrainedModel.explain`` does.
+
+        By default the predicted labels are explained. A near training example is a row of ``X[train_rows_]``.
+        """
+        check_is_fitted(self, "model_")
+        names = None if labels is None or isinstance(labels, str) else [str(label) for label in labels]
+        top = 1 if self.is_single_label_ else None
+        return self.model_.explain(self._read_inputs(X)[0], names or labels, top=top, most=most, near=near)
+
     def save(self, folder: str | Path, *, force: bool = False) -> None:
         """Write the model as a run folder, which ``labelcontrast.load`` and ``labelcontrast predict`` read; no pickle.
 
@@ -240,6 +259,7 @@ class ContrastiveClassifier(
         parts = iterative_stratification(present, (1 - share, share), generator=np.random.default_rng(seed))
         if not all(map(len, parts)):
             raise ValueError(f"n_samples={count}: too few samples to train on some and to validate on others.")
+        self.train_rows_ = parts[0]
         train, val = (whole.select(rows) for rows in parts)
         splits: BySplit = {"train": train, "val": val, "test": val}
         warnings = data_warnings(splits, vocabulary)

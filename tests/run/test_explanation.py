@@ -94,6 +94,8 @@ def test_predicted_labels_are_explained_by_default(texts: TrainedModel) -> None:
     explained = [[label.label for label in one.labels] for one in texts.explain(inputs)]
     assert explained == texts.predict_sets(inputs)
     assert texts.explain([]) == []
+    best = [[label.label for label in one.labels] for one in texts.explain(inputs, top=1, most=0)]
+    assert best == [[texts.labels[column]] for column in texts.predict_proba(inputs).argmax(axis=1)]
 
 
 def test_what_cannot_be_explained_is_refused(texts: TrainedModel) -> None:

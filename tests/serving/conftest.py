@@ -59,12 +59,14 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def picture_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on pictures of two colours."""
+    """A finished run on grey pictures with a square of a colour in their first corner."""
     folder, random, rows = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0), []
     for index in range(40):
         labels = [name for name in ("red", "blue") if random.random() < 0.6]
         colour = (200 * ("red" in labels), 20, 200 * ("blue" in labels))
-        Image.new("RGB", (24, 24), colour).save(folder / f"{index}.png")
+        picture = Image.new("RGB", (24, 24), "gray")
+        picture.paste(colour, (0, 0, 8, 8))
+        picture.save(folder / f"{index}.png")
         rows.append({"image": f"{index}.png", "labels": labels})
     (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     values = {"data": str(folder / "data.jsonl"), "encoder": {"name": "convnet"}, "training": {"epochs": 1}}

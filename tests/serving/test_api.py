@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2 as httpx
@@ -72,6 +73,51 @@ def test_vectors_and_pictures_are_predicted_too(client: httpx.Client, reg_run: P
     encoded = [base64.b64encode(path.read_bytes()).decode() for path in paths]
     again = client.post("/predict", json={"run": "colours", "top": 2, "pictures": encoded}).json()
     assert again == answer
+
+
+def test_explanations_and_neighbours_are_those_of_the_model_with_their_inputs(
+    client: httpx.Client, text_run: Path
+) -> None:
+    model = lc.load(text_run)
+    read = [json.loads(line) for line in (text_run.parent / "news.jsonl").read_text().splitlines()]
+    rows = [(row["text"], set(row["labels"])) for row in read]
+    answer = client.post("/explain", json={"texts": TEXTS, "top": 2, "parts": 4, "near": 1}).json()
+    for found, right in zip(answer["examples"], model.explain(TEXTS, top=2, most=4, near=1), strict=True):
+        assert len(found["place"]) == 2
+        for label, expected in zip(found["labels"], json.loads(json.dumps(right.as_row()))["labels"], strict=True):
+            for side in ("supporting", "opposing"):
+                (near,), (known,) = label.pop(side), expected.pop(side)
+                assert near.pop("similarity") == pytest.approx(known.pop("similarity"), abs=1e-5)
+                assert (near.pop("text"), set(near["labels"])) in rows
+                assert near.pop("id")
+                assert near == known
+            parts = [
+                [(one["name"], round(one["effect"], 4)) for one in both.pop("parts")] for both in (label, expected)
+            ]
+            assert parts[0] == parts[1]
+            assert label.pop("contributions") == pytest.approx(expected.pop("contributions"), abs=1e-5)
+            terms = [[one["name"] for one in both.pop("terms")] for both in (label, expected)]
+            assert terms[0] == terms[1]
+            assert label == pytest.approx(expected, abs=1e-5)
+    (found,) = client.post("/neighbours", json={"texts": TEXTS[:1], "count": 3}).json()["neighbours"]
+    assert [one["row"] for one in found] == [one.row for one in model.neighbours(TEXTS[:1], 3)[0]]
+    own, near = model.embed([TEXTS[0], found[0]["text"]])
+    cosine = own @ near / (own @ own) ** 0.5 / (near @ near) ** 0.5
+    assert found[0]["similarity"] == pytest.approx(cosine, abs=1e-3)
+
+
+def test_near_examples_are_named_by_their_row_without_the_data_and_refused_without_the_view(text_run: Path) -> None:
+    from labelcontrast.serving.inputs import as_request_error
+    from labelcontrast.serving.runs import ServedRun
+
+    run = ServedRun.load(text_run, with_data=False)
+    found = run.neighbours(TEXTS[:1], count=2)[0]
+    run.results.show(found)
+    assert [set(one) for one in found] == [{"row", "labels", "similarity"}] * 2
+    bare = replace(run, model=replace(run.model, other_views={}, blend=None))
+    with pytest.raises(lc.errors.RunError, match="this model has no view of neighbours") as refused:
+        bare.neighbours(TEXTS[:1], count=2)
+    assert as_request_error(refused.value).status == 409
 
 
 @pytest.mark.parametrize(

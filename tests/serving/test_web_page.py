@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import axe_playwright_python
@@ -10,11 +11,12 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import labelcontrast as lc
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+TEXT = "the striker and a late goal"
 PAGES = ["/", "/?run=colours", "/?run=run", "/page/tests", "/page/labels", "/page/label?name=sports"]
 pytestmark = pytest.mark.slow
 
@@ -45,12 +47,15 @@ def problems(browser: webdriver.Chrome) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1600])
-def test_axe_finds_nothing_and_every_page_fits(browser, server: str, width: int, scheme: str) -> None:
+def test_axe_finds_nothing_and_every_page_fits(
+    browser, server: str, picture_run: Path, width: int, scheme: str
+) -> None:
     show(browser, width=width, scheme=scheme)
+    given = {"/": TEXT, "/?run=colours": str(picture_run.parent / "0.png"), "/?run=run": "1 -1 2 0 0 0 0 0"}
     for page in PAGES:
         browser.get(server + page)
-        if page == "/":
-            ask(browser, "the striker and a late goal")
+        if page in given:
+            ask(browser, given[page])
         assert problems(browser) == [], page
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, page
         if folder := os.environ.get("LABELCONTRAST_SCREENSHOTS"):
@@ -68,26 +73,44 @@ def test_a_text_is_predicted_by_keyboard_with_reasons_neighbours_and_place(
     browser.get_log("browser")
     browser.get_log("performance")
     browser.get(server)
-    text = "the striker and a late goal"
-    browser.find_element(By.ID, "input").send_keys(text, Keys.TAB, Keys.ENTER)
+    browser.find_element(By.ID, "input").send_keys(TEXT, Keys.TAB, Keys.ENTER)
     wait(browser, lambda: browser.find_element(By.ID, "state").text.startswith(("Predicted", "No label")))
     model = lc.load(text_run)
-    (row,) = lc.predict(model, [text], top=3)
+    (row,) = lc.predict(model, [TEXT], top=3)
     shown = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#scores tbody th")]
     assert shown == list(row["scores"])
     first = browser.find_elements(By.CSS_SELECTOR, "#scores tbody tr:first-child td")
     assert first[0].text == f"{100 * next(iter(row['scores'].values())):.1f} %"
-    parts = model.view_contributions([text])
+    parts = model.view_contributions([TEXT])
     column = model.vocabulary.column[shown[0]]
     expected = [f"{part[0, column]:+.2f}".replace("-", "\u2212") for part in parts.values()]
     assert [cell.text for cell in first[4:]] == expected
     assert len(browser.find_elements(By.CSS_SELECTOR, "#near .example")) == 6
+    Select(browser.find_element(By.ID, "why")).select_by_visible_text("sports")
+    reason = model.explain([TEXT], ["sports"])[0].labels[0]
+    effects = [f"{part.name} {part.effect:+.2f}".replace("-", "\u2212") for part in reason.parts]
+    assert [one.text for one in browser.find_elements(By.CSS_SELECTOR, "#effects li")] == effects
+    assert {one.text for one in browser.find_elements(By.CSS_SELECTOR, "#parts mark")} == set(TEXT.split())
+    for place, near in (("for", reason.supporting), ("against", reason.opposing)):
+        cards = browser.find_elements(By.CSS_SELECTOR, f"#{place} .example")
+        assert [card.text.split("cosine ")[1] for card in cards] == [f"{one.similarity:.3f}" for one in near]
     assert len(browser.find_elements(By.CSS_SELECTOR, "#map path")) == 1
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = {one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"}
     own = (server, "data:", "chrome:")  # the last are the pages that the browser opens with
     assert [address for address in asked if not address.startswith(own)] == []
+
+
+def test_the_cells_of_a_picture_are_shown_over_it(browser, server: str, picture_run: Path) -> None:
+    picture = next(path for path in picture_run.parent.glob("*.png"))
+    browser.get(f"{server}/?run=colours")
+    ask(browser, str(picture))
+    reason = lc.load(picture_run).explain([picture], top=1)[0].labels[0]
+    cells = browser.find_elements(By.CSS_SELECTOR, "#parts i")
+    assert len(cells) == len(reason.parts)
+    row, column = map(int, re.findall(r"\d+", reason.parts[0].name))
+    assert cells[0].value_of_css_property("grid-area").startswith(f"{row + 1} / {column + 1}")
 
 
 def test_a_refusal_is_shown(browser, server: str) -> None:
@@ -167,14 +190,3 @@ def test_an_unknown_label_or_start_is_refused(client: httpx.Client) -> None:
     answer = client.get("/page/label", params={"name": "sprots"})
     assert answer.json()["error"]["message"] == 'there is no label "sprots" (did you mean "sports"?).'
     assert client.get("/page/tests", params={"start": "-1"}).json()["error"]["code"] == "bad_field"
-
-
-def test_neighbours_are_the_nearest_training_examples(client: httpx.Client, text_run: Path) -> None:
-    body = {"texts": ["rain and wind"], "count": 3}
-    (found,) = client.post("/neighbours", json=body).json()["neighbours"]
-    similar = [one["similarity"] for one in found]
-    assert similar == sorted(similar, reverse=True)
-    model = lc.load(text_run)
-    own, near = model.embed(["rain and wind", found[0]["text"]])
-    cosine = own @ near / (own @ own) ** 0.5 / (near @ near) ** 0.5
-    assert found[0]["similarity"] == pytest.approx(cosine, abs=1e-3)

@@ -1,7 +1,7 @@
 """Explanations of predictions: contributions of views, near training examples, and parts of the input."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from labelcontrast.data.examples import Examples
-from labelcontrast.encoders.base import Encoder, Kind
+from labelcontrast.encoders.base import Encoder
 from labelcontrast.encoders.embedded import VectorEncoder
 from labelcontrast.encoders.pictures import decode_picture
 from labelcontrast.errors import ConfigError, LabelError, RunError, nearest
@@ -96,7 +96,7 @@ class Explanation:
 
     id: str
     labels: tuple[LabelExplanation, ...]
-    """The predicted labels, the most probable first; or those that were asked for."""
+    """The predicted or the ``top`` labels, the most probable first; or those that were asked for."""
 
     def as_row(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -104,16 +104,25 @@ class Explanation:
 
 
 def explain(
-    model: _Explainable, examples: Examples, labels: Iterable[str] | None = None, *, most: int = 10, near: int = 3
+    model: _Explainable,
+    examples: Examples,
+    labels: Iterable[str] | None = None,
+    *,
+    top: int | None = None,
+    most: int = 10,
+    near: int = 3,
 ) -> list[Explanation]:
     """Explain the predicted labels of each input; the same as ``model.explain(...)``, which says more."""
     if isinstance(labels, str):
         raise LabelError(f'labels must be a list of names. Got the text "{labels}".')
-    for name, value in (("most", most), ("near", near)):
+    for name, value in (("top", top or 0), ("most", most), ("near", near)):
         if value < 0:
             raise ConfigError(f"{name} must be 0 or more. Got {value}.")
     asked = None if labels is None else [_column(model, label) for label in labels]
-    return [_explain_one(model, examples.select([row]), asked, most, near) for row in range(len(examples))]
+    return [
+        _explain_one(model, examples.select([row]), asked, top=top, most=most, near=near)
+        for row in range(len(examples))
+    ]
 
 
 def neighbours(model: _Explainable, examples: Examples, k: int = 10) -> list[list[Neighbour]]:
@@ -128,14 +137,15 @@ def neighbours(model: _Explainable, examples: Examples, k: int = 10) -> list[lis
 
 
 def _explain_one(
-    model: _Explainable, example: Examples, asked: Sequence[int] | None, most: int, near: int
+    model: _Explainable, example: Examples, asked: Sequence[int] | None, *, top: int | None, most: int, near: int
 ) -> Explanation:
     added = {name: rows[0] for name, rows in model.view_contributions(example).items()}
-    log_odds = sum(added.values())
+    total = sum(added.values())
     scores = model.predict_proba(example)
     predicted = model.decide(scores)[0]
     best_first = np.argsort(-scores[0], kind="stable")
-    columns = [int(column) for column in best_first if predicted[column]] if asked is None else list(asked)
+    chosen = best_first[predicted[best_first]] if top is None else best_first[:top]
+    columns = chosen.tolist() if asked is None else list(asked)
     names, effects = _occlude(model, example) if columns and most else ([], np.zeros((0, len(model.labels))))
     view = model.other_views.get(NeighboursView.name)
     similarity = None
@@ -156,7 +166,7 @@ def _explain_one(
                 probability=float(scores[0, column]),
                 threshold=float(model.thresholds.values[column]),
                 predicted=bool(predicted[column]),
-                log_odds=float(log_odds[column]),
+                log_odds=float(total[column]),
                 contributions={name: float(row[column]) for name, row in added.items()},
                 parts=_largest(names, effects[:, column], most),
                 terms=_terms(model, example, column, most),
@@ -196,49 +206,50 @@ def _nearest(
 
 def _occlude(model: _Explainable, example: Examples) -> tuple[list[str], Float[np.ndarray, "parts labels"]]:
     """Score the input without each of its parts; return their names and effects."""
-    one: Any = example.inputs_at([0])[0]
-    names, changed = _parts(model, example.kind, one)
+    names, without = removable_parts(model, example)
+    places: list[tuple[int, ...]] = [(), *((place,) for place in range(len(names)))]
     logs = []
-    while batch := [row for _, row in zip(range(OCCLUDED_AT_ONCE), changed, strict=False)]:
-        logs.append(_log_odds(model, example, batch))
+    for start in range(0, len(places), OCCLUDED_AT_ONCE):
+        logs.append(log_odds(model, example, [without(some) for some in places[start : start + OCCLUDED_AT_ONCE]]))
     rows = np.concatenate(logs)
     return names, rows[:1] - rows[1:]
 
 
-def _parts(model: _Explainable, kind: Kind, one: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401
-    """Return the names of the parts, and the input itself followed by the input without each of them."""
-    if kind == "text":
-        return _without_words(one)
-    return _without_cells(one) if kind == "image" else _without_columns(model, one)
+def removable_parts(model: _Explainable, example: Examples) -> tuple[list[str], Callable[[Sequence[int]], Any]]:
+    """Return the names of the parts of one input, and a function that returns the input without some of them."""
+    one: Any = example.inputs_at([0])[0]
+    if example.kind == "text":
+        return _words(one)
+    return _cells(one) if example.kind == "image" else _columns(model, one)
 
 
-def _log_odds(model: _Explainable, example: Examples, batch: list[Any]) -> Float[np.ndarray, "batch labels"]:
-    inputs: Any = np.stack(batch) if example.kind == "vector" else batch
-    places = [str(place) for place in range(len(batch))]
+def log_odds(model: _Explainable, example: Examples, changed: Sequence[Any]) -> Float[np.ndarray, "changed labels"]:
+    """Compute the log-odds of every label for changed inputs of an example, blended and before calibration."""
+    inputs: Any = np.stack(changed) if example.kind == "vector" else changed
+    places = [str(place) for place in range(len(changed))]
     examples = Examples(
         inputs=inputs,
         label_sets=None,
         kind=example.kind,
         ids=places,
-        lines=range(1, len(batch) + 1),
+        lines=range(1, len(changed) + 1),
         origin=example.origin,
         understood="",
     )
     return np.asarray(sum(model.view_contributions(examples).values()))
 
 
-def _without_words(text: str) -> tuple[list[str], Iterator[str]]:
+def _words(text: str) -> tuple[list[str], Callable[[Sequence[int]], str]]:
     words = list(dict.fromkeys(word.casefold() for word in re.findall(TOKEN, text)))[:MOST_WORDS]
 
-    def changed() -> Iterator[str]:
-        yield text
-        for word in words:
-            yield re.sub(TOKEN, lambda found: "" if found[0].casefold() == word else found[0], text)  # noqa: B023
+    def without(places: Sequence[int]) -> str:
+        removed = {words[place] for place in places}
+        return re.sub(TOKEN, lambda found: "" if found[0].casefold() in removed else found[0], text)
 
-    return words, changed()
+    return words, without
 
 
-def _without_cells(picture: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: ANN401
+def _cells(picture: Any) -> tuple[list[str], Callable[[Sequence[int]], np.ndarray]]:  # noqa: ANN401
     image = decode_picture(picture, place="the picture")
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     pixels = np.asarray(image)
@@ -246,30 +257,27 @@ def _without_cells(picture: Any) -> tuple[list[str], Iterator[Any]]:  # noqa: AN
     down, across = (np.linspace(0, side, GRID + 1).astype(int) for side in pixels.shape[:2])
     cells = [(row, column) for row in range(GRID) for column in range(GRID)]
 
-    def changed() -> Iterator[Any]:
-        yield pixels
-        for row, column in cells:
-            covered = pixels.copy()
+    def without(places: Sequence[int]) -> np.ndarray:
+        covered = pixels.copy()
+        for row, column in (cells[place] for place in places):
             covered[down[row] : down[row + 1], across[column] : across[column + 1]] = mean
-            yield covered
+        return covered
 
-    return [f"row {row}, column {column}" for row, column in cells], changed()
+    return [f"row {row}, column {column}" for row, column in cells], without
 
 
-def _without_columns(
+def _columns(
     model: _Explainable, vector: Float[np.ndarray, " dim"]
-) -> tuple[list[str], Iterator[Float[np.ndarray, " dim"]]]:
+) -> tuple[list[str], Callable[[Sequence[int]], Float[np.ndarray, " dim"]]]:
     encoder = model.encoder
     mean = encoder.standardise.mean.numpy() if isinstance(encoder, VectorEncoder) else np.zeros_like(vector)
 
-    def changed() -> Iterator[Float[np.ndarray, " dim"]]:
-        yield vector
-        for column in range(len(vector)):
-            row = vector.copy()
-            row[column] = mean[column]
-            yield row
+    def without(places: Sequence[int]) -> Float[np.ndarray, " dim"]:
+        row = vector.copy()
+        row[list(places)] = mean[list(places)]
+        return row
 
-    return [f"column {column}" for column in range(len(vector))], changed()
+    return [f"column {column}" for column in range(len(vector))], without
 
 
 def _terms(model: _Explainable, example: Examples, column: int, most: int) -> tuple[Part, ...]:

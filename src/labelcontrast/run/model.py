@@ -220,7 +220,13 @@ class TrainedModel:
         return features
 
     def explain(
-        self, inputs: ModelInputs, labels: Iterable[str] | None = None, *, most: int = 10, near: int = 3
+        self,
+        inputs: ModelInputs,
+        labels: Iterable[str] | None = None,
+        *,
+        top: int | None = None,
+        most: int = 10,
+        near: int = 3,
     ) -> list[Explanation]:
         r"""Explain the scores of labels, an explanation for each input.
 
@@ -235,6 +241,7 @@ class TrainedModel:
         Args:
             inputs: As in ``predict``.
             labels: Names of labels to explain; by default the predicted ones of each input.
+            top: Without ``labels``, explain so many of the most probable labels of each input.
             most: Parts, and terms of the view ``words``, that are returned for a label.
             near: Training examples with the label, and without it, that are returned.
 
@@ -248,7 +255,7 @@ class TrainedModel:
             >>> model.explain(["The striker scored twice."])[0].labels[0].parts[0]  # doctest: +SKIP
             Part(name='striker', effect=1.3)
         """
-        return explain(self, as_examples(inputs, self.encoder), labels, most=most, near=near)
+        return explain(self, as_examples(inputs, self.encoder), labels, top=top, most=most, near=near)
 
     def neighbours(self, inputs: ModelInputs, k: int = 10) -> list[list[Neighbour]]:
         """Find the k training examples with the largest cosine similarity to each input, the nearest first.

@@ -1,6 +1,7 @@
-"""The routes of the API: predict, embed, labels, health, readiness, metrics and reload."""
+"""The routes of the API: predict, embed, explain, neighbours, labels, health, readiness, metrics and reload."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -71,7 +72,8 @@ def _add_models(app: FastAPI, service: Service) -> None:
     @app.post("/predict", response_model=Predictions, **_documented(PredictInputs))
     async def predict(request: Request) -> Response:
         """Predict the labels of texts, pictures or vectors."""
-        body, run, scores = await service.ask(request, PredictInputs, ServedRun.scores)
+        body, run, inputs = await service.read(request, PredictInputs)
+        scores = await service.compute(request, ServedRun.scores, run, inputs)
         chosen = decide(scores, run.thresholds(body.thresholds), run.model.decoder)
         rows = list(prediction_rows(run.model.labels, scores, chosen, top=body.top))
         return JSONResponse({"run": run.name, "version": run.version, "predictions": rows})
@@ -79,7 +81,8 @@ def _add_models(app: FastAPI, service: Service) -> None:
     @app.post("/embed", response_model=Embeddings, **_documented(Inputs))
     async def embed(request: Request) -> Response:
         """Compute the embeddings of texts, pictures or vectors."""
-        _, run, rows = await service.ask(request, Inputs, ServedRun.embeddings)
+        _, run, inputs = await service.read(request, Inputs)
+        rows = await service.compute(request, ServedRun.embeddings, run, inputs)
         return JSONResponse({"run": run.name, "version": run.version, "embeddings": rows.tolist()})
 
     @app.get("/labels")
@@ -92,16 +95,21 @@ def _add_models(app: FastAPI, service: Service) -> None:
 def _add_reasons(app: FastAPI, service: Service) -> None:
     @app.post("/explain", response_model=Explanations, **_documented(ExplainInputs))
     async def explain(request: Request) -> Response:
-        """Explain predictions: for each label its probability, its threshold, and what each view of the model adds."""
-        body, run, rows = await service.ask(request, ExplainInputs, ServedRun.explanations)
-        found = [{**row, "labels": row["labels"][: body.top]} for row in rows]
+        """Explain the scores of labels: by views, parts of the input, and near training examples."""
+        body, run, inputs = await service.read(request, ExplainInputs)
+        operation = partial(ServedRun.explanations, top=body.top, most=body.parts, near=body.near)
+        found = await service.compute(request, operation, run, inputs, alone=True)
+        reasons = [reason for one in found for reason in one["labels"]]
+        near = [one for reason in reasons for one in (*reason["supporting"], *reason["opposing"])]
+        await run_in_threadpool(run.results.show, near)
         return JSONResponse({"run": run.name, "version": run.version, "examples": found})
 
     @app.post("/neighbours", response_model=Neighbours, **_documented(NeighbourInputs))
     async def neighbours(request: Request) -> Response:
         """Find the nearest training examples, with their labels."""
-        body, run, rows = await service.ask(request, NeighbourInputs, ServedRun.embeddings)
-        found = await run_in_threadpool(run.results.neighbours, rows, most=body.count)
+        body, run, inputs = await service.read(request, NeighbourInputs)
+        found = await service.compute(request, partial(ServedRun.neighbours, count=body.count), run, inputs)
+        await run_in_threadpool(run.results.show, [near for one in found for near in one])
         return JSONResponse({"run": run.name, "version": run.version, "neighbours": found})
 
 

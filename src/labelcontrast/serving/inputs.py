@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -13,8 +14,9 @@ from starlette.requests import Request
 
 from labelcontrast.encoders.base import Encoder, Kind
 from labelcontrast.encoders.pictures import UNREADABLE, open_picture
-from labelcontrast.errors import LabelContrastError, RequestError, nearest
+from labelcontrast.errors import LabelContrastError, RequestError, RunError, nearest
 from labelcontrast.files import parse_json
+from labelcontrast.run.explanation import LabelExplanation, Neighbour
 from labelcontrast.serving.gate import Limits
 
 FIELDS: dict[Kind, str] = {"text": "texts", "image": "pictures", "vector": "vectors"}
@@ -51,7 +53,11 @@ class PredictInputs(Inputs):
 class ExplainInputs(Inputs):
     """Examples whose predictions are explained."""
 
-    top: int | None = Field(10, ge=1, description="Labels that are explained, the most probable first.")
+    top: int = Field(10, ge=1, description="Labels that are explained, the most probable first.")
+    parts: int = Field(
+        10, ge=0, description="Words, cells or columns of a label; 0 takes no time, others a prediction."
+    )
+    near: int = Field(3, ge=0, le=100, description="Training examples with the label, and without it.")
 
 
 class NeighbourInputs(Inputs):
@@ -98,43 +104,43 @@ class Embeddings(Answer):
     embeddings: list[list[float]]
 
 
-class Reason(BaseModel):
-    """One label of one example."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingExample(Neighbour):
+    """A training example, with what a page shows of it where the data of the run are there."""
 
-    label: str
-    score: float = Field(description="The calibrated probability.")
-    threshold: float
-    predicted: bool
-    views: dict[str, float] = Field(description="What each view adds to the log-odds, before calibration.")
+    id: str | None = None
+    text: str | None = None
+    """Its beginning."""
+    picture: str | None = None
+    """A small copy, as a data URI."""
 
 
-class Explanation(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Reason(LabelExplanation):
+    """Why a label has its score."""
+
+    supporting: tuple[TrainingExample, ...]
+    opposing: tuple[TrainingExample, ...]
+
+
+class Explained(BaseModel):
     """Why one example has its labels."""
 
+    id: str = Field(description="Its number in the request, counted from 1.")
     labels: list[Reason]
     place: list[float] | None = Field(description="On the map of the web page, 100 wide and 70 high.")
 
 
 class Explanations(Answer):
-    """The reasons for the labels of the examples, in their order."""
+    """The reasons for the labels of the examples, in their order; docs/explain.md says what they mean."""
 
-    examples: list[Explanation]
-
-
-class Neighbour(BaseModel):
-    """A training example."""
-
-    id: str
-    similarity: float = Field(description="The cosine of the embeddings.")
-    labels: list[str]
-    text: str | None = None
-    picture: str | None = Field(None, description="A small copy, as a data URI.")
+    examples: list[Explained]
 
 
 class Neighbours(Answer):
     """The nearest training examples of the examples, in their order."""
 
-    neighbours: list[list[Neighbour]]
+    neighbours: list[list[TrainingExample]]
 
 
 class ErrorBody(BaseModel):
@@ -285,4 +291,7 @@ def _first_problem(error: ValidationError) -> RequestError:
 
 def as_request_error(error: LabelContrastError) -> RequestError:
     """Return the refusal for an error of the library: what it says of an input is said of the request."""
-    return error if isinstance(error, RequestError) else RequestError(422, "unusable_input", str(error))
+    if isinstance(error, RequestError):
+        return error
+    status, code = (409, "unusable_run") if isinstance(error, RunError) else (422, "unusable_input")
+    return RequestError(status, code, str(error))

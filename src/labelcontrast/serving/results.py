@@ -10,11 +10,12 @@ from safetensors.numpy import load_file
 
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.examples import Examples
-from labelcontrast.errors import LabelContrastError, RequestError
+from labelcontrast.errors import LabelContrastError
 from labelcontrast.files import read_json
 from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
+from labelcontrast.probes.views import NeighboursView
 from labelcontrast.reports.projection import MOST_POINTS
 from labelcontrast.run.examples import example_losses, shown_examples, shown_inputs, wrong_pairs
 from labelcontrast.run.folder import EXAMPLES, FEATURES, OUTPUTS, PER_LABEL, SCATTER, load_settings, undamaged
@@ -39,8 +40,8 @@ class Results:
     """The examples that the folder holds; they stand for the test examples where the data are gone."""
     test: Examples | None
     train: Examples | None
-    features: Mapping[str, np.ndarray]
-    """Embeddings of ``train`` and ``test``, of unit length."""
+    features: np.ndarray
+    """Embeddings of the test examples, of unit length."""
     scatter: Mapping[str, Any] | None
     places: np.ndarray
     """The test examples on the map."""
@@ -52,11 +53,10 @@ class Results:
             outputs = Outputs.load(folder / OUTPUTS) if (folder / OUTPUTS).exists() else None
             found = {name: _json(folder / name) for name in (PER_LABEL, EXAMPLES, SCATTER)}
             arrays = load_file(folder / FEATURES) if (folder / FEATURES).exists() else {}
-        features = {
-            name: unit_rows(rows, zero=True).numpy() for name, rows in arrays.items() if name in ("train", "test")
-        }
+        features = unit_rows(arrays["test"], zero=True).numpy() if "test" in arrays else np.empty((0, 0), np.float32)
         test, train = _read_data(folder, model, outputs) if with_data else (None, None)
-        if train is None or len(train) != len(features.get("train", ())):
+        view = model.other_views.get(NeighboursView.name)
+        if train is not None and isinstance(view, NeighboursView) and len(train) != len(view.embeddings):
             train = None
         return cls(
             names=model.labels,
@@ -67,32 +67,23 @@ class Results:
             train=train,
             features=features,
             scatter=found[SCATTER],
-            places=_places(found[SCATTER], len(features.get("test", ())), load_settings(folder).seed),
+            places=_places(found[SCATTER], len(features), load_settings(folder).seed),
         )
 
-    def neighbours(self, embeddings: np.ndarray, *, most: int) -> list[list[dict[str, Any]]]:
-        """Find the nearest training examples of embeddings, by cosine, the nearest first.
-
-        Raises:
-            RequestError: 409, when the folder has no embeddings, or the data are gone.
-        """
-        if self.train is None:
-            raise RequestError(409, "no_examples", "the training data or embeddings of this run are not there.")
-        units, sets = unit_rows(embeddings, zero=True).numpy(), self.train.label_sets or []
-        rows = nearest_neighbours(units, self.features["train"], neighbours=min(most, len(self.train)))
-        found = []
-        for unit, row in zip(units, rows, strict=True):
-            near = (self.features["train"][row] @ unit).astype(np.float64).round(4).tolist()
-            shown = zip(near, row.tolist(), shown_inputs(self.train, row), strict=True)
-            found.append([{"similarity": cosine, "labels": list(sets[at]), **one} for cosine, at, one in shown])
-        return found
+    def show(self, near: list[dict[str, Any]]) -> None:
+        """Add what a page shows of their inputs to training examples that are known by ``row``, where the data are."""
+        if self.train is not None:
+            rows = sorted({one["row"] for one in near})
+            shown = dict(zip(rows, shown_inputs(self.train, np.array(rows, np.int64)), strict=True))
+            for one in near:
+                one.update(shown[one["row"]])
 
     def place(self, embeddings: np.ndarray) -> list[list[float] | None]:
         """Place embeddings on the drawn map, each at the mean of its nearest test examples; None without a map."""
         if self.scatter is None or not len(self.places):
             return [None] * len(embeddings)
         units, points = unit_rows(embeddings, zero=True).numpy(), np.array(self.drawn())
-        drawn = self.features["test"][self.places]
+        drawn = self.features[self.places]
         rows = nearest_neighbours(units, drawn, neighbours=min(PLACED_BY, len(drawn)))
         return [points[row].mean(axis=0).round(2).tolist() for row in rows]
 

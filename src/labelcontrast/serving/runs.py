@@ -1,7 +1,7 @@
 """The runs that a server answers for, each a model in memory with its name and version."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,29 +67,16 @@ class ServedRun:
         """Compute the embedding of each input."""
         return self.model.embed(self.examples(inputs))
 
-    def explanations(self, inputs: list[Any]) -> list[dict[str, Any]]:
-        """Explain each input: for every label its probability, its threshold, and what each view adds; and its place.
-
-        The labels come the most probable first.
-        """
+    def explanations(self, inputs: list[Any], *, top: int, most: int, near: int) -> list[dict[str, Any]]:
+        """Explain the ``top`` labels of each input as ``model.explain`` does, with its place on the map."""
         examples = self.examples(inputs)
-        scores, embeddings = self.model.predict_proba(examples), self.model.embed(examples)
-        chosen, added = self.model.decide(scores), self.model.view_contributions(examples)
-        values, places = self.model.thresholds.values.tolist(), self.results.place(embeddings)
-        found = []
-        for row, place in enumerate(places):
-            labels = [
-                {
-                    "label": self.model.labels[column],
-                    "score": round(float(scores[row, column]), 6),
-                    "threshold": values[column],
-                    "predicted": bool(chosen[row, column]),
-                    "views": {name: round(float(part[row, column]), 4) for name, part in added.items()},
-                }
-                for column in np.argsort(-scores[row], kind="stable").tolist()
-            ]
-            found.append({"labels": labels, "place": place})
-        return found
+        found = self.model.explain(examples, top=top, most=most, near=near)
+        places = self.results.place(self.model.embed(examples))
+        return [{**one.as_row(), "place": place} for one, place in zip(found, places, strict=True)]
+
+    def neighbours(self, inputs: list[Any], *, count: int) -> list[list[dict[str, Any]]]:
+        """Find the nearest training examples of each input as ``model.neighbours`` does."""
+        return [[asdict(near) for near in found] for found in self.model.neighbours(self.examples(inputs), count)]
 
     def thresholds(self, asked: float | dict[str, float] | None) -> Thresholds:
         """Return the thresholds of the run with those that a request asks for in their place."""

@@ -33,8 +33,8 @@ class Service:
         yield
         await asyncio.to_thread(self.batcher.close)
 
-    async def ask(self, request: Request, model: type[Body], operation: Operation) -> tuple[Body, ServedRun, Any]:
-        """Read a request, check it, and compute its results in the thread of the models."""
+    async def read(self, request: Request, model: type[Body]) -> tuple[Body, ServedRun, list[Any]]:
+        """Read a request, and check it."""
         body, files = await read_body(request, model, self.limits)
         run = self.runs.find(body.run)
         if isinstance(body, PredictInputs) and isinstance(body.thresholds, dict):
@@ -42,6 +42,15 @@ class Service:
         inputs = checked_inputs(body, files, run.model.encoder, self.limits)
         if self._log_content:
             log.info("%s", [str(one)[:SHOWN] for one in inputs if isinstance(one, str)])
-        results = await self.batcher.run(operation, run, inputs)
+        return body, run, inputs
+
+    async def compute(
+        self, request: Request, operation: Operation, run: ServedRun, inputs: list[Any], *, alone: bool = False
+    ) -> Any:  # noqa: ANN401
+        """Compute the results of a request in the thread of the models; ``alone``: so that others come between two."""
+        if alone:
+            results = [(await self.batcher.run(operation, run, [one]))[0] for one in inputs]
+        else:
+            results = await self.batcher.run(operation, run, inputs)
         self.measures.examples.labels(run.name, request.url.path).inc(len(inputs))
-        return body, run, results
+        return results

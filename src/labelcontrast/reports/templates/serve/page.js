@@ -28,30 +28,74 @@ const given = (input) => {
   form.append("pictures", input.files[0]);
   return form;
 };
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const bar = (score, threshold) => make("svg", [
   make("rect", "", { width: 100, height: 10, class: "track" }), make("rect", "", { width: 100 * score, height: 10, class: "fill" }),
   make("line", "", { x1: 100 * threshold, x2: 100 * threshold, y1: 0, y2: 10, class: "mark" }),
 ], { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
 const showScores = (labels) => {
-  const views = Object.keys(labels[0].views);
+  const views = Object.keys(labels[0].contributions);
   const heads = ["label", "probability", "", "threshold", "predicted", ...views].map((title) => title ? make("th", title, { scope: "col" }) : make("td"));
   const rows = labels.map((one) => make("tr", [
     make("th", make("a", one.label, { href: `/page/label?${new URLSearchParams({ run, name: one.label })}` }), { scope: "row" }),
-    make("td", `${(100 * one.score).toFixed(1)} %`), make("td", bar(one.score, one.threshold), { class: "bar" }),
-    make("td", `${(100 * one.threshold).toFixed(1)} %`), make("td", one.predicted ? "✓ yes" : "no"),
-    ...views.map((view) => make("td", (one.views[view] < 0 ? "−" : "+") + Math.abs(one.views[view]).toFixed(2))),
+    make("td", percent(one.probability)), make("td", bar(one.probability, one.threshold), { class: "bar" }),
+    make("td", percent(one.threshold)), make("td", one.predicted ? "✓ yes" : "no"),
+    ...views.map((view) => make("td", signed(one.contributions[view]))),
   ]));
   document.getElementById("scores").replaceChildren(make("thead", make("tr", heads)), make("tbody", rows));
 };
-const showNear = (near, predicted) => {
+const showNear = (place, near, predicted) => {
   const cards = near.map((one) => {
-    const picture = one.picture ? [make("img", "", { src: one.picture, alt: `Training picture ${one.id}` })] : [];
+    const name = one.id ?? `row ${one.row}`;
+    const picture = one.picture ? [make("img", "", { src: one.picture, alt: `Training picture ${name}` })] : [];
     const text = one.text ? [make("p", one.text, { dir: "auto" })] : [];
     const labels = one.labels.length ? one.labels.map((label) => make("li", (predicted.has(label) ? "✓ " : "") + label)) : [make("li", "no label", { class: "none" })];
-    return make("article", [...picture, ...text, make("ul", labels), make("p", `${one.id}, cosine ${one.similarity.toFixed(3)}`, { class: "soft" })], { class: `example${one.picture ? " pictured" : ""}` });
+    return make("article", [...picture, ...text, make("ul", labels), make("p", `${name}, cosine ${one.similarity.toFixed(3)}`, { class: "soft" })], { class: `example${one.picture ? " pictured" : ""}` });
   });
-  document.getElementById("near").hidden = !cards.length;
-  document.querySelector("#near .examples").replaceChildren(...cards);
+  place.hidden = !cards.length;
+  place.querySelector(".examples").replaceChildren(...cards);
+};
+// A word is what the library takes for one: letters and digits, or a single other character.
+const WORD = /[\p{L}\p{N}\p{M}_]+|[^\s]/gu;
+const tinted = (tag, content, effect, largest, title) => {
+  const element = make(tag, content, { class: effect > 0 ? "raises" : "lowers", title: `${title}${signed(effect)}` });
+  element.style.setProperty("--share", `${Math.round(35 * Math.abs(effect) / largest)}%`);
+  return element;
+};
+const marked = (text, effects, largest) => {
+  const pieces = [];
+  let end = 0;
+  for (const found of text.matchAll(WORD)) {
+    const effect = effects.get(found[0].toLowerCase());
+    if (!effect) continue;
+    pieces.push(text.slice(end, found.index), tinted("mark", found[0], effect, largest, ""));
+    end = found.index + found[0].length;
+  }
+  return [...pieces, text.slice(end)];
+};
+const covered = (file, effects, largest) => {
+  const cells = [...effects].map(([name, effect]) => {
+    const [row, column] = name.match(/\d+/g).map(Number);
+    const cell = tinted("i", "", effect, largest, `${name}: `);
+    cell.style.gridArea = `${row + 1} / ${column + 1}`;
+    return cell;
+  });
+  const reader = new FileReader(), picture = make("img", "", { alt: "Your picture" });
+  reader.onload = () => { picture.src = reader.result; };
+  reader.readAsDataURL(file);
+  return [picture, make("div", cells, { "aria-hidden": "true" })];
+};
+const showWhy = (one, input, predicted) => {
+  const largest = Math.max(...one.parts.map((part) => Math.abs(part.effect))), effects = new Map(one.parts.map((part) => [part.name, part.effect]));
+  const shown = document.getElementById("parts");
+  shown.className = kind;
+  if (kind === "text") shown.replaceChildren(...marked(input, effects, largest));
+  if (kind === "image") shown.replaceChildren(...covered(input, effects, largest));
+  document.getElementById("none").hidden = effects.size > 0;
+  document.getElementById("effects").replaceChildren(...one.parts.map((part) => make("li", [part.name, make("b", ` ${signed(part.effect)}`)])));
+  showNear(document.getElementById("for"), one.supporting, predicted);
+  showNear(document.getElementById("against"), one.opposing, predicted);
 };
 const showPlace = (place, best) => {
   const map = document.getElementById("map");
@@ -62,16 +106,20 @@ const showPlace = (place, best) => {
 };
 document.getElementById("try")?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const body = given(document.getElementById("input"));
+  const field = document.getElementById("input"), body = given(field), input = kind === "image" ? field.files[0] : field.value;
   say("state", "Computing …");
   try {
     const [{ examples: [found] }, near] = await Promise.all([post("/explain", body), post("/neighbours", body).catch(() => null)]);
-    const predicted = found.labels.filter((one) => one.predicted).map((one) => one.label);
+    const predicted = new Set(found.labels.filter((one) => one.predicted).map((one) => one.label));
+    const why = document.getElementById("why");
     document.getElementById("result").hidden = false;
     showScores(found.labels);
-    showNear(near ? near.neighbours[0] : [], new Set(predicted));
+    why.replaceChildren(...found.labels.map((one) => make("option", one.label)));
+    why.onchange = () => showWhy(found.labels[why.selectedIndex], input, predicted);
+    why.onchange();
+    showNear(document.getElementById("near"), near ? near.neighbours[0] : [], predicted);
     showPlace(found.place, found.labels[0].label);
-    say("state", predicted.length ? `Predicted: ${predicted.join(", ")}.` : "No label is predicted.");
+    say("state", predicted.size ? `Predicted: ${[...predicted].join(", ")}.` : "No label is predicted.");
   } catch (error) { say("state", error.message, true); }
 });
 const drop = document.querySelector("input[type=file]#input");
@@ -101,12 +149,12 @@ if (curve) {
   const rows = JSON.parse(curve.dataset.curve), slider = document.getElementById("threshold"), start = Number(slider.value);
   const difference = (now, before) => `${now}${now === before ? "" : ` (${now > before ? "+" : "−"}${Math.abs(now - before)})`}`;
   const show = () => {
-    const row = rows[slider.value], now = rows[start], threshold = `${(100 * row.threshold).toFixed(1)} %`;
+    const row = rows[slider.value], now = rows[start], threshold = percent(row.threshold);
     slider.setAttribute("aria-valuetext", threshold);
     curve.querySelector("circle").setAttribute("cx", row.right + row.missed ? 100 * row.right / (row.right + row.missed) : 0);
     curve.querySelector("circle").setAttribute("cy", 70 - 70 * (row.right + row.wrong ? row.right / (row.right + row.wrong) : 1));
-    const percent = (part, whole) => whole ? `${(100 * part / whole).toFixed(1)} %` : "–";
-    say("change", `At ${threshold}: ${difference(row.right, now.right)} right, ${difference(row.wrong, now.wrong)} wrong, ${difference(row.missed, now.missed)} missed; precision ${percent(row.right, row.right + row.wrong)}, recall ${percent(row.right, row.right + row.missed)}, F1 ${percent(2 * row.right, 2 * row.right + row.wrong + row.missed)}.`);
+    const ratio = (part, whole) => whole ? percent(part / whole) : "–";
+    say("change", `At ${threshold}: ${difference(row.right, now.right)} right, ${difference(row.wrong, now.wrong)} wrong, ${difference(row.missed, now.missed)} missed; precision ${ratio(row.right, row.right + row.wrong)}, recall ${ratio(row.right, row.right + row.missed)}, F1 ${ratio(2 * row.right, 2 * row.right + row.wrong + row.missed)}.`);
   };
   slider.addEventListener("input", show);
   show();
