@@ -446,20 +446,27 @@ def _first_line(error: ValidationError) -> str:
     place = [str(part) for part in first["loc"]]
     name = ".".join(place)
     if first["type"] == "extra_forbidden":
-        return f'unknown setting "{name}"{nearest(name, _known_settings())}.'
+        return f'unknown setting "{name}"{nearest(name, [*setting_names(), *_sections()])}.'
     if first["type"] == "missing":
         return f'the setting "{name}" is needed.'
     expected = first["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{name} must be {expected}. Got {first['input']!r}."
 
 
-def _known_settings() -> list[str]:
-    known = []
-    for name, field in RunSettings.model_fields.items():
-        if field.annotation and is_section(field):
-            known += [f"{name}.{inner}" for inner in field.annotation.model_fields]
-        known.append(name)
-    return known
+def setting_names() -> list[str]:
+    """Return the dotted name of every setting.
+
+    Example:
+        >>> setting_names()[0], [name for name in setting_names() if name.startswith("finetuning.")]
+        ('data', ['finetuning.epochs', 'finetuning.loss', 'finetuning.learning_rate'])
+    """
+    fields, sections = RunSettings.model_fields, _sections()
+    names = [name for name in fields if name not in sections]
+    return names + [f"{name}.{inner}" for name, section in sections.items() for inner in type(section).model_fields]
+
+
+def _sections() -> dict[str, BaseModel]:
+    return {name: field.default for name, field in RunSettings.model_fields.items() if is_section(field)}
 
 
 def settings_template(plugins: Sequence[str] = ()) -> str:
@@ -474,9 +481,10 @@ def settings_template(plugins: Sequence[str] = ()) -> str:
         # data =
     """
     fields = {name: field for name, field in RunSettings.model_fields.items() if not is_section(field)}
-    sections = {name: field.default for name, field in RunSettings.model_fields.items() if is_section(field)}
     parts = [_template(fields, {"plugins": tuple(plugins)})]
-    parts += [f"[{name}]\n{_template(type(section).model_fields, dict(section))}" for name, section in sections.items()]
+    parts += [
+        f"[{name}]\n{_template(type(section).model_fields, dict(section))}" for name, section in _sections().items()
+    ]
     return "\n".join(parts)
 
 

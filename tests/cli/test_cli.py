@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import os
+import platform
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -17,7 +20,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from labelcontrast.cli.verbs import app, search
+from labelcontrast.cli.trial_verbs import search
+from labelcontrast.cli.verbs import app
 from labelcontrast.reports.tables import NOTHING
 from labelcontrast.settings import RunSettings
 
@@ -138,6 +142,51 @@ def test_a_reader_may_close_the_pipe(tmp_path: Path) -> None:
     shell = f"set -o pipefail; {sys.executable} -m labelcontrast losses | head -1"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "bce  (on logits)\n", "")
+
+
+def test_the_version_is_shown_with_those_it_runs_on(light: Run) -> None:
+    expected = (
+        f"labelcontrast {version('labelcontrast')} (Python {platform.python_version()}, torch {version('torch')})"
+    )
+    assert light("--version") == (0, expected + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        (["tra"], {"train"}),
+        (["train", "--res"], {"--resume"}),
+        (["train", "--loss", "zlpr+0.5*mul"], {"zlpr+0.5*mulsupcon"}),
+        (["compare", "a.csv", "--losses", "bce,sim"], {"bce,simclr", "bce,similarity_dissimilarity"}),
+        (["train", "a.csv", "--set", "finetuning.l"], {"finetuning.loss=", "finetuning.learning_rate="}),
+        (["study", "temp"], {"temperature", "temperature-prr"}),
+        (["export", "run", "--format", "o"], {"onnx"}),
+        (["train", "a.csv", "--encoder", "e"], {"embedded"}),
+        (["train", "a.csv", "--precision", "b"], {"bf16"}),
+        (["train", "a.csv", "--effort", "q"], {"quick"}),
+    ],
+)
+def test_bash_completes_verbs_options_and_values(tmp_path: Path, words: list[str], completions: set[str]) -> None:
+    program = tmp_path / "labelcontrast"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m labelcontrast "$@"\n')
+    program.chmod(0o755)
+    line = " ".join(f"'{word}'" for word in ["labelcontrast", *words])
+    shell = f"source <(labelcontrast --show-completion bash); COMP_WORDS=({line}); COMP_CWORD={len(words)}"
+    shell += '; _labelcontrast_completion labelcontrast; printf "%s\\n" "${COMPREPLY[@]}"'
+    path = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True, env=path)
+    assert {*done.stdout.split()} == completions
+
+
+def test_quiet_prints_results_alone_and_verbose_where_an_error_is(command: Run, tmp_path: Path, vectors: Path) -> None:
+    words = ["train", vectors, "--loss", "bce", "--epochs", "1"]
+    quiet, said = command(*words, "--out", "quiet", "-q"), command(*words, "--out", "said")
+    assert quiet.stderr == ""
+    assert "epoch 1/1" in said.stderr
+    assert quiet.stdout == said.stdout.replace("said", "quiet")
+    refused = command("describe", "nowhere.csv", "-v")
+    assert refused.stderr.startswith("Traceback (most recent call last):")
+    assert refused.stderr.splitlines()[-1] == command("describe", "nowhere.csv", "-q").stderr.strip()
 
 
 def jsonl(rows: list[object]) -> str:

@@ -1,5 +1,7 @@
 """Options that several verbs share, and the settings made from them; loads without torch."""
 
+import re
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +22,41 @@ def in_home(path: Path | None) -> Path | None:
         return path
 
 
+VERBOSITY = ContextVar("VERBOSITY", default=0)
+"""-1 under ``--quiet``: results and refusals alone; 1 under ``--verbose``."""
+
+
+def complete_losses(incomplete: str) -> list[str]:
+    """Complete the last name in a list of losses or a joint loss."""
+    from labelcontrast.losses.registry import loss_catalogue
+
+    before = re.sub(r"[^,+*]*$", "", incomplete)
+    return [before + row.name for row in loss_catalogue()]
+
+
+def complete_assignments() -> list[str]:
+    """Complete the key of ``--set``."""
+    from labelcontrast.settings import setting_names
+
+    return [f"{name}=" for name in setting_names()]
+
+
+def complete_encoders() -> list[str]:
+    """Complete the encoders that need no name of a model."""
+    from labelcontrast.settings import AUTO, EMBEDDED_ENCODERS
+
+    return [AUTO, *EMBEDDED_ENCODERS]
+
+
+def complete_studies() -> list[str]:
+    """Complete the name of a study of the catalogue."""
+    from labelcontrast.lab.study import study_catalogue
+
+    return [*study_catalogue()]
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, and no progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the time of each step, and where errors are.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples in any known format.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 Input = Annotated[
@@ -32,7 +69,10 @@ Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of 
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Any other setting, as in training.clip=0.5; overrides all; repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any other setting, as in training.clip=0.5; overrides all; repeatable.",
+        autocompletion=complete_assignments,
     ),
 ]
 Loss = Annotated[
@@ -40,6 +80,7 @@ Loss = Annotated[
     typer.Option(
         help="A loss, with parameters after colons (reg:alpha=1), or a joint loss (zlpr+0.5*reg).",
         show_default="zlpr+0.5*reg",
+        autocompletion=complete_losses,
     ),
 ]
 Plugins = Annotated[
@@ -51,6 +92,7 @@ Encoder = Annotated[
     typer.Option(
         help="auto, embedded, lsa, hashed, convnet, mlp, a hub id, a folder, pkg:PACKAGE/FOLDER, timm:NAME.",
         show_default="auto",
+        autocompletion=complete_encoders,
     ),
 ]
 Effort = Annotated[
@@ -58,6 +100,7 @@ Effort = Annotated[
     typer.Option(
         help="quick: embedded encoder, fewer epochs; best: fine-tune a pretrained one that is installed.",
         show_default="standard",
+        autocompletion=lambda: ["quick", "standard", "best"],
     ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="Largest number of passes over the training set.", show_default="10")]
@@ -67,7 +110,12 @@ LearningRate = Annotated[
     typer.Option(help="Peak learning rate.", show_default="5e-5 for a fine-tuned pretrained encoder, else 1e-3"),
 ]
 Precision = Annotated[
-    str | None, typer.Option(help="Arithmetic of the encoder: auto, 32, bf16 or 16.", show_default="auto")
+    str | None,
+    typer.Option(
+        help="Arithmetic of the encoder: auto, 32, bf16 or 16.",
+        show_default="auto",
+        autocompletion=lambda: ["auto", "32", "bf16", "16"],
+    ),
 ]
 TextColumn = Annotated[str | None, typer.Option(help="Column of the texts.", show_default="detected")]
 ImageColumn = Annotated[str | None, typer.Option(help="Column of the paths of pictures.", show_default="detected")]

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from labelcontrast.cli.options import VERBOSITY
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.description import Description, describe, render_description
 from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
@@ -73,8 +74,9 @@ def show(text: str) -> None:
 
 
 def say(sentence: str) -> None:
-    """Print progress to standard error."""
-    print(printable(sentence), file=sys.stderr, flush=True)  # noqa: T201
+    """Print progress to standard error, unless it is to be quiet."""
+    if VERBOSITY.get() >= 0:
+        print(printable(sentence), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def callbacks() -> Callbacks:

@@ -1,0 +1,104 @@
+"""The verbs from data to a trained model: ``demo``, ``describe`` and ``train``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labelcontrast.cli import options
+from labelcontrast.cli.options import build_settings, in_home
+
+
+def demo(*, out: options.Out = Path("demo"), force: options.Force = False) -> None:
+    """Compare losses on built-in pictures, and make a model.
+
+    It takes about two minutes and needs no download. It writes OUT/digits (the data), OUT/comparison (the results) and
+    OUT/run (the model, with a page of pictures and their predicted labels).
+    """
+    from labelcontrast.cli.printing import print_demo
+
+    print_demo(out, force=force)
+
+
+def describe(
+    data: options.Data,
+    *,
+    encoder: options.Encoder = None,
+    text_column: options.TextColumn = None,
+    image_column: options.ImageColumn = None,
+    label_column: options.LabelColumn = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PNG file for a histogram of the labels.", callback=in_home)
+    ] = None,
+    doctor: Annotated[bool, typer.Option("--doctor", help="Check for defects too; this takes longer.")] = False,
+    cleanlab: Annotated[
+        bool, typer.Option("--cleanlab", help="Check, and find suspicious labels with cleanlab (an extra).")
+    ] = False,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Check, and write a repaired copy of DATA to this folder.", callback=in_home
+        ),
+    ] = None,
+) -> None:
+    """Summarise DATA: label statistics, imbalance and problems."""
+    settings = build_settings(
+        None, data=data, encoder=encoder, text_column=text_column, image_column=image_column, label_column=label_column
+    )
+    from labelcontrast.cli.printing import print_description, print_doctor
+
+    if doctor or cleanlab or fix:
+        print_doctor(settings, plot, cleanlab=cleanlab, fix=fix)
+    else:
+        print_description(settings, plot)
+
+
+def train(
+    data: options.Data,
+    *,
+    out: options.Out,
+    effort: options.Effort = None,
+    loss: options.Loss = None,
+    plugins: options.Plugins = None,
+    encoder: options.Encoder = None,
+    config: options.Config = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    precision: options.Precision = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights, order of examples and dropout.", show_default="0")
+    ] = None,
+    text_column: options.TextColumn = None,
+    image_column: options.ImageColumn = None,
+    label_column: options.LabelColumn = None,
+    assignments: options.Assignments = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+) -> None:
+    """Train a model on DATA and evaluate it."""
+    from labelcontrast.run.validation import validate_settings, with_recorded
+
+    settings = build_settings(
+        config,
+        assignments,
+        data=data,
+        effort=effort,
+        loss=loss,
+        plugins=plugins,
+        encoder=encoder,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        precision=precision,
+        seed=seed,
+        text_column=text_column,
+        image_column=image_column,
+        label_column=label_column,
+    )
+    if resume:
+        settings = with_recorded(settings, out / "config.toml")
+    validate_settings(settings)
+    from labelcontrast.cli.printing import print_training
+
+    print_training(settings, out, resume=resume, force=force)
