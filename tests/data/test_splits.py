@@ -299,9 +299,9 @@ def refusal_of(path: Path) -> str:
 
 def test_data_without_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,stars\ngood,5\n")
-    understood = '1 rows; text in "text"; no labels; not used: "stars"'
     assert refusal_of(tmp_path / "a.csv") == (
-        f": there are no labels; name the label column. What was understood: {understood}."
+        ": there are no labels; name their column (--label-column), or with commas those of 0 and 1 or of soft labels. "
+        'What was understood: 1 rows; text in "text"; no labels; not used: "stars".'
     )
 
 

@@ -1,6 +1,7 @@
 """Cached arrays: computed once per key, and again if the file is damaged or cannot be written."""
 
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from labelcontrast.encoders.cache import ALIGNMENT, cached_arrays, content_key
+from labelcontrast.encoders.cache import ALIGNMENT, cached_arrays, content_key, saved_arrays
 from labelcontrast.errors import RunError
 
 ARRAYS = {"rows": np.arange(6, dtype=np.int32).reshape(2, 3), "empty": np.empty((0, 3))}
@@ -71,6 +72,21 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, left: int) -> None:
     assert ask(path)
     assert path.read_bytes() == whole
     assert not ask(path)
+
+
+def test_a_flipped_bit_changes_no_array(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    ask(path)
+    written, computed = path.read_bytes(), 0
+    for place in range(len(written)):
+        damaged = bytearray(written)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with suppress(RunError):
+            for name, array in saved_arrays(path).items():
+                np.testing.assert_array_equal(array, ARRAYS[name], strict=True)
+        computed += ask(path)  # compares what is read
+    assert computed > ARRAYS["rows"].nbytes
 
 
 def test_a_file_of_another_kind_is_replaced(tmp_path: Path) -> None:

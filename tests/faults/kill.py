@@ -25,7 +25,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,11 +122,12 @@ class Place:
         texts = [json.loads(line)["text"] for line in (folder / "texts.jsonl").read_text().splitlines()]
         (folder / "some.txt").write_text("\n".join(texts * 20) + "\n")
         self.out = folder / "out"
-        if self.run(("train", "DATA", "--out", str(folder / "trained"), *FAST, "--epochs", "1")):
-            raise RuntimeError((folder / "said.txt").read_text())
+        self.finish(("train", "DATA", "--out", str(folder / "trained"), *FAST, "--epochs", "1"))
 
-    def start(self, words: tuple[str, ...], out: Path | None = None) -> int:
-        """Start a command in a process group of its own, and return its number."""
+    def start(
+        self, words: tuple[str, ...], out: Path | None = None, disturb: Callable[[], object] = lambda: None
+    ) -> int:
+        """Start a command in a process group of its own, disturbed in its process first, and return its number."""
         named = {"DATA": "texts.jsonl", "RUN": "trained", "INPUT": "some.txt"}
         out = out or self.out
         arguments = [
@@ -137,10 +138,11 @@ class Place:
             return child
         os.setsid()
         os.chdir(self.folder)
-        said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        said = os.open(f"said-{os.getpid()}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(said, 1)
         os.dup2(said, 2)
         sys.argv = ["labelcontrast", *arguments]
+        disturb()
         code = 99
         try:
             command()
@@ -150,13 +152,20 @@ class Place:
             traceback.print_exc()
         os._exit(code)
 
-    def run(self, words: tuple[str, ...], out: Path | None = None) -> int:
-        """Run a command to its end, and return its exit code."""
-        return _wait(self.start(words, out), LONGEST)[0]
+    def said(self, child: int) -> str:
+        """Return what a command has printed."""
+        return (self.folder / f"said-{child}.txt").read_text()
+
+    def finish(self, words: tuple[str, ...]) -> None:
+        """Run a command to its end, which must be a good one."""
+        child = self.start(words)
+        if wait(child, LONGEST)[0]:
+            raise RuntimeError(self.said(child))
 
     def clear(self) -> None:
         """Remove what commands have written."""
-        for path in (self.out, self.folder / "moved", *self.folder.glob("out.parquet"), *self.folder.glob(".out*")):
+        left = [path for name in ("moved", "said-*.txt", "out.parquet", ".out*") for path in self.folder.glob(name)]
+        for path in (self.out, *left):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -196,52 +205,52 @@ def _timeless(value: object) -> object:
 def measure(place: Place, name: str, kills: int, seed: int, sent: signal.Signals = signal.SIGKILL) -> Iterator[str]:
     """Send a command a signal this often; yield ``survived``, ``had ended``, or what went wrong."""
     what = COMMANDS[name]
-    expected, seconds = _reference(place, what)
+    expected, seconds = reference(place, what)
     for number in range(kills):
         chance = random.Random(f"{name} {seed} {number}")
         place.clear()
         earlier = []
         if what.first:
-            place.run(what.first)
+            place.finish(what.first)
             earlier = [contents(place.out)]
         out, killed = place.out, 0
         for words in (what.words, what.again) if chance.random() < 0.3 else (what.words,):
             child = place.start(words, out)
-            code, _ = _wait(child, chance.uniform(0 if sent == signal.SIGKILL else EARLIEST, 1.05) * seconds, sent)
+            code, _ = wait(child, chance.uniform(0 if sent == signal.SIGKILL else EARLIEST, 1.05) * seconds, sent)
             killed += code != 0
-        said = (place.folder / "said.txt").read_text().splitlines()[-1:]
+        said = place.said(child).splitlines()[-1:]
         polite = None if sent == signal.SIGKILL or not code else _misses(sent, code, said)
         written = _finished(out)
         problem = _loads(out, [expected, *earlier]) if what.model else None
         if out.is_dir() and chance.random() < 0.3:
             out = out.rename(place.folder / "moved")
-        code, hangs = _wait(place.start(what.again if out.exists() else what.words, out), LONGEST)
+        child = place.start(what.again if out.exists() else what.words, out)
+        code, hangs = wait(child, LONGEST)
         problem = polite or problem or ("hangs" if hangs else None)
         if not problem and code:
-            problem = f"exit {code}: {(place.folder / 'said.txt').read_text().splitlines()[-1:]}"
-        problem = problem or _difference(expected, contents(out)) or _repeated(written, _finished(out))
+            problem = f"exit {code}: {place.said(child).splitlines()[-1:]}"
+        problem = problem or difference(expected, contents(out)) or _repeated(written, _finished(out))
         yield f"{number}: {problem}" if problem else "survived" if killed else "had ended"
 
 
-def _reference(place: Place, what: Command) -> tuple[dict[str, Any], float]:
+def reference(place: Place, what: Command) -> tuple[dict[str, Any], float]:
     """Run a command twice without a kill; return what is the same in both, and the seconds."""
     found = []
     for _ in range(2):
         place.clear()
         if what.first:
-            place.run(what.first)
+            place.finish(what.first)
         begun = time.monotonic()
-        if place.run(what.words):
-            raise RuntimeError((place.folder / "said.txt").read_text())
+        place.finish(what.words)
         seconds = time.monotonic() - begun
         found.append(contents(place.out))
     one, other = found
     if one != other:
-        raise RuntimeError(f"two runs differ without a kill: {_difference(one, other)}")
+        raise RuntimeError(f"two runs differ without a kill: {difference(one, other)}")
     return one, seconds
 
 
-def _difference(expected: dict[str, Any], found: dict[str, Any]) -> str | None:
+def difference(expected: dict[str, Any], found: dict[str, Any]) -> str | None:
     """Return the first file that is missing, too many or another."""
     for name in sorted({*expected, *found}):
         if name not in found:
@@ -291,7 +300,7 @@ def _is_of_model(name: str) -> bool:
     return name.removeprefix("out/").split("/")[0] in MODEL_FILES
 
 
-def _wait(child: int, seconds: float, sent: signal.Signals = signal.SIGKILL) -> tuple[int, bool]:
+def wait(child: int, seconds: float, sent: signal.Signals = signal.SIGKILL) -> tuple[int, bool]:
     """Wait for a process; send a signal if it takes longer. Return its exit code, and whether it was sent.
 
     SIGKILL, and SIGINT as from a terminal, go to its whole group.
@@ -305,7 +314,7 @@ def _wait(child: int, seconds: float, sent: signal.Signals = signal.SIGKILL) -> 
     with suppress(ProcessLookupError):
         (os.kill if sent == signal.SIGTERM else os.killpg)(child, sent)
     if sent != signal.SIGKILL:
-        return _wait(child, LONGEST)[0], True
+        return wait(child, LONGEST)[0], True
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), True
 
 

@@ -353,7 +353,8 @@ def _stem(path: Path) -> str:
 def _check_split(examples: Examples, train: Examples) -> None:
     """Refuse examples without labels, or with other inputs than those of train."""
     if examples.label_sets is None:
-        named = "; name the label column" if examples.columns is not None else ""
+        how = "; name their column (--label-column), or with commas those of 0 and 1 or of soft labels"
+        named = how if examples.columns is not None else ""
         if examples.kind == "image" and not named:
             named = "; those of pictures stand in a table with the columns image and labels"
         message = f"there are no labels{named}. What was understood: "

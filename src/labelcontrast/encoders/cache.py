@@ -17,7 +17,7 @@ from labelcontrast.files import draft, parse_json
 
 Arrays = Mapping[str, NDArray[Any]]
 KEYS = "keys"
-"""The metadata entry that holds the key of each array, as JSON."""
+"""The metadata entry that holds the key and the checksum of each array, as JSON; in earlier versions the key alone."""
 ALIGNMENT = 64
 """Mapped arrays begin at a multiple of this many bytes, as torch's do in memory: products of arrays that are aligned
 otherwise can differ in their last digits."""
@@ -43,7 +43,8 @@ def cached_arrays(
     """Read arrays from a file, or compute and save them.
 
     Args:
-        path: A safetensors file. It is replaced when it is damaged, or when an array is missing or has another key.
+        path: A safetensors file. It is replaced when it is damaged (its checksums do not fit), or when an array is
+            missing or has another key.
         keys: The ``content_key`` of each array.
         compute: Computes all arrays.
         must_save: Raise an error when the file cannot be written, instead of returning the arrays unsaved.
@@ -77,6 +78,18 @@ def cached_arrays(
     return _read(path, keys) or arrays
 
 
+def saved_arrays(path: str | Path) -> Arrays:
+    """Read all arrays that ``cached_arrays`` has saved in a file.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    arrays = _read(Path(path), None)
+    if arrays is None:
+        raise RunError(f"{path} is missing or damaged; it can be removed.")
+    return arrays
+
+
 def _as_bytes(value: Any) -> bytes:  # noqa: ANN401
     if isinstance(value, bytes):
         return value
@@ -88,19 +101,34 @@ def _as_bytes(value: Any) -> bytes:  # noqa: ANN401
     return f"{array.dtype}{array.shape}".encode() + array.tobytes()
 
 
-def _read(path: Path, keys: Mapping[str, str]) -> Arrays | None:
+def _read(path: Path, keys: Mapping[str, str] | None) -> Arrays | None:
+    """Read the arrays with these keys, or all; None if a key or a checksum differs."""
     try:
         with safe_open(path, framework="pt") as file:  # torch maps the file, where numpy would copy it
             saved = parse_json((file.metadata() or {}).get(KEYS, "{}"))
-            if keys.items() <= saved.items():
-                return {name: file.get_tensor(name).numpy() for name in keys}
-    except (OSError, SafetensorError, ValueError):
+            arrays = {name: file.get_tensor(name).numpy() for name in (saved if keys is None else keys)}
+            if all(_fits(array, saved.get(name), None if keys is None else keys[name]) for name, array in arrays.items()):
+                return arrays
+    except (OSError, SafetensorError, ValueError, AttributeError):
         pass
     return None
 
 
+def _fits(array: NDArray[Any], saved: object, key: str | None) -> bool:
+    """Compare an array with the key and the checksum that were saved with it; with any key if it is None."""
+    saved_key, checksum = saved if isinstance(saved, list) else (saved, None)
+    return saved_key == (key or saved_key) and checksum in {None, _checksum(array)}
+
+
+def _checksum(array: NDArray[Any]) -> str:
+    digest = hashlib.blake2b(f"{array.dtype}{array.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
 def _write(path: Path, keys: Mapping[str, str], arrays: Arrays) -> None:
-    total, text = sum(array.nbytes for array in arrays.values()), json.dumps(dict(keys))
+    total = sum(array.nbytes for array in arrays.values())
+    text = json.dumps({name: [key, _checksum(arrays[name])] for name, key in keys.items()})
     with draft(path) as temporary:
         temporary.touch()
         permissions = temporary.stat().st_mode

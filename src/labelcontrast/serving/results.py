@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.examples import Examples
+from labelcontrast.encoders.cache import saved_arrays
 from labelcontrast.errors import LabelContrastError
 from labelcontrast.files import read_json
 from labelcontrast.metrics.counting import known_pairs
@@ -52,7 +52,7 @@ class Results:
         with undamaged(folder):
             outputs = Outputs.load(folder / OUTPUTS) if (folder / OUTPUTS).exists() else None
             found = {name: _json(folder / name) for name in (PER_LABEL, EXAMPLES, SCATTER)}
-            arrays = load_file(folder / FEATURES) if (folder / FEATURES).exists() else {}
+            arrays = saved_arrays(folder / FEATURES) if (folder / FEATURES).exists() else {}
         features = unit_rows(arrays["test"], zero=True).numpy() if "test" in arrays else np.empty((0, 0), np.float32)
         test, train = _read_data(folder, model, outputs) if with_data else (None, None)
         view = model.other_views.get(NeighboursView.name)
