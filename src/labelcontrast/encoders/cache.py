@@ -107,7 +107,7 @@ def _read(path: Path, keys: Mapping[str, str] | None) -> Arrays | None:
         with safe_open(path, framework="pt") as file:  # torch maps the file, where numpy would copy it
             saved = parse_json((file.metadata() or {}).get(KEYS, "{}"))
             arrays = {name: file.get_tensor(name).numpy() for name in (saved if keys is None else keys)}
-            if all(_fits(array, saved.get(name), None if keys is None else keys[name]) for name, array in arrays.items()):
+            if all(_fits(array, saved.get(name), (keys or {}).get(name)) for name, array in arrays.items()):
                 return arrays
     except (OSError, SafetensorError, ValueError, AttributeError):
         pass
