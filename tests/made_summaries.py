@@ -13,6 +13,7 @@ from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, 
 from labelcontrast.reports.summary import (
     EmbeddingScatter,
     HierarchySummary,
+    MistakenLabel,
     RunSummary,
     ShownExamples,
 )
@@ -147,8 +148,22 @@ def run() -> RunSummary:
             coordinates=centres[cluster] + generator.normal(size=(1600, 2)),
             labels=[(*SOME_NAMES, *"abcdefghijk")[one] if one < 23 else None for one in cluster],
             method="PCA, 31 % of the variance",
+            titles=[f"shop/{place}: a </title><script>alert(1)</script> shirt" for place in range(1600)],
         ),
         examples=made_examples(),
+        mistaken=[
+            MistakenLabel(
+                label=name,
+                threshold=0.378,
+                right=30,
+                wrong=10,
+                missed=20,
+                given_instead=[(SOME_NAMES[place - 1], 7), ("<b>red", 2)],
+                missed_instead=[],
+                curve=[(1.0, 0.1, 0.0), (0.6, 0.75, 0.4), (0.2, 1.0, 0.9)] if place else [],
+            )
+            for place, name in enumerate(SOME_NAMES[:12])
+        ],
         hierarchy=made_hierarchy(),
         settings={"loss.name": "reg", "loss.temperature": 0.1, "training.batch_size": 256, "training.epochs": 30},
         warnings=["29 labels have no positive example in test: their F1 is 0, and they are left out of mAP."],

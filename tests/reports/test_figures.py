@@ -29,7 +29,6 @@ from labelcontrast.reports.figures import (
     binned_means,
     canvas,
     curve_figures,
-    embedding_figure,
     frequency_axes,
     frequency_figure,
     label_histogram,
@@ -221,17 +220,6 @@ def test_each_curve_has_a_panel_with_its_first_and_last_value(run) -> None:
     assert "train loss by epoch, from 2.5 to 1.25." in drawn[0]
     assert "learning rate by epoch, from 0.001 to 0.001." in drawn[1]
     assert curve_figures({}) == []
-
-
-def test_the_scatter_plot_names_the_most_frequent_labels() -> None:
-    labels = [f"label {rank}" for rank in range(12) for _ in range(12 - rank)] + [None]
-    coordinates = np.random.default_rng(0).normal(size=(len(labels), 2))
-    markup = embedding_figure(EmbeddingScatter(coordinates=coordinates, labels=labels, method="UMAP"))
-    assert f"Scatter plot of {len(labels)} embeddings (UMAP)" in markup
-    assert "label 6." in markup
-    assert "label 7" not in markup
-    many = EmbeddingScatter(coordinates=np.tile(coordinates, (13, 1)), labels=labels * 13, method="UMAP")
-    assert embedding_figure(many).startswith("<img")
 
 
 def test_the_histogram_has_a_row_per_label_if_these_are_few() -> None:

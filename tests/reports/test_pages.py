@@ -1,12 +1,16 @@
 """Pages in a real browser: no error, nothing loaded, figures with a text, a table that sorts, room on a phone."""
 
+import base64
 import dataclasses
+import io
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from typer.testing import CliRunner
@@ -16,7 +20,7 @@ from labelcontrast.lab.comparison_report import write_comparison_report
 from labelcontrast.metrics.measures import compute_metrics, per_label_table
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.reports.pages import write_run_report
-from labelcontrast.reports.summary import RunSummary
+from labelcontrast.reports.summary import EmbeddingScatter, RunSummary
 from labelcontrast.reports.tables import NOTHING, printable
 
 
@@ -150,6 +154,102 @@ def test_the_tree_opens_and_the_length_of_each_bar_is_f1(browser, run_page, run)
     assert "<b>red" in [row.find_element(By.CSS_SELECTOR, ".node").text for row in rows]
     browser.find_element(By.CSS_SELECTOR, ".tree summary").click()
     assert not rows[1].is_displayed()
+
+
+def test_a_point_of_the_map_says_what_it_is_and_frequent_labels_differ_by_colour_and_shape(
+    browser, run_page, run
+) -> None:
+    browser.get(run_page.as_uri())
+    points = browser.find_elements(By.CSS_SELECTOR, ".plane path")
+    titles = [one.get_attribute("textContent") for one in browser.find_elements(By.CSS_SELECTOR, ".plane title")]
+    assert len(points) == 1600
+    assert sorted(titles) == sorted(run.embedding.titles)
+    legend = browser.find_elements(By.CSS_SELECTOR, ".legend li")
+    frequent = [name for name, _ in Counter(filter(None, run.embedding.labels)).most_common(7)]
+    assert [one.text for one in legend] == [*frequent, "other labels"]
+    paths = [one.find_element(By.TAG_NAME, "path") for one in legend]
+    assert len({path.get_attribute("fill") for path in paths}) == 8
+    assert len({path.get_attribute("d") for path in paths}) == 7
+    first, last = points[0], points[-1]
+    assert first.get_attribute("fill") == paths[-1].get_attribute("fill")
+    assert last.get_attribute("fill") == paths[-2].get_attribute("fill")
+    xs, ys = run.embedding.coordinates.T
+    for place in (3, 1000):
+        across = 100 * (xs[place] - xs.min()) / np.ptp(xs)
+        up = 70 - 70 * (ys[place] - ys.min()) / np.ptp(ys)
+        drawn = points[titles.index(run.embedding.titles[place])].get_attribute("d")
+        assert drawn.startswith(f"M{round(across, 2)} {round(up, 2)}m")
+
+
+def test_mistaken_labels_have_what_they_are_confused_with_and_a_curve_with_the_threshold(
+    browser, run_page, run
+) -> None:
+    browser.get(run_page.as_uri())
+    rows = browser.find_elements(By.CSS_SELECTOR, "#confused tbody tr")
+    assert rows[1].text == f"Shirts 30 20 Tshirts 7, <b>red 2 10 {NOTHING}"
+    assert len(rows) == len(run.mistaken)
+    curves = browser.find_elements(By.CSS_SELECTOR, ".curve svg")
+    assert len(curves) == len(run.mistaken) - 1  # one has no positive example
+    said = "Precision over recall of Shirts. Precision 75.00 %, recall 60.00 % at the threshold 0.378."
+    assert curves[0].get_attribute("aria-label") == said
+    points = curves[0].find_elements(By.TAG_NAME, "circle")
+    assert [one.get_attribute("cx") for one in points] == ["100.00", "60.00", "20.00", "60.00"]
+    assert float(points[-1].get_attribute("cy")) == pytest.approx(70 * 0.25)
+    shown = points[0].find_element(By.TAG_NAME, "title").get_attribute("textContent")
+    assert shown == "threshold 0.000: precision 10.00 %, recall 100.00 %"
+
+
+@pytest.mark.parametrize("page", ["run_page", "comparison_page"])
+def test_nothing_is_cut_off_in_print(browser, request, page: str) -> None:
+    browser.get(request.getfixturevalue(page).as_uri())
+    # A4 between margins of 1 cm, at the 96 pixels an inch of CSS.
+    size = {"width": 718, "height": 1046, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        cut = browser.execute_script("""
+            return [...document.querySelectorAll("html, .scroll, .tall, .drawing, .panels, .example, table, svg, img")]
+              .filter((one) => one.getBoundingClientRect().right > 719 || (getComputedStyle(one).overflowX !== "visible"
+                && (one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1)))
+              .map((one) => `${one.tagName} ${one.className} ${one.id}`)""")
+        assert cut == []
+        assert browser.execute_script("return getComputedStyle(document.body).fontSize") == "14px"  # 10.5 points
+        paper = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+        assert base64.b64decode(paper["data"]).startswith(b"%PDF")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_the_page_of_a_large_run_is_below_five_megabytes(tmp_path: Path, run) -> None:
+    random = np.random.default_rng(0)
+    file = io.BytesIO()
+    Image.fromarray(random.integers(0, 256, (128, 128, 3), dtype=np.uint8)).save(file, format="JPEG", quality=85)
+    picture = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    example = {**run.examples.mistakes[0], "picture": picture, "text": "x" * 400}
+    rows = [{**run.per_label[0], "label": f"a label of some length {place}"} for place in range(20_000)]
+    nodes = [{"node": row["label"], "parents": [], "support": 3, "f1": 0.5} for row in rows]
+    scatter = EmbeddingScatter(
+        coordinates=random.normal(size=(2000, 2)),
+        labels=[row["label"] for row in rows[:2000]],
+        method="UMAP",
+        titles=["x" * 200] * 2000,
+    )
+    curve = [(place / 60, place / 60, place / 60) for place in range(61)]
+    large = dataclasses.replace(
+        run,
+        per_label=rows,
+        embedding=scatter,
+        examples=dataclasses.replace(run.examples, mistakes=[example] * 24, successes=[example] * 6),
+        mistaken=[dataclasses.replace(one, curve=curve) for one in run.mistaken],
+        hierarchy=dataclasses.replace(run.hierarchy, nodes=nodes),
+    )
+    write_run_report(tmp_path / "report.html", large)
+    page = (tmp_path / "report.html").read_text()
+    assert 1_000_000 < len(page.encode()) < 5_000_000
+    assert page.count("a label of some length") < 7000
+    assert "These are the first 3,000 labels; per_label.json has all 20,000." in page
+    assert "per_node.json has the F1 of each of the 20,000 nodes." in page
 
 
 def test_the_page_of_a_comparison_shows_best_losses_failures_and_links(browser, comparison_page) -> None:

@@ -9,10 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import precision_score, recall_score
 
 from labelcontrast.data.examples import Examples
 from labelcontrast.metrics.measures import Outputs
-from labelcontrast.run.examples import SNIPPET, SUCCESSES, THUMBNAIL, example_losses, save_examples, thumbnail
+from labelcontrast.run.examples import (
+    SNIPPET,
+    SUCCESSES,
+    THUMBNAIL,
+    confused_labels,
+    curve_points,
+    example_losses,
+    example_titles,
+    most_mistaken,
+    save_examples,
+    threshold_curve,
+    thumbnail,
+    wrong_pairs,
+)
 
 NAMES = ("cat", "dog", "owl")
 
@@ -119,3 +133,42 @@ def test_of_a_picture_a_small_copy_is_shown(tmp_path: Path) -> None:
 def test_nothing_is_copied_if_no_examples_are_wanted(tmp_path: Path) -> None:
     save_examples(tmp_path, made_examples(["secret"] * 9, "text"), NAMES, made_outputs(9), most=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_confused_labels_are_counted_over_the_known_pairs() -> None:
+    outputs = made_outputs(80)
+    outputs = Outputs(outputs.labels, outputs.scores, np.random.default_rng(1).random((80, 3)) < 0.5)
+    outputs.labels[::5, 2] = np.nan
+    found = confused_labels(outputs, NAMES, 1)
+    wrong, missed = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+    for labels, predicted in zip(outputs.labels, outputs.predictions, strict=True):
+        for at, name in enumerate(NAMES):
+            wrong[name] += labels[1] == 1 and not predicted[1] and labels[at] == 0 and predicted[at]
+            missed[name] += labels[1] == 0 and predicted[1] and labels[at] == 1 and not predicted[at]
+    assert dict(found["wrong"]) == {name: count for name, count in wrong.items() if count}
+    assert dict(found["missed"]) == {name: count for name, count in missed.items() if count}
+    counts = [count for _, count in found["wrong"]]
+    assert counts == sorted(counts, reverse=True) != []
+    errors = [wrong_pairs(outputs)[:, column].sum() for column in most_mistaken(outputs, most=2)]
+    assert errors == sorted(wrong_pairs(outputs).sum(axis=0), reverse=True)[:2]
+    perfect = Outputs(outputs.labels, outputs.scores, outputs.labels > 0)
+    assert most_mistaken(perfect, most=2) == []
+
+
+def test_the_curve_of_a_label_is_that_of_scikit_learn_at_its_thresholds() -> None:
+    outputs = made_outputs(80)
+    outputs.labels[::5, 0] = np.nan
+    known = ~np.isnan(outputs.labels[:, 0])
+    true, scores = outputs.labels[known, 0], outputs.scores[known, 0]
+    points = curve_points(threshold_curve(outputs, 0, cuts=10))
+    assert [one[2] for one in points] == sorted(one[2] for one in points)
+    for recall, precision, threshold in points:
+        assert recall == pytest.approx(recall_score(true, scores > threshold))
+        assert precision == pytest.approx(precision_score(true, scores > threshold))
+    assert {0.0, 0.05, 0.5} <= {one[2] for one in points}
+
+
+def test_titles_are_ids_and_for_texts_their_beginning() -> None:
+    rows = np.array([1, 0])
+    assert example_titles(made_examples(["a\n b", "x" * 101], "text"), rows) == [f"row 1: {'x' * 100}…", "row 0: a b"]
+    assert example_titles(made_examples([Path("a.png"), Path("b.png")], "image"), rows) == ["row 1", "row 0"]

@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from labelcontrast.errors import RunError
-from labelcontrast.lab.comparison_report import flat_measures, hierarchy_metrics, summarise_comparison, write_comparison
+from labelcontrast.lab.comparison_report import (
+    ComparedLoss,
+    flat_measures,
+    hierarchy_metrics,
+    recommend,
+    summarise_comparison,
+    write_comparison,
+)
 from labelcontrast.metrics.measures import Outputs
+from labelcontrast.metrics.registry import METRICS
 from labelcontrast.run.folder import RunResult
 from labelcontrast.run.report import read_curves, retrieval_groups, summarise_hierarchy, summarise_run, write_report
 
@@ -48,6 +56,26 @@ def test_a_run_is_summarised_from_its_files(finished_runs: Runs) -> None:
     epochs, scores = read_curves(folder)["validation mAP"]
     assert epochs == [1, 2, 3, 4]
     assert max(scores) == result["validation_score"]
+
+
+def test_the_map_and_the_mistaken_labels_are_those_of_the_folder(finished_runs: Runs) -> None:
+    folder = finished_runs["reg"]
+    summary, outputs = summarise_run(folder, RunResult.load(folder)), Outputs.load(folder / "test.safetensors")
+    names = [row["label"] for row in summary.per_label]
+    scatter = json.loads((folder / "map.json").read_text())
+    assert summary.embedding is not None
+    for title, name, labels in zip(summary.embedding.titles, scatter["titles"], scatter["labels"], strict=True):
+        assert title == f"{name}\n{', '.join(labels) or 'no label'}"
+    assert {one.label for one in summary.mistaken} <= set(names)
+    errors = [one.wrong + one.missed for one in summary.mistaken]
+    assert errors == sorted(errors, reverse=True)
+    for one in summary.mistaken:
+        column = names.index(one.label)
+        true, predicted = outputs.labels[:, column] > 0, outputs.predictions[:, column] > 0
+        counts = ((true & predicted).sum(), (~true & predicted).sum(), (true & ~predicted).sum())
+        assert (one.right, one.wrong, one.missed) == counts
+        assert one.threshold == summary.per_label[column]["threshold"]
+    assert sum(errors) == ((outputs.labels > 0) != (outputs.predictions > 0)).sum()
 
 
 def test_a_run_without_a_scatter_plot_still_has_a_page(finished_runs: Runs, tmp_path: Path) -> None:
@@ -110,3 +138,40 @@ def test_a_comparison_has_the_baseline_first_and_failures_in_their_place(finishe
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is neither a finished run nor a comparison\.$"):
         write_report(tmp_path)
+
+
+def advised(metrics: dict[str, tuple[list[float], bool | None]], **more: ComparedLoss) -> str:
+    losses = [
+        ComparedLoss(name=name, metrics={"macro_f1": values}, as_good={} if good is None else {"macro_f1": good})
+        for name, (values, good) in metrics.items()
+    ]
+    return recommend([more.get(loss.name, loss) for loss in losses], [METRICS["macro_f1"], METRICS["micro_f1"]])
+
+
+def test_the_advice_of_a_comparison_names_what_is_significant_and_what_was_not_tested() -> None:
+    found = advised({"svm": ([0.3], None), "bce": ([0.4, 0.42], False), "reg": ([0.5, 0.52], True)})
+    assert found == (
+        "Choose reg: its macro-F1, in which a rare label counts as much as a frequent one, is the highest, 51.00 %, "
+        "10.00 points above bce. Significantly worse: bce. Not tested: svm."
+    )
+    assert advised({"reg": ([0.5], True)}) == ""
+    assert "With one run each, how much another seed" in advised({"bce": ([0.4], False), "reg": ([0.5], True)})
+
+
+def test_the_advice_of_a_comparison_says_what_is_as_good_and_faster_and_who_leads_elsewhere() -> None:
+    good = {"macro_f1": True, "micro_f1": False}
+    best = ComparedLoss(
+        name="reg", metrics={"macro_f1": [0.5, 0.5], "micro_f1": [0.6, 0.6]}, seconds=[50.0], as_good=good
+    )
+    other = ComparedLoss(
+        name="bce",
+        metrics={"macro_f1": [0.49, 0.49], "micro_f1": [0.7, 0.7]},
+        seconds=[30.0],
+        as_good={"macro_f1": True, "micro_f1": True},
+        interval={"macro_f1": [-0.03, 0.01]},
+    )
+    found = advised({"bce": ([], None), "reg": ([], None)}, bce=other, reg=best)
+    assert found.endswith(
+        "Not significantly worse: bce (-1.00 to 3.00 points). Where time counts, take bce: 30 s a run instead of 50. "
+        "By micro-F1, bce is ahead, significantly: 70.00 % against 60.00 %."
+    )

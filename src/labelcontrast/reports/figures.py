@@ -196,21 +196,10 @@ def curve_figures(curves: Mapping[str, Curve]) -> list[str]:
         with canvas(width=PANEL[0], height=PANEL[1]) as (figure, axes):
             axes.plot(epochs, values, color=style_of(place)[0], marker="o" if len(epochs) < 4 else None)
             axes.set(title=name, xlabel="epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             alternative = f"{name} by epoch, from {values[0]:.4g} to {values[-1]:.4g}."
             drawn.append(as_svg(figure, alternative=alternative))
     return drawn
-
-
-def embedding_figure(embedding: EmbeddingScatter) -> str:
-    """Draw a scatter plot of embeddings; the most frequent labels have a colour and a marker, the others are grey."""
-    with canvas(height=4.4) as (figure, axes):
-        named, count = _draw_scatter(axes, embedding, size=15), len(embedding.labels)
-        axes.set(xlabel=f"first direction ({embedding.method})", ylabel="second direction")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=1.6, title="label", alignment="left")
-        labels = ", ".join(named)
-        alternative = f"Scatter plot of {count} embeddings ({embedding.method}), coloured by label: {labels}."
-        return (as_image if count > MOST_SHAPES else as_svg)(figure, alternative=alternative)
 
 
 def level_figures(scatters: Sequence[EmbeddingScatter]) -> list[str]:

@@ -60,6 +60,22 @@ def project(
     return Projection(coordinates, chosen, name)
 
 
+def fit_to_drawing(
+    points: Float[np.ndarray, "points 2"], *, width: float = 100, height: float = 70
+) -> list[list[float]]:
+    """Scale points to a drawing, whose origin is its upper left corner.
+
+    Example:
+        >>> fit_to_drawing(np.array([[-1.0, 0.0], [3.0, 5.0]]))
+        [[0.0, 70.0], [100.0, 0.0]]
+    """
+    if not len(points):
+        return []
+    scaled = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-9)
+    rows: list[list[float]] = ((0.0, height) + scaled * (width, -height)).round(2).tolist()
+    return rows
+
+
 def _pca(features: Float[np.ndarray, "points dim"]) -> tuple[Float[np.ndarray, "points 2"], str]:
     model = PCA(n_components=2, svd_solver="full")
     with np.errstate(invalid="ignore"):  # features without variance have no shares of it

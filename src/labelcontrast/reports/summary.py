@@ -48,6 +48,26 @@ class EmbeddingScatter:
     coordinates: Float[np.ndarray, "points 2"]
     labels: Sequence[str | None]
     method: str
+    titles: Sequence[str] = ()
+    """What is shown of a point below the pointer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MistakenLabel:
+    """A label with its mistakes on test, the labels it is confused with, and its precision and recall by threshold."""
+
+    label: str
+    threshold: float
+    """That was chosen, at which the examples are counted."""
+    right: int
+    wrong: int
+    missed: int
+    given_instead: Sequence[tuple[str, int]]
+    """Labels that are wrong where this one is missed, with the number of examples."""
+    missed_instead: Sequence[tuple[str, int]]
+    """Labels that are missed where this one is wrong."""
+    curve: Sequence[tuple[float, float, float]]
+    """Recall, precision and threshold, by rising threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +132,8 @@ class RunSummary(PageSummary):
     reliability: Mapping[str, Diagram] = field(default_factory=dict)
     embedding: EmbeddingScatter | None = None
     examples: ShownExamples | None = None
+    mistaken: Sequence[MistakenLabel] = ()
+    """The labels with the most mistakes, the most first."""
     hierarchy: HierarchySummary | None = None
 
 

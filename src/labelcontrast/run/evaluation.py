@@ -33,6 +33,7 @@ from labelcontrast.probes.published import fit_probe
 from labelcontrast.probes.thresholds import Thresholds, choose_thresholds
 from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, View
 from labelcontrast.reports.projection import FEWEST_POINTS, project
+from labelcontrast.run.examples import example_titles
 from labelcontrast.run.folder import OUTPUTS, PER_LABEL, PER_NODE, SCATTER, load_training_labels
 from labelcontrast.run.hierarchy import UnseenLeaves
 from labelcontrast.run.inputs import RunInputs
@@ -371,7 +372,10 @@ def describe_embeddings(
 def save_scatter(
     folder: str | Path, settings: EvaluationSettings, inputs: RunInputs, embeddings: np.ndarray, *, seed: int
 ) -> None:
-    """Project the test embeddings to the plane and write them with their labels; nothing for very few examples."""
+    """Project the test embeddings to the plane and write them with their labels; nothing for very few examples.
+
+    Each has a title, its id and the beginning of its text, unless the settings keep examples out of the folder.
+    """
     if len(embeddings) < FEWEST_POINTS:
         return
     drawn = project(embeddings, generator=np.random.default_rng(seed), method=settings.map)
@@ -382,6 +386,8 @@ def save_scatter(
         "labels": [list(label_sets[index]) for index in drawn.chosen],
         "levels": [] if inputs.data.tree is None else _nodes_by_level(inputs, inputs.data.tree, drawn.chosen),
     }
+    if settings.examples:
+        scatter["titles"] = example_titles(inputs.splits.test, drawn.chosen)
     write_json(Path(folder) / SCATTER, scatter)
 
 

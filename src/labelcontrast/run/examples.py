@@ -1,4 +1,4 @@
-"""The examples that the page of a run shows: the worst mistakes on test and the most certain successes."""
+"""What pages show of the test examples: mistakes and successes, confused labels, and what other thresholds would do."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,16 @@ SUCCESSES = 6
 """Correct examples that are shown after the mistakes."""
 SNIPPET = 400
 """Characters of a text that are shown."""
+TITLE = 100
+"""Characters of a text that name it on the map."""
 THUMBNAIL = 128
 """Longest side of a picture that is shown, in pixels."""
 MOST_LABELS = 20
 """True or predicted labels of an example that are shown, mistakes first."""
+CONFUSED = 8
+"""Labels that are listed as confused with another one."""
+CUTS = 120
+"""Thresholds of a curve, at most, beside the multiples of 0.05."""
 SMALLEST = 1e-6
 """Probabilities are clipped at this in the log loss, so that a certain mistake has a finite one."""
 BLOCK = 2**20
@@ -79,6 +85,17 @@ def shown_inputs(examples: Examples, rows: Shaped[np.ndarray, " chosen"]) -> lis
     return [{"id": str(examples.ids[row]), **_shown_input(given, examples.kind)} for row, given in pairs]
 
 
+def example_titles(examples: Examples, rows: Shaped[np.ndarray, " chosen"]) -> list[str]:
+    """Name some examples by their ids, texts also by their first characters."""
+    names = [str(examples.ids[row]) for row in rows.tolist()]
+    if examples.kind != "text":
+        return names
+    texts = [" ".join(str(text).split()) for text in examples.inputs_at(rows)]
+    return [
+        f"{name}: {text[:TITLE]}{'…' if len(text) > TITLE else ''}" for name, text in zip(names, texts, strict=True)
+    ]
+
+
 def example_losses(
     labels: Shaped[np.ndarray, "examples labels"], scores: Float[np.ndarray, "examples labels"]
 ) -> Float[np.ndarray, " examples"]:
@@ -122,6 +139,57 @@ def choose_examples(
     order = np.argsort(-losses, kind="stable")
     rising = order[::-1]
     return {"mistakes": order[wrong[order]][:most], "successes": rising[(labelled & ~wrong)[rising]][:SUCCESSES]}
+
+
+def most_mistaken(outputs: Outputs, *, most: int) -> list[int]:
+    """Return the columns of the labels with the most wrong and missed examples, the most first; none without any."""
+    errors = wrong_pairs(outputs).sum(axis=0)
+    return [column for column in np.argsort(-errors, kind="stable")[:most].tolist() if errors[column]]
+
+
+def confused_labels(outputs: Outputs, names: Sequence[str], column: int) -> dict[str, list[tuple[str, int]]]:
+    """Count the labels that are ``wrong`` where one is missed, and ``missed`` where it is wrong, the most first.
+
+    Example:
+        >>> labels, predicted = np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0, 1], [1, 0], [0, 1]])
+        >>> confused_labels(Outputs(labels, predicted.astype(float), predicted), ["cat", "dog"], 0)
+        {'wrong': [('dog', 1)], 'missed': []}
+    """
+    bad, true = wrong_pairs(outputs), outputs.labels > 0
+    missed, wrong = bad & true, bad & ~true
+    counts = {"wrong": wrong[missed[:, column]].sum(axis=0), "missed": missed[wrong[:, column]].sum(axis=0)}
+    return {
+        name: [(names[at], int(count[at])) for at in np.argsort(-count, kind="stable")[:CONFUSED] if count[at]]
+        for name, count in counts.items()
+    }
+
+
+def threshold_curve(outputs: Outputs, column: int, *, cuts: int = CUTS) -> list[dict[str, float]]:
+    """Count right, wrong and missed test examples of a label at thresholds from 0 to 1."""
+    known = known_pairs(outputs.labels[:, column])
+    true, scores = outputs.labels[known, column] > 0, outputs.scores[known, column]
+    levels = np.unique(np.quantile(np.append(scores, (0.0, 1.0)), np.linspace(0, 1, cuts)).round(4))
+    return [count_at(true, scores, cut) for cut in np.unique([*levels, *np.linspace(0, 1, 21).round(2)]).tolist()]
+
+
+def count_at(
+    true: Bool[np.ndarray, " examples"], scores: Float[np.ndarray, " examples"], threshold: float
+) -> dict[str, float]:
+    """Count right, wrong and missed examples of a label at one threshold."""
+    predicted = scores > threshold
+    right = int((predicted & true).sum())
+    wrong, missed = int(predicted.sum()) - right, int(true.sum()) - right
+    return {"threshold": threshold, "right": right, "wrong": wrong, "missed": missed}
+
+
+def curve_points(curve: Sequence[Mapping[str, float]]) -> list[tuple[float, float, float]]:
+    """Return recall, precision and threshold along a curve, where something is predicted and something is true."""
+    points = []
+    for row in curve:
+        right, predicted, true = row["right"], row["right"] + row["wrong"], row["right"] + row["missed"]
+        if predicted and true:
+            points.append((right / true, right / predicted, row["threshold"]))
+    return points
 
 
 def _shown_input(given: Any, kind: Kind) -> Mapping[str, str]:  # noqa: ANN401

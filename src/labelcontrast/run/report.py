@@ -14,8 +14,16 @@ from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, 
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME
 from labelcontrast.reports.pages import write_model_card, write_run_report
-from labelcontrast.reports.summary import CardFacts, EmbeddingScatter, HierarchySummary, RunSummary, ShownExamples
+from labelcontrast.reports.summary import (
+    CardFacts,
+    EmbeddingScatter,
+    HierarchySummary,
+    MistakenLabel,
+    RunSummary,
+    ShownExamples,
+)
 from labelcontrast.reports.tables import PAIR_STATISTICS, percent
+from labelcontrast.run.examples import confused_labels, curve_points, most_mistaken, threshold_curve, wrong_pairs
 from labelcontrast.run.folder import (
     CARD,
     EXAMPLES,
@@ -38,6 +46,8 @@ from labelcontrast.training.epochs import HISTORY, read_history
 
 COLOURED_LABELS = 7
 """Number of labels with a colour of their own in the scatter plot, limited to clearly distinct colours."""
+MISTAKEN, POINTS = 12, 40
+"""Labels whose mistakes are shown, and thresholds of their curves, beside the multiples of 0.05."""
 RESAMPLES = 200
 """Of the test examples, for the intervals on a card."""
 DIAGRAMS = {"as said": "uncalibrated"}
@@ -127,12 +137,39 @@ def summarise_run(folder: str | Path, result: RunResult) -> RunSummary:
         },
         embedding=_scatter(scatter, scatter["labels"]) if scatter else None,
         examples=ShownExamples(**examples) if examples else None,
+        mistaken=mistaken_labels(folder),
         hierarchy=summarise_hierarchy(result.hierarchy, nodes, scatter) if result.hierarchy else None,
         settings=flatten(settings.model_dump(mode="json", exclude_none=True)),
         warnings=result.warnings,
         versions=result.versions,
         duration=sum(result.seconds.values()),
     )
+
+
+def mistaken_labels(folder: str | Path) -> list[MistakenLabel]:
+    """Collect the labels with the most mistakes on test; none for a folder without the predictions."""
+    folder = Path(folder)
+    if not (folder / OUTPUTS).exists():
+        return []
+    outputs, rows, found = Outputs.load(folder / OUTPUTS), read_json(folder / PER_LABEL), []
+    names = [row["label"] for row in rows]
+    wrong = wrong_pairs(outputs)
+    for column in most_mistaken(outputs, most=MISTAKEN):
+        bad, true = wrong[:, column], outputs.labels[:, column] > 0
+        confused = confused_labels(outputs, names, column)
+        found.append(
+            MistakenLabel(
+                label=names[column],
+                threshold=rows[column]["threshold"],
+                right=int((true & ~bad).sum()),
+                wrong=int((bad & ~true).sum()),
+                missed=int((bad & true).sum()),
+                given_instead=confused["wrong"],
+                missed_instead=confused["missed"],
+                curve=curve_points(threshold_curve(outputs, column, cuts=POINTS)),
+            )
+        )
+    return found
 
 
 def summarise_hierarchy(
@@ -212,4 +249,12 @@ def _scatter(scatter: Mapping[str, Any], label_sets: Sequence[Sequence[str]]) ->
         min((label for label in labels if label in shown), key=counts.__getitem__, default=None)
         for labels in label_sets
     ]
-    return EmbeddingScatter(coordinates=np.array(scatter["points"]), labels=colours, method=scatter["method"])
+    titles = scatter.get("titles", [""] * len(label_sets))
+    return EmbeddingScatter(
+        coordinates=np.array(scatter["points"]),
+        labels=colours,
+        method=scatter["method"],
+        titles=[
+            f"{title}\n{', '.join(own) or 'no label'}".strip() for title, own in zip(titles, label_sets, strict=True)
+        ],
+    )

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from labelcontrast.encoders.base import Kind
 from labelcontrast.errors import RequestError, nearest
 from labelcontrast.files import parse_json
 from labelcontrast.reports.pages import render
+from labelcontrast.run.examples import curve_points
 from labelcontrast.run.model import decide, prediction_rows
 from labelcontrast.serving.inputs import FIELDS, Inputs, checked_inputs, read_form
 from labelcontrast.serving.runs import ServedRun
@@ -96,8 +97,9 @@ async def _labelled(service: Service, run: ServedRun, content: list[bytes], name
 
 def _map_of(run: ServedRun) -> dict[str, object]:
     scatter = run.results.scatter or {"labels": [], "method": ""}
-    rows = zip(run.results.drawn(), scatter["labels"], strict=True)
-    points = [{"x": x, "y": y, "labels": labels} for (x, y), labels in rows]
+    titles = scatter.get("titles", [""] * len(scatter["labels"]))
+    rows = zip(run.results.drawn(), scatter["labels"], titles, strict=True)
+    points = [{"x": x, "y": y, "labels": labels, "title": title} for (x, y), labels, title in rows]
     return {"heading": "Try the model", "points": points, "method": scatter["method"]}
 
 
@@ -116,21 +118,11 @@ def _label_of(run: ServedRun, name: str) -> dict[str, object]:
     return {
         "heading": name,
         "curve": curve,
-        "line": _curve_line(curve),
+        "points": curve_points(curve),
         "at": int(np.argmin([abs(row["threshold"] - threshold) for row in curve])) if curve else 0,
         "hardest": run.results.hardest(column),
         "confused": run.results.confused(column),
     }
-
-
-def _curve_line(curve: Sequence[Mapping[str, float]]) -> str:
-    """Return precision over recall as the points of an SVG line, for thresholds at which something is predicted."""
-    points = []
-    for row in curve:
-        right, predicted, true = row["right"], row["right"] + row["wrong"], row["right"] + row["missed"]
-        if predicted and true:
-            points.append(f"{100 * right / true:.2f},{70 - 70 * right / predicted:.2f}")
-    return " ".join(points)
 
 
 def _lines(content: list[bytes]) -> list[str]:

@@ -12,21 +12,25 @@ from labelcontrast.data.examples import Examples
 from labelcontrast.encoders.cache import saved_arrays
 from labelcontrast.errors import LabelContrastError
 from labelcontrast.files import read_json
-from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
 from labelcontrast.probes.views import NeighboursView
-from labelcontrast.reports.projection import MOST_POINTS
-from labelcontrast.run.examples import example_losses, shown_examples, shown_inputs, wrong_pairs
+from labelcontrast.reports.projection import MOST_POINTS, fit_to_drawing
+from labelcontrast.run.examples import (
+    confused_labels,
+    example_losses,
+    shown_examples,
+    shown_inputs,
+    threshold_curve,
+    wrong_pairs,
+)
 from labelcontrast.run.folder import EXAMPLES, FEATURES, OUTPUTS, PER_LABEL, SCATTER, load_settings, undamaged
 from labelcontrast.run.inputs import load_data
 from labelcontrast.run.model import TrainedModel
 
 PLACED_BY = 10
 """Nearest test examples, whose mean place on the map is that of an input."""
-CUTS = 120
-"""Thresholds of a curve, at most."""
-HARDEST, CONFUSED = 6, 8
+HARDEST = 6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,12 +93,7 @@ class Results:
 
     def drawn(self) -> list[list[float]]:
         """Scale the points of the map to a drawing that is 100 wide and 70 high."""
-        points = np.array((self.scatter or {}).get("points", ())).reshape(-1, 2)
-        if not len(points):
-            return []
-        scaled = (points - points.min(axis=0)) / np.maximum(np.ptp(points, axis=0), 1e-9)
-        rows: list[list[float]] = (np.array([0.0, 70.0]) + scaled * (100.0, -70.0)).round(2).tolist()
-        return rows
+        return fit_to_drawing(np.array((self.scatter or {}).get("points", ())).reshape(-1, 2))
 
     def mistakes(self, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
         """Return some test examples, those with a wrong label first, the largest loss first, and their number."""
@@ -107,18 +106,7 @@ class Results:
 
     def curve(self, column: int) -> list[dict[str, float]]:
         """Count right, wrong and missed test examples of a label at thresholds from 0 to 1."""
-        if self.outputs is None:
-            return []
-        known = known_pairs(self.outputs.labels[:, column])
-        true = self.outputs.labels[known, column] > 0
-        scores = self.outputs.scores[known, column]
-        cuts = np.unique(np.quantile(np.append(scores, (0.0, 1.0)), np.linspace(0, 1, CUTS)).round(4))
-        rows = []
-        for cut in np.unique([*cuts, *np.linspace(0, 1, 21).round(2)]).tolist():
-            predicted = scores > cut
-            right = int((predicted & true).sum())
-            rows.append({"threshold": cut, "right": right, "wrong": int(predicted.sum()) - right})
-        return [{**row, "missed": int(true.sum()) - row["right"]} for row in rows]
+        return [] if self.outputs is None else threshold_curve(self.outputs, column)
 
     def hardest(self, column: int) -> dict[str, list[dict[str, Any]]]:
         """Return the test examples that most surely have a label wrongly, and most surely lack it wrongly."""
@@ -135,18 +123,7 @@ class Results:
 
     def confused(self, column: int) -> dict[str, list[tuple[str, int]]]:
         """Count the labels that are wrong where this one is missed, and missed where this one is wrong."""
-        if self.outputs is None:
-            return {}
-        bad, true = wrong_pairs(self.outputs), self.outputs.labels > 0
-        missed, wrong = bad & true, bad & ~true
-        counts = {
-            "wrong": wrong[missed[:, column]].sum(axis=0),
-            "missed": missed[wrong[:, column]].sum(axis=0),
-        }
-        return {
-            name: [(self.names[at], int(count[at])) for at in np.argsort(-count, kind="stable")[:CONFUSED] if count[at]]
-            for name, count in counts.items()
-        }
+        return {} if self.outputs is None else confused_labels(self.outputs, self.names, column)
 
 
 def _json(path: Path) -> Any:  # noqa: ANN401
