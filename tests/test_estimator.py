@@ -1,20 +1,24 @@
 """The estimator under scikit-learn's contract: its checks, every form of inputs and labels, saving, and refusals."""
 
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 import labelcontrast as lc
 from labelcontrast import ContrastiveClassifier
+from labelcontrast.data import batches
+from labelcontrast.data.batches import KEPT
 from labelcontrast.errors import ConfigError, LabelError, RunError
 
 TEXTS = 12 * ["a late goal", "a close vote", "the minister at the match", "rain again"]
@@ -28,10 +32,29 @@ def quick(**options: object) -> ContrastiveClassifier:
     return ContrastiveClassifier(**{"encoder": "embedded", "epochs": 2, "random_state": 0, **options})
 
 
+BATCHED = {
+    f"check_sample_weight_equivalence_on_{kind}_data": "batches are drawn by rows, so a row of weight 2 and a row given"
+    " twice train on other batches; scikit-learn expects the same of its own MLPClassifier"
+    for kind in ("dense", "sparse")
+}
+
+
 @pytest.mark.slow
-@parametrize_with_checks([ContrastiveClassifier(random_state=0)])
+@parametrize_with_checks([ContrastiveClassifier(random_state=0)], expected_failed_checks=lambda _: BATCHED)
 def test_the_checks_of_scikit_learn_pass(estimator, check) -> None:
     check(estimator)
+
+
+def test_the_docs_list_the_checks_of_scikit_learn() -> None:
+    checks = list(estimator_checks_generator(ContrastiveClassifier()))
+    text = (Path(__file__).parents[1] / "docs" / "integrations.md").read_text().split("<!-- checks -->")[1]
+    part = text.split("## Export")[0]
+    version = ".".join(sklearn.__version__.split(".")[:2])
+    stated = (
+        f"Of {len(checks)} checks of `check_estimator` in scikit-learn {version}, {len(checks) - len(BATCHED)} pass."
+    )
+    assert stated in part
+    assert set(re.findall(r"`(check_\w+_data)`", part)) == set(BATCHED)
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +136,13 @@ def test_unknown_labels_are_no_negatives() -> None:
     assert any("unknown" in sentence for sentence in fitted.result_["warnings"])
 
 
-def test_sparse_rows_and_an_array_give_the_same_model() -> None:
-    dense = quick(views="probe").fit(ROWS, SIGNS)
-    sparse = quick(views="probe").fit(sp.csr_matrix(ROWS), SIGNS)
-    np.testing.assert_array_equal(sparse.predict_proba(sp.csr_array(ROWS)), dense.predict_proba(ROWS))
+def test_sparse_rows_and_an_array_give_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.where(np.abs(ROWS) > 0.5, ROWS, 0)
+    dense = quick().fit(rows, SIGNS)
+    for kept in (KEPT, 0):  # the last one keeps no dense rows
+        monkeypatch.setattr(batches, "KEPT", kept)
+        sparse = quick().fit(sp.csr_matrix(rows), SIGNS)
+        np.testing.assert_array_equal(sparse.predict_proba(sp.csr_array(rows)), dense.predict_proba(rows))
     assert dense.n_features_in_ == 4
     with pytest.raises(ValueError, match="X has 3 features, but ContrastiveClassifier is expecting 4"):
         dense.predict(ROWS[:, :3])
@@ -130,6 +156,34 @@ def test_one_label_an_example_is_predicted_as_itself() -> None:
     assert fitted.score(ROWS, names) > 0.8
     assert fitted.predict_sets(ROWS[:1]) == [(fitted.predict(ROWS[:1])[0],)]
     assert [one.label for one in fitted.explain(ROWS[:1], most=0)[0].labels] == [fitted.predict(ROWS[:1])[0]]
+
+
+def test_an_example_of_weight_0_is_left_out_and_one_of_weight_1_is_usual() -> None:
+    weights = np.where(np.arange(80) < 60, 1.0, 0.0)
+    named = [["rare", "late"] if row >= 60 else ["low" if row % 2 else "high"] for row in range(80)]
+    found, without = quick().fit(ROWS, named, sample_weight=weights), quick().fit(ROWS[:60], named[:60])
+    assert found.classes_.tolist() == without.classes_.tolist() == ["high", "low"]
+    np.testing.assert_array_equal(found.predict_proba(ROWS), without.predict_proba(ROWS))
+
+
+@pytest.mark.parametrize("loss", ["zlpr+0.5*reg", "mulsupcon"])
+def test_heavy_examples_decide_where_examples_contradict(loss: str) -> None:
+    half = np.repeat([True, False], 24)
+    labels = np.where(half[:, None], INDICATOR, 1 - INDICATOR)
+    for heavy in (half, ~half):
+        fitted = quick(epochs=8, loss=loss, validation_fraction=0.4)
+        fitted.fit(TEXTS, labels, sample_weight=np.where(heavy, 10.0, 0.1))
+        assert (fitted.predict(TEXTS) == labels)[heavy].mean() > 0.9
+
+
+def test_wrong_weights_are_refused() -> None:
+    for weights, message in (
+        (np.ones(3), r"sample_weight.shape == \(3,\), expected \(80,\)"),
+        (-np.ones(80), "Negative values in data passed to `sample_weight`"),
+        (np.zeros(80), "Sample weights must contain at least one non-zero number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            quick().fit(ROWS, SIGNS, sample_weight=weights)
 
 
 def test_pictures_are_named_by_their_paths(tmp_path: Path) -> None:

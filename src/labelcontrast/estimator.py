@@ -11,9 +11,16 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    assert_all_finite,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from labelcontrast.data.examples import BySplit, Examples, Inputs
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES
@@ -106,23 +113,30 @@ class ContrastiveClassifier(
         self.device = device
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: ANN401, N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: ANN401, N803
         """Train on labelled examples.
 
         Args:
             X: Strings, paths of pictures, or numbers [examples, features], dense or sparse; as list, array, series or
-                frame.
+                frame. Sparse rows of more than half a GiB as dense ones are made dense a batch at a time.
             y: A list of label sets; 0 and 1 [examples, labels], dense, sparse or as a frame, with NaN for unknown; or,
                 for exactly one label an example, a list of labels.
+            sample_weight: The weight of each example in the loss, the probe, the other views, the choice of the epoch,
+                the blend, calibration and thresholds; by default 1. An example of weight 0 is left out. The metrics of
+                ``result_`` count each example once.
 
         Raises:
-            ValueError: ``X`` or ``y`` has another shape or type.
+            ValueError: ``X``, ``y`` or ``sample_weight`` has another shape or type.
             LabelContrastError: A parameter is out of range, or there are too few examples.
         """
         inputs, kind = self._read_inputs(X, reset=True)
         indicator, classes, self.is_single_label_ = _read_labels(y)
-        if indicator.shape[0] != len(inputs):
-            raise ValueError(f"X has {len(inputs)} examples, and y has {indicator.shape[0]}.")
+        if indicator.shape[0] != (count := _num_samples(inputs)):
+            raise ValueError(f"X has {count} examples, and y has {indicator.shape[0]}.")
+        weights = _check_sample_weight(sample_weight, inputs, dtype=np.float64, ensure_non_negative=True)
+        if not weights.all():
+            kept = np.flatnonzero(weights)
+            return self.fit(*(_safe_indexing(one, kept) for one in (X, y, weights)))
         if not len(classes):
             raise ValueError("y has no label: every label set is empty.")
         if self.is_single_label_ and len(classes) < 2:
@@ -130,7 +144,7 @@ class ContrastiveClassifier(
         self.classes_ = classes
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         run = self._run_settings(seed)
-        data = RunData(self._split(inputs, kind, indicator, seed=seed))
+        data = self._split(inputs, kind, indicator, None if (weights == 1).all() else weights, seed=seed)
         callbacks = Callbacks(on_message=print, on_epoch=print) if self.verbose else Callbacks()
         with TemporaryDirectory() as folder:
             self.result_ = run_experiment(run, Path(folder) / "run", data=data, device=self.device, callbacks=callbacks)
@@ -144,7 +158,7 @@ class ContrastiveClassifier(
         check_is_fitted(self, "model_")
         if not self.is_single_label_:
             inputs = self._read_inputs(X)[0]
-            return self.model_.predict(_padded(inputs))[: len(inputs)].astype(np.int64)
+            return self.model_.predict(_padded(inputs))[: _num_samples(inputs)].astype(np.int64)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def predict_sets(self, X: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401, N803
@@ -158,7 +172,7 @@ class ContrastiveClassifier(
         """Compute the probability of every label, shape [examples, labels]; rows sum to 1 if each example has one."""
         check_is_fitted(self, "model_")
         inputs = self._read_inputs(X)[0]
-        found = self.model_.predict_proba(_padded(inputs))[: len(inputs)].astype(np.float64)
+        found = self.model_.predict_proba(_padded(inputs))[: _num_samples(inputs)].astype(np.float64)
         if self.is_single_label_:
             found = np.maximum(found, SMALLEST_PROBABILITY)
             found /= found.sum(axis=1, keepdims=True)
@@ -173,7 +187,7 @@ class ContrastiveClassifier(
         """Compute the embedding of every example, shape [examples, width of the encoder]."""
         check_is_fitted(self, "model_")
         inputs = self._read_inputs(X)[0]
-        return self.model_.embed(_padded(inputs))[: len(inputs)]
+        return self.model_.embed(_padded(inputs))[: _num_samples(inputs)]
 
     def explain(
         self,
@@ -233,7 +247,9 @@ class ContrastiveClassifier(
             values = put(values, name, value)
         return RunSettings.build(values)
 
-    def _split(self, inputs: Inputs, kind: Kind, indicator: sp.csr_array, *, seed: int) -> Splits:
+    def _split(
+        self, inputs: Inputs, kind: Kind, indicator: sp.csr_array, weights: NDArray[np.float64] | None, *, seed: int
+    ) -> RunData:
         """Hold out a share of the examples for validation, which stand for the test examples of the run too."""
         share = self.validation_fraction
         if not 0 < share < 1:
@@ -263,7 +279,9 @@ class ContrastiveClassifier(
         train, val = (whole.select(rows) for rows in parts)
         splits: BySplit = {"train": train, "val": val, "test": val}
         warnings = data_warnings(splits, vocabulary)
-        return Splits(**splits, how=f"{share:.3g} of X is held out", vocabulary=vocabulary, warnings=warnings)
+        how = f"{share:.3g} of X is held out"
+        of_split = None if weights is None else dict(zip(splits, (weights[parts[at]] for at in (0, 1, 1)), strict=True))
+        return RunData(Splits(**splits, how=how, vocabulary=vocabulary, warnings=warnings), weights=of_split)
 
     def _read_inputs(self, X: Any, *, reset: bool = False) -> tuple[Any, Kind]:  # noqa: ANN401, N803
         """Return the inputs as a list of texts, a list of paths, or a float32 array, and their kind."""
@@ -272,7 +290,7 @@ class ContrastiveClassifier(
             if self.inputs in {"text", "image"}:
                 raise ValueError(f"X must be strings, since inputs={self.inputs!r}. Got {type(X).__name__}.")
             rows = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=np.float32)
-            return (rows.toarray() if sp.issparse(rows) else rows), "vector"
+            return (sp.csr_array(rows) if sp.issparse(rows) else rows), "vector"
         if self.inputs == "image" or (self.inputs == "auto" and _are_pictures(strings)):
             return [Path(one) for one in strings], "image"
         return [str(one) for one in strings], "text"
@@ -280,7 +298,12 @@ class ContrastiveClassifier(
 
 def _padded(inputs: Any) -> Any:  # noqa: ANN401
     """Fill the last batch of vectors with zeros: the sums of a matrix product depend on its number of rows."""
-    return np.pad(inputs, ((0, -len(inputs) % BATCH), (0, 0))) if isinstance(inputs, np.ndarray) else inputs
+    if isinstance(inputs, list):
+        return inputs
+    more = -inputs.shape[0] % BATCH
+    if sp.issparse(inputs):
+        return sp.csr_array(sp.vstack([inputs, sp.csr_array((more, inputs.shape[1]), dtype=inputs.dtype)]))
+    return np.pad(inputs, ((0, more), (0, 0)))
 
 
 def _strings_of(X: Any) -> list[str | Path] | None:  # noqa: ANN401, N803

@@ -139,3 +139,17 @@ def test_reductions() -> None:
 def test_refusals(logits: Tensor, labels: Tensor, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         LogitLoss(bce, {}, num_labels=3)(logits, labels)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_weight_of_two_is_a_row_given_twice(loss: Callable[..., Tensor], reduction: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, float("nan")], [0, 0, 0]], dtype=torch.float64)
+    weights = torch.tensor([2.0, 1.0, 3.0, 0.0])
+    module = LogitLoss(loss, {"reduction": reduction})
+    repeated = torch.tensor([0, 0, 1, 2, 2, 2])
+    torch.testing.assert_close(module(logits, labels, weights=weights), module(logits[repeated], labels[repeated]))
+    with pytest.raises(LabelShapeError, match="weights must be one for each of 4 examples"):
+        module(logits, labels, weights=weights[:2])

@@ -76,6 +76,8 @@ class Prepared:
     labels: sp.csr_array | None = None
     targets: sp.csr_array | None = None
     """The labels for a loss, if some are soft, or unknown (NaN)."""
+    weights: np.ndarray | None = None
+    """The weight of each example, above 0, if they differ."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -107,7 +109,8 @@ class Prepared:
         targets = None if self.targets is None else self.targets[indices]
         lazy = self.items.select(indices) if isinstance(self.items, LazyItems) else None
         items = [self.items[index] for index in indices] if lazy is None else lazy
-        return Prepared(items, self.lengths[indices], self.collate, labels, targets)
+        weights = None if self.weights is None else self.weights[indices]
+        return Prepared(items, self.lengths[indices], self.collate, labels, targets, weights)
 
 
 def prepare(
@@ -166,7 +169,7 @@ def training_batches(
     hierarchy: Hierarchy | None = None,
     chunk: int = 0,
 ) -> "DataLoader[Any]":
-    """Return a loader of batches of inputs and labels; the inputs are a list where they come in chunks.
+    """Return a loader of batches of inputs, labels and any weights; the inputs are a list where they come in chunks.
 
     Args:
         prepared: The examples.
@@ -189,7 +192,10 @@ def training_batches(
     # The loader draws a base seed for workers; from its own generator, it leaves the random stream of dropout alone.
     generator = torch.Generator().manual_seed(seed)
     indices: Any = range(len(prepared))
-    collate = partial(prepared.chunked_batch, chunk=chunk) if chunk else prepared.batch
+    collate: Callable[[Sequence[int]], Any] = partial(prepared.chunked_batch, chunk=chunk) if chunk else prepared.batch
+    if (weights := prepared.weights) is not None:
+        unweighted = collate
+        collate = lambda rows: (*unweighted(rows), torch.from_numpy(weights[list(rows)]).float())  # noqa: E731
     return DataLoader(indices, batch_sampler=sampler, collate_fn=collate, generator=generator)
 
 

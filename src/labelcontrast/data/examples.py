@@ -4,9 +4,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal, Self, TypeVar, cast
+from typing import Literal, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from labelcontrast.data.label_cells import CellFormat
@@ -23,7 +24,7 @@ SPLIT_ALIASES: dict[str, SplitName] = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
 }  # fmt: skip
 """Usual names of the splits, in small letters, in files, columns and folders."""
-Inputs = list[str] | list[Path] | ArrowColumn | NDArray[np.float32]
+Inputs: TypeAlias = list[str] | list[Path] | ArrowColumn | NDArray[np.float32] | sp.csr_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class Examples:
     """
 
     inputs: Inputs
-    """Texts, in memory or in their file; pictures, as paths or bytes; or a float32 array [examples, features]."""
+    """Texts, in memory or in their file; pictures, as paths or bytes; or float32 [examples, features], or sparse."""
     label_sets: Sequence[tuple[str, ...]] | None
     """The labels of each example, stored as ``LabelSets``; None without labels, as in the input of a prediction."""
     kind: Kind
@@ -140,7 +141,7 @@ class Examples:
     def inputs_at(self, indices: Sequence[int] | NDArray[np.integer]) -> Inputs:
         """Return the inputs at these positions; those in Arrow stay unread."""
         rows = np.asarray(indices, dtype=np.int64)
-        if isinstance(self.inputs, np.ndarray):
+        if isinstance(self.inputs, np.ndarray | sp.csr_array):
             return self.inputs[rows]
         if isinstance(self.inputs, ArrowColumn):
             return self.inputs.select(rows)

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
@@ -55,14 +56,14 @@ class Encoder(nn.Module, ABC):
         embeddings: Tensor = super().__call__(inputs)
         return embeddings
 
-    def fit(self, inputs: Sequence[Any] | NDArray[Any]) -> None:
+    def fit(self, inputs: Sequence[Any] | NDArray[Any] | sp.csr_array) -> None:
         """Compute what the encoder takes from the training inputs before training; by default nothing."""
 
     @abstractmethod
-    def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
+    def prepare(self, inputs: Sequence[Any] | NDArray[Any] | sp.csr_array) -> Items:
         """Return token ids for texts, decoded pixels for pictures, float32 rows for vectors."""
 
-    def prepare_cached(self, inputs: Sequence[Any] | NDArray[Any], cache: str | Path) -> Items:  # noqa: ARG002
+    def prepare_cached(self, inputs: Sequence[Any] | NDArray[Any] | sp.csr_array, cache: str | Path) -> Items:  # noqa: ARG002
         """Do the same, and read or write expensive results in a cache folder."""
         return self.prepare(inputs)
 

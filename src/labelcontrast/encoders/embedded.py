@@ -70,11 +70,7 @@ def hashed_pieces(words: list[str], *, rows: int) -> list[Int[np.ndarray, " piec
 def hashed_texts(
     inputs: Sequence[Any] | NDArray[Any], *, rows: int, max_length: int | None = None
 ) -> list[Int[np.ndarray, " pieces"]]:
-    """Return for each text the rows of its first ``max_length`` words and of their pieces, as ``hashed_pieces`` does.
-
-    Raises: EncoderError, when the inputs are not a list of texts.
-    """
-    check_texts(inputs)
+    """Return for each text the rows of its first ``max_length`` words and their pieces, as ``hashed_pieces`` does."""
     texts = [_words(text)[:max_length] for text in inputs]
     number = {word: index for index, word in enumerate(dict.fromkeys(word for text in texts for word in text))}
     of_word = hashed_pieces(list(number), rows=rows)
@@ -170,7 +166,11 @@ class LatentSemanticEncoder(TextEncoder):
         self.centre[:size][varies] = torch.from_numpy(vectors.mean(axis=0)[varies] / deviation[varies]).float()
 
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
-        """Return the distinct rows of the table for each text, and beside each how often it occurs."""
+        """Return the distinct rows of the table for each text, and beside each how often it occurs.
+
+        Raises: EncoderError, when the inputs are not a list of texts.
+        """
+        check_texts(inputs)
         found = hashed_texts(inputs, rows=self.rows, max_length=self.max_length)
         return [np.stack(np.unique(rows, return_counts=True), axis=1).astype(np.int32) for rows in found]
 
@@ -258,7 +258,11 @@ class HashedEncoder(TextEncoder):
             self.network = ResidualNetwork(dim, width=width, dropout=dropout)
 
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
-        """Return the rows of the table for each text."""
+        """Return the rows of the table for each text.
+
+        Raises: EncoderError, when the inputs are not a list of texts.
+        """
+        check_texts(inputs)
         return hashed_texts(inputs, rows=self.rows, max_length=self.max_length)
 
     def collate(self, items: Items) -> dict[str, Tensor]:
@@ -352,12 +356,12 @@ class VectorEncoder(Encoder):
             self.standardise = Standardise(input_dim)
             self.network = ResidualNetwork(input_dim, width=width, dropout=dropout)
 
-    def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Items:
-        """Return the rows as one float32 matrix.
+    def prepare(self, inputs: Sequence[Any] | NDArray[Any] | sp.csr_array) -> Items:
+        """Return the rows, dense or sparse, as one dense float32 matrix.
 
         Raises: EncoderError, when the rows have another width than ``input_dim``.
         """
-        rows = np.asarray(inputs, dtype=np.float32)
+        rows = np.asarray(inputs.toarray() if isinstance(inputs, sp.csr_array) else inputs, dtype=np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.input_dim:
             message = f"the encoder was made for vectors of width {self.input_dim}. Got an array of shape {rows.shape}."
             raise EncoderError(message)

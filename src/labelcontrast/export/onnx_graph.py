@@ -1,5 +1,6 @@
 """The graph of a trained model in ONNX: from prepared inputs to calibrated probabilities, checked against torch."""
 
+import inspect
 import shutil
 import time
 import warnings
@@ -13,30 +14,34 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.splits import Splits
+from labelcontrast.encoders import embedded
 from labelcontrast.encoders.base import Encoder, longest_first
-from labelcontrast.encoders.embedded import VectorEncoder
+from labelcontrast.encoders.embedded import HashedEncoder, LatentSemanticEncoder
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.text import TransformerText
 from labelcontrast.encoders.vision import PictureEncoder
 from labelcontrast.errors import EncoderError, MissingExtraError, RunError
 from labelcontrast.export import predict_onnx
-from labelcontrast.files import write_json
+from labelcontrast.files import write_json, write_text
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.measures import compute_metrics
+from labelcontrast.probes import thresholds as rules
 from labelcontrast.probes.blend import LARGEST, Blend, fit_blend
 from labelcontrast.probes.calibration import Calibration
 from labelcontrast.probes.views import PROBE, NeighboursView
 from labelcontrast.run.evaluation import fit_decisions
 from labelcontrast.run.folder import load_settings, load_training_labels
 from labelcontrast.run.model import TrainedModel
-from labelcontrast.settings import RunSettings
 
 GRAPH, FACTS, SCRIPT, TOKENIZER = "model.onnx", "model.json", "predict.py", "tokenizer.json"
+HELPERS = "helpers.py"
+"""Functions of this library, in NumPy alone, that the script needs for some models."""
 OPSET = 20
 TOLERANCE = 1e-4
 """Largest difference between a probability of the graph and of torch."""
@@ -87,7 +92,7 @@ def export_onnx(run: str | Path, model: TrainedModel, splits: Splits, out: Path,
             1e-4.
     """
     _require_onnx()
-    _check_can_export(model, load_settings(run))
+    _check_can_export(model)
     kept = keep_views(run, model, splits)
     test = splits.test
     feeds = list(_feeds(kept.encoder, test))
@@ -173,7 +178,7 @@ def write_graph(graph: "ModelGraph", example: Feed, path: Path) -> None:
         path: The file.
     """
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
-    free = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
+    free = {name: {0: batch, 1: length} for name in ("input_ids", "attention_mask", "pieces", "counts")}
     sizes = tuple(free.get(name, {0: batch}) for name in example)
     with _quiet_export():
         torch.onnx.export(
@@ -193,14 +198,25 @@ def write_graph(graph: "ModelGraph", example: Feed, path: Path) -> None:
 def write_facts(model: TrainedModel, out: Path) -> None:
     """Write labels, thresholds and what the script needs of the inputs; the tokenizer; and the script itself."""
     encoder = _reader(model.encoder)
-    thresholds = model.thresholds
+    thresholds, decoder = model.thresholds, model.decoder
+    ancestors = None if decoder is None else decoder.tree.ancestors
     facts: dict[str, Any] = {
         "kind": model.encoder.kind,
         "labels": list(model.labels),
         "thresholds": thresholds.values.tolist(),
         "most": thresholds.most,
+        "expected_f1": thresholds.expected_f1,
         "empty": thresholds.empty,
+        "decoding": "each" if decoder is None else decoder.settings.decoding,
+        "ancestors": None if ancestors is None else [row.nonzero()[0].tolist() for row in ancestors.toarray()],
     }
+    helpers: list[tuple[Any, Sequence[str]]] = []
+    if thresholds.expected_f1:
+        helpers.append((rules, ("EXAMPLES_AT_ONCE", "expected_f1_sets", "_expected_f1_sets", "_expected_f1")))
+    if isinstance(encoder, HashedEncoder | LatentSemanticEncoder):
+        hashing = ("WORD", "PIECES", "FNV_BASIS", "FNV_PRIME", "hashed_pieces", "hashed_texts", "_words")
+        helpers.append((embedded, hashing))
+        facts |= {"rows": encoder.rows, "max_length": encoder.max_length}
     if isinstance(encoder, TransformerText):
         tokenizer = encoder.tokenizer.backend_tokenizer
         tokenizer.enable_truncation(encoder.max_length, direction=encoder.tokenizer.truncation_side)
@@ -212,6 +228,14 @@ def write_facts(model: TrainedModel, out: Path) -> None:
         facts |= {"size": [transform.width, transform.height], "interpolation": transform.interpolation}
     write_json(out / FACTS, facts)
     shutil.copy(Path(predict_onnx.__file__), out / SCRIPT)
+    if helpers:
+        parts = ['"""Functions of labelcontrast that predict.py needs."""', "from __future__ import annotations"]
+        parts.append("import re\nimport zlib\n\nimport numpy as np")
+        for module, names in helpers:
+            for name in names:
+                one = getattr(module, name)
+                parts.append(inspect.getsource(one) if callable(one) else f"{name} = {one!r}")
+        write_text(out / HELPERS, "\n\n".join(parts) + "\n")
 
 
 class ModelGraph(nn.Module):
@@ -225,6 +249,9 @@ class ModelGraph(nn.Module):
         super().__init__()
         self.encoder = model.encoder
         self.base = model.encoder.base if isinstance(model.encoder, FrozenEncoder) else None
+        encoder = model.encoder
+        hashed = isinstance(encoder, HashedEncoder | LatentSemanticEncoder)
+        self.pieces = PaddedPieces(encoder) if hashed else None  # type: ignore[arg-type]
         self.classifier = model.classifier
         self.names = tuple(_graph_inputs(_reader(model.encoder)))
         self.views = model.views
@@ -232,6 +259,8 @@ class ModelGraph(nn.Module):
         self.neighbours = NeighboursScore(view) if isinstance(view, NeighboursView) else None
         self.blend = None if model.blend is None else BlendScore(model.blend)
         self.calibration = None if model.calibration is None else CalibrationScore(model.calibration)
+        how = "none" if model.decoder is None else model.decoder.settings.consistency
+        self.consistency = None if how == "none" else ConsistentScore(model.decoder.tree.ancestors, how)  # type: ignore[union-attr]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Compute probabilities [batch, labels] and embeddings [batch, dim]."""
@@ -239,14 +268,55 @@ class ModelGraph(nn.Module):
         if isinstance(self.encoder, FrozenEncoder):
             assert self.base is not None
             batch = {"vectors": self.base.forward(batch)}
-        embeddings = self.encoder.forward(batch)
+        embeddings = self.encoder.forward(batch) if self.pieces is None else self.pieces(**batch)
         scorers: dict[str, Callable[[Tensor], Tensor]] = {PROBE: self.classifier}
         if self.neighbours is not None:
             scorers[NeighboursView.name] = self.neighbours
         logits: list[Tensor] = [scorers[name](embeddings) for name in self.views]
         # In float32 as the model keeps them: calibration in float64 starts from the same rounded number.
         scores = (logits[0] if self.blend is None else self.blend(*logits)).sigmoid().float()
-        return (scores if self.calibration is None else self.calibration(scores)), embeddings
+        scores = scores if self.calibration is None else self.calibration(scores)
+        return (scores if self.consistency is None else self.consistency(scores)), embeddings
+
+
+class PaddedPieces(nn.Module):
+    """The encoders of hashed words on rows and their counts that are padded to one length; a count of 0 is no row."""
+
+    def __init__(self, encoder: HashedEncoder | LatentSemanticEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pieces: Tensor, counts: Tensor) -> Tensor:
+        """Compute the embeddings."""
+        encoder, known = self.encoder, counts.float()
+        if isinstance(encoder, LatentSemanticEncoder):
+            weights = (1 + known.clamp(min=1).log()) * encoder.inverse_frequency[pieces] * known.clamp(max=1)
+            size = torch.linalg.vector_norm(weights, dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+        else:
+            weights, size = known, known.sum(dim=1, keepdim=True).clamp(min=1)
+        mean = ((weights / size)[:, :, None] * encoder.table.weight[pieces]).sum(dim=1)
+        centred = mean - encoder.centre if isinstance(encoder, LatentSemanticEncoder) else mean
+        embeddings: Tensor = encoder.network(encoder.enter(centred))
+        return embeddings
+
+
+class ConsistentScore(nn.Module):
+    """The scores of each label and of those that decide its own: the product of those above, or the largest below."""
+
+    deciding: Tensor
+
+    def __init__(self, ancestors: csr_array, how: str) -> None:
+        super().__init__()
+        self.how = how
+        rows = [row.nonzero()[0].tolist() for row in (ancestors if how == "product" else ancestors.T).toarray()]
+        most, none = max(map(len, rows)), len(rows)  # the column after the last stands for no label
+        self.register_buffer("deciding", torch.tensor([row + [none] * (most - len(row)) for row in rows]))
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        """Make the probabilities consistent."""
+        neutral = torch.ones_like if self.how == "product" else torch.zeros_like
+        given = torch.cat([probabilities, neutral(probabilities[:, :1])], dim=1)[:, self.deciding]
+        return given.prod(dim=2) if self.how == "product" else given.amax(dim=2)
 
 
 class NeighboursScore(nn.Module):
@@ -255,6 +325,7 @@ class NeighboursScore(nn.Module):
     examples: Tensor
     labels: Tensor
     frequency: Tensor
+    votes: Tensor | None
 
     def __init__(self, view: NeighboursView) -> None:
         super().__init__()
@@ -263,12 +334,14 @@ class NeighboursScore(nn.Module):
         self.register_buffer("examples", torch.from_numpy(view.embeddings))
         self.register_buffer("labels", torch.from_numpy(view.labels.toarray().astype(np.uint8)))
         self.register_buffer("frequency", torch.from_numpy(np.asarray(view.frequency, np.float64)))
+        self.register_buffer("votes", None if view.votes is None else torch.from_numpy(view.votes))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Compute the log-odds of the smoothed share of neighbours."""
         units = embeddings / torch.linalg.vector_norm(embeddings, dim=1, keepdim=True).clamp(min=1e-30)
         similarity, found = (units @ self.examples.T).topk(self.count)
         weight = ((similarity - similarity[:, :1]) / self.temperature).exp()
+        weight = weight if self.votes is None else weight * self.votes[found]
         votes = (self.labels[found].float() * weight[:, :, None]).sum(dim=1).double()
         share = (votes + self.prior * self.frequency) / (weight.sum(dim=1, keepdim=True).double() + self.prior)
         share = share.clamp(1e-6, 1 - 1e-6)
@@ -338,26 +411,20 @@ def _reader(encoder: Encoder) -> Encoder:
 def _graph_inputs(encoder: Encoder) -> tuple[str, ...]:
     if isinstance(encoder, TransformerText):
         return ("input_ids", "attention_mask")
+    if isinstance(encoder, HashedEncoder | LatentSemanticEncoder):
+        return ("pieces", "counts")
     return ("pixels",) if isinstance(encoder, PictureEncoder) else ("vectors",)
 
 
-def _check_can_export(model: TrainedModel, settings: RunSettings) -> None:
+def _check_can_export(model: TrainedModel) -> None:
     encoder = _reader(model.encoder)
-    if not isinstance(encoder, TransformerText | PictureEncoder | VectorEncoder):
-        family = encoder.settings()["family"]
-        raise EncoderError(
-            f'the encoder "{family}" hashes words, which only labelcontrast does; ONNX needs a pretrained encoder of '
-            "texts, or pictures or vectors."
-        )
     if isinstance(encoder, TransformerText) and not hasattr(encoder.tokenizer, "backend_tokenizer"):
         raise EncoderError(f'the tokenizer of "{encoder.name}" has no tokenizer.json, which the exported script reads.')
-    if model.thresholds.expected_f1:
-        raise RunError('the rule of thresholds "expected_f1" is no threshold; ONNX needs another evaluation.threshold.')
-    if model.decoder is not None:
-        how = settings.hierarchy
-        for name, value, usual in (("consistency", how.consistency, "none"), ("decoding", how.decoding, "each")):
-            if value != usual:
-                raise RunError(f'hierarchy.{name} is "{value}", which an ONNX graph does not hold. Expected "{usual}".')
+    if model.decoder is not None and model.decoder.settings.consistency == "projection":
+        raise RunError(
+            'hierarchy.consistency is "projection", whose steps depend on the scores, so that an ONNX graph does not '
+            'hold it. Expected "none", "max" or "product".'
+        )
 
 
 def _feeds(encoder: Encoder, examples: Examples) -> Iterator[tuple[np.ndarray, Feed]]:
@@ -366,7 +433,13 @@ def _feeds(encoder: Encoder, examples: Examples) -> Iterator[tuple[np.ndarray, F
     items = reader.prepare(examples.inputs)
     lengths = np.array([reader.length(item) for item in items])
     for places in longest_first(lengths, batch_size=BATCH):
-        batch = reader.collate([items[place] for place in places])
+        chosen = [items[place] for place in places]
+        if isinstance(reader, LatentSemanticEncoder):
+            chosen = [np.repeat(*rows_and_counts.T) for rows_and_counts in chosen]
+        if isinstance(reader, HashedEncoder | LatentSemanticEncoder):
+            yield places, predict_onnx.pad_pieces(chosen)
+            continue
+        batch = reader.collate(chosen)
         yield places, {name: batch[name].numpy() for name in _graph_inputs(reader)}
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from labelcontrast.errors import EmbeddingError, LabelShapeError
 from labelcontrast.losses import module
 from labelcontrast.losses.axes import Parameter, parameters_of
-from labelcontrast.losses.module import LossModule, check_labels, check_tensor, read_labels
+from labelcontrast.losses.module import LossModule, check_labels, check_tensor, example_weights, read_labels
 from labelcontrast.losses.registry import loss_catalogue
 
 Logits = Float[Tensor, "batch labels"]
@@ -169,9 +169,10 @@ class FunctionLoss(LossModule):
         self.num_labels = num_labels
         self.settings = dict(settings)
 
-    def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss."""
-        return self.function(inputs, labels, **self.settings)
+    def forward(self, inputs: Tensor, labels: Tensor, *, weights: Tensor | None = None) -> Tensor:
+        """Compute the loss; weights of the examples, where there are some, are passed on to the function."""
+        given = {} if weights is None else {"weights": weights}
+        return self.function(inputs, labels, **self.settings, **given)
 
     def _variable(self) -> Iterable[Parameter]:
         row = next((row for row in loss_catalogue() if row.name == self.name), None)
@@ -181,13 +182,19 @@ class FunctionLoss(LossModule):
 class LogitLoss(FunctionLoss):
     """A loss on logits; both arguments are checked, and labels may be sparse."""
 
-    def forward(self, logits: Tensor, labels: module.Labels) -> Tensor:
+    def forward(self, logits: Tensor, labels: module.Labels, *, weights: Tensor | None = None) -> Tensor:
         """Compute the loss.
 
+        Args:
+            logits: Shape [batch, labels].
+            labels: From 0 to 1, or NaN for unknown; dense or sparse.
+            weights: One for each example, from 0: the factor of its loss, in a sum and in a mean. By default 1.
+
         Raises:
-            TensorError: The logits or labels are no tensor, or a label is not from 0 to 1, or NaN for unknown.
+            TensorError: The logits or labels are no tensor, or a label or weight is out of its range.
             EmbeddingError: The logits are no matrix of floats, or not finite.
-            LabelShapeError: The labels do not have the shape of the logits, or not ``num_labels`` columns.
+            LabelShapeError: The labels do not have the shape of the logits, or not ``num_labels`` columns; or there is
+                not one weight for each example.
         """
         check_tensor(logits, "logits")
         check_labels(labels)
@@ -206,7 +213,13 @@ class LogitLoss(FunctionLoss):
             raise EmbeddingError(f"logits must be finite. Got NaN or infinity in {rows} rows.")
         known = read_labels(labels, logits if logits.dtype == torch.float64 else logits.detach().float())
         as_given = isinstance(labels, Tensor) and labels.layout == torch.strided
-        return self.function(logits, labels if as_given else known.to_dense(), **self.settings)
+        labels = labels if as_given else known.to_dense()
+        if weights is None or "reduction" not in self.settings:
+            return super().forward(logits, labels, weights=weights)
+        losses = self.function(logits, labels, **{**self.settings, "reduction": "none"})
+        own = example_weights(weights, losses).view(-1, *[1] * (losses.ndim - 1))
+        counted = own if losses.ndim == 1 else own * ~labels.isnan()
+        return _reduce(own * losses, counted, self.reduction)
 
 
 def _ready(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -226,4 +239,5 @@ def _reduce(losses: Tensor, counted: Tensor, reduction: Reduction) -> Tensor:
     """Leave, sum, or average over what is counted; an empty mean is 0."""
     if reduction == "none":
         return losses
-    return losses.sum() if reduction == "sum" else losses.sum() / counted.sum().clamp(min=1)
+    total = counted.sum()
+    return losses.sum() if reduction == "sum" else losses.sum() / total.masked_fill(total == 0, 1)

@@ -192,7 +192,7 @@ def read_labels(labels: Labels, like: Tensor, *, least: float = 0.0) -> Tensor:
     return matrix
 
 
-def example_weights(weights: Tensor | None, like: Float[Tensor, "batch views dim"]) -> Float[Tensor, " batch"]:
+def example_weights(weights: Tensor | None, like: Float[Tensor, "batch *rest"]) -> Float[Tensor, " batch"]:
     """Read the weights of the examples: 1 by default.
 
     Raises:

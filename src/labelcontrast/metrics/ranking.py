@@ -18,7 +18,9 @@ _AT_ONCE = 2**22  # numbers that are held for a label at a time
 _REACH = 16.0  # the histogram ends at this logit on either side
 
 
-def average_precisions(labels: ArrayLike, scores: ArrayLike) -> Float[np.ndarray, " labels"]:
+def average_precisions(
+    labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+) -> Float[np.ndarray, " labels"]:
     r"""Compute the average precision of each label.
 
     .. math:: \frac{1}{|P|} \sum_{i \in P} \frac{|\{j \in P : s_j \ge s_i\}|}{|\{j : s_j \ge s_i\}|}
@@ -28,6 +30,7 @@ def average_precisions(labels: ArrayLike, scores: ArrayLike) -> Float[np.ndarray
     Args:
         labels: 0 or 1, shape [examples, labels]; NaN where it is not known, and such a pair is left out.
         scores: Higher is more likely.
+        weights: Of the examples; by default each counts once.
 
     Returns: Between 0 and 1 for each label; NaN for a label without a positive.
 
@@ -36,6 +39,10 @@ def average_precisions(labels: ArrayLike, scores: ArrayLike) -> Float[np.ndarray
         array([0.83333333,        nan])
     """
     labels, scores = as_matrix(labels, "labels"), as_matrix(scores, "scores")
+    if weights is not None:
+        pairs = zip(labels.T, scores.T, strict=True)
+        once = np.asarray(weights, dtype=np.float64)[None]
+        return np.array([weighted_average_precision(*pair, once)[0] for pair in pairs])
     known = known_pairs(labels)
     found = np.full(labels.shape[1], np.nan)
     for label in np.flatnonzero((known & (labels == 1)).any(axis=0)):
@@ -46,14 +53,14 @@ def average_precisions(labels: ArrayLike, scores: ArrayLike) -> Float[np.ndarray
     return found
 
 
-def mean_average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+def mean_average_precision(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Compute the mean average precision over the labels that have a positive; NaN when none has.
 
     Example:
         >>> mean_average_precision(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.9, 0.1], [0.7, 0.2], [0.8, 0.3]]))
         1.0
     """
-    return mean_of_known(average_precisions(labels, scores))
+    return mean_of_known(average_precisions(labels, scores, weights))
 
 
 def weighted_average_precision(

@@ -40,6 +40,7 @@ def fit_blend(
     *,
     frequency: ArrayLike | None = None,
     strengths: Sequence[float] = STRENGTHS,
+    weights: ArrayLike | None = None,
 ) -> "Blend":
     r"""Fit the weights of views for each label, on examples that no view was trained on.
 
@@ -62,6 +63,7 @@ def fit_blend(
         logits: Of the same examples, keyed by view.
         frequency: Share of the training examples with the label, shape [labels]; by default of the given ones.
         strengths: To choose from; between equals the largest is taken.
+        weights: Of the examples in every sum; by default 1.
 
     Raises:
         ConfigError: There is no view, or no strength.
@@ -82,26 +84,31 @@ def fit_blend(
     pairs = [checked_pair(labels, given) for given in logits.values()]
     true = pairs[0][0].astype(np.float64)
     given = np.stack([one.astype(np.float64) for _, one in pairs], axis=2)
-    centre, scale = given.mean(axis=0), given.std(axis=0)
+    own = np.ones(len(true)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if weights is None:
+        centre, scale = given.mean(axis=0), given.std(axis=0)
+    else:
+        centre = np.average(given, axis=0, weights=own)
+        scale = np.sqrt(np.average((given - centre) ** 2, axis=0, weights=own))
     scale = np.where(scale > 1e-9 * np.abs(centre), scale, 1.0)
     standard = _standardise(given, centre, scale)
     known = known_pairs(true)
-    count, total = np.nansum(true, axis=0), known.sum(axis=0)
+    count, total = np.nansum(true * own[:, None], axis=0), (known * own[:, None]).sum(axis=0)
     here = (count + 0.5) / (total + 1)
     usual = here if frequency is None else np.clip(np.asarray(frequency, dtype=np.float64), 1e-6, 1 - 1e-6)
     # In units of the log loss of a label's frequency, so that every label with a positive weighs the same.
     even = np.where(count > 0, 1 / np.maximum(total * -(xlogy(here, here) + xlogy(1 - here, 1 - here)), 1e-9), 0.0)
 
     folds = np.random.default_rng(0).permutation(len(true)) % FOLDS
-    common = _common(standard, true, folds, logit(usual), even)
+    common = _common(standard, true, folds, usual=logit(usual), even=even, own=own)
     path = sorted(strengths, reverse=True)
     held_out = dict.fromkeys(path, 0.0)
     for fold in range(FOLDS) if len(true) >= 2 * FOLDS and len(path) > 1 else ():
         seen, hidden = folds != fold, folds == fold
-        for strength, fitted in zip(path, _along(standard[seen], true[seen], common, path), strict=True):
-            held_out[strength] += float(_log_loss(standard[hidden], true[hidden], fitted).sum(axis=0) @ even)
+        for strength, fitted in zip(path, _along(standard[seen], true[seen], common, path, own[seen]), strict=True):
+            held_out[strength] += float((own[hidden] @ _log_loss(standard[hidden], true[hidden], fitted)) @ even)
     strength = min(path, key=held_out.__getitem__)
-    fitted = _along(standard, true, common, [one for one in path if one >= strength])[-1]
+    fitted = _along(standard, true, common, [one for one in path if one >= strength], own)[-1]
     return Blend(tuple(logits), fitted[:, :-1], fitted[:, -1], centre, scale, strength)
 
 
@@ -195,8 +202,10 @@ def _common(
     logits: Float[np.ndarray, "examples labels views"],
     labels: Float[np.ndarray, "examples labels"],
     folds: Int[np.ndarray, " examples"],
+    *,
     usual: Float[np.ndarray, " labels"],
     even: Float[np.ndarray, " labels"],
+    own: Float[np.ndarray, " examples"],
 ) -> Float[np.ndarray, "labels coefficients"]:
     """Fit shares and calibration of all labels together; the constant of each label comes last.
 
@@ -206,14 +215,18 @@ def _common(
         folds: Of each example.
         usual: Log-odds of each label in training.
         even: Weight of a pair of each label.
+        own: Weight of each example.
     """
     most = max(1, PAIRS // len(labels))
     chosen = np.flatnonzero(even > 0)
     if len(chosen) > most:
         chosen = np.random.default_rng(0).choice(chosen, most, replace=False)
     views = logits.shape[2]
-    shares = _best_shares(logits[:, chosen], labels[:, chosen], folds) if len(chosen) else np.full(views, 1 / views)
-    start, weights = np.array([[1.0, 1.0, 0.0]]), np.broadcast_to(even, labels.shape)[:, chosen]
+    if len(chosen):
+        shares = _best_shares(logits[:, chosen], labels[:, chosen], folds, own)
+    else:
+        shares = np.full(views, 1 / views)
+    start, weights = np.array([[1.0, 1.0, 0.0]]), (own[:, None] * even)[:, chosen]
     offsets = np.broadcast_to(usual, labels.shape)[:, chosen]
     pairs = np.stack([logits[:, chosen] @ shares, offsets], axis=2).reshape(-1, 1, 2)
     fitted = _solve(
@@ -227,6 +240,7 @@ def _best_shares(
     logits: Float[np.ndarray, "examples labels views"],
     labels: Float[np.ndarray, "examples labels"],
     folds: Int[np.ndarray, " examples"],
+    own: Float[np.ndarray, " examples"],
 ) -> Float[np.ndarray, " views"]:
     """Return the mean of the shares with the best macro average precision, or nearly, over folds that are left out."""
     views = logits.shape[2]
@@ -238,7 +252,8 @@ def _best_shares(
     best = []
     for fold in range(FOLDS):
         seen = folds != fold
-        scores = np.array([mean_average_precision(labels[seen], one[seen]) for one in mixed])
+        weights = None if (own == 1).all() else own[seen]
+        scores = np.array([mean_average_precision(labels[seen], one[seen], weights) for one in mixed])
         if np.isfinite(scores).any():
             best.append(np.mean([mixtures[at] for at in np.flatnonzero(scores >= np.nanmax(scores) - AS_GOOD)], axis=0))
     return np.asarray(np.mean(best, axis=0)) if best else np.full(views, 1 / views)
@@ -249,6 +264,7 @@ def _along(
     labels: Float[np.ndarray, "examples labels"],
     common: Float[np.ndarray, "labels coefficients"],
     path: Sequence[float],
+    own: Float[np.ndarray, " examples"],
 ) -> list[Float[np.ndarray, "labels coefficients"]]:
     """Fit the weights of every label for each strength, the largest first, each from the solution before it."""
     solutions = []
@@ -257,7 +273,10 @@ def _along(
     for strength in path:
         if np.isfinite(strength):
             blocks = [slice(at, at + step) for at in range(0, labels.shape[1], step)]
-            solved = [_solve(logits[:, at], labels[:, at], common[at], current[at], strength=strength) for at in blocks]
+            solved = [
+                _solve(logits[:, at], labels[:, at], common[at], current[at], strength=strength, weights=own[:, None])
+                for at in blocks
+            ]
             current = np.concatenate(solved)
         solutions.append(current)
     return solutions
@@ -270,7 +289,7 @@ def _solve(
     start: Float[np.ndarray, "labels coefficients"],
     *,
     strength: float,
-    weights: Float[np.ndarray, "examples labels"] | float = 1.0,
+    weights: Float[np.ndarray, "examples _"] | float = 1.0,
 ) -> Float[np.ndarray, "labels coefficients"]:
     """Minimise the penalised log loss of every label by Newton's method; a weight that would be negative is 0.
 

@@ -32,6 +32,7 @@ def fit_calibration(
     probabilities: ArrayLike,
     *,
     method: Method,
+    weights: ArrayLike | None = None,
 ) -> "Calibration":
     r"""Fit a map of probabilities for each label, on examples that the model was not trained on.
 
@@ -44,6 +45,7 @@ def fit_calibration(
         labels: Of validation examples, 0 or 1, shape [examples, labels]; NaN where it is not known.
         probabilities: Of the same examples.
         method: ``temperature`` fits one number for each label; ``isotonic`` any shape, and needs more examples.
+        weights: Of the examples; by default each counts once.
 
     Raises:
         ConfigError: The method is neither of the two.
@@ -62,12 +64,13 @@ def fit_calibration(
     labels, probabilities = checked_pair(labels, probabilities)
     known = known_pairs(labels)
     fit = _temperature if method == "temperature" else _steps
-    together = fit(labels[known], probabilities[known])
+    own = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+    together = fit(labels[known], probabilities[known], np.broadcast_to(own[:, None], labels.shape)[known])
     maps: list[Map] = []
     for column, scores, here in zip(labels.T, probabilities.T, known.T, strict=True):
         positives = int((column[here] == 1).sum())
         enough = min(positives, here.sum() - positives) >= FEWEST
-        maps.append(fit(column[here], scores[here]) if enough else together)
+        maps.append(fit(column[here], scores[here], own[here]) if enough else together)
     return Calibration(method, maps)
 
 
@@ -197,22 +200,33 @@ def _logit(probabilities: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     return np.asarray(logit(np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)))
 
 
-def _temperature(labels: Shaped[np.ndarray, " examples"], probabilities: Float[np.ndarray, " examples"]) -> float:
+def _temperature(
+    labels: Shaped[np.ndarray, " examples"],
+    probabilities: Float[np.ndarray, " examples"],
+    weights: Float[np.ndarray, " examples"],
+) -> float:
     """Fit the temperature; it is 1 for constant labels."""
     true, scores = labels == 1, _logit(probabilities)
     if true.all() or not true.any():
         return 1.0
     margins = np.where(true, scores, -scores)
-    found = minimize_scalar(lambda log: np.logaddexp(0, -margins / np.exp(log)).mean(), bounds=REACH, method="bounded")
+
+    def loss(log: float) -> float:
+        return float(np.average(np.logaddexp(0, -margins / np.exp(log)), weights=weights))
+
+    found = minimize_scalar(loss, bounds=REACH, method="bounded")
     return float(np.exp(found.x))
 
 
 def _steps(
-    labels: Shaped[np.ndarray, " examples"], probabilities: Float[np.ndarray, " examples"]
+    labels: Shaped[np.ndarray, " examples"],
+    probabilities: Float[np.ndarray, " examples"],
+    weights: Float[np.ndarray, " examples"],
 ) -> list[tuple[float, float]]:
     """Fit an isotonic regression; the identity for constant labels."""
     true = labels == 1
     if true.all() or not true.any():
         return [(0.0, 0.0), (1.0, 1.0)]
-    model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(probabilities.astype(np.float64), true)
+    model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    model.fit(probabilities.astype(np.float64), true, sample_weight=weights)
     return [(float(start), float(end)) for start, end in zip(model.X_thresholds_, model.y_thresholds_, strict=True)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -24,6 +24,8 @@ from labelcontrast.probes.logistic import solve_logistic
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 POSITIVES_TO_TRUST = 100
+ExampleWeights = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]
+"""The weights of the training and of the validation examples, above 0; None where each counts once."""
 
 
 def fit_linear_probe(
@@ -33,6 +35,7 @@ def fit_linear_probe(
     val_labels: ArrayLike,
     *,
     strengths: Sequence[float] = STRENGTHS,
+    weights: ExampleWeights = (None, None),
 ) -> "LinearProbe":
     r"""Fit a logistic regression for each label; all labels are solved together, one strength at a time.
 
@@ -50,6 +53,7 @@ def fit_linear_probe(
         val_labels: 0, 1 or NaN, shape [val, labels]. A label without a positive here takes the strength that is best on
             average over the labels.
         strengths: The penalties :math:`\lambda` to choose from; scikit-learn's C is :math:`1 / (n \lambda)`.
+        weights: Of the examples in all means and in the choice of the strength. A weight of 2 is a row given twice.
 
     Raises:
         ConfigError: No strength is given, or one is not positive.
@@ -74,11 +78,11 @@ def fit_linear_probe(
         train_features, train_labels, val_features, val_labels
     )
 
-    mean, axes = _principal_axes(train_features)
+    mean, axes = _principal_axes(train_features, weights[0])
     design, val_design = _with_ones((train_features - mean) @ axes), _with_ones((val_features - mean) @ axes)
-    fitted = _solve_path(design, train_labels.astype(np.float64), path)
-    precision = np.stack([average_precisions(val_labels, val_design @ one) for one in fitted])
-    chosen = _choose(precision, (val_labels == 1).sum(axis=0))
+    fitted = _solve_path(design, train_labels.astype(np.float64), path, weights[0])
+    precision = np.stack([average_precisions(val_labels, val_design @ one, weights[1]) for one in fitted])
+    chosen = _choose(precision, _times(val_labels == 1, weights[1]).sum(axis=0))
     rotated = fitted[chosen, :, np.arange(len(chosen))]
     weight = rotated[:, :-1] @ axes.T
     return LinearProbe(weight, rotated[:, -1] - weight @ mean, np.array(path)[chosen])
@@ -91,6 +95,7 @@ def selection_score(
     val_labels: ArrayLike,
     *,
     ridge: float = 0.1,
+    weights: ExampleWeights = (None, None),
 ) -> float:
     r"""Compute the mean average precision, on validation, of a ridge regression of the labels on the features.
 
@@ -108,6 +113,7 @@ def selection_score(
         val_features: Embeddings to score, shape [val, dim].
         val_labels: 0 or 1, shape [val, labels]; NaN where it is not known, and such a pair is left out.
         ridge: Penalty :math:`\rho`, on the scale of the variance of a standardised feature, 1.
+        weights: Of the examples.
 
     Returns: Between 0 and 1, higher is better; NaN when no label has a positive among the validation examples.
 
@@ -129,20 +135,25 @@ def selection_score(
     train_features, train_labels, val_features, val_labels = checked_data(
         train_features, train_labels, val_features, val_labels
     )
-    mean, deviation = standardise(train_features)
+    mean, deviation = standardise(train_features, weights[0])
     design, val_design = (train_features - mean) / deviation, (val_features - mean) / deviation
-    spread = design.T @ design / len(design) + ridge * np.eye(design.shape[1])
-    weight = np.linalg.solve(spread, design.T @ _fill_unknown(train_labels) / len(design))
+    weighted, total = _times(design, weights[0]), len(design) if weights[0] is None else weights[0].sum()
+    spread = design.T @ weighted / total + ridge * np.eye(design.shape[1])
+    weight = np.linalg.solve(spread, weighted.T @ _fill_unknown(train_labels, weights[0]) / total)
     # The constant that centring leaves out shifts all scores of a label equally: no rank changes.
-    return mean_average_precision(val_labels, val_design @ weight)
+    return mean_average_precision(val_labels, val_design @ weight, weights[1])
 
 
 def standardise(
-    features: Float[np.ndarray, "examples dim"],
+    features: Float[np.ndarray, "examples dim"], weights: Float[np.ndarray, " examples"] | None = None
 ) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
     """Compute mean and deviation of each feature in double precision; the deviation of a constant feature is 1."""
     wide = features.astype(np.float64)
-    mean, deviation = wide.mean(axis=0), wide.std(axis=0)
+    if weights is None:
+        mean, deviation = wide.mean(axis=0), wide.std(axis=0)
+    else:
+        mean = np.average(wide, axis=0, weights=weights)
+        deviation = np.sqrt(np.average((wide - mean) ** 2, axis=0, weights=weights))
     # The deviation of a constant is rounding, not always 0.
     return mean, np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
 
@@ -279,33 +290,44 @@ def _probabilities(classifier: LinearHead | AveragedHeads, features: ArrayLike) 
         return np.asarray(classifier(rows).sigmoid().cpu())
 
 
+def _times(
+    values: Shaped[np.ndarray, "examples columns"], weights: Float[np.ndarray, " examples"] | None
+) -> Shaped[np.ndarray, "examples columns"]:
+    return values if weights is None else values * weights[:, None]
+
+
 def _solve_path(
-    design: Float[np.ndarray, "examples coefficients"], labels: Float[np.ndarray, "examples labels"], path: list[float]
+    design: Float[np.ndarray, "examples coefficients"],
+    labels: Float[np.ndarray, "examples labels"],
+    path: list[float],
+    weights: Float[np.ndarray, " examples"] | None,
 ) -> Float[np.ndarray, "strengths coefficients labels"]:
     """Solve for each strength, starting from the solution for the one before."""
-    count, known = np.nansum(labels, axis=0), known_pairs(labels).sum(axis=0)
+    count, known = np.nansum(_times(labels, weights), axis=0), _times(known_pairs(labels), weights).sum(axis=0)
     bias = np.log(count + 0.5) - np.log(known - count + 0.5)
     solution = np.vstack([np.zeros((design.shape[1] - 1, len(count))), bias])
     varies = (count > 0) & (count < known)
     solutions = []
     for strength in path:
         solution = solution.copy()
-        solution[:, varies] = solve_logistic(design, labels[:, varies], solution[:, varies], strength=strength)
+        start = solution[:, varies]
+        solution[:, varies] = solve_logistic(design, labels[:, varies], start, strength=strength, weights=weights)
         solutions.append(solution)
     return np.stack(solutions)
 
 
 def _principal_axes(
-    features: Float[np.ndarray, "examples dim"],
+    features: Float[np.ndarray, "examples dim"], weights: Float[np.ndarray, " examples"] | None
 ) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, "dim rank"]]:
     """Mean of the features, and the matrix that takes them to their standardised principal axes.
 
     A rotation changes no length, so penalty and optimum stay the same. Directions without extent are dropped: their
     optimal weight is 0, and with fewer examples than features they are most of the space.
     """
-    mean, deviation = standardise(features)
+    mean, deviation = standardise(features, weights)
     standard = (features - mean) / deviation
-    extent, axes = np.linalg.eigh(standard.T @ standard / len(standard))
+    total = len(standard) if weights is None else weights.sum()
+    extent, axes = np.linalg.eigh(standard.T @ _times(standard, weights) / total)
     return mean, axes[:, extent > 1e-10 * extent[-1]] / deviation[:, None]
 
 
@@ -326,6 +348,9 @@ def _choose(
     return np.asarray((trust * own + (1 - trust) * average).argmax(axis=0))
 
 
-def _fill_unknown(labels: Shaped[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples labels"]:
+def _fill_unknown(
+    labels: Shaped[np.ndarray, "examples labels"], weights: Float[np.ndarray, " examples"] | None
+) -> Float[np.ndarray, "examples labels"]:
     true, known = labels.astype(np.float64), known_pairs(labels)
-    return np.where(known, true, np.where(known, true, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    weighted, total = _times(np.where(known, true, 0.0), weights).sum(axis=0), _times(known, weights).sum(axis=0)
+    return np.where(known, true, weighted / np.where(total > 0, total, 1))

@@ -28,6 +28,7 @@ def solve_logistic(
     start: Float[np.ndarray, "coefficients labels"],
     *,
     strength: float,
+    weights: Float[np.ndarray, " examples"] | None = None,
     tolerance: float = 1e-4,
 ) -> Float[np.ndarray, "coefficients labels"]:
     """Return the coefficients that minimise the regularised logistic loss of each label.
@@ -38,6 +39,7 @@ def solve_logistic(
             constant label has no optimum.
         start: Initial coefficients; the solution for a neighbouring strength saves most of the steps.
         strength: Weight of the penalty; scikit-learn's C is 1 / (examples * strength).
+        weights: Of the examples in the mean; by default 1.
         tolerance: The gradient of a label must fall to this share of its norm when only the bias is fitted.
 
     Example:
@@ -48,8 +50,9 @@ def solve_logistic(
                [-0.318]])
     """
     penalty = strength * (np.arange(design.shape[1]) < design.shape[1] - 1)[:, None]
-    every = _Labels.of(labels)
-    bias_only = design.T @ (every.known * (every.true.sum(axis=0) / every.count - every.true)) / every.count
+    every = _Labels.of(labels, weights)
+    mean = (every.known * every.true).sum(axis=0) / every.count
+    bias_only = design.T @ (every.known * (mean - every.true)) / every.count
     goal = tolerance * np.linalg.norm(bias_only, axis=0)
     solution = start.copy()
     active = np.arange(labels.shape[1])
@@ -75,15 +78,15 @@ def solve_logistic(
 
 @dataclass(frozen=True)
 class _Labels:
-    """True labels, 0 where unknown; which pairs are known, and the known examples of each label."""
+    """True labels, 0 where unknown; the weight of each pair, 0 where unknown; and its sum for each label."""
 
     true: Matrix
     known: np.ndarray
     count: np.ndarray
 
     @classmethod
-    def of(cls, labels: Matrix) -> "_Labels":
-        known = ~np.isnan(labels)
+    def of(cls, labels: Matrix, weights: Matrix | None = None) -> "_Labels":
+        known = ~np.isnan(labels) if weights is None else ~np.isnan(labels) * weights[:, None]
         return cls(np.nan_to_num(labels), known, known.sum(axis=0))
 
     def select(self, columns: np.ndarray) -> "_Labels":

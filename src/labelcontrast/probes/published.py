@@ -32,7 +32,14 @@ from torch import Tensor
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.ranking import average_precisions
-from labelcontrast.probes.linear import AveragedHeads, LinearHead, build_classifier, checked_data, fit_linear_probe
+from labelcontrast.probes.linear import (
+    AveragedHeads,
+    ExampleWeights,
+    LinearHead,
+    build_classifier,
+    checked_data,
+    fit_linear_probe,
+)
 
 Probe = Literal["newton", "paper", "released"]
 _MOMENTUM, _MEMORY, _FLOOR = 0.9, 0.999, 1e-8  # AdamW's defaults
@@ -80,6 +87,7 @@ def fit_probe(
     *,
     generator: torch.Generator | None = None,
     changes: Mapping[str, Any] = MappingProxyType({}),
+    weights: ExampleWeights = (None, None),
 ) -> LinearHead | AveragedHeads:
     """Fit a probe on frozen features.
 
@@ -92,11 +100,12 @@ def fit_probe(
         val_labels: 0, 1 or NaN, shape [val, labels].
         generator: For the published probe, by default with the seed 0; the convex optimum draws nothing.
         changes: Fields of the published probe's ``Protocol`` to replace.
+        weights: Of the examples, which only the convex optimum takes.
 
     Returns: A module that computes logits from a tensor of features, and ``probabilities`` from an array.
 
     Raises:
-        ConfigError: There is no such probe.
+        ConfigError: There is no such probe, or the published one is to weight examples.
         LabelShapeError: Features and labels have different lengths, or there is no example.
         EmbeddingError: Features have different widths, or hold NaN or infinity.
 
@@ -113,9 +122,11 @@ def fit_probe(
     if name not in (known := get_args(Probe)):
         raise ConfigError(f"there is no probe {name!r}{nearest(name, known)}. There are {', '.join(known)}.")
     if name != "newton":
+        if any(one is not None for one in weights):
+            raise ConfigError(f"the probe {name!r} does not weight examples. Expected 'newton'.")
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         return fit_published_probe(*data, protocol=replace(PROTOCOLS[name], **changes), generator=generator)
-    probe = fit_linear_probe(*data)
+    probe = fit_linear_probe(*data, weights=weights)
     return build_classifier(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
 
 

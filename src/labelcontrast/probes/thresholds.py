@@ -32,6 +32,7 @@ def choose_thresholds(
     *,
     top_k: int = 3,
     empty: Empty = "allow",
+    weights: ArrayLike | None = None,
 ) -> "Thresholds":
     """Choose thresholds by a rule, on validation examples.
 
@@ -41,6 +42,7 @@ def choose_thresholds(
         probabilities: Of the same examples.
         top_k: Labels of each example under the rule of this name.
         empty: Whether an example without a predicted label keeps the empty set or gets its most probable label.
+        weights: Of the examples in every count; by default 1.
 
     One threshold for each level of a hierarchy is chosen by :func:`labelcontrast.probes.level_thresholds`.
 
@@ -56,8 +58,8 @@ def choose_thresholds(
     count = labels.shape[1]
     rules: dict[Rule, Callable[[], Thresholds]] = {
         "fixed": lambda: fixed_threshold(count),
-        "global": lambda: global_threshold(labels, probabilities),
-        "per_label": lambda: per_label_thresholds(labels, probabilities),
+        "global": lambda: global_threshold(labels, probabilities, weights=weights),
+        "per_label": lambda: per_label_thresholds(labels, probabilities, weights=weights),
         "top_k": lambda: top_labels(count, most=top_k),
         "expected_f1": lambda: expected_f1_rule(count),
     }
@@ -83,12 +85,13 @@ def fixed_threshold(num_labels: int, *, threshold: float = 0.5) -> "Thresholds":
     return Thresholds(np.full(num_labels, float(threshold)), "fixed")
 
 
-def global_threshold(labels: ArrayLike, probabilities: ArrayLike) -> "Thresholds":
+def global_threshold(labels: ArrayLike, probabilities: ArrayLike, *, weights: ArrayLike | None = None) -> "Thresholds":
     """Return one threshold for all labels, which maximises micro-F1; between equals the nearest to 0.5.
 
     Args:
         labels: Of validation examples, 0 or 1, shape [examples, labels]; NaN where it is not known.
         probabilities: Of the same examples.
+        weights: Of the examples; a weight of 2 is a row given twice.
 
     Example:
         >>> global_threshold(np.array([[1, 0], [0, 1]]), np.array([[0.4, 0.1], [0.2, 0.8]])).values.round(6)
@@ -97,7 +100,8 @@ def global_threshold(labels: ArrayLike, probabilities: ArrayLike) -> "Thresholds
     Reference: Lipton, Elkan and Naryanaswamy, Optimal Thresholding of Classifiers to Maximize F1 Measure, 2014.
     """
     labels, probabilities = checked_pair(labels, probabilities)
-    best = best_cuts(labels.reshape(-1, 1), probabilities.reshape(-1, 1)).item()
+    own = None if weights is None else np.repeat(np.asarray(weights, dtype=np.float64), labels.shape[1])
+    best = best_cuts(labels.reshape(-1, 1), probabilities.reshape(-1, 1), weights=own).item()
     return Thresholds(np.full(labels.shape[1], best), "global")
 
 
@@ -132,6 +136,7 @@ def per_label_thresholds(
     *,
     strengths: Sequence[float] = SHRINKAGES,
     generator: np.random.Generator | None = None,
+    weights: ArrayLike | None = None,
 ) -> "Thresholds":
     r"""Choose a threshold for each label, shrunk towards the global one, the more the fewer positives it has.
 
@@ -147,6 +152,7 @@ def per_label_thresholds(
         probabilities: Of the same examples.
         strengths: To choose from; between equals the largest is taken.
         generator: Assigns the examples to folds; by default always in the same way.
+        weights: Of the examples in every count; by default 1.
 
     Example:
         >>> labels = np.tile(np.array([[1, 0], [0, 1], [0, 0], [0, 0]]), (50, 1))
@@ -155,21 +161,25 @@ def per_label_thresholds(
         array([0.25, 0.82])
     """
     labels, probabilities = checked_pair(labels, probabilities)
-    start = global_threshold(labels, probabilities).values[0]
+    start = global_threshold(labels, probabilities, weights=weights).values[0]
+    own_weights = None if weights is None else np.asarray(weights, dtype=np.float64)
+    counted = 1 if own_weights is None else own_weights[:, None]
     known = known_pairs(labels)
     true = known & (labels == 1)
     folds = _folds(true, generator or np.random.default_rng(0))
     own, positives = np.empty((2, FOLDS, labels.shape[1]))
     for fold in range(FOLDS):
         seen = np.where(folds == fold, np.nan, labels)
-        own[fold], positives[fold] = best_cuts(seen, probabilities, preferred=start), np.nansum(seen, axis=0)
+        own[fold] = best_cuts(seen, probabilities, preferred=start, weights=own_weights)
+        positives[fold] = np.nansum(seen * counted, axis=0)
 
     def held_out_f1(strength: float) -> float:
         cuts = _shrink(own, positives, start, strength)
-        return _mean_f1(true, known & (probabilities > np.take_along_axis(cuts, folds, axis=0)))
+        predicted = known & (probabilities > np.take_along_axis(cuts, folds, axis=0))
+        return _mean_f1(true, predicted, counted)
 
     best = max(sorted(strengths, reverse=True), key=held_out_f1)
-    return Thresholds(_shrink(own.mean(axis=0), true.sum(axis=0), start, best), "per_label")
+    return Thresholds(_shrink(own.mean(axis=0), (true * counted).sum(axis=0), start, best), "per_label")
 
 
 def best_cuts(
@@ -177,6 +187,7 @@ def best_cuts(
     probabilities: Float[np.ndarray, "examples labels"],
     *,
     preferred: float = 0.5,
+    weights: Float[np.ndarray, " examples"] | None = None,
 ) -> Float[np.ndarray, " labels"]:
     r"""Return for each column the threshold with the best F1 of that column.
 
@@ -190,6 +201,7 @@ def best_cuts(
         labels: 0 or 1, shape [examples, labels]; NaN where it is not known, and such a pair is left out.
         probabilities: Shape [examples, labels].
         preferred: The threshold to stay near.
+        weights: Of the examples, above 0; by default 1.
 
     Example:
         >>> best_cuts(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.4, 0.1], [0.2, 0.8], [0.9, 0.2]])).round(6)
@@ -201,7 +213,7 @@ def best_cuts(
     step = max(1, BLOCK // len(labels))
     for at in range(0, len(chosen), step):
         columns = chosen[at : at + step]
-        cuts[columns] = _best_cuts(labels[:, columns], probabilities[:, columns], preferred)
+        cuts[columns] = _best_cuts(labels[:, columns], probabilities[:, columns], preferred, weights)
     return cuts
 
 
@@ -302,19 +314,22 @@ class Thresholds:
             raise DataError(f'expected {{"how": name, "values": [numbers]}}. Got {error!r}.', path=path) from error
 
 
-def _best_cuts(labels: np.ndarray, probabilities: np.ndarray, preferred: float) -> Float[np.ndarray, " labels"]:
+def _best_cuts(
+    labels: np.ndarray, probabilities: np.ndarray, preferred: float, weights: np.ndarray | None
+) -> Float[np.ndarray, " labels"]:
     true = labels.astype(np.float64)
     # Unknown pairs come after all others, and no cut is below them.
     scores = np.where(np.isnan(true), -1.0, probabilities.astype(np.float64))
     order = np.argsort(-scores, axis=0)
     scores, true = np.take_along_axis(scores, order, axis=0), np.nan_to_num(np.take_along_axis(true, order, axis=0))
+    counted = np.ones((len(true), 1)) if weights is None else weights[order]
     del order
     edge = np.ones((1, scores.shape[1]))
     bounds = np.maximum(np.vstack([edge, scores, 0 * edge]), 0.0)
-    hits = np.vstack([0 * edge, true.cumsum(axis=0)])
-    del scores, true
-    claimed = np.arange(len(hits))[:, None]
-    f1 = 2 * hits / np.maximum(claimed + hits[-1], 1)
+    hits = np.vstack([0 * edge, (true * counted).cumsum(axis=0)])
+    claimed = np.vstack([0 * edge[:, : counted.shape[1]], counted.cumsum(axis=0)])
+    del scores, true, counted
+    f1 = 2 * hits / np.maximum(claimed + hits[-1], np.finfo(float).tiny)
     del hits
     f1[(bounds[:-1] <= bounds[1:]) & (claimed > 0)] = -1
     rows, columns = np.nonzero(f1 == f1.max(axis=0))
@@ -350,9 +365,14 @@ def _shrink(own: np.ndarray, positives: np.ndarray, start: float, strength: floa
     return np.asarray(start + weight * (own - start))
 
 
-def _mean_f1(true: Bool[np.ndarray, "examples labels"], predicted: Bool[np.ndarray, "examples labels"]) -> float:
-    """Mean of micro-F1 and of macro-F1 over the labels with a positive."""
-    hits, sizes = (true & predicted).sum(axis=0), true.sum(axis=0) + predicted.sum(axis=0)
+def _mean_f1(
+    true: Bool[np.ndarray, "examples labels"],
+    predicted: Bool[np.ndarray, "examples labels"],
+    counted: Float[np.ndarray, "examples 1"] | int,
+) -> float:
+    """Mean of micro-F1 and of macro-F1 over the labels with a positive; every example as often as it is counted."""
+    hits = (counted * (true & predicted)).sum(axis=0)
+    sizes = (counted * true).sum(axis=0) + (counted * predicted).sum(axis=0)
     present = true.any(axis=0)
     if not present.any():
         return 0.0

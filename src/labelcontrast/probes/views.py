@@ -37,6 +37,8 @@ from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
 
 PROBE = "probe"
 """The view of the probe, or of the head that was trained with the encoder."""
+ROWS_AT_ONCE = 1024
+"""Sparse rows that are made dense together."""
 SMALLEST_WEIGHT = 0.003
 """Weights of the SVM below this are not kept."""
 TOLERANCE = 0.1
@@ -46,6 +48,8 @@ TOKEN = r"\w+|[^\w\s]"
 Labels = Shaped[np.ndarray, "examples labels"]
 Logits = Float[np.ndarray, "examples labels"]
 Arrays = Mapping[str, NDArray[Any]]
+Weights = NDArray[np.float64] | None
+"""Of the training examples, above 0; None where each counts once."""
 
 
 class View(ABC):
@@ -60,7 +64,7 @@ class View(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, rows: Any, labels: Labels, *, seed: int = 0) -> "View":  # noqa: ANN401
+    def fit(cls, rows: Any, labels: Labels, *, seed: int = 0, weights: Weights = None) -> "View":  # noqa: ANN401
         """Fit on the inputs or embeddings of the training examples; a label is NaN where it is not known."""
 
     @abstractmethod
@@ -117,15 +121,20 @@ class NeighboursView(View):
     """Of unit length."""
     labels: sp.csr_array
     frequency: Float[np.ndarray, " labels"]
+    votes: Float[np.ndarray, " train"] | None = None
+    """Factor of the weight of each training example, if they differ."""
 
     @classmethod
-    def fit(cls, rows: Float[np.ndarray, "train dim"], labels: Labels, *, seed: int = 0) -> "NeighboursView":
+    def fit(
+        cls, rows: Float[np.ndarray, "train dim"], labels: Labels, *, seed: int = 0, weights: Weights = None
+    ) -> "NeighboursView":
         """Keep the embeddings; an unknown label counts as absent, and nothing is drawn."""
         del seed
-        known = known_pairs(labels)
-        positives = np.nan_to_num(labels)
-        frequency = positives.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        return cls(unit_rows(rows, zero=True).numpy(), sp.csr_array(positives.astype(np.float32)), frequency)
+        own = np.ones(len(labels)) if weights is None else weights
+        known, positives = own @ known_pairs(labels), np.nan_to_num(labels)
+        frequency = own @ positives / np.where(known > 0, known, 1)
+        votes = None if weights is None else weights.astype(np.float32)
+        return cls(unit_rows(rows, zero=True).numpy(), sp.csr_array(positives.astype(np.float32)), frequency, votes)
 
     def logits(self, rows: Float[np.ndarray, "examples dim"]) -> Logits:
         """Compute the log-odds of the smoothed share of neighbours."""
@@ -134,6 +143,7 @@ class NeighboursView(View):
         near = [self.embeddings[places] @ unit for places, unit in zip(found, units, strict=True)]
         similarity = np.array(near, dtype=np.float32).reshape(found.shape)
         weight = np.exp((similarity - similarity[:, :1]) / self.TEMPERATURE)
+        weight = weight if self.votes is None else weight * self.votes[found]
         starts = np.arange(0, found.size + 1, found.shape[1])
         shape = len(units), len(self.embeddings)
         votes = sp.csr_array((weight.ravel(), found.ravel(), starts), shape=shape) @ self.labels
@@ -142,12 +152,13 @@ class NeighboursView(View):
 
     def arrays(self) -> Arrays:
         """Return embeddings and labels of the training examples."""
-        return {"embeddings": self.embeddings, "frequency": self.frequency, **_csr_arrays(self.labels)}
+        votes = {} if self.votes is None else {"votes": self.votes}
+        return {"embeddings": self.embeddings, "frequency": self.frequency, **votes, **_csr_arrays(self.labels)}
 
     @classmethod
     def of_arrays(cls, arrays: Arrays) -> "NeighboursView":
         """Rebuild the view from its arrays."""
-        return cls(arrays["embeddings"], _csr_of(arrays), arrays["frequency"])
+        return cls(arrays["embeddings"], _csr_of(arrays), arrays["frequency"], arrays.get("votes"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,16 +192,16 @@ class WordsView(View):
     bias: Float[np.ndarray, " labels"]
 
     @classmethod
-    def fit(cls, rows: Sequence[str], labels: Labels, *, seed: int = 0) -> "WordsView":
+    def fit(cls, rows: Sequence[str], labels: Labels, *, seed: int = 0, weights: Weights = None) -> "WordsView":
         """Count the features of the training texts, and fit an SVM for each label."""
         features = TextFeatures.fit(rows)
         design = features.transform(rows)
-        weights, biases = [], []
+        planes, biases = [], []
         for column in labels.T:
-            weight, bias = fit_svm(design, column, cost=cls.COST, seed=seed)
-            weights.append(sp.csr_array(np.where(np.abs(weight) < SMALLEST_WEIGHT, 0, weight).astype(np.float32)[None]))
+            weight, bias = fit_svm(design, column, cost=cls.COST, seed=seed, weights=weights)
+            planes.append(sp.csr_array(np.where(np.abs(weight) < SMALLEST_WEIGHT, 0, weight).astype(np.float32)[None]))
             biases.append(bias)
-        return cls(features, sp.csr_array(sp.vstack(weights)), np.array(biases))
+        return cls(features, sp.csr_array(sp.vstack(planes)), np.array(biases))
 
     def logits(self, rows: Sequence[str]) -> Logits:
         """Compute the margin of every label."""
@@ -305,7 +316,14 @@ class TreesView(View):
     """The share of each label in a node, shape [nodes, labels]; only leaves have any."""
 
     @classmethod
-    def fit(cls, rows: Float[np.ndarray, "examples dim"], labels: Labels, *, seed: int = 0) -> "TreesView":
+    def fit(
+        cls,
+        rows: Float[np.ndarray, "examples dim"] | sp.csr_array,
+        labels: Labels,
+        *,
+        seed: int = 0,
+        weights: Weights = None,
+    ) -> "TreesView":
         """Grow the trees on all labels at once."""
         positives = np.nan_to_num(labels).astype(np.float64)
         work = positives.size * np.sqrt(rows.shape[1])
@@ -314,7 +332,8 @@ class TreesView(View):
         for state in np.random.RandomState(seed).randint(2**31 - 1, size=count):
             # One tree at a time: scikit-learn keeps a dense row of all labels for every node.
             grower = ExtraTreeRegressor(max_features="sqrt", random_state=int(state))
-            tree = grower.fit(rows, positives if positives.shape[1] > 1 else positives[:, 0]).tree_
+            grower.fit(rows, positives if positives.shape[1] > 1 else positives[:, 0], sample_weight=weights)
+            tree = grower.tree_
             shares = sp.csr_array((tree.value[:, :, 0] * (tree.children_left < 0)[:, None]).astype(np.float32))
             sides = (_shifted(side, roots[-1]) for side in (tree.children_left, tree.children_right))
             parts.append((*sides, tree.feature.astype(np.int32), tree.threshold, shares))
@@ -324,8 +343,11 @@ class TreesView(View):
         starts = np.array(roots[:-1], dtype=np.int32)
         return cls(starts, left, right, feature, cut, sp.csr_array(sp.vstack(shares)))
 
-    def logits(self, rows: Float[np.ndarray, "examples dim"]) -> Logits:
+    def logits(self, rows: Float[np.ndarray, "examples dim"] | sp.csr_array) -> Logits:
         """Compute the log-odds of the mean share, with half a tree more on either side."""
+        if isinstance(rows, sp.csr_array):
+            starts = range(0, max(rows.shape[0], 1), ROWS_AT_ONCE)
+            return np.concatenate([self.logits(rows[start : start + ROWS_AT_ONCE].toarray()) for start in starts])
         rows = np.asarray(rows, dtype=np.float32)  # as the trees were grown
         total = np.zeros((len(rows), self.shares.shape[1]))
         for root in self.roots:
@@ -360,13 +382,15 @@ def fit_svm(
     *,
     cost: float,
     seed: int = 0,
+    weights: Weights = None,
 ) -> tuple[Float[np.ndarray, " features"], float]:
     """Fit a linear SVM of one label on the examples with a known value; weights 0 and -1 or 1 if it is constant."""
     known = known_pairs(labels)
     present = labels[known] == 1
     if not present.any() or present.all():
         return np.zeros(features.shape[1]), 1.0 if present.any() else -1.0
-    svm = LinearSVC(C=cost, tol=TOLERANCE, random_state=seed).fit(features if known.all() else features[known], present)
+    svm = LinearSVC(C=cost, tol=TOLERANCE, random_state=seed)
+    svm.fit(features if known.all() else features[known], present, None if weights is None else weights[known])
     return svm.coef_[0], float(svm.intercept_[0])
 
 

@@ -153,7 +153,9 @@ def fit_classifier(settings: EvaluationSettings, inputs: RunInputs, features: Fe
     }
     changes = {name: value for name, value in given.items() if value}
     splits = features["train"], inputs.truth("train"), features["val"], inputs.truth("val")
-    return fit_probe(settings.probe, *splits, generator=torch.Generator().manual_seed(seed), changes=changes)
+    weights = inputs.prepared["train"].weights, inputs.prepared["val"].weights
+    generator = torch.Generator().manual_seed(seed)
+    return fit_probe(settings.probe, *splits, generator=generator, changes=changes, weights=weights)
 
 
 def evaluate_inputs(
@@ -173,11 +175,14 @@ def evaluate_inputs(
     views = fit_views(chosen, inputs, features, seed=seed)
     logits = {name: view_logits(chosen, classifier, views, part, features[name]) for name, part in parts.items()}
     train = TrainingLabels.of(inputs.labels("train"))
-    frequency = (train.counts + 0.5) / (train.examples + 1)
-    blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"], frequency=frequency)
+    own = inputs.prepared["train"].weights
+    positives = train.counts if own is None else own @ inputs.labels("train")
+    frequency = (positives + 0.5) / ((train.examples if own is None else own.sum()) + 1)
+    given: dict[str, Any] = {"frequency": frequency, "weights": inputs.prepared["val"].weights}
+    blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"], **given)
     probabilities = {name: blend_views(blend, one) for name, one in logits.items()}
     decoder = None if tree is None else HierarchyDecoder(tree, hierarchy)
-    decided = fit_decisions(settings, truth, probabilities, decoder)
+    decided = fit_decisions(settings, truth, probabilities, decoder, given["weights"])
     fitted = decided.thresholds, decided.calibration, decoder, views, blend
     model = TrainedModel(inputs.encoder, classifier, inputs.splits.vocabulary, *fitted)
     test = truth["test"], decided.scores["test"], decided.predictions["test"]
@@ -192,7 +197,7 @@ def evaluate_inputs(
         metrics={name: decided.measure(name, truth[name], train=train) for name in truth},
         per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=decided.thresholds.values),
         reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
-        views=measure_views(settings, blend, logits, truth, frequency=frequency, decoder=decoder) if blend else None,
+        views=measure_views(settings, blend, logits, truth, decoder=decoder, **given) if blend else None,
         hierarchy=over_hierarchy if counted else None,
         per_node=counted["test"].per_node() if counted else None,
     )
@@ -217,6 +222,7 @@ def fit_decisions(
     truth: Mapping[Any, Labels],
     probabilities: Mapping[Any, Labels],
     decoder: HierarchyDecoder | None,
+    weights: Float[np.ndarray, " val"] | None = None,
 ) -> Decisions:
     """Fit calibration and thresholds on the split ``val``, and apply them to all splits.
 
@@ -225,11 +231,12 @@ def fit_decisions(
         truth: Labels by split.
         probabilities: Of the same examples.
         decoder: Makes scores and predictions consistent with a hierarchy.
+        weights: Of the examples of ``val``; by default each counts once.
     """
-    method = settings.calibration
-    calibration = None if method == "none" else fit_calibration(truth["val"], probabilities["val"], method=method)
+    method, val = settings.calibration, (truth["val"], probabilities["val"])
+    calibration = None if method == "none" else fit_calibration(*val, method=method, weights=weights)
     scores = {split: final_scores(one, calibration, decoder) for split, one in probabilities.items()}
-    thresholds = fit_thresholds(settings, truth["val"], scores["val"], decoder.tree if decoder else None)
+    thresholds = fit_thresholds(settings, truth["val"], scores["val"], decoder.tree if decoder else None, weights)
     predictions = {split: decide(one, thresholds, decoder) for split, one in scores.items()}
     return Decisions(calibration=calibration, thresholds=thresholds, scores=scores, predictions=predictions)
 
@@ -258,7 +265,7 @@ def fit_views(names: Sequence[str], inputs: RunInputs, features: Features, *, se
         if name != PROBE:
             view = VIEWS_BY_NAME[name]
             rows = view_rows(view, inputs.splits.train, features.get("train"))
-            fitted[name] = view.fit(rows, inputs.truth("train"), seed=seed)
+            fitted[name] = view.fit(rows, inputs.truth("train"), seed=seed, weights=inputs.prepared["train"].weights)
     return fitted
 
 
@@ -268,8 +275,9 @@ def measure_views(
     logits: Mapping[str, Mapping[str, Labels]],
     truth: Mapping[str, Labels],
     *,
-    frequency: Float[np.ndarray, " labels"],
     decoder: HierarchyDecoder | None,
+    frequency: Float[np.ndarray, " labels"],
+    weights: Float[np.ndarray, " val"] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure each view alone on test, with everything fitted on validation as for the blend.
 
@@ -278,18 +286,18 @@ def measure_views(
         blend: Of the views.
         logits: By split and view.
         truth: Labels by split.
-        frequency: Share of the training examples with the label.
         decoder: Makes scores and predictions consistent with a hierarchy.
+        frequency: Share of the training examples with the label.
+        weights: Of the examples of ``val``; by default each counts once.
 
     Returns:
         For each view its mean ``share`` in the weights of the blend, and its metrics of ``test``.
     """
     measured = {}
     for name, share in blend.shares.items():
-        alone = fit_blend(truth["val"], {name: logits["val"][name]}, frequency=frequency)
-        decided = fit_decisions(
-            settings, truth, {split: alone.probabilities(logits[split]) for split in truth}, decoder
-        )
+        alone = fit_blend(truth["val"], {name: logits["val"][name]}, frequency=frequency, weights=weights)
+        scores = {split: alone.probabilities(logits[split]) for split in truth}
+        decided = fit_decisions(settings, truth, scores, decoder, weights)
         measured[name] = {"share": share, "test": decided.measure("test", truth["test"])}
     return measured
 
@@ -335,12 +343,19 @@ def evaluate(
     return ModelEvaluation(streamed.measures(), None if over_hierarchy is None else over_hierarchy.measures())
 
 
-def fit_thresholds(settings: EvaluationSettings, labels: Labels, scores: Labels, tree: LabelTree | None) -> Thresholds:
+def fit_thresholds(
+    settings: EvaluationSettings,
+    labels: Labels,
+    scores: Labels,
+    tree: LabelTree | None,
+    weights: Float[np.ndarray, " val"] | None = None,
+) -> Thresholds:
     """Choose the thresholds on validation, by the rule of the settings."""
     if settings.threshold == "per_level":
         assert tree is not None, "thresholds by level without a hierarchy are refused when the data are read"
         return replace(level_thresholds(labels, scores, tree.depths), empty=settings.empty)
-    return choose_thresholds(settings.threshold, labels, scores, top_k=settings.top_k, empty=settings.empty)
+    how: dict[str, Any] = {"top_k": settings.top_k, "empty": settings.empty, "weights": weights}
+    return choose_thresholds(settings.threshold, labels, scores, **how)
 
 
 def reliability_diagram(labels: Labels, scores: Labels) -> dict[str, Any]:

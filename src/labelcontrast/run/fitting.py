@@ -253,11 +253,13 @@ class JointLoss(nn.Module):
         labels: Float[Tensor, "batch labels"],
         *,
         keys: Float[Tensor, "batch both"] | None = None,
+        **weights: Float[Tensor, " batch"],
     ) -> Float[Tensor, ""]:
         """Compute the sum of both losses; of the keys, the contrastive loss takes its columns."""
         logits, projections = both.tensor_split([self.num_labels], 1)
-        given = {} if keys is None else {"keys": keys[:, self.num_labels :]}
-        value: Tensor = self.logit(logits, labels) + self.weight * self.contrastive(projections, labels, **given)
+        given = weights if keys is None else {**weights, "keys": keys[:, self.num_labels :]}
+        contrastive = self.contrastive(projections, labels, **given)
+        value: Tensor = self.logit(logits, labels, **weights) + self.weight * contrastive
         return value
 
 
@@ -278,11 +280,10 @@ class PaddedLabels(nn.Module):
         self,
         projections: Float[Tensor, "batch *views dim"],
         labels: Float[Tensor, "batch labels"],
-        *,
-        keys: Float[Tensor, "batch dim"] | None = None,
+        **given: Float[Tensor, "..."],
     ) -> Float[Tensor, ""]:
-        """Compute the loss, which closes the labels itself."""
-        value: Tensor = self.loss(projections, pad(labels, (0, self.num_nodes - labels.shape[1])), keys=keys)
+        """Compute the loss, which closes the labels itself; keys and weights are passed on."""
+        value: Tensor = self.loss(projections, pad(labels, (0, self.num_nodes - labels.shape[1])), **given)
         return value
 
 

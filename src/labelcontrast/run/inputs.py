@@ -2,16 +2,17 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from labelcontrast.data.batches import Prepared, encode_labels, prepare
-from labelcontrast.data.examples import Examples
+from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder, Kind, TextEncoder
 from labelcontrast.encoders.cache import content_key
@@ -57,6 +58,8 @@ class RunData:
     """A sentence on the file and the size of the hierarchy."""
     unseen: UnseenLeaves | None = None
     """Test examples of leaves that are held out of all splits."""
+    weights: Mapping[SplitName, NDArray[np.float64]] | None = None
+    """The weight of each example, above 0, by split; by default each counts once."""
 
     def summary(self) -> list[str]:
         """Describe in sentences how the data were read and divided, their size, their hierarchy, and any warnings."""
@@ -155,7 +158,7 @@ def prepare_inputs(
         on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
         encoder = FrozenEncoder(encoder, on_progress=time_left("features of the frozen encoder", on_message)).to(device)
     encoder.fit(splits.train.inputs)
-    prepared = _prepare_splits(encoder, splits)
+    prepared = _prepare_splits(encoder, splits, data.weights)
     if data.unseen:
         prepared["unseen"] = prepare(encoder, data.unseen.examples, cache=cache_folder())
     lowest = None
@@ -271,12 +274,15 @@ def fingerprint_data(data: RunData) -> str:
     for examples in data.splits.by_name.values():
         if isinstance(examples.inputs, np.ndarray):
             contents.append([examples.inputs])
+        elif isinstance(examples.inputs, sp.csr_array):
+            contents.append([examples.inputs.indptr, examples.inputs.indices, examples.inputs.data])
         else:  # a picture may be named by its path as text: what counts is the content of the file
             files = examples.kind == "image"
             contents.append(Path(one) if files and isinstance(one, str) else one for one in examples.inputs)
         for labels in encode_labels(examples, data.splits.vocabulary):
             if labels is not None:
                 contents.append([labels.indptr, labels.indices, labels.data])
+    contents.extend([weights] for weights in (data.weights or {}).values())
     return content_key(*contents)
 
 
@@ -313,10 +319,17 @@ def build_encoder(settings: EncoderSettings, train: Examples) -> Encoder:
         pooling=settings.pooling,
         max_length=settings.max_length,
         image_size=settings.image_size,
-        input_dim=train.inputs.shape[1] if isinstance(train.inputs, np.ndarray) else None,
+        input_dim=train.inputs.shape[1] if isinstance(train.inputs, np.ndarray | sp.csr_array) else None,
     )
 
 
-def _prepare_splits(encoder: Encoder, splits: Splits) -> dict[str, Prepared]:
+def _prepare_splits(
+    encoder: Encoder, splits: Splits, weights: Mapping[SplitName, NDArray[np.float64]] | None = None
+) -> dict[str, Prepared]:
     cache = cache_folder()
-    return {name: prepare(encoder, split, splits.vocabulary, cache=cache) for name, split in splits.by_name.items()}
+    prepared: dict[str, Prepared] = {
+        name: prepare(encoder, split, splits.vocabulary, cache=cache) for name, split in splits.by_name.items()
+    }
+    if weights is None:
+        return prepared
+    return {name: replace(prepared[name], weights=own) for name, own in weights.items()}

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import safetensors.torch
+import scipy.sparse as sp
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
@@ -51,8 +52,8 @@ from labelcontrast.training.features import compute_features
 
 CHUNK = 4096
 """Examples that are prepared and scored together, so that memory does not grow with the input."""
-ModelInputs = Examples | Sequence[str | Path] | Shaped[np.ndarray, "examples dim"]
-"""A list of texts, a list of paths of pictures, an array of features, or examples as a reader returns them."""
+ModelInputs: TypeAlias = Examples | Sequence[str | Path] | Shaped[np.ndarray, "examples dim"] | sp.csr_array
+"""Texts, paths of pictures, features as an array or sparse matrix, or examples as a reader returns them."""
 
 
 def load(run: str | Path) -> "TrainedModel":
@@ -390,7 +391,7 @@ def as_examples(inputs: ModelInputs, encoder: Encoder) -> Examples:
         return inputs
     converters = {"vector": _feature_rows, "text": _texts, "image": _picture_paths}
     values: Any = converters[encoder.kind](inputs)
-    lines = range(1, len(values) + 1)
+    lines = range(1, (values.shape[0] if encoder.kind == "vector" else len(values)) + 1)
     return Examples(
         inputs=values,
         label_sets=None,
@@ -470,18 +471,18 @@ def prediction_rows(
         }
 
 
-def _feature_rows(inputs: object) -> np.ndarray:
+def _feature_rows(inputs: object) -> np.ndarray | sp.csr_array:
     if isinstance(inputs, Tensor):
         inputs = inputs.detach().cpu()
     try:
-        rows = np.asarray(inputs)
+        rows = sp.csr_array(inputs) if sp.issparse(inputs) else np.asarray(inputs)
     except ValueError:  # rows of different lengths
         rows = np.empty(0)
     if rows.ndim != 2 or rows.dtype.kind not in "biuf":
         raise DataError(f"this run was trained on features: expected an array [examples, dim]. Got {_shown(inputs)}.")
     with np.errstate(over="ignore"):
         rows = rows.astype(np.float32, copy=False)
-    if not np.isfinite(rows).all():
+    if not np.isfinite(rows.data if isinstance(rows, sp.csr_array) else rows).all():
         raise DataError("the features must be finite numbers in 32 bits.")
     return rows
 

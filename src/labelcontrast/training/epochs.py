@@ -62,7 +62,7 @@ def score_logits(validation: Prepared) -> EpochScore:
         features = compute_features(encoder, validation)
         with torch.inference_mode():
             logits = head(features.to(next(head.parameters()).device)).float().cpu()
-        return mean_average_precision(validation.truth(), logits.numpy())
+        return mean_average_precision(validation.truth(), logits.numpy(), validation.weights)
 
     return score
 
@@ -72,7 +72,8 @@ def score_features(train: Prepared, validation: Prepared) -> EpochScore:
 
     def score(encoder: nn.Module, head: nn.Module) -> float:  # noqa: ARG001  a projector is dropped after training
         features, unseen = (compute_features(encoder, split).numpy() for split in (train, validation))
-        return selection_score(features, train.truth(), unseen, validation.truth())
+        weights = train.weights, validation.weights
+        return selection_score(features, train.truth(), unseen, validation.truth(), weights=weights)
 
     return score
 

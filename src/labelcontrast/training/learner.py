@@ -83,8 +83,8 @@ class Learner(pl.LightningModule):
         if settings.momentum:
             self.averaged = nn.ModuleList([_copied(encoder), _copied(head)])
 
-    def training_step(self, batch: tuple[Inputs | list[Inputs], Tensor], _index: int) -> Tensor:
-        r"""Compute the loss of one batch.
+    def training_step(self, batch: Sequence[Any], _index: int) -> Tensor:
+        r"""Compute the loss of one batch: its inputs, labels, and any weights.
 
         Where its inputs come in chunks, :math:`x_1, \ldots, x_n`, the encoder holds one of them in memory:
 
@@ -96,14 +96,16 @@ class Learner(pl.LightningModule):
 
         Reference: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, 2021.
         """
-        inputs, labels = batch
+        inputs, labels, *weights = batch
         chunks = [self._views(chunk) for chunk in (inputs if isinstance(inputs, list) else [inputs])]
-        keys = self._make_keys([views.pop() for views in chunks]) if self._settings.momentum else None
+        given = dict(zip(["weights"], weights, strict=False))
+        if self._settings.momentum:
+            given["keys"] = self._make_keys([views.pop() for views in chunks])
         views = self._embed_chunks(chunks) if isinstance(inputs, list) else self._embed(chunks[0])
         if len(views) > 1 and _index == 0 and torch.equal(views[0], views[1]):
             message = "training.views: the views of an example are equal, since the encoder has no dropout; "
             raise ConfigError(message + "set training.augment=randaugment for pictures, or training.views=1.")
-        value = self._compute_loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels, keys)
+        value = self._compute_loss(views[0] if len(views) == 1 else torch.stack(views, dim=1), labels, given)
         self._losses.append(_recorded(value))
         self._counted.append({name: _recorded(count) for name, count in getattr(self.loss, "diagnostics", {}).items()})
         return value
@@ -208,9 +210,9 @@ class Learner(pl.LightningModule):
         self._started = time.monotonic() - so_far["seconds"]
         self._streams = checkpoint["streams"]
 
-    def _compute_loss(self, outputs: Tensor, labels: Tensor, keys: Tensor | None) -> Tensor:
+    def _compute_loss(self, outputs: Tensor, labels: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         try:
-            value: Tensor = self.loss(outputs, labels) if keys is None else self.loss(outputs, labels, keys=keys)
+            value: Tensor = self.loss(outputs, labels, **given)
         except LabelContrastError:
             raise
         except Exception as error:
