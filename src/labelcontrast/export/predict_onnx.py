@@ -11,6 +11,10 @@ FOLDER = Path(__file__).parent
 
 def read_inputs(items: list[str], facts: dict) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     """Return the inputs of the graph: token ids, pixels or vectors."""
+    if "rows" in facts:
+        from helpers import hashed_texts  # type: ignore[import-not-found]
+
+        return pad_pieces(hashed_texts(items, rows=facts["rows"], max_length=facts["max_length"]))
     if facts["kind"] == "text":
         from tokenizers import Tokenizer
 
@@ -35,14 +39,43 @@ def predict(items: list[str]) -> list[dict[str, float]]:
     facts = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(FOLDER / "model.onnx", providers=["CPUExecutionProvider"])
     scores = session.run(["probabilities"], read_inputs(items, facts))[0]
-    order = np.argsort(-scores, axis=1, kind="stable")
-    chosen = scores > np.array(facts["thresholds"])
+    chosen = choose_labels(scores, facts)
     rows = []
-    for row, best, ranked in zip(scores, chosen, order, strict=True):
-        kept = [label for label in ranked[: facts["most"]] if best[label]]
-        kept = kept or (ranked[:1].tolist() if facts["empty"] == "best" else [])
+    for row, own in zip(scores, chosen, strict=True):
+        kept = [label for label in np.argsort(-row, kind="stable") if own[label]]
         rows.append({facts["labels"][label]: round(float(row[label]), 6) for label in kept})
     return rows
+
+
+def choose_labels(scores: np.ndarray, facts: dict) -> np.ndarray:  # type: ignore[type-arg]
+    """Return 1 for each label of the label sets: by thresholds, by the expected F1, and over a hierarchy."""
+    ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
+    chosen = scores > np.array(facts["thresholds"])
+    if facts["most"] is not None:
+        chosen &= ranks < facts["most"]
+    if facts["expected_f1"]:
+        from helpers import expected_f1_sets
+
+        chosen &= expected_f1_sets(scores)
+    if facts["empty"] == "best":
+        chosen |= (ranks == 0) & ~chosen.any(axis=1, keepdims=True)
+    if facts["decoding"] == "all_paths":
+        chosen = np.stack([chosen[:, above].all(axis=1) for above in facts["ancestors"]], axis=1)
+    if facts["decoding"] == "best_path":
+        inner = {one for label, above in enumerate(facts["ancestors"]) for one in above if one != label}
+        leaves = np.array([label for label in range(scores.shape[1]) if label not in inner])
+        best = leaves[scores[:, leaves].argmax(axis=1)]
+        chosen = np.stack([np.isin(np.arange(scores.shape[1]), facts["ancestors"][leaf]) for leaf in best])
+    return chosen
+
+
+def pad_pieces(rows: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the distinct rows of each text and how often it has them, padded to one length with a count of 0."""
+    found = [np.unique(one, return_counts=True) for one in rows]
+    padded = np.zeros((2, len(rows), max(1, *(len(one) for one, _ in found))), np.int64)
+    for place, (pieces, counts) in enumerate(found):
+        padded[:, place, : len(pieces)] = pieces, counts
+    return {"pieces": padded[0], "counts": padded[1]}
 
 
 if __name__ == "__main__":
