@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test slow check format audit lock clean
+.PHONY: help setup demo test slow check format docs audit lock clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -36,15 +36,22 @@ format: $(READY)  ## Let the formatter write.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs:  ## Build the documentation site into site/, with warnings as errors; its packages have an environment of their own.
+	test -x $(VENV)-docs/bin/python || $(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/docs.lock
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet --strict
+
 audit: $(READY)  ## Licences and known vulnerabilities of the pinned packages; needs a network.
 	$(BIN)/uv tool run pip-licenses==5.5.5 --python $(BIN)/python --order license
 	$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/dev.lock
 
-lock: $(READY)  ## Solve pyproject.toml anew and write requirements/dev.lock.
+lock: $(READY)  ## Solve pyproject.toml anew and write requirements/dev.lock and requirements/docs.lock.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--extra timm --extra umap --extra tensorboard --extra ray --extra search --extra serve \
 		--extra onnx --extra sentence-transformers --extra datasets --group dev \
 		--override requirements/overrides.txt --output-file requirements/dev.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--group docs --output-file requirements/docs.lock
 
-clean:  ## Remove the virtual environment and the demo.
-	rm -rf $(VENV) demo
+clean:  ## Remove the virtual environments, the site and the demo.
+	rm -rf $(VENV) $(VENV)-docs site demo

@@ -13,15 +13,15 @@ from labelcontrast.losses.registry import loss_catalogue, unregister_loss
 from labelcontrast.settings import RunSettings
 
 Run = Callable[..., Any]
-README = (Path(__file__).parents[2] / "README.md").read_text()
-PLUGIN = README.partition("```python\n# my_losses.py\n")[2].partition("```")[0]
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorials.md").read_text()
+PLUGIN = PAGE.partition("```python\n# my_losses.py\n")[2].partition("```")[0]
 NAME_IT_AGAIN = "out was begun with losses of its own: add --plugin my_losses.py to run that code again."
 BRIEF = ["--set", "training.epochs=1", "--set", "training.batch_size=32"]
 
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Iterator[str]:
-    """The plugin of the README in the working folder; the losses it registers here are removed again."""
+    """The plugin of the tutorials in the working folder; the losses it registers here are removed again."""
     (tmp_path / "my_losses.py").write_text(PLUGIN)
     before = {row.name for row in loss_catalogue()}
     yield "my_losses.py"
