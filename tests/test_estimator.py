@@ -143,6 +143,7 @@ def test_sparse_rows_and_an_array_give_the_same_model(monkeypatch: pytest.Monkey
         monkeypatch.setattr(batches, "KEPT", kept)
         sparse = quick().fit(sp.csr_matrix(rows), SIGNS)
         np.testing.assert_array_equal(sparse.predict_proba(sp.csr_array(rows)), dense.predict_proba(rows))
+    assert sparse.explain(sp.csr_array(rows[:1]), most=1)[0] == dense.explain(rows[:1], most=1)[0]
     assert dense.n_features_in_ == 4
     with pytest.raises(ValueError, match="X has 3 features, but ContrastiveClassifier is expecting 4"):
         dense.predict(ROWS[:, :3])

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Bool, Float
 
 from labelcontrast.data.examples import Examples
@@ -218,6 +219,7 @@ def _occlude(model: _Explainable, example: Examples) -> tuple[list[str], Float[n
 def removable_parts(model: _Explainable, example: Examples) -> tuple[list[str], Callable[[Sequence[int]], Any]]:
     """Return the names of the parts of one input, and a function that returns the input without some of them."""
     one: Any = example.inputs_at([0])[0]
+    one = one.toarray() if sp.issparse(one) else one
     if example.kind == "text":
         return _words(one)
     return _cells(one) if example.kind == "image" else _columns(model, one)
