@@ -1,21 +1,33 @@
 """Every example of docs/integrations.md runs in a process of its own."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "integrations.md").read_text()
-EXAMPLES = dict(re.findall(r"### ([^\n]+)\n(?:(?!\n### ).)*?```python\n(.*?)```", PAGE, re.DOTALL))
-HOSTS = {"Accelerate": "accelerate", "sentence": "sentence_transformers", "metric": "pytorch_metric_learning"}
+SECTIONS = [section.partition("\n") for section in PAGE.split("\n### ")[1:]]
+EXAMPLES = {title: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for title, _, text in SECTIONS}
+EXAMPLES = {title: blocks for title, blocks in EXAMPLES.items() if blocks}
+HOSTS = {
+    "Accelerate": "accelerate",
+    "sentence": "sentence_transformers",
+    "metric": "pytorch_metric_learning",
+    "MLflow": "mlflow",
+    "TensorBoard": "tensorboard",
+}
 """The library of an example, by a word of its title, where it is an extra."""
 
 
 def test_each_host_has_an_example() -> None:
-    assert len(EXAMPLES) == PAGE.count("```python") == 6
+    assert len(EXAMPLES) == 8
+    assert sum(map(len, EXAMPLES.values())) == PAGE.count("```python") == 9
 
 
 @pytest.mark.slow
@@ -24,7 +36,9 @@ def test_the_example_runs(title: str, tmp_path: Path) -> None:
     for word, library in HOSTS.items():
         if word in title:
             pytest.importorskip(library, reason=f"the example needs {library}")
-    (tmp_path / "example.py").write_text(EXAMPLES[title])
+    for code in EXAMPLES[title]:  # a block that begins with a name is that file; the last one runs
+        name = re.match(r"# (\w+\.py)\n", code)
+        (tmp_path / (name[1] if name else "example.py")).write_text(code)
     how = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"] if "Accelerate" in title else []
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
@@ -33,3 +47,30 @@ def test_the_example_runs(title: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     if "sentence-transformers" in title:
         assert (tmp_path / "trained" / "modules.json").exists()
+    if "TensorBoard" in title:
+        rows = next((tmp_path / "projector").rglob("tensors.tsv")).read_text().splitlines()
+        assert len(rows) == 10
+        assert (tmp_path / "projector" / "projector_config.pbtxt").exists()
+    if "MLflow" in title:
+        serves_the_model(done.stdout.split()[-1], tmp_path, environment)
+
+
+def serves_the_model(address: str, folder: Path, environment: dict[str, str]) -> None:
+    """Ask ``mlflow models serve`` for the labels of a text."""
+    command = ["mlflow", "models", "serve", "-m", address, "--env-manager", "local", "--port", "5078"]
+    given = {**environment, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    given["PATH"] = f"{Path(sys.executable).parent}:{given['PATH']}"
+    words = {"headers": {"content-type": "application/json"}, "data": json.dumps({"inputs": ["a goal"]}).encode()}
+    with subprocess.Popen(command, cwd=folder, env=given, start_new_session=True, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(120):
+                time.sleep(1)
+                try:
+                    with urlopen(Request("http://127.0.0.1:5078/invocations", **words)) as answer:
+                        assert json.load(answer) == {"predictions": [["sports"]]}
+                        return
+                except OSError:
+                    continue
+            pytest.fail("the server did not answer within two minutes")
+        finally:
+            os.killpg(server.pid, 15)
