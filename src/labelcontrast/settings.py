@@ -251,6 +251,20 @@ class EvaluationSettings(Settings):
     """Projection of the embeddings in the report's scatter plot; UMAP is an extra."""
 
 
+class LabelChange(Settings):
+    """A change of the labels of a trained run, made by ``labelcontrast labels``."""
+
+    verb: Literal["add", "remove", "rename", "merge"]
+    labels: tuple[str, ...]
+    """The label that is added, or those that are removed, renamed or merged."""
+    into: str = Field(default="", exclude_if=not_)
+    """The new name of a label that is renamed, or of those that are merged."""
+    examples: str = Field(default="", exclude_if=not_)
+    """The file with examples of a label that is added."""
+    below: str = Field(default="", exclude_if=not_)
+    """The node of the hierarchy above a label that is added; by default it is a root."""
+
+
 class RunSettings(Settings):
     """All settings of a run, as ``config.toml`` in the run folder holds them."""
 
@@ -282,6 +296,8 @@ class RunSettings(Settings):
     """``quick``: embedded encoder, a few epochs; ``best``: a pretrained one is fine-tuned; settings override it."""
     plugins: tuple[str, ...] = Field(default=(), exclude_if=not_)
     """Python files that register losses of your own, each relative to the working folder as ``data`` is."""
+    changes: tuple[LabelChange, ...] = Field(default=(), exclude_if=not_)
+    """Changes of the labels, in their order, that ``labelcontrast labels`` made; the data are read with them."""
     columns: ColumnSettings = ColumnSettings()
     hierarchy: HierarchySettings = HierarchySettings()
     encoder: EncoderSettings = EncoderSettings()

@@ -107,10 +107,7 @@ def export(
     ],
     out: options.Out,
     int8: Annotated[bool, typer.Option("--int8", help="Write an ONNX graph with weights of 8 bits too.")] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(help="The data of the run, to check the graph on.", show_default="where they were in training"),
-    ] = None,
+    data: options.RunData = None,
 ) -> None:
     """Write a trained model in a format of other libraries.
 

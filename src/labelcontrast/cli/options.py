@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labelcontrast.errors import MissingExtraError
+from labelcontrast.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from labelcontrast.settings import RunSettings
@@ -64,6 +64,22 @@ Input = Annotated[
 ]
 IsText = Annotated[bool, typer.Option("--text", help="INPUT is itself the text.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
+RunData = Annotated[
+    str | None,
+    typer.Option("--data", help="The data of the run.", show_default="where they were in training"),
+]
+Version = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        help="Folder of the new version.",
+        show_default="RUN-2, RUN-3, ..., beside the run",
+        callback=in_home,
+    ),
+]
+LabelNames = Annotated[list[str], typer.Argument(metavar="NAME", help="Labels.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the results.", callback=in_home)]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file of settings; other options override it.")]
 Assignments = Annotated[
@@ -190,6 +206,15 @@ def build_settings(config: Path | None, assignments: list[str] | None = None, **
     from labelcontrast.settings import RunSettings
 
     return RunSettings.build(read_values(config, assignments, **options))
+
+
+def two_numbers(text: str) -> tuple[float, float]:
+    """Read the costs of a wrong and of a missed label."""
+    try:
+        first, second = map(float, text.split(":"))
+    except ValueError:
+        raise ConfigError(f"--cost must be two numbers, as in 1:5. Got {text}.") from None
+    return first, second
 
 
 def number_of_runs(seeds: int | None, folds: int | None) -> int | None:

@@ -21,6 +21,7 @@ from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.formats import read_lines
 from labelcontrast.data.readers import read_as
 from labelcontrast.data.splits import Splits
+from labelcontrast.data.table import listed
 from labelcontrast.encoders.base import TextEncoder
 from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
@@ -49,6 +50,7 @@ from labelcontrast.reports.tables import (
     printable,
     retrieval_table,
 )
+from labelcontrast.run.changes import FOLDS, Version, change_labels, read_changes, set_thresholds, undo_change
 from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.explanation import Neighbour
 from labelcontrast.run.fitting import Callbacks
@@ -59,7 +61,7 @@ from labelcontrast.run.inputs import build_encoder, load_data, read_splits, with
 from labelcontrast.run.machine import keep_freed_memory
 from labelcontrast.run.model import embed, embeddings_table, load, predict
 from labelcontrast.run.report import retrieval_groups, write_report
-from labelcontrast.settings import LossSettings, RunSettings
+from labelcontrast.settings import LabelChange, LossSettings, RunSettings
 
 if TYPE_CHECKING:
     from labelcontrast.serving.gate import Limits
@@ -214,6 +216,69 @@ def print_export(run: Path, out: Path, *, to: Format, int8: bool, data: str | No
         f"{found.examples:,} test examples"
     )
     show(f"written to {out}; predict without torch: python {out / 'predict.py'} INPUT...")
+
+
+def print_change(
+    run: Path, change: LabelChange, *, frequency: float | None = None, data: str | None, out: Path | None
+) -> None:
+    """Change labels of a run, and print how good a fitted one is and what became of the others."""
+    version = change_labels(run, change, frequency=frequency, data=data, out=out)
+    entry = version.entry
+    if change.verb in ("add", "merge"):
+        measured = entry["measured"]
+        held_out = f"{FOLDS} folds of the examples, and validation" if change.verb == "add" else "validation"
+        cells = [percent(one) for one in (measured or {}).values()] or [NOTHING] * 4
+        row = [Cell(held_out), *map(Cell, cells), Cell(f"{entry['threshold']:.3f}")]
+        titles = ("%", "precision", "recall", "F1", "average precision", "threshold")
+        show(as_text(Table(titles, (tuple(row),))))
+        without = f", {entry['negatives']:,} without it" if change.verb == "add" else ""
+        show(f"\n{entry['positives']:,} training examples with it{without}; taken as {entry['frequency']:.2%} of all")
+        counts = " and ".join(f"{count:,} of {total:,} {part}" for part, (count, total) in entry["predicted"].items())
+        show(f"predicted for {counts} examples")
+    _show_version(version)
+
+
+def print_thresholds(
+    run: Path,
+    labels: list[str] | None,
+    *,
+    precision: float | None,
+    recall: float | None,
+    cost: tuple[float, float] | None,
+    data: str | None,
+    out: Path | None,
+) -> None:
+    """Choose thresholds, and print which labels keep theirs and what became of the decisions."""
+    version = set_thresholds(run, labels=labels, precision=precision, recall=recall, cost=cost, data=data, out=out)
+    if unchanged := version.entry["unchanged"]:
+        which = f"{len(unchanged)} labels keep their threshold: {listed(unchanged, most=5)}"
+        show(f"{which}. They are on no validation example, or cannot reach what is wanted.")
+    _show_version(version)
+
+
+def _show_version(version: Version) -> None:
+    """Print what became of the labels that are as before, and where the version is."""
+    if others := version.entry["others"]:
+        micro, macro = (f"{percent(one[0])} -> {percent(one[1])}" for one in (others["micro_f1"], others["macro_f1"]))
+        show(
+            f"other labels on test: micro-F1 {micro}, macro-F1 {macro}; "
+            f"{others['changed']:,} of {others['decisions']:,} decisions changed"
+        )
+        if others["worst"] and others["worst"]["f1"][1] < others["worst"]["f1"][0]:
+            before, after = map(percent, others["worst"]["f1"])
+            show(f'largest loss: "{others["worst"]["label"]}", F1 {before} -> {after}')
+    show(f"version in {version.folder}, {version.entry['seconds']:.1f} s; labelcontrast labels undo removes it")
+
+
+def print_changes(run: Path) -> None:
+    """Print the changes of the labels of a run as JSON Lines, the first one first."""
+    for entry in read_changes(run):
+        show(json.dumps(entry, ensure_ascii=False))
+
+
+def print_undo(run: Path) -> None:
+    """Remove a version, and print the run that it was made from."""
+    show(f"{run} is removed; the run before is {undo_change(run)}")
 
 
 def _measured(found: OnnxExport, rows: Mapping[str, str]) -> Table:

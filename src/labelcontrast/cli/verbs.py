@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from labelcontrast.cli import list_verbs, model_verbs, train_verbs, trial_verbs
+from labelcontrast.cli import label_verbs, list_verbs, model_verbs, train_verbs, trial_verbs
 from labelcontrast.cli.options import VERBOSITY, Quiet, Verbose
 from labelcontrast.errors import LabelContrastError
 from labelcontrast.reports.tables import printable
@@ -42,6 +42,15 @@ VERBS: tuple[Callable[..., None], ...] = (
     list_verbs.losses,
     list_verbs.studies,
     list_verbs.settings,
+)
+LABEL_VERBS: tuple[Callable[..., None], ...] = (
+    label_verbs.add,
+    label_verbs.remove,
+    label_verbs.rename,
+    label_verbs.merge,
+    label_verbs.thresholds,
+    label_verbs.log,
+    label_verbs.undo,
 )
 
 app = typer.Typer(
@@ -96,8 +105,12 @@ def with_verbosity(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+labels = typer.Typer(help="Change the labels of a trained model: add, remove, rename, merge, thresholds, log, undo.")
+app.add_typer(labels, name="labels")
 for _verb in VERBS:
     app.command()(with_verbosity(_verb))
+for _verb in LABEL_VERBS:
+    labels.command()(with_verbosity(_verb))
 
 
 class Terminated(KeyboardInterrupt):

@@ -1,6 +1,6 @@
 """Examples: inputs of one kind with their label sets, and the place that each one comes from."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -114,7 +114,7 @@ class Examples:
             annotated=None if self.annotated is None else LabelSets.of(self.annotated).select(rows),
         )
 
-    def with_labels(self, names: Container[str]) -> Self:
+    def with_labels(self, names: Iterable[str]) -> Self:
         """Drop all labels but these; an example without any of them stays.
 
         Example:
@@ -125,17 +125,47 @@ class Examples:
             >>> examples.with_labels({"news"}).label_sets
             [('news',), ()]
         """
+        return self.relabelled({name: name for name in names})
 
-        def kept(labels: Iterable[str]) -> tuple[str, ...]:
-            return tuple(name for name in labels if name in names)
+    def relabelled(self, become: Mapping[str, str]) -> Self:
+        """Rename labels: those of one new name are merged, and one without a new name is dropped.
+
+        A merged label is present where one of its labels is, else unknown where one of them is; of soft ones it has
+        the largest value.
+
+        Example:
+            >>> examples = Examples(
+            ...     inputs=["a goal", "a vote"], label_sets=[("sports", "news"), ("politics",)], kind="text",
+            ...     ids=["1", "2"], lines=[2, 3], origin="reviews.csv", understood="reviews.csv: 2 rows",
+            ... )
+            >>> examples.relabelled({"sports": "games", "news": "games"}).label_sets
+            [('games',), ()]
+        """
+        parts: dict[str, set[str]] = {}
+        for name, new in become.items():
+            parts.setdefault(new, set()).add(name)
+
+        def renamed(labels: Iterable[str]) -> tuple[str, ...]:
+            return tuple(dict.fromkeys(become[name] for name in labels if name in become))
+
+        def merged(values: Mapping[str, float], present: Iterable[str]) -> dict[str, float]:
+            found: dict[str, float] = {}
+            for name in filter(become.__contains__, values):
+                found[become[name]] = float(np.maximum(found.get(become[name], 0.0), values[name]))  # NaN if one is
+            certain = {become.get(name) for name in present if name not in values}
+            return {name: value for name, value in found.items() if name not in certain}
+
+        def annotated(labels: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in renamed(labels) if parts[name] <= set(labels))
 
         return replace(
             self,
-            label_sets=self.label_sets and LabelSets.of(self.label_sets).mapped(lambda name: kept([name])),
-            label_names=self.label_names and kept(self.label_names),
-            values=self.values and [{name: row[name] for name in kept(row)} for row in self.values],
-            annotated=self.annotated and LabelSets.of(self.annotated).mapped(lambda name: kept([name])),
-            parents=self.parents and {name: kept(self.parents[name]) for name in kept(self.parents)},
+            label_sets=self.label_sets and LabelSets.of(self.label_sets).mapped(lambda name: renamed([name])),
+            label_names=self.label_names and renamed(self.label_names),
+            values=self.values and [merged(*row) for row in zip(self.values, self.label_sets or [], strict=True)],
+            annotated=self.annotated and [annotated(row) for row in self.annotated],
+            parents=self.parents
+            and {become[name]: renamed(above) for name, above in self.parents.items() if name in become},
         )
 
     def inputs_at(self, indices: Sequence[int] | NDArray[np.integer]) -> Inputs:

@@ -4,7 +4,7 @@ import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
@@ -235,6 +235,14 @@ def divide(splits: BySplit, protocol: str, *, seed: int) -> BySplit:
         order = np.random.default_rng(seed).permutation(len(train))
         train = train.select(np.sort(order[: int(len(train) * SMALL)]))
     return {"train": train, "val": rest.select(val), "test": rest.select(test)}
+
+
+def with_examples(splits: Splits, examples: BySplit, vocabulary: LabelVocabulary) -> Splits:
+    """Replace the examples and the labels of splits, and renew their warnings."""
+    train, val, test = examples["train"], examples["val"], examples["test"]
+    return replace(
+        splits, train=train, val=val, test=test, vocabulary=vocabulary, warnings=data_warnings(examples, vocabulary)
+    )
 
 
 def data_warnings(splits: Mapping[SplitName, Examples], vocabulary: LabelVocabulary) -> tuple[str, ...]:

@@ -138,6 +138,22 @@ class Hierarchy:
         own = self.to_parents()
         return Hierarchy((name, parent) for name in nodes for parent in above_of(own.get(name)))
 
+    def renamed(self, become: Mapping[str, str]) -> "Hierarchy":
+        """Rename nodes; those of one new name are merged, with the parents of all.
+
+        Raises:
+            LabelError: A merged node would be its own ancestor.
+
+        Example:
+            >>> Hierarchy.from_parents({"a": None, "b": "a", "c": "a"}).renamed({"b": "d", "c": "d"}).to_parents()
+            {'a': None, 'd': 'a'}
+        """
+        found: dict[str, dict[str, None]] = {}
+        for child, above in self.to_parents().items():
+            own = found.setdefault(become.get(child, child), {})
+            own.update({become.get(one, one): None for one in above_of(above) if one is not None})
+        return Hierarchy.from_parents({child: [one for one in above if one != child] for child, above in found.items()})
+
     def to_parents(self) -> dict[str, str | list[str] | None]:
         """Return a mapping of each node to its parent, its parents, or None."""
         above = self.vocabulary.decode(self.parents)

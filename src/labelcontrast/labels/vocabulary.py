@@ -119,9 +119,12 @@ class LabelVocabulary:
             [[1.0, 0.699999988079071, nan]]
         """
         matrix = self.encode(label_sets, where=where).astype(np.float32)
-        rows = []
+        rows: list[dict[int, float]] = []
         for row in range(len(label_sets)):
             held = values[row] if values else {}
+            if not held and annotated is None:
+                rows.append({})
+                continue
             place = None if where is None else partial(_at, where, row)
             own = self.encode([tuple(held)], where=place).indices.tolist()
             changed = {column: held[self.names[column]] for column in own}

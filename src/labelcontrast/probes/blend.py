@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
@@ -159,6 +160,41 @@ class Blend:
         """Compute the blended probability of every label, in float32; the arguments are those of ``contributions``."""
         return np.asarray(expit(sum(self.contributions(logits).values())), dtype=np.float32)
 
+    def select(self, columns: Sequence[int]) -> "Blend":
+        """Return the blend of some labels, in this order."""
+        at = np.asarray(columns)
+        return replace(self, weight=self.weight[at], bias=self.bias[at], centre=self.centre[at], scale=self.scale[at])
+
+    def with_label(
+        self,
+        logits: Mapping[str, Float[np.ndarray, " examples"]],
+        *,
+        frequency: float,
+        weights: Float[np.ndarray, " examples"],
+    ) -> "Blend":
+        """Append a label that has the mean weights of the others.
+
+        With few examples of a label, weights of its own do worse than those that the others agree on. Its bias makes
+        the mean probability equal to its frequency.
+
+        Args:
+            logits: Of examples that the views were not fitted on, keyed by view.
+            frequency: Share of the examples, so weighted, that have the label.
+            weights: How often each example counts.
+        """
+        given = np.stack([logits[name] for name in self.views], axis=1)
+        centre, scale = np.average(given, axis=0, weights=weights), given.std(axis=0)
+        scale = np.where(scale > 1e-9 * np.abs(centre), scale, 1.0)
+        weight = self.weight.mean(axis=0)
+        bias = calibrating_bias(_standardise(given, centre, scale) @ weight, frequency=frequency, weights=weights)
+        return replace(
+            self,
+            weight=np.vstack([self.weight, weight]),
+            bias=np.append(self.bias, bias),
+            centre=np.vstack([self.centre, centre]),
+            scale=np.vstack([self.scale, scale]),
+        )
+
     def save(self, path: str | Path) -> None:
         """Save the weights as JSON."""
         saved = {"views": self.views, "strength": None if np.isinf(self.strength) else self.strength}
@@ -190,6 +226,20 @@ class Blend:
             raise DataError(
                 f'expected {{"views": [names], "weight": [...], ...}}. Got {error!r}.', path=path
             ) from error
+
+
+def calibrating_bias(
+    log_odds: Float[np.ndarray, " examples"], *, frequency: float, weights: Float[np.ndarray, " examples"]
+) -> float:
+    """Return the constant to add to log-odds so that the weighted mean of the probabilities is the frequency.
+
+    Example:
+        >>> round(calibrating_bias(np.zeros(4), frequency=0.25, weights=np.ones(4)), 3)  # the log-odds of 1/4
+        -1.099
+    """
+    reach = float(np.abs(log_odds).max()) + 20.0
+    mean = weights / weights.sum()
+    return float(brentq(lambda bias: mean @ expit(log_odds + bias) - frequency, -reach, reach))
 
 
 def _standardise(

@@ -1,6 +1,7 @@
 """Calibration of probabilities for each label, and how reliable they are."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -146,6 +147,15 @@ class Calibration:
             return np.asarray(expit(_logit(probabilities) / np.array(self.maps))).astype(probabilities.dtype)
         columns = [np.interp(column, *np.array(one).T) for column, one in zip(probabilities.T, self.maps, strict=True)]
         return np.stack(columns, axis=1).astype(probabilities.dtype)
+
+    def select(self, columns: Sequence[int]) -> "Calibration":
+        """Return the maps of some labels, in this order."""
+        return Calibration(self.method, [self.maps[column] for column in columns])
+
+    def with_label(self) -> "Calibration":
+        """Append a label whose probabilities stay as they are."""
+        unchanged: Map = 1.0 if self.method == "temperature" else [(0.0, 0.0), (1.0, 1.0)]
+        return Calibration(self.method, [*self.maps, unchanged])
 
     def save(self, path: str | Path) -> None:
         """Save the maps as JSON."""

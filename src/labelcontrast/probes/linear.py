@@ -277,6 +277,25 @@ def build_classifier(
     return layer
 
 
+def select_labels(classifier: Classifier, columns: Sequence[int]) -> LinearHead | AveragedHeads:
+    """Return the classifier of some labels, in this order."""
+    rows = torch.tensor(columns)
+    return build_classifier(classifier.weight.detach()[..., rows, :], classifier.bias.detach()[..., rows])
+
+
+def append_label(classifier: Classifier, weight: Float[np.ndarray, " dim"], bias: float) -> LinearHead | AveragedHeads:
+    """Append a label; averaged heads all get the same row, whose mean probability is its own.
+
+    Example:
+        >>> append_label(LinearHead(4, 2), np.zeros(4), 0.0)
+        LinearHead(in_features=4, out_features=3, bias=True)
+    """
+    old, constant = classifier.weight.detach(), classifier.bias.detach()
+    row = torch.from_numpy(weight).to(old).expand(*old.shape[:-2], 1, -1)
+    added = torch.full_like(constant[..., :1], bias)
+    return build_classifier(torch.cat([old, row], -2), torch.cat([constant, added], -1))
+
+
 def _features_of_width(features: ArrayLike, width: int) -> np.ndarray:
     rows = as_features(features, "features")
     if rows.shape[1] != width:

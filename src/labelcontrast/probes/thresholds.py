@@ -19,6 +19,9 @@ Empty = Literal["allow", "best"]
 SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, np.inf)
 """Numbers of positives at which a label's own threshold weighs as much as the global one."""
 FOLDS = 5
+Counts = Shaped[np.ndarray, "cuts ..."]
+CutValue = Callable[[Counts, Counts, Counts], Float[np.ndarray, "cuts labels"]]
+"""The value of thresholds, from their true positives, the examples that they claim, and all positives."""
 BLOCK = 2**22
 """Pairs of an example and a label that are sorted together, so that memory does not grow with the labels."""
 EXAMPLES_AT_ONCE = 2**25
@@ -188,8 +191,9 @@ def best_cuts(
     *,
     preferred: float = 0.5,
     weights: Float[np.ndarray, " examples"] | None = None,
+    value: CutValue | None = None,
 ) -> Float[np.ndarray, " labels"]:
-    r"""Return for each column the threshold with the best F1 of that column.
+    r"""Return for each column the threshold with the best F1 of that column, or the best value of another kind.
 
     .. math:: \operatorname{argmax}_t \frac{2 \, |\{p > t\} \cap \text{true}|}{|\{p > t\}| + |\text{true}|}
 
@@ -202,6 +206,7 @@ def best_cuts(
         probabilities: Shape [examples, labels].
         preferred: The threshold to stay near.
         weights: Of the examples, above 0; by default 1.
+        value: Computes what is best from the true positives, the predicted examples and the positives; by default F1.
 
     Example:
         >>> best_cuts(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.4, 0.1], [0.2, 0.8], [0.9, 0.2]])).round(6)
@@ -213,8 +218,93 @@ def best_cuts(
     step = max(1, BLOCK // len(labels))
     for at in range(0, len(chosen), step):
         columns = chosen[at : at + step]
-        cuts[columns] = _best_cuts(labels[:, columns], probabilities[:, columns], preferred, weights)
+        shown = labels[:, columns], probabilities[:, columns]
+        cuts[columns] = _best_cuts(*shown, preferred, weights, value or f1_of_cuts)
     return cuts
+
+
+def f1_of_cuts(hits: Counts, claimed: Counts, positives: Counts) -> Float[np.ndarray, "cuts labels"]:
+    """Compute the F1 of thresholds from their true positives, the examples that they claim, and all positives."""
+    return np.asarray(2 * hits / np.maximum(claimed + positives, np.finfo(float).tiny))
+
+
+def wanted_thresholds(
+    thresholds: "Thresholds",
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    columns: Sequence[int] | None = None,
+    precision: float | None = None,
+    recall: float | None = None,
+    cost: tuple[float, float] | None = None,
+) -> tuple["Thresholds", list[int]]:
+    r"""Change thresholds so that labels reach a precision or a recall on validation, or have the smallest cost.
+
+    With a precision the largest recall is taken, with a recall the largest precision; the cost is
+    :math:`c_1 \, |\text{wrong}| + c_2 \, |\text{missed}|`, and between equals the threshold nearest to
+    :math:`c_1 / (c_1 + c_2)` is taken, the best one for calibrated probabilities.
+
+    Args:
+        thresholds: Of all labels.
+        labels: Of validation examples, 0 or 1, shape [examples, labels]; NaN where it is not known.
+        probabilities: Of the same examples.
+        columns: The labels whose threshold is changed; by default all.
+        precision: The smallest precision of each of them.
+        recall: The smallest recall of each of them.
+        cost: Of a label that is wrongly predicted, and of one that is missed.
+
+    Returns: The thresholds; and the labels that keep theirs, as they have no positive or cannot reach what is wanted.
+
+    Raises:
+        ConfigError: Not exactly one of the three is given, or it is out of range; or the rule of the thresholds is one
+            that ranks the labels of an example.
+
+    Example:
+        >>> labels, scores = np.array([[1], [0], [1], [0]]), np.array([[0.9], [0.6], [0.4], [0.1]])
+        >>> start = fixed_threshold(1)
+        >>> [wanted_thresholds(start, labels, scores, **{name: 1.0})[0].values.round(2).item()
+        ...  for name in ("precision", "recall")]
+        [0.75, 0.25]
+    """
+    labels, probabilities = checked_pair(labels, probabilities)
+    wanted = {
+        name: one for name, one in (("precision", precision), ("recall", recall), ("cost", cost)) if one is not None
+    }
+    if len(wanted) != 1:
+        raise ConfigError(f"one of precision, recall and cost is needed. Got {' and '.join(wanted) or 'none'}.")
+    for share in (precision, recall):
+        if share is not None and not 0 < share <= 1:
+            raise ConfigError(f"{next(iter(wanted))} must be above 0 and at most 1. Got {share}.")
+    if cost is not None and not all(0 < one < np.inf for one in cost):
+        raise ConfigError(f"cost must be two positive numbers, as in 1:5. Got {cost[0]:g}:{cost[1]:g}.")
+    if thresholds.most is not None or thresholds.expected_f1:
+        raise ConfigError(
+            f"under the rule {thresholds.how} no threshold decides alone; it needs evaluation.threshold=per_label."
+        )
+
+    def value(hits: Counts, claimed: Counts, positives: Counts) -> Float[np.ndarray, "cuts labels"]:
+        exact = hits / np.maximum(claimed, 1)
+        if cost is not None:
+            return np.asarray(-cost[0] * (claimed - hits) - cost[1] * (positives - hits))
+        if precision is not None:  # of two cuts with the same recall, the more precise
+            return np.where((exact >= precision) & (hits > 0), hits + exact / 2, -np.inf)
+        return np.where(hits >= recall * positives - 1e-9, exact, -np.inf)
+
+    preferred = 0.5 if cost is None else cost[0] / sum(cost)
+    cuts = best_cuts(labels, probabilities, preferred=preferred, value=value)
+    chosen = np.arange(labels.shape[1]) if columns is None else np.asarray(columns)
+    known = known_pairs(labels)
+    true, predicted = known & (labels == 1), known & (probabilities > cuts)
+    counts = (one.sum(axis=0, keepdims=True) for one in (true & predicted, predicted, true))
+    reached = true.any(axis=0) & np.isfinite(value(*counts))[0]
+    changed = chosen[reached[chosen]]
+    values = thresholds.values.copy()
+    values[changed] = cuts[changed]
+    given = f"{cost[0]:g}:{cost[1]:g}" if cost is not None else f"{precision or recall:g}"
+    how = f"{next(iter(wanted))} {given}" + (
+        "" if columns is None else f" for {len(chosen)} labels, else {thresholds.how}"
+    )
+    return replace(thresholds, values=values, how=how), chosen[~reached[chosen]].tolist()
 
 
 def expected_f1_sets(probabilities: Float[np.ndarray, "examples labels"]) -> Bool[np.ndarray, "examples labels"]:
@@ -315,7 +405,7 @@ class Thresholds:
 
 
 def _best_cuts(
-    labels: np.ndarray, probabilities: np.ndarray, preferred: float, weights: np.ndarray | None
+    labels: np.ndarray, probabilities: np.ndarray, preferred: float, weights: np.ndarray | None, value: CutValue
 ) -> Float[np.ndarray, " labels"]:
     true = labels.astype(np.float64)
     # Unknown pairs come after all others, and no cut is below them.
@@ -329,10 +419,10 @@ def _best_cuts(
     hits = np.vstack([0 * edge, (true * counted).cumsum(axis=0)])
     claimed = np.vstack([0 * edge[:, : counted.shape[1]], counted.cumsum(axis=0)])
     del scores, true, counted
-    f1 = 2 * hits / np.maximum(claimed + hits[-1], np.finfo(float).tiny)
+    found = value(hits, claimed, hits[-1])
     del hits
-    f1[(bounds[:-1] <= bounds[1:]) & (claimed > 0)] = -1
-    rows, columns = np.nonzero(f1 == f1.max(axis=0))
+    found[(bounds[:-1] <= bounds[1:]) & (claimed > 0)] = -np.inf
+    rows, columns = np.nonzero(found == found.max(axis=0))
     upper, lower = bounds[rows, columns], bounds[rows + 1, columns]
     middle = (upper + lower) / 2
     # The middle of two neighbouring floats can be the upper one, which would then no longer be predicted.

@@ -14,7 +14,7 @@ The probe (or the trained head) itself is the view ``probe``. ``fit_blend`` make
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -67,9 +67,34 @@ class View(ABC):
     def fit(cls, rows: Any, labels: Labels, *, seed: int = 0, weights: Weights = None) -> "View":  # noqa: ANN401
         """Fit on the inputs or embeddings of the training examples; a label is NaN where it is not known."""
 
-    @abstractmethod
     def logits(self, rows: Any) -> Logits:  # noqa: ANN401
         """Compute a score of every label, on a scale of its own; higher is more probable."""
+        return self.score(self.prepare(rows))
+
+    def prepare(self, rows: Any) -> Any:  # noqa: ANN401
+        """Compute what a score of any label needs, a row for each example; by default the rows themselves."""
+        return rows
+
+    @abstractmethod
+    def score(self, prepared: Any) -> Logits:  # noqa: ANN401
+        """Compute the scores from what ``prepare`` returns."""
+
+    @abstractmethod
+    def fit_label(self, prepared: Any, labels: Shaped[np.ndarray, " examples"], *, seed: int = 0) -> "View":  # noqa: ANN401
+        """Fit a view of one further label alone, on training examples that are prepared; NaN where it is not known."""
+
+    @abstractmethod
+    def with_label(self, one: Any, older: Labels) -> "View":  # noqa: ANN401
+        """Append a view of one further label.
+
+        Args:
+            one: What ``fit_label`` returns for the training examples of this view, and others after them.
+            older: The labels of this view that the others have.
+        """
+
+    @abstractmethod
+    def select(self, columns: Sequence[int]) -> "View":
+        """Return the view of some labels, in this order."""
 
     @abstractmethod
     def arrays(self) -> Arrays:
@@ -136,9 +161,9 @@ class NeighboursView(View):
         votes = None if weights is None else weights.astype(np.float32)
         return cls(unit_rows(rows, zero=True).numpy(), sp.csr_array(positives.astype(np.float32)), frequency, votes)
 
-    def logits(self, rows: Float[np.ndarray, "examples dim"]) -> Logits:
+    def score(self, prepared: Float[np.ndarray, "examples dim"]) -> Logits:
         """Compute the log-odds of the smoothed share of neighbours."""
-        units = unit_rows(rows, zero=True).numpy()
+        units = unit_rows(prepared, zero=True).numpy()
         found = nearest_neighbours(units, self.embeddings, neighbours=min(self.NEIGHBOURS, len(self.embeddings)))
         near = [self.embeddings[places] @ unit for places, unit in zip(found, units, strict=True)]
         similarity = np.array(near, dtype=np.float32).reshape(found.shape)
@@ -149,6 +174,23 @@ class NeighboursView(View):
         votes = sp.csr_array((weight.ravel(), found.ravel(), starts), shape=shape) @ self.labels
         share = (votes.toarray() + self.PRIOR * self.frequency) / (weight.sum(axis=1, keepdims=True) + self.PRIOR)
         return np.asarray(logit(np.clip(share, 1e-6, 1 - 1e-6)))
+
+    def fit_label(self, prepared: Any, labels: Shaped[np.ndarray, " examples"], *, seed: int = 0) -> "NeighboursView":  # noqa: ANN401
+        """Keep the embeddings with one label."""
+        return self.fit(prepared, labels[:, None], seed=seed)
+
+    def with_label(self, one: Any, older: Labels) -> "NeighboursView":  # noqa: ANN401
+        """Append the label, and the embeddings of the others."""
+        labels = sp.vstack([self.labels, sp.csr_array(np.nan_to_num(older).astype(np.float32))])
+        return NeighboursView(
+            np.concatenate([self.embeddings, one.embeddings[len(self.embeddings) :]]),
+            sp.csr_array(sp.hstack([labels, one.labels])),
+            np.concatenate([self.frequency, one.frequency]),
+        )
+
+    def select(self, columns: Sequence[int]) -> "NeighboursView":
+        """Return the view of some labels; all examples stay."""
+        return replace(self, labels=sp.csr_array(self.labels[:, columns]), frequency=self.frequency[columns])
 
     def arrays(self) -> Arrays:
         """Return embeddings and labels of the training examples."""
@@ -196,17 +238,42 @@ class WordsView(View):
         """Count the features of the training texts, and fit an SVM for each label."""
         features = TextFeatures.fit(rows)
         design = features.transform(rows)
-        planes, biases = [], []
-        for column in labels.T:
-            weight, bias = fit_svm(design, column, cost=cls.COST, seed=seed, weights=weights)
-            planes.append(sp.csr_array(np.where(np.abs(weight) < SMALLEST_WEIGHT, 0, weight).astype(np.float32)[None]))
-            biases.append(bias)
+        fitted = [cls._row(design, column, seed, weights) for column in labels.T]
+        planes, biases = zip(*fitted, strict=True)
         return cls(features, sp.csr_array(sp.vstack(planes)), np.array(biases))
 
-    def logits(self, rows: Sequence[str]) -> Logits:
+    def prepare(self, rows: Sequence[str]) -> sp.csr_array:
+        """Compute the features of texts."""
+        return self.features.transform(rows)
+
+    def score(self, prepared: sp.csr_array) -> Logits:
         """Compute the margin of every label."""
-        margins = self.features.transform(rows) @ self.weight.T
+        margins = prepared @ self.weight.T
         return np.asarray(margins.toarray() + self.bias, dtype=np.float64)
+
+    def fit_label(
+        self, prepared: sp.csr_array, labels: Shaped[np.ndarray, " examples"], *, seed: int = 0
+    ) -> "WordsView":
+        """Fit an SVM on the features of this view; words that no training text has stay unknown."""
+        weight, bias = self._row(prepared, labels, seed)
+        return WordsView(self.features, weight, np.array([bias]))
+
+    def with_label(self, one: Any, older: Labels) -> "WordsView":  # noqa: ANN401
+        """Append the weights of the label."""
+        del older
+        weight = sp.csr_array(sp.vstack([self.weight, one.weight]))
+        return replace(self, weight=weight, bias=np.concatenate([self.bias, one.bias]))
+
+    def select(self, columns: Sequence[int]) -> "WordsView":
+        """Return the weights of some labels."""
+        return replace(self, weight=sp.csr_array(self.weight[columns]), bias=self.bias[columns])
+
+    @classmethod
+    def _row(
+        cls, design: sp.csr_array, labels: Shaped[np.ndarray, " examples"], seed: int, weights: Weights = None
+    ) -> tuple[sp.csr_array, float]:
+        weight, bias = fit_svm(design, labels, cost=cls.COST, seed=seed, weights=weights)
+        return sp.csr_array(np.where(np.abs(weight) < SMALLEST_WEIGHT, 0, weight).astype(np.float32)[None]), bias
 
     def arrays(self) -> Arrays:
         """Return the features with their weights."""
@@ -343,22 +410,46 @@ class TreesView(View):
         starts = np.array(roots[:-1], dtype=np.int32)
         return cls(starts, left, right, feature, cut, sp.csr_array(sp.vstack(shares)))
 
-    def logits(self, rows: Float[np.ndarray, "examples dim"] | sp.csr_array) -> Logits:
-        """Compute the log-odds of the mean share, with half a tree more on either side."""
+    def prepare(self, rows: Float[np.ndarray, "examples dim"] | sp.csr_array) -> Int[np.ndarray, "examples trees"]:
+        """Find the leaf of every example in each tree."""
         if isinstance(rows, sp.csr_array):
             starts = range(0, max(rows.shape[0], 1), ROWS_AT_ONCE)
-            return np.concatenate([self.logits(rows[start : start + ROWS_AT_ONCE].toarray()) for start in starts])
+            return np.concatenate([self.prepare(rows[start : start + ROWS_AT_ONCE].toarray()) for start in starts])
         rows = np.asarray(rows, dtype=np.float32)  # as the trees were grown
-        total = np.zeros((len(rows), self.shares.shape[1]))
-        for root in self.roots:
-            node = np.full(len(rows), root)
+        leaves = np.asfortranarray(np.tile(self.roots, (len(rows), 1)))
+        for node in leaves.T:
             while (inner := np.flatnonzero(self.left[node] >= 0)).size:
                 here = node[inner]
                 below = rows[inner, self.feature[here]] <= self.cut[here]
                 node[inner] = np.where(below, self.left[here], self.right[here])
-            total += self.shares[node]
+        return leaves
+
+    def score(self, prepared: Int[np.ndarray, "examples trees"]) -> Logits:
+        """Compute the log-odds of the mean share, with half a tree more on either side."""
+        total = np.zeros((len(prepared), self.shares.shape[1]))
+        for leaves in prepared.T:
+            total += self.shares[leaves]
         count = len(self.roots)
         return np.asarray(np.log(total + 0.5) - np.log(np.maximum(count - total, 0) + 0.5))
+
+    def fit_label(
+        self, prepared: Int[np.ndarray, "examples trees"], labels: Shaped[np.ndarray, " examples"], *, seed: int = 0
+    ) -> "TreesView":
+        """Take the share of the examples in each leaf that have the label; the trees stay as they are."""
+        del seed
+        known = known_pairs(labels)
+        every, having = prepared[known].ravel(), prepared[known & (labels == 1)].ravel()
+        count, positive = (np.bincount(one, minlength=len(self.left)) for one in (every, having))
+        return replace(self, shares=sp.csr_array((positive / np.maximum(count, 1)).astype(np.float32)[:, None]))
+
+    def with_label(self, one: Any, older: Labels) -> "TreesView":  # noqa: ANN401
+        """Append the shares of the label."""
+        del older
+        return replace(self, shares=sp.csr_array(sp.hstack([self.shares, one.shares])))
+
+    def select(self, columns: Sequence[int]) -> "TreesView":
+        """Return the shares of some labels."""
+        return replace(self, shares=sp.csr_array(self.shares[:, columns]))
 
     def arrays(self) -> Arrays:
         """Return the nodes of all trees."""

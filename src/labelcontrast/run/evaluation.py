@@ -168,25 +168,44 @@ def evaluate_inputs(
     seed: int,
 ) -> RunEvaluation:
     """Fit the views on train; blend, calibration and thresholds on validation; and measure validation and test."""
-    tree, names = inputs.data.tree, inputs.splits.vocabulary.names
+    tree = inputs.data.tree
     parts = {"val": inputs.splits.val, "test": inputs.splits.test}
     truth = {name: inputs.truth(name) for name in parts}
     chosen = chosen_views(settings, inputs)
     views = fit_views(chosen, inputs, features, seed=seed)
     logits = {name: view_logits(chosen, classifier, views, part, features[name]) for name, part in parts.items()}
-    train = TrainingLabels.of(inputs.labels("train"))
-    own = inputs.prepared["train"].weights
-    positives = train.counts if own is None else own @ inputs.labels("train")
-    frequency = (positives + 0.5) / ((train.examples if own is None else own.sum()) + 1)
-    given: dict[str, Any] = {"frequency": frequency, "weights": inputs.prepared["val"].weights}
+    given = _for_blend(inputs)
     blend = None if chosen == (PROBE,) else fit_blend(truth["val"], logits["val"], **given)
     probabilities = {name: blend_views(blend, one) for name, one in logits.items()}
     decoder = None if tree is None else HierarchyDecoder(tree, hierarchy)
     decided = fit_decisions(settings, truth, probabilities, decoder, given["weights"])
     fitted = decided.thresholds, decided.calibration, decoder, views, blend
     model = TrainedModel(inputs.encoder, classifier, inputs.splits.vocabulary, *fitted)
+    return measure_model(settings, inputs, model, logits, decided)
+
+
+def measure_model(
+    settings: EvaluationSettings,
+    inputs: RunInputs,
+    model: TrainedModel,
+    logits: Mapping[str, Mapping[str, Labels]],
+    decided: "Decisions",
+) -> RunEvaluation:
+    """Measure a model on validation and test.
+
+    Args:
+        settings: Calibration and the rule of the thresholds, by which each view is measured alone.
+        inputs: The examples.
+        model: The model.
+        logits: Of its views, by split and view.
+        decided: Its scores and label sets.
+    """
+    tree, names, blend, decoder = inputs.data.tree, inputs.splits.vocabulary.names, model.blend, model.decoder
+    truth, train = {name: inputs.truth(name) for name in logits}, TrainingLabels.of(inputs.labels("train"))
     test = truth["test"], decided.scores["test"], decided.predictions["test"]
-    diagrams = {"as said": probabilities["test"]} | ({"calibrated": test[1]} if decided.calibration else {})
+    diagrams = {"as said": blend_views(blend, logits["test"])} | (
+        {"calibrated": test[1]} if decided.calibration else {}
+    )
     counted = {name: StreamedHierarchicalMetrics(tree) for name in truth} if tree is not None else {}
     for name, one in counted.items():
         one.update(truth[name], decided.predictions[name])
@@ -197,10 +216,18 @@ def evaluate_inputs(
         metrics={name: decided.measure(name, truth[name], train=train) for name in truth},
         per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=decided.thresholds.values),
         reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
-        views=measure_views(settings, blend, logits, truth, decoder=decoder, **given) if blend else None,
+        views=measure_views(settings, blend, logits, truth, decoder=decoder, **_for_blend(inputs)) if blend else None,
         hierarchy=over_hierarchy if counted else None,
         per_node=counted["test"].per_node() if counted else None,
     )
+
+
+def _for_blend(inputs: RunInputs) -> dict[str, Any]:
+    """Return the frequency of the labels in training, and the weights of the validation examples."""
+    train, own = TrainingLabels.of(inputs.labels("train")), inputs.prepared["train"].weights
+    positives = train.counts if own is None else own @ inputs.labels("train")
+    frequency = (positives + 0.5) / ((train.examples if own is None else own.sum()) + 1)
+    return {"frequency": frequency, "weights": inputs.prepared["val"].weights}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +264,16 @@ def fit_decisions(
     calibration = None if method == "none" else fit_calibration(*val, method=method, weights=weights)
     scores = {split: final_scores(one, calibration, decoder) for split, one in probabilities.items()}
     thresholds = fit_thresholds(settings, truth["val"], scores["val"], decoder.tree if decoder else None, weights)
+    return decisions(calibration, thresholds, scores, decoder)
+
+
+def decisions(
+    calibration: Calibration | None,
+    thresholds: Thresholds,
+    scores: dict[str, Labels],
+    decoder: HierarchyDecoder | None,
+) -> Decisions:
+    """Decide the label sets of every split from final scores."""
     predictions = {split: decide(one, thresholds, decoder) for split, one in scores.items()}
     return Decisions(calibration=calibration, thresholds=thresholds, scores=scores, predictions=predictions)
 

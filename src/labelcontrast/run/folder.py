@@ -15,6 +15,7 @@ per_label.json       the metrics of each label on the test split
 per_node.json        every node of the hierarchy with its F1 on the test split
 test.safetensors     labels, scores and predictions of every test example
 plugins.json         hashes of the code of the plugins, where there are some
+changes.json         what ``labelcontrast labels`` changed since training, and the run that this version was made from
 data.json            the fingerprint of the data
 history.csv          loss, validation score and learning rate by epoch
 map.json             the scatter plot of the test embeddings
@@ -52,10 +53,11 @@ VIEWS, BLEND = "views", "blend.json"
 CALIBRATION, THRESHOLDS, OUTPUTS = "calibration.json", "thresholds.json", "test.safetensors"
 METRICS, PER_LABEL, PER_NODE, SCATTER = "metrics.json", "per_label.json", "per_node.json", "map.json"
 EXAMPLES, PLUGINS, DATA_PRINT, HISTORY = "examples.json", "plugins.json", "data.json", "history.csv"
+CHANGES = "changes.json"
 REPORT, CARD, MANIFEST = "report.html", "README.md", "manifest.json"
 MODEL_FILES = (CONFIG, LABELS, HIERARCHY, ENCODER, MODEL, VIEWS, BLEND, CALIBRATION, THRESHOLDS)
 """The files that a model is loaded from."""
-RESULT_FILES = (METRICS, PER_LABEL, PER_NODE, OUTPUTS, SCATTER, EXAMPLES, PLUGINS, DATA_PRINT, HISTORY)
+RESULT_FILES = (METRICS, PER_LABEL, PER_NODE, OUTPUTS, SCATTER, EXAMPLES, PLUGINS, DATA_PRINT, CHANGES, HISTORY)
 LAYOUT = Layout(
     kind="run",
     marker=CONFIG,
@@ -65,6 +67,7 @@ LAYOUT = Layout(
         *("tensorboard", "wandb", "mlflow.db*", "mlruns", "lightning_logs"),  # of the loggers
     ),
 )
+ANEW = "resuming needs the same. Begin anew with --force, or in another folder"
 REPEATED = ("evaluation.", "hierarchy.consistency", "hierarchy.decoding", "transfer_to")
 """Settings of the stages after training, which can be repeated alone."""
 
@@ -234,8 +237,13 @@ def complete(folder: str | Path, write_pages: Callable[[Path], object]) -> None:
         write_pages(folder)
 
 
-def refuse_other_data(folder: str | Path, data: str) -> None:
-    """Refuse to resume a run that was begun on data with another fingerprint.
+def refuse_other_data(folder: str | Path, data: str, *, instead: str = ANEW) -> None:
+    """Refuse to continue a run that was begun on data with another fingerprint.
+
+    Args:
+        folder: The run folder.
+        data: The fingerprint.
+        instead: The end of the message, which says what to do.
 
     Raises:
         ConfigError: The data have changed.
@@ -243,10 +251,7 @@ def refuse_other_data(folder: str | Path, data: str) -> None:
     path = Path(folder) / DATA_PRINT
     before = read_json(path).get("data") if path.exists() else data
     if before != data:
-        raise ConfigError(
-            f"the data have changed since {folder} was begun; resuming needs the same. Begin anew with --force, "
-            "or in another folder."
-        )
+        raise ConfigError(f"the data have changed since {folder} was begun; {instead}.")
 
 
 def check_files(folder: str | Path, names: Sequence[str]) -> None:
@@ -350,6 +355,9 @@ def _remove_drafts(folder: Path) -> None:
 def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
     if difference := first_difference(load_settings(folder), settings, except_for=REPEATED):
         raise ConfigError(f"{folder} was run with {difference}; resuming needs the same.")
+    if (folder / CHANGES).exists() and load_settings(folder) != settings:
+        message = "its evaluation cannot be repeated; train into another folder, with its config.toml for --config."
+        raise ConfigError(f"the labels of {folder} were changed after training: {message}")
 
 
 def _refuse_changed_plugins(folder: Path, settings: RunSettings) -> None:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array, vstack
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.label_cells import PRESENT
-from labelcontrast.data.splits import Splits, data_warnings
+from labelcontrast.data.splits import Splits, with_examples
 from labelcontrast.data.table import listed
 from labelcontrast.errors import ConfigError, LabelError, nearest
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree, hold_out_leaves
@@ -127,7 +127,7 @@ def describe_hierarchy(found: FoundHierarchy, splits: Splits) -> list[str]:
 def close_splits(splits: Splits, tree: LabelTree) -> Splits:
     """Add to every example all ancestors of its labels; every node is a label then."""
     closed = {name: _closed(split, splits.vocabulary, tree) for name, split in splits.by_name.items()}
-    return _replaced(splits, closed, tree.nodes.vocabulary)
+    return with_examples(splits, closed, tree.nodes.vocabulary)
 
 
 def hold_out(splits: Splits, tree: LabelTree, settings: HierarchySettings, *, seed: int) -> tuple[Splits, UnseenLeaves]:
@@ -163,7 +163,7 @@ def hold_out(splits: Splits, tree: LabelTree, settings: HierarchySettings, *, se
     remaining = {name: split.select(np.flatnonzero(~has_leaf[name])) for name, split in splits.by_name.items()}
     removed = f"{len(leaves)} leaves held out{drawn}, and the {sum(map(sum, has_leaf.values())):,} examples of them"
     how = "; ".join(sentence for sentence in (splits.how, removed) if sentence)
-    return replace(_replaced(splits, remaining, _remaining_labels(splits, closed, has_leaf)), how=how), unseen
+    return replace(with_examples(splits, remaining, _remaining_labels(splits, closed, has_leaf)), how=how), unseen
 
 
 def leaf_index(name: str, nodes: Hierarchy, candidates: Bool[np.ndarray, " nodes"]) -> int:
@@ -238,14 +238,6 @@ def _places(splits: Splits, labels: set[str]) -> Iterator[tuple[str, str]]:
         for row, own in enumerate(split.label_sets or []):
             yield from ((label, split.where(row)) for label in own if label in labels)
     yield from ((label, splits.train.origin) for label in splits.vocabulary.names if label in labels)
-
-
-def _replaced(splits: Splits, examples: dict[SplitName, Examples], vocabulary: LabelVocabulary) -> Splits:
-    """Replace the examples and the labels of splits, and renew their warnings."""
-    train, val, test = examples["train"], examples["val"], examples["test"]
-    return replace(
-        splits, train=train, val=val, test=test, vocabulary=vocabulary, warnings=data_warnings(examples, vocabulary)
-    )
 
 
 def _remaining_labels(

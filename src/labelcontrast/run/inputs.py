@@ -12,16 +12,18 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from labelcontrast.data.batches import Prepared, encode_labels, prepare
+from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.examples import Examples, SplitName
+from labelcontrast.data.relabelling import add_label, read_examples_of, relabel_splits
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder, Kind, TextEncoder
 from labelcontrast.encoders.cache import content_key
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.pretrained import find_installed
 from labelcontrast.encoders.registry import make_encoder
-from labelcontrast.errors import ConfigError, DataError
+from labelcontrast.errors import ConfigError, DataError, LabelError, nearest
 from labelcontrast.files import cache_folder
-from labelcontrast.labels.hierarchy import LabelTree
+from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.run.hierarchy import UnseenLeaves, close_splits, find_hierarchy, hold_out
 from labelcontrast.settings import (
     AUTO,
@@ -30,6 +32,7 @@ from labelcontrast.settings import (
     ColumnSettings,
     Effort,
     EncoderSettings,
+    LabelChange,
     RunSettings,
 )
 
@@ -44,6 +47,8 @@ FINE_TUNING_EPOCHS = 4
 """Passes of an encoder that the effort ``best`` fine-tunes."""
 COUNTED_TEXTS = 2000
 """Texts whose tokens are counted to say what is cut."""
+HELD_OUT: tuple[SplitName, ...] = ("val", "test")
+"""Splits that no view is fitted on."""
 OnMessage = Callable[[str], None]
 """Receives a sentence about the progress of a run."""
 
@@ -211,23 +216,56 @@ def time_left(what: str, on_message: OnMessage, *, seconds: float = 10.0) -> Cal
 
 
 def load_data(settings: RunSettings) -> RunData:
-    """Read the data, and apply the settings of the hierarchy: find it, hold leaves out, close the label sets.
+    """Read the data; find their hierarchy, hold leaves out and close the label sets; and apply changes of the labels.
 
     Raises:
         LabelContrastError: The data or their hierarchy cannot be read, or do not fit the settings.
     """
     splits, unseen = read_splits(settings), None
     found = find_hierarchy(settings, splits)
-    if found is None:
-        return RunData(splits)
-    tree = found.tree
-    if settings.hierarchy.hold_out:
+    tree, source = (None, "") if found is None else (found.tree, found.summary)
+    if tree and settings.hierarchy.hold_out:
         splits, unseen = hold_out(splits, tree, settings.hierarchy, seed=settings.split_seed)
         tree = LabelTree.over(splits.vocabulary.names, tree.nodes)
-    if settings.hierarchy.closure:
+    if tree and settings.hierarchy.closure:
         splits = close_splits(splits, tree)
         tree = LabelTree.over(splits.vocabulary.names, tree.nodes)
-    return RunData(splits, tree, found.summary, unseen)
+    data = RunData(splits, tree, source, unseen)
+    for change in settings.changes:
+        data = change_data(data, change, settings)
+    return data
+
+
+def change_data(data: RunData, change: LabelChange, settings: RunSettings) -> RunData:
+    """Change the labels of data that are read.
+
+    Raises:
+        LabelError: A label is not there, there is one of the new name already, or a node would be its own ancestor.
+        ConfigError: No label would be left, or one that others need under ``hierarchy.closure``.
+        DataError: The examples of a new label cannot be read, or are of another kind.
+    """
+    names, tree, old = data.splits.vocabulary.names, data.tree, change.labels
+    new = change.into or old[0]
+    if change.verb == "merge" and len(set(old)) < 2:
+        raise LabelError(f"merging needs two labels or more. Got {len(set(old))}.")
+    if change.verb != "add" and (missing := next((name for name in old if name not in names), None)) is not None:
+        raise LabelError(f'label "{missing}" is not in the vocabulary{nearest(missing, names)}.')
+    if change.verb in ("add", "rename") or (change.verb == "merge" and new not in old):
+        if new in names:
+            raise LabelError(f'there is a label "{new}" already.')
+        if change.verb != "add" and tree is not None and new in tree.nodes.vocabulary.column:
+            raise LabelError(f'there is a node "{new}" in the hierarchy already.')
+    if change.verb == "add":
+        return _with_added_label(data, change, settings)
+    become = {name: new if name in old else name for name in names if change.verb != "remove" or name not in old}
+    if not become:
+        raise ConfigError("no label would be left; a model needs one.")
+    splits = relabel_splits(data.splits, become)
+    if tree is not None:
+        tree = LabelTree.over(splits.vocabulary.names, tree.nodes.renamed(become))
+        if settings.hierarchy.closure and len(tree.nodes) > tree.num_labels:
+            raise ConfigError(f'"{old[0]}" is above other labels, which need it under hierarchy.closure=true.')
+    return replace(data, splits=splits, tree=tree)
 
 
 def with_found_columns(settings: RunSettings, splits: Splits) -> RunSettings:
@@ -254,16 +292,8 @@ def load_transfer_inputs(settings: RunSettings, inputs: RunInputs, on_message: O
     if settings.transfer_to is None:
         return inputs
     splits = read_splits(with_transfer_data(settings))
-    source, target = inputs.splits.train, splits.train
-    if target.kind != source.kind:
-        message = f"holds {target.kind} inputs; the encoder is trained on {source.kind} inputs."
-        raise DataError(message, path=target.origin)
-    if isinstance(source.inputs, np.ndarray) and isinstance(target.inputs, np.ndarray):
-        trained, given = source.inputs.shape[1], target.inputs.shape[1]
-        if trained != given:
-            message = f"there are {given} features; the encoder is trained on {trained}."
-            raise DataError(message, path=target.origin)
-    on_message(f"evaluated on {target.understood}")
+    _check_same_inputs(inputs.splits.train, splits.train)
+    on_message(f"evaluated on {splits.train.understood}")
     return RunInputs(RunData(splits), inputs.encoder, _prepare_splits(inputs.encoder, splits))
 
 
@@ -321,6 +351,43 @@ def build_encoder(settings: EncoderSettings, train: Examples) -> Encoder:
         image_size=settings.image_size,
         input_dim=train.inputs.shape[1] if isinstance(train.inputs, np.ndarray | sp.csr_array) else None,
     )
+
+
+def _with_added_label(data: RunData, change: LabelChange, settings: RunSettings) -> RunData:
+    """Add a label with its examples; others lack it in training, and may have it elsewhere if all above it is there."""
+    splits, tree, name = data.splits, data.tree, change.labels[0]
+    wanted = ColumnNames(**settings.columns.model_dump(), remembered=True)
+    given = read_examples_of(name, Path(change.examples), splits.vocabulary, wanted)
+    _check_same_inputs(splits.train, given)
+    possible = {split: np.ones(len(splits.by_name[split]), dtype=bool) for split in HELD_OUT}
+    if tree is None:
+        if change.below:
+            raise ConfigError(f'"{name}" cannot be below "{change.below}": the labels of this run have no hierarchy.')
+        return replace(data, splits=add_label(splits, name, given, possible))
+    nodes, column = tree.nodes.to_parents(), tree.nodes.vocabulary.column
+    if change.below and change.below not in nodes:
+        raise LabelError(f'there is no node "{change.below}" in the hierarchy{nearest(change.below, nodes)}.')
+    hierarchy = Hierarchy.from_parents({**nodes, name: change.below or nodes.get(name)})
+    grown = LabelTree.over((*splits.vocabulary.names, name), hierarchy)
+    line = grown.nodes.ancestors[[grown.nodes.vocabulary.column[name]]]
+    above = [column[one] for one in grown.nodes.vocabulary.decode(line)[0] if one != name]
+    for split in HELD_OUT:
+        labels = splits.vocabulary.encode(splits.by_name[split].label_sets or [])
+        possible[split] = tree.close(labels)[:, above].toarray().all(axis=1)
+    splits = add_label(splits, name, given, possible)
+    return replace(data, splits=close_splits(splits, grown) if settings.hierarchy.closure else splits, tree=grown)
+
+
+def _check_same_inputs(source: Examples, target: Examples) -> None:
+    """Refuse examples of another kind, or vectors of another width, than the encoder is trained on."""
+    if target.kind != source.kind:
+        message = f"holds {target.kind} inputs; the encoder is trained on {source.kind} inputs."
+        raise DataError(message, path=target.origin)
+    if isinstance(source.inputs, np.ndarray) and isinstance(target.inputs, np.ndarray):
+        trained, given = source.inputs.shape[1], target.inputs.shape[1]
+        if trained != given:
+            message = f"there are {given} features; the encoder is trained on {trained}."
+            raise DataError(message, path=target.origin)
 
 
 def _prepare_splits(
