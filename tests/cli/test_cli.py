@@ -110,7 +110,7 @@ def test_without_arguments_the_help_is_printed(command: Run) -> None:
 
 def test_the_list_of_verbs_shows_whole_sentences(command: Run) -> None:
     verbs = command("--help").stdout.partition("Commands:\n")[2].splitlines()
-    assert len(verbs) == len(app.registered_commands)
+    assert len(verbs) == len(app.registered_commands) + len(app.registered_groups)
     assert [line for line in verbs if not line.endswith(".") or line.endswith("...")] == []
 
 
@@ -360,6 +360,43 @@ def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run:
     assert (text_run / "report.html").exists()
 
 
+def test_labels_are_changed_listed_and_brought_back(command: Run, tmp_path: Path, text_run: Path) -> None:
+    (tmp_path / "new.txt").write_text(
+        "".join(f"an atom and a cell of {word}\n" for word in ("old", "new", "red", "blue"))
+    )
+    added = command("labels", "add", text_run, "science", "--examples", "new.txt", "--out", "first")
+    assert added.returncode == 0, added
+    assert "5 folds of the examples, and validation" in added.stdout
+    assert "4 training examples with it, 0 without it; taken as" in added.stdout
+    assert "version in first, " in added.stdout
+    rows = [json.loads(line) for line in command("predict", "first", "new.txt", "--top", "99").stdout.splitlines()]
+    known = list(rows[0]["scores"])
+    assert "science" in known
+    renamed = command("labels", "rename", "first", "science", "physics", "--out", "second")
+    assert renamed.returncode == 0, renamed
+    again = [json.loads(line) for line in command("predict", "second", "new.txt", "--top", "99").stdout.splitlines()]
+    assert [row["scores"]["physics"] for row in again] == [row["scores"]["science"] for row in rows]
+    data = text_run.parent / "data.jsonl.gz"
+    assert command("evaluate", "second", data).returncode == 0
+    assert command("report", "second").returncode == 0
+    assert command("export", "second", "--format", "folder", "--out", "hub").returncode == 0
+    kept = next(name for name in known if name != "science")
+    assert command("labels", "thresholds", "second", "--cost", "1:5", "--out", "third").returncode == 0
+    assert command("labels", "remove", "third", kept, "--out", "fourth").returncode == 0
+    log = [json.loads(line) for line in command("labels", "log", "fourth").stdout.splitlines()]
+    assert [one["verb"] for one in log] == ["add", "rename", "thresholds", "remove"]
+    assert command("labels", "undo", "fourth").stdout == "fourth is removed; the run before is third\n"
+    assert not (tmp_path / "fourth").exists()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    others = [name for name in known if name not in ("science", kept)]
+    merged = command("labels", "merge", "third", kept, others[0], "--into", others[1]).refusal()
+    assert merged == f'there is a label "{others[1]}" already.'
+    assert (
+        command("labels", "remove", "third", "sciense").refusal().startswith('label "sciense" is not in the vocabulary')
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
 def test_a_run_reads_the_columns_that_it_was_trained_on(command: Run, tmp_path: Path) -> None:
     rows = [{"subject": "re", "message": one["text"], "tags": one["labels"][0]} for one in GOOD]
     (tmp_path / "data.jsonl").write_text(jsonl(rows))
@@ -414,6 +451,7 @@ def test_predictions_of_a_folder_of_pictures(command: Run, tmp_path: Path) -> No
         (["train", "a", "--out", "run", "--loss", ""], "the loss is empty; expected a name, as in reg."),
         (["embed", "run", "a", "--out", "e.csv"], "--out must be a name that ends in .parquet. Got e.csv."),
         (["evaluate", "run", "a", "--split", "dev"], "'dev' is not one of 'train', 'val', 'test'."),
+        (["labels", "thresholds", "run", "--cost", "5"], "--cost must be two numbers, as in 1:5. Got 5."),
     ],
 )
 def test_an_argument_that_would_be_misread_is_refused(light: Run, words: list[str], message: str) -> None:

@@ -105,7 +105,7 @@ def with_verbosity(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-labels = typer.Typer(help="Change the labels of a trained model: add, remove, rename, merge, thresholds, log, undo.")
+labels = typer.Typer(help="Change the labels of a trained model, without training.")
 app.add_typer(labels, name="labels")
 for _verb in VERBS:
     app.command()(with_verbosity(_verb))

@@ -5,6 +5,11 @@ from typing import TYPE_CHECKING
 from labelcontrast.doors import lazy_names
 
 if TYPE_CHECKING:
+    from labelcontrast.run.changes import Version as Version
+    from labelcontrast.run.changes import change_labels as change_labels
+    from labelcontrast.run.changes import read_changes as read_changes
+    from labelcontrast.run.changes import set_thresholds as set_thresholds
+    from labelcontrast.run.changes import undo_change as undo_change
     from labelcontrast.run.evaluation import ModelEvaluation as ModelEvaluation
     from labelcontrast.run.evaluation import evaluate as evaluate
     from labelcontrast.run.explanation import Explanation as Explanation
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "changes": ["Version", "change_labels", "read_changes", "set_thresholds", "undo_change"],
         "evaluation": ["ModelEvaluation", "evaluate"],
         "explanation": ["Explanation", "LabelExplanation", "Neighbour", "Part"],
         "fitting": ["Callbacks"],
