@@ -2,11 +2,10 @@
 
     python benchmarks/labels.py [--seeds 3]
 
-Six topics of Reuters-21578 are left out: their training and validation stories (``new``), or their names alone
-(``unlabelled``, so that the stories stay as if they lacked the topic). Each is then added to the run from 5, 20 and 100
-of its stories, of which nothing but the text is given. Beside it stand runs that were trained with the same stories of
-all six, and one that was trained with all of their stories. The measures are those of the topic on the test split. What
-has been measured is kept in ``benchmarks/results/labels.json`` and not measured again.
+The training and validation stories of six topics of Reuters-21578 are left out. Each topic is then added to the run
+from 5, 20 and 100 of its stories, of which nothing but the text is given. Beside it stand runs that were trained with
+the same stories of all six topics, and one that was trained with all of their stories. The measures are those of the
+topic on the test split. What has been measured is kept in ``benchmarks/results/labels.json`` and not measured again.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import labelcontrast as lc
-from labelcontrast.files import read_json, write_json
+from labelcontrast.files import read_json, write_json, write_text
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.metrics.ranking import average_precisions
 from labelcontrast.run.changes import change_labels
@@ -33,6 +32,7 @@ from labelcontrast.run.model import load
 from labelcontrast.settings import LabelChange, RunSettings
 
 RESULTS = Path(__file__).parent / "results" / "labels.json"
+TABLE = RESULTS.with_suffix(".md")
 SHARED = Path(os.environ.get("LABELCONTRAST_SHARED", Path(__file__).parents[2] / "shared"))
 HELD = ("crude", "trade", "interest", "ship", "money-supply", "sugar")
 COUNTS = (5, 20, 100)
@@ -49,7 +49,7 @@ def read_stories() -> dict[str, Rows]:
 
 
 def without(rows: Rows, kept: Sequence[Any] = (), *, names_only: bool = False) -> Rows:
-    """Leave out the stories of the held topics but some, or only the names of these topics."""
+    """Leave out the stories of the held topics but some; or only the names of these topics."""
     found = []
     for row in rows:
         held = {*row["labels"]} & {*HELD}
@@ -106,11 +106,10 @@ def trained(folder: Path, stories: Mapping[str, Rows], seeds: int) -> Iterator[d
             }  # fmt: skip
 
 
-def added(folder: Path, stories: Mapping[str, Rows], how: str, seeds: int) -> Iterator[dict[str, Any]]:
+def added(folder: Path, stories: Mapping[str, Rows], seeds: int) -> Iterator[dict[str, Any]]:
     """Train without the topics, add each of them, and yield what is measured."""
-    names_only = how == "unlabelled"
-    base = {part: without(rows, names_only=names_only or part == "test") for part, rows in stories.items()}
-    run, _ = train(folder, how, base)
+    base = {part: without(rows, names_only=part == "test") for part, rows in stories.items()}
+    run, _ = train(folder, "base", base)
     for seed in range(seeds):
         for name in HELD:
             for count in COUNTS:
@@ -120,7 +119,7 @@ def added(folder: Path, stories: Mapping[str, Rows], how: str, seeds: int) -> It
                 start, wall = time.process_time(), time.monotonic()
                 version = change_labels(run, LabelChange(verb="add", labels=(name,), examples=str(file)))
                 yield {
-                    "how": how, "topic": name, "examples": count, "seed": seed,
+                    "how": "added", "topic": name, "examples": count, "seed": seed,
                     "processor_seconds": time.process_time() - start, "seconds": time.monotonic() - wall,
                     "test": measure(version.folder, name, stories["test"]),
                     "held_out": version.entry["measured"], "others": version.entry["others"],
@@ -128,11 +127,33 @@ def added(folder: Path, stories: Mapping[str, Rows], how: str, seeds: int) -> It
                 shutil.rmtree(version.folder)
 
 
+def as_table(rows: Rows) -> str:
+    """Tabulate means over topics and seeds on test: F1 and average precision, added and trained, in percent."""
+
+    def mean(how: str, count: int | None, *path: str) -> float:
+        found: list[Any] = [row for row in rows if (row["how"], row["examples"]) == (how, count)]
+        for name in path:
+            found = [one[name] for one in found]
+        return float(np.mean(found))
+
+    def pair(how: str, count: int | None, part: str = "test") -> str:
+        return " / ".join(f"{100 * mean(how, count, part, one):.1f}" for one in ("f1", "average_precision"))
+
+    lines = ["| examples | added | as printed then | processor seconds | trained with them | processor seconds |"]
+    lines += ["| ---: | ---: | ---: | ---: | ---: | ---: |"]
+    for count in COUNTS:
+        seconds = f"{mean('added', count, 'processor_seconds'):.1f} | {pair('trained', count)} | "
+        cells = f"{pair('added', count)} | {pair('added', count, 'held_out')} | {seconds}"
+        lines.append(f"| {count} | {cells}{mean('trained', count, 'processor_seconds'):.0f} |")
+    lines.append(f"| all | | | | {pair('trained', None)} | {mean('trained', None, 'processor_seconds'):.0f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Measure what is missing, and write the results after every row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--how", default="trained,new,unlabelled")
+    parser.add_argument("--how", default="trained,added")
     given = parser.parse_args()
     rows: Rows = read_json(RESULTS)["rows"] if RESULTS.exists() else []
     stories = read_stories()
@@ -140,15 +161,12 @@ def main() -> None:
         if any(row["how"] == how for row in rows):
             continue
         with tempfile.TemporaryDirectory() as name:
-            measures = (
-                trained(Path(name), stories, given.seeds)
-                if how == "trained"
-                else added(Path(name), stories, how, given.seeds)
-            )
-            for row in measures:
+            folder = Path(name)
+            for row in (trained if how == "trained" else added)(folder, stories, given.seeds):
                 rows.append(row)
                 write_json(RESULTS, {"origin": describe_origin(), "rows": rows})
                 print(json.dumps({key: row[key] for key in ("how", "topic", "examples", "seed")}), flush=True)
+    write_text(TABLE, as_table(rows))
 
 
 if __name__ == "__main__":

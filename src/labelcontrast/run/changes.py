@@ -70,7 +70,7 @@ from labelcontrast.run.report import write_report
 from labelcontrast.settings import LabelChange, RunSettings
 
 STRENGTH = 0.003
-"""Penalty of the probe's row of a label, the best on average over 5 to 100 examples in ``benchmarks/labels.py``."""
+"""Penalty of the row of a label in the probe; too few examples would choose one."""
 NEGATIVES = 10_000
 """Training examples without a label, at most, that its rows are fitted on."""
 FOLDS = 5
