@@ -186,6 +186,7 @@ class NeighboursView(View):
             np.concatenate([self.embeddings, one.embeddings[len(self.embeddings) :]]),
             sp.csr_array(sp.hstack([labels, one.labels])),
             np.concatenate([self.frequency, one.frequency]),
+            None if self.votes is None else np.append(self.votes, np.ones(len(older), np.float32)),
         )
 
     def select(self, columns: Sequence[int]) -> "NeighboursView":
