@@ -19,8 +19,8 @@ Empty = Literal["allow", "best"]
 SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, np.inf)
 """Numbers of positives at which a label's own threshold weighs as much as the global one."""
 FOLDS = 5
-Counts = Shaped[np.ndarray, "cuts ..."]
-CutValue = Callable[[Counts, Counts, Counts], Float[np.ndarray, "cuts labels"]]
+Counts = Shaped[np.ndarray, "..."]
+CutValue = Callable[[Counts, Counts, Counts], Float[np.ndarray, "..."]]
 """The value of thresholds, from their true positives, the examples that they claim, and all positives."""
 BLOCK = 2**22
 """Pairs of an example and a label that are sorted together, so that memory does not grow with the labels."""
@@ -223,7 +223,7 @@ def best_cuts(
     return cuts
 
 
-def f1_of_cuts(hits: Counts, claimed: Counts, positives: Counts) -> Float[np.ndarray, "cuts labels"]:
+def f1_of_cuts(hits: Counts, claimed: Counts, positives: Counts) -> Float[np.ndarray, "..."]:
     """Compute the F1 of thresholds from their true positives, the examples that they claim, and all positives."""
     return np.asarray(2 * hits / np.maximum(claimed + positives, np.finfo(float).tiny))
 
@@ -282,7 +282,7 @@ def wanted_thresholds(
             f"under the rule {thresholds.how} no threshold decides alone; it needs evaluation.threshold=per_label."
         )
 
-    def value(hits: Counts, claimed: Counts, positives: Counts) -> Float[np.ndarray, "cuts labels"]:
+    def value(hits: Counts, claimed: Counts, positives: Counts) -> Float[np.ndarray, "..."]:
         exact = hits / np.maximum(claimed, 1)
         if cost is not None:
             return np.asarray(-cost[0] * (claimed - hits) - cost[1] * (positives - hits))
