@@ -66,7 +66,7 @@ def test_python_runs(page: str, code: str, folder: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("page", RUN_HERE)
 def test_a_page_runs_from_top_to_bottom(page: str, tmp_path: Path) -> None:
     found = blocks(page)
-    assert len(found) > 5
+    assert len(found) >= 5
     for language, code in found:
         if language == "sh":
             run_commands(code, tmp_path)

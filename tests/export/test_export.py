@@ -248,3 +248,25 @@ def test_what_no_graph_can_hold_is_refused_by_name(runs: Callable[[str], Path]) 
     model = replace(lc.load(runs("head")), decoder=HierarchyDecoder(DAG, HierarchySettings(consistency="projection")))
     with pytest.raises(RunError, match=r'consistency is "projection".* Expected "none", "max" or "product"\.$'):
         onnx_graph._check_can_export(model)
+
+
+def test_the_table_of_speed_is_that_of_its_result() -> None:
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks" / "results" / "export.json").read_text())
+    page = (root / "docs" / "integrations.md").read_text()
+    titles = {
+        "run": "the run, with",
+        "torch": "torch",
+        "onnx": "onnxruntime, 32 bits",
+        "int8": "onnxruntime, 8 bits",
+        "encode": "`encode` of",
+    }
+    for name, title in titles.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| {title}")).strip("| ").split(" | ")[1:]
+        scores = found["metrics"].get(name)
+        expected = ["-", "-"] if scores is None else [f"{100 * scores[key]:.2f}" for key in ("micro_f1", "macro_f1")]
+        size = f"{found['megabytes'][name]:.0f}" if name in found["megabytes"] else "-"
+        speed = f"{found['texts_per_second'][name]:.0f}" if name in found["texts_per_second"] else "-"
+        assert row == [speed, *expected, size]
+    assert f"torch's {found['difference']:.1e}" in page
+    assert found["difference"] <= onnx_graph.TOLERANCE
