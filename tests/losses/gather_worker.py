@@ -36,6 +36,11 @@ CASES = {
     "supcon unknown": {"name": "supcon", "kind": "unknown"},
     "mulsupcon unknown queue": {"name": "mulsupcon", "kind": "unknown", "queue_size": 7},
     "base keys queue": {"name": "base", "keys": True, "queue_size": 7},
+    "bcl queue": {"name": "bcl", "queue_size": 7},
+    "paco soft": {"name": "paco", "kind": "soft"},
+    "lacon": {"name": "lacon"},
+    "lacon queue": {"name": "lacon", "queue_size": 7, "views": 2},
+    "reg kinds": {"name": "reg", "reduction": "mean_kinds", "label_power": -0.5},
     "mulsupcon weights": {"name": "mulsupcon", "weights": True},
 }
 STEPS = 3

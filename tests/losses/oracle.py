@@ -78,12 +78,15 @@ def jscl(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
     return mean_valid(losses, z.sum() * 0)
 
 
-def proto(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
-    """Eq. 2."""
+def proto(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, denominator: str = "all") -> Tensor:
+    """Eq. 2; and as Gupta et al. have it, contrasted with the prototypes of other labels alone."""
     s, sets, losses = similarities(z, c, temperature), label_sets(y), {}
     for i in range(len(z)):
-        if sets[i]:
-            losses[i] = -sum(log_p(s, i, j, list(range(len(c)))) for j in sets[i]) / len(sets[i])
+        against = [k for k in range(len(c)) if denominator == "all" or k not in sets[i]]
+        if sets[i] and against:
+            losses[i] = -sum(log_p(s, i, j, against) for j in sets[i]) / len(sets[i])
+        elif sets[i]:
+            losses[i] = z.sum() * 0
     return mean_valid(losses, z.sum() * 0)
 
 
@@ -185,6 +188,83 @@ def jaccard_sigmoid(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, bias
     return total / len(z)
 
 
+def overlap(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """Eq. 4 and 5 of Su et al., with cosines: the dot products of label vectors, divided by their sum."""
+    s, losses = similarities(z, z, temperature), {}
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        products = {j: float(y[i] @ y[j]) for j in others if y[i] @ y[j] > 0}
+        if products:
+            losses[i] = -sum(d / sum(products.values()) * log_p(s, i, j, others) for j, d in products.items())
+    return mean_valid(losses, z.sum() * 0)
+
+
+def multisupcon(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, threshold: float = 0.5) -> Tensor:
+    """As pytorch-metric-learning documents it."""
+    s, sets, losses = similarities(z, z, temperature), label_sets(y), {}
+    for i in range(len(z)):
+        others = [k for k in range(len(z)) if k != i]
+        jaccard = {j: len(sets[i] & sets[j]) / len(sets[i] | sets[j]) for j in others if sets[i] & sets[j]}
+        near = {j: w for j, w in jaccard.items() if w >= threshold}
+        if near:
+            losses[i] = -sum(w * log_p(s, i, j, others) for j, w in near.items()) / len(near)
+    return mean_valid(losses, z.sum() * 0)
+
+
+def bcl(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """Class averaging and class complement of Zhu et al.: a sum over labels of means over those that have the label."""
+    rows, sets, losses = torch.cat([z, c]), label_sets(y) + [{label} for label in range(len(c))], {}
+    s = similarities(rows, rows, temperature)
+    groups = [[k for k in range(len(rows)) if label in sets[k]] for label in range(len(c))]
+    groups.append([k for k in range(len(rows)) if not sets[k]])
+    for i in range(len(z)):
+        means = [
+            torch.stack([s[i, k] for k in group if k != i]).logsumexp(0) - log(len(group))
+            for group in groups
+            if set(group) - {i}
+        ]
+        for label in sets[i]:
+            positives = [j for j in groups[label] if j != i]
+            loss = -sum(s[i, j] - torch.stack(means).logsumexp(0) for j in positives) / len(positives)
+            losses[i] = losses.get(i, 0) + loss / len(sets[i])
+    return mean_valid(losses, z.sum() * 0)
+
+
+def paco(z: Tensor, y: Tensor, c: Tensor, *, temperature: float, alpha: float = 0.05) -> Tensor:
+    """The loss of Cui et al. for label sets: the logits of prototypes plus a log frequency, in the denominator."""
+    n, sets, losses = len(z), label_sets(y), {}
+    s = similarities(z, torch.cat([z, c]), temperature)
+    often = [1 + sum(label in labels for labels in sets) for label in range(len(c))]
+
+    def prior(k: int) -> float:
+        return 1.0 if k < n else often[k - n] / sum(often)
+
+    for i in range(n):
+        others = [k for k in range(n + len(c)) if k != i]
+        weights = {j: alpha for j in range(n) if j != i and sets[i] & sets[j] and alpha} | {
+            n + label: 1.0 for label in sets[i]
+        }
+        if weights:
+            losses[i] = -sum(w * log_p(s, i, j, others, prior) for j, w in weights.items()) / sum(weights.values())
+    return mean_valid(losses, z.sum() * 0)
+
+
+def lacon(z: Tensor, y: Tensor, c: Tensor, *, temperature: float) -> Tensor:
+    """The instance-centred and the label-centred loss of Zhang et al., half of each."""
+    s, sets = similarities(z, c, temperature), label_sets(y)
+    of_instances = {
+        i: -sum(log_p(s, i, label, list(range(len(c)))) for label in sets[i]) / len(sets[i])
+        for i in range(len(z))
+        if sets[i]
+    }
+    of_labels = {}
+    for label in range(len(c)):
+        those = [i for i in range(len(z)) if label in sets[i]]
+        if those:
+            of_labels[label] = -sum(log_p(s.T, label, i, list(range(len(z)))) for i in those) / len(those)
+    return (mean_valid(of_instances, z.sum() * 0) + mean_valid(of_labels, z.sum() * 0)) / 2
+
+
 def weighted(
     z: Tensor, y: Tensor, c: Tensor, *, temperature: float, affinity: str = "any", sharing: str = "per_anchor"
 ) -> Tensor:
@@ -193,6 +273,7 @@ def weighted(
     affinity_of = {
         "any": lambda one, other: float(bool(one & other)),
         "exact": lambda one, other: float(bool(one) and one == other),
+        "overlap": lambda one, other: float(len(one & other)),
         "jaccard": lambda one, other: len(one & other) / len(one | other),
         "inverse_union": lambda one, other: bool(one & other) / len(one | other),
         "coverage": lambda one, other: len(one & other) / len(other) if other else 0.0,
@@ -215,5 +296,5 @@ def weighted(
 
 
 FLAT = (simclr, supcon, base, jscl, proto, mulsupcon, msc, wo_reg, reg)
-BEYOND = (sincere, similarity_dissimilarity, jaccard_sigmoid, weighted)
+BEYOND = (sincere, similarity_dissimilarity, jaccard_sigmoid, weighted, overlap, multisupcon, bcl, paco, lacon)
 ORACLES = {f.__name__: f for f in (*FLAT, *BEYOND)}

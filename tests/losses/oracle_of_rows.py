@@ -33,6 +33,7 @@ AFFINITIES: dict[str, Callable[[float, float, float], float]] = {
     "everyone": lambda o, i, j: 1.0,
     "any": lambda o, i, j: float(o > 0),
     "exact": lambda o, i, j: float(o > 0 and o == i == j),
+    "overlap": lambda o, i, j: o,
     "jaccard": lambda o, i, j: o / (i + j - o) if o else 0.0,
     "inverse_union": lambda o, i, j: 1 / (i + j - o) if o else 0.0,
     "coverage": lambda o, i, j: o / j if o else 0.0,
@@ -53,7 +54,12 @@ def affinity_of(name: str, given: dict[str, Any]) -> Callable[[float, float, flo
         return covered(given.get("alpha", 0.0))
     if name == "msc":
         return lambda o, i, j: given.get("alpha", 1.0) * AFFINITIES["inverse_union"](o, i, j)
+    if name == "multisupcon":
+        return lambda o, i, j: (
+            similar if (similar := AFFINITIES["jaccard"](o, i, j)) >= given.get("threshold", 0.5) - 1e-6 else 0.0
+        )
     of_name = {
+        "overlap": "overlap",
         "base": "jaccard",
         "jaccard_sigmoid": "jaccard",
         "jscl": "everyone",
@@ -63,9 +69,9 @@ def affinity_of(name: str, given: dict[str, Any]) -> Callable[[float, float, flo
 
 
 def sharing_of(name: str, given: dict[str, Any]) -> str:
-    if name in {"proto", "mulsupcon", "msc", "wo_reg", "reg"}:
+    if name in {"proto", "mulsupcon", "msc", "wo_reg", "reg", "bcl", "lacon"}:
         return "per_label"
-    alone = {"similarity_dissimilarity": "per_positive", "jaccard_sigmoid": "none"}
+    alone = {"similarity_dissimilarity": "per_positive", "multisupcon": "per_positive", "jaccard_sigmoid": "none"}
     return alone.get(name, given.get("sharing", "per_anchor"))
 
 
@@ -84,50 +90,103 @@ def shares(f: list[float], i: Labels, others: list[Labels], sharing: str) -> lis
     return w
 
 
+def total_of(labels: Labels) -> float:
+    """The number of labels; an unknown one is none."""
+    return sum(c for c in labels if not isnan(c))
+
+
+def factors_of(name: str, i: Row, others: list[Row], candidates: list[Row], given: dict[str, Any]) -> list[float]:
+    """The factors g of an anchor's candidates in the denominator."""
+    if name == "jscl":
+        return [AFFINITIES["jaccard"](*known_counts(i.y, j.y)) for j in others]
+    counts = [sum(0.0 if isnan(c) else c for c in column) for column in zip(*(j.y for j in candidates), strict=True)]
+    if name == "bcl":
+        without = sum(not total_of(j.y) for j in candidates)
+        return [
+            sum(c / n for c, n in zip(j.y, counts, strict=True) if not isnan(c) and c) if total_of(j.y) else 1 / without
+            for j in others
+        ]
+    if name == "paco":
+        return [
+            sum(c * n for c, n in zip(j.y, counts, strict=True)) / sum(counts) if j.prototype else 1.0 for j in others
+        ]
+    of_instances = given.get("beta", 0.1) if name == "msc" else given.get("instance_repulsion", 1.0)
+    return [1.0 if j.prototype else of_instances for j in others]
+
+
 def similarity(i: Row, j: Row, temperature: float) -> Tensor:
     return F.normalize(i.z, dim=0) @ F.normalize(j.z, dim=0) / temperature
 
 
 def flat(
-    name: str, anchors: list[Row], candidates: list[Row], *, temperature: float, stop: float, bias: Tensor, **given: Any
+    name: str,
+    anchors: list[Row],
+    candidates: list[Row],
+    /,
+    *,
+    temperature: float,
+    stop: float,
+    bias: Tensor,
+    **given: Any,
 ) -> Tensor:
     """Any loss without levels."""
     losses, factors = [], []
     affinity, sharing = affinity_of(name, given), sharing_of(name, given)
+    of_instances = given.get("alpha", 0.05) if name == "paco" else given.get("instance_attraction", 1.0)
     for i in anchors:
-        others = [j for j in candidates if j is not i]
+        others = [j for j in candidates if j is not i and (name != "lacon" or j.prototype != i.prototype)]
         of_pairs = [known_counts(i.y, j.y) for j in others]
         f = [
             (AFFINITIES["any"] if j.prototype and name == "msc" else affinity)(*counts)
+            * (1.0 if j.prototype else of_instances)
             for j, counts in zip(others, of_pairs, strict=True)
         ]
-        g = [given.get("beta", 0.1) if name == "msc" and not j.prototype else 1.0 for j in others]
-        if name == "jscl":
-            g = [AFFINITIES["jaccard"](*counts) for counts in of_pairs]
+        g = factors_of(name, i, others, candidates, given)
         w = shares(f, i.y, [j.y for j in others], sharing) if any(g) else [0.0] * len(others)
         s = [similarity(i, j, temperature) for j in others]
         loss = 0 * i.z.sum() + sum(
-            weighed(name, k, w, s, g, stop=stop, bias=bias)
+            weighed(name, k, w, s, g, stop=stop, bias=bias, given=given)
             for k in range(len(others))
             if w[k] > 0 or name == "jaccard_sigmoid"
         )
         valid = float(any(w)) if name != "jaccard_sigmoid" else 1.0
-        factors.append(i.weight * (sum(c for c in i.y if not isnan(c)) if name == "mulsupcon" else valid))
-        losses.append(loss * factors[-1])
-    return sum(losses) / (sum(factors) or 1.0) if losses else bias * 0
+        size = total_of(i.y)
+        power = (size ** given["power"] if size else 0.0) if given.get("power") else 1.0
+        factors.append(power * (size if name == "mulsupcon" else valid))
+        losses.append(loss)
+    if name == "lacon":
+        kinds = [sum(f for f, i in zip(factors, anchors, strict=True) if i.prototype == kind) for kind in (False, True)]
+        factors = [f / (kinds[i.prototype] or 1.0) for f, i in zip(factors, anchors, strict=True)]
+    factors = [f * i.weight for f, i in zip(factors, anchors, strict=True)]
+    whole = sum(f * loss for f, loss in zip(factors, losses, strict=True))
+    return whole / (sum(factors) or 1.0) if losses else bias * 0
 
 
-def weighed(name: str, j: int, w: list[float], s: list[Tensor], g: list[float], *, stop: float, bias: Tensor) -> Tensor:
+def weighed(
+    name: str,
+    j: int,
+    w: list[float],
+    s: list[Tensor],
+    g: list[float],
+    *,
+    stop: float,
+    bias: Tensor,
+    given: dict[str, Any],
+) -> Tensor:
     """What the pair of an anchor with candidate j costs."""
     if name == "jaccard_sigmoid":
         logit = s[j] + bias
         repulsion = logit.sigmoid()
         cost = F.softplus(logit, threshold=50) - w[j] * logit
     else:
-        against = [k for k in range(len(s)) if g[k] and (name != "sincere" or k == j or not w[k])]
+        alone = given.get("denominator") == "negatives"
+        competing = name == "sincere" or alone
+        against = [k for k in range(len(s)) if g[k] and (not competing or not w[k] or (k == j and not alone))]
+        if not against:
+            return 0 * s[j]
         normaliser = torch.stack([s[k] + log(g[k]) for k in against]).logsumexp(0)
         whole = w[j] if name == "sincere" else sum(w)
-        repulsion = whole * (s[j] + log(g[j]) - normaliser).exp() if g[j] else 0 * s[j]
+        repulsion = whole * (s[j] + log(g[j]) - normaliser).exp() if g[j] and not alone else 0 * s[j]
         cost = w[j] * (normaliser - s[j])
     return cost - stop * (repulsion - w[j]).clamp(min=0).detach() * s[j] * (w[j] > 0)
 

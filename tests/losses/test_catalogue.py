@@ -68,7 +68,7 @@ def test_published_defaults() -> None:
     assert loss_row("msc").parameters["beta"] == 0.1
     assert check_loss("asl", {})["gamma_neg"] == 4.0
     study = {"preset": "study", "gamma_neg": 1.0, "gamma_pos": 0.0, "margin": 0.0, "detach_focus": False}
-    assert check_loss("asl", {"preset": "study"}) == {**study, "reduction": "mean"}
+    assert check_loss("asl", {"preset": "study"}) == {**study, "margin_on": "negatives", "reduction": "mean"}
     assert check_loss("asl", {"preset": "study", "margin": 0.1})["margin"] == 0.1
 
 
@@ -82,6 +82,8 @@ def test_published_defaults() -> None:
         ("reg", {"block_size": 0}, "block_size must be a whole number from 1, or None. Got 0."),
         ("msc", {"beta": 0}, "beta must be a number from 1e-20 to 1e+20. Got 0."),
         ("asl", {"preset": "mine"}, "preset must be one of asl, study. Got 'mine'."),
+        ("multisupcon", {"threshold": 0}, "threshold must be a number from 0.01 to 1. Got 0."),
+        ("proto", {"denominator": "none"}, "denominator must be one of all, negatives. Got 'none'."),
     ],
 )
 def test_refusals(name: str, parameters: dict[str, Any], message: str) -> None:

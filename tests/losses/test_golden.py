@@ -1,11 +1,15 @@
 """Every golden file is reproduced: values to 1e-10, gradients up to the references' epsilons, in blocks of any size."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import make_own_golden as own
 import pytest
 import torch
 from golden import CALLS, Golden, golden_files
+
+from labelcontrast.losses.factory import make_loss
 
 LOGIT = {"bce", "focal", "asl", "asl_paper", "lsep", "zlpr", "zlpr_paper_repo"}
 TRACE = "mulsupcon_queue_trace"
@@ -57,6 +61,21 @@ def test_losses_of_the_anchors(shared: Path, name: str) -> None:
         torch.testing.assert_close(losses, expected, rtol=1e-6, atol=1e-6, msg=golden.name)
         valid = torch.tensor(golden.file["anchor_valid"])
         assert not losses[~valid].any()
+
+
+@pytest.mark.parametrize("golden", json.loads(own.FILE.read_text()), ids=lambda golden: golden["loss"])
+def test_own_golden_values(golden: dict[str, Any]) -> None:
+    loss = make_loss(golden["loss"], num_labels=4, dim=3, temperature=0.2, **golden["parameters"]).double()
+    if golden["grad_c"] is not None:
+        loss.prototypes.data = torch.tensor(own.C, dtype=torch.float64)
+    z = torch.tensor(own.Z, dtype=torch.float64, requires_grad=True)
+    value = loss(z, torch.tensor(own.Y))
+    value.backward()
+    assert value.item() == pytest.approx(golden["value"], rel=1e-12)
+    torch.testing.assert_close(z.grad, torch.tensor(golden["grad_z"], dtype=torch.float64), rtol=1e-10, atol=1e-12)
+    if golden["grad_c"] is not None:
+        expected = torch.tensor(golden["grad_c"], dtype=torch.float64)
+        torch.testing.assert_close(loss.prototypes.grad, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_every_golden_loss_is_claimed_or_belongs_elsewhere(shared: Path) -> None:

@@ -230,7 +230,7 @@ def hierarchy(**changed: object) -> SimpleNamespace:
             "supcon",
             {"reduction": ["sum"]},
             None,
-            "reduction must be one of mean_valid, mean_all, label_count, sum, none",
+            "reduction must be one of mean_valid, mean_all, label_count, mean_kinds, sum, none",
         ),
         ("msc", {"beta": 1e30}, None, "beta must be a number from 1e-20 to 1e+20. Got 1e+30."),
         ("jaccard_sigmoid", {"bias": 200.0}, None, "bias must be a number from -50 to 50. Got 200.0."),

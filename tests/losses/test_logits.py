@@ -31,6 +31,13 @@ def literal_asl(x: Tensor, y: Tensor) -> Tensor:
     return -(y * (1 - p) ** 1 * p.log() + (1 - y) * lowered**4 * (1 - lowered).log()).sum()
 
 
+def literal_asl_as_printed(x: Tensor, y: Tensor) -> Tensor:
+    """Eq. 20 of arXiv 2412.00101, with its s for positives too, from a millionth of a percent."""
+    s = (x.sigmoid() - 0.05).clamp(min=0)
+    positive = (1 - s.clamp(min=1e-8)) ** 1 * s.clamp(min=1e-8).log()
+    return -(y * positive + (1 - y) * s**4 * (1 - s).log()).sum()
+
+
 def literal_lsep(x: Tensor, y: Tensor) -> Tensor:
     rows = []
     for row, there in zip(x, y, strict=True):
@@ -58,6 +65,7 @@ def logits_and_labels(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
         (bce, {}, literal_bce),
         (focal, {"gamma": 1.5, "alpha": 0.25}, literal_focal),
         (asl, {"detach_focus": False}, literal_asl),
+        (asl, {"detach_focus": False, "margin_on": "both"}, literal_asl_as_printed),
         (lsep, {}, literal_lsep),
         (zlpr, {}, literal_zlpr),
     ],
@@ -83,6 +91,14 @@ def test_huge_logits_and_empty_rows_are_finite(loss: Callable[..., Tensor], dtyp
         assert value.dtype == torch.float32
         assert value.isfinite()
         assert x.grad.isfinite().all()
+
+
+def test_a_margin_on_positives_leaves_those_below_it_without_slope() -> None:
+    x = torch.tensor([[-4.0, 0.0]], requires_grad=True)
+    (grad,) = torch.autograd.grad(asl(x, torch.ones(1, 2), margin_on="both"), x)
+    assert grad[0, 0] == 0 > grad[0, 1]
+    both, negatives = (asl(x, torch.ones(1, 2), margin=0.0, margin_on=on) for on in ("both", "negatives"))
+    assert both == negatives
 
 
 def test_focusing_below_1_has_a_finite_gradient() -> None:

@@ -24,20 +24,34 @@ from labelcontrast.losses import blocks, module
 from labelcontrast.losses import loss as loss_module
 
 NAMES = [row.name for row in lc.loss_catalogue() if row.contrast is not None]
-WITH_PROTOTYPES = ["proto", "msc", "wo_reg", "reg"]
+WITH_PROTOTYPES = ["proto", "msc", "wo_reg", "reg", "bcl", "paco", "lacon"]
 OVER_LEVELS = [row.name for row in lc.loss_catalogue() if row.needs_hierarchy]
 ON_LOGITS = [row.name for row in lc.loss_catalogue() if row.kind == "logit"]
 PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "supcon": [{}, {"positives": "exact"}],
+    "proto": [{}, {"denominator": "negatives"}],
+    "multisupcon": [{}, {"threshold": 0.25}],
+    "paco": [{}, {"alpha": 2.0}],
     "msc": [{}, {"alpha": 2.0, "beta": 0.3}, {"beta": 1e15}],
-    "wo_reg": [{}, {"alpha": 1.0}, {"alpha": 1.0, "prototype_anchors": False}],
-    "reg": [{}, {"alpha": 1.0}, {"alpha": -1.0}, {"prototype_anchors": False}],
+    "wo_reg": [{}, {"alpha": 1.0}, {"alpha": 1.0, "prototype_anchors": False}, {"instance_attraction": 0.0}],
+    "reg": [
+        {},
+        {"alpha": 1.0},
+        {"alpha": -1.0},
+        {"prototype_anchors": False},
+        {"instance_attraction": 3.0, "instance_repulsion": 0.1},
+    ],
     "sincere": [{}, {"positives": "exact"}],
     "jaccard_sigmoid": [{}, {"bias": -1.0}, {"bias": 40.0}],
     "weighted": [
         {"affinity": affinity, "sharing": sharing}
-        for affinity in ("any", "exact", "jaccard", "inverse_union", "coverage", "similarity_dissimilarity")
+        for affinity in ("any", "exact", "overlap", "jaccard", "inverse_union", "coverage", "similarity_dissimilarity")
         for sharing in ("per_anchor", "per_label", "per_positive")
+    ]
+    + [
+        {"candidates": "prototypes", "sharing": "per_label"},
+        {"candidates": "both", "affinity": "overlap", "instance_repulsion": 0.5},
+        {"candidates": "both", "affinity": "jaccard", "sharing": "per_label", "prototype_anchors": True},
     ],
     "himulcon": [{"layer_penalty": "pow"}, {"variant": "released"}],
     "hicone": [{}, {"variant": "released"}, {"constraint": "levels"}],
@@ -64,6 +78,7 @@ class Case:
     queue_size: int
     every: bool
     stop: float
+    power: float
 
 
 def in_layout(y: Tensor, layout: str) -> Any:
@@ -124,6 +139,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
         queue_size=4 if queued else 0,
         every=draw(st.booleans()),
         stop=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        power=draw(st.sampled_from([0.0, 0.0, 1.0, -0.5])),
     )
 
 
@@ -165,11 +181,15 @@ def expected_of(name: str, case: Case, z: Tensor, keys: Tensor | None, learned: 
     if "prototypes" in learned:
         one = torch.eye(len(learned["prototypes"])).tolist()
         prototypes = [Row(c, y, prototype=True) for c, y in zip(learned["prototypes"], one, strict=True)]
-        anchors = anchors + (prototypes if name in {"wo_reg", "reg"} and own.get("prototype_anchors", True) else [])
-        candidates = prototypes if name == "proto" else candidates + prototypes
-    return zero + oracle.flat(
-        name, anchors, candidates, stop=case.stop, **{**given, **own, "bias": learned.get("bias", zero)}
-    )
+        anchors = anchors + (prototypes if prototypes_are_anchors(name, case) else [])
+        alone = name == "proto" or own.get("candidates") == "prototypes"
+        candidates = prototypes if alone else candidates + prototypes
+    more = {"power": case.power, "bias": learned.get("bias", zero)}
+    return zero + oracle.flat(name, anchors, candidates, stop=case.stop, **{**given, **own, **more})
+
+
+def prototypes_are_anchors(name: str, case: Case) -> bool:
+    return bool(case.parameters.get("prototype_anchors", name in {"wo_reg", "reg", "lacon"}))
 
 
 def refused(name: str, case: Case) -> tuple[type[Exception], str] | None:
@@ -182,7 +202,7 @@ def refused(name: str, case: Case) -> tuple[type[Exception], str] | None:
         return ConfigError, "level by level takes no queue_size"
     if means and case.keys is not None:
         return ConfigError, "level by level takes no keys"
-    if name in {"wo_reg", "reg"} and case.keys is not None and case.parameters.get("prototype_anchors", True):
+    if case.keys is not None and prototypes_are_anchors(name, case):
         return ConfigError, "with keys, prototypes cannot be anchors too"
     return None
 
@@ -194,7 +214,7 @@ def compute(name: str, case: Case) -> None:
         sizes = {"num_labels": case.y.shape[1], "dim": 3, "queue_size": case.queue_size, "hierarchy": case.tree}
         more = {"anchor_views": "all" if case.every else "first"}
         if name not in OVER_LEVELS:
-            more["stop_repulsion"] = case.stop
+            more |= {"stop_repulsion": case.stop, "label_power": case.power}
         loss = lc.make_loss(name, generator=torch.Generator().manual_seed(0), **sizes, **more, **case.parameters)
         loss = loss.to(case.dtype)
         z = case.z.to(case.dtype).requires_grad_()
@@ -277,7 +297,7 @@ def sweep_apart(patch: pytest.MonkeyPatch, *, piece: int, keep: bool) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_PROTOTYPES)
-@pytest.mark.parametrize("reduction", ["mean_valid", "mean_all", "label_count", "sum", "none"])
+@pytest.mark.parametrize("reduction", ["mean_valid", "mean_all", "label_count", "mean_kinds", "sum", "none"])
 def test_prototypes_apart_change_no_term_and_no_statistic(name: str, reduction: str) -> None:
     generator = torch.Generator().manual_seed(0)
     z, y = torch.randn(12, 2, 8, generator=generator), (torch.rand(12, 50, generator=generator) < 0.03).double()
@@ -297,7 +317,7 @@ def test_prototypes_apart_change_no_term_and_no_statistic(name: str, reduction: 
             shown = vars(loss.repulsion(rows, y))
             counted = loss.diagnostics if reduction != "none" else {}
             found.append([value, rows.grad, loss.prototypes.grad, terms, *counted.values(), *shown.values()])
-    assert found[0][3].shape == ((74,) if name in {"wo_reg", "reg"} else (24,))
+    assert found[0][3].shape == ((74,) if name in {"wo_reg", "reg", "lacon"} else (24,))
     for dense, apart in zip(*found, strict=True):
         torch.testing.assert_close(apart, dense, rtol=1e-11, atol=1e-12)
 

@@ -247,7 +247,7 @@ def test_no_attribute_of_a_loss_can_be_a_parameter() -> None:
     ("axis", "value", "message"),
     [
         ("sharing", "per_lable", "one of per_anchor, per_label, per_positive, per_level, none. Got 'per_lable'."),
-        ("averaging", ["mean_all"], "one of mean_valid, mean_all, label_count. Got ['mean_all']."),
+        ("averaging", ["mean_all"], "one of mean_valid, mean_all, label_count, mean_kinds. Got ['mean_all']."),
         ("candidates", ("instances", "keys"), "a tuple of instances and prototypes. Got ('instances', 'keys')."),
         ("candidates", "instances", "a tuple of instances and prototypes. Got 'instances'."),
         ("candidates", (), "a tuple of instances and prototypes. Got ()."),
@@ -434,7 +434,7 @@ def test_every_loss_is_a_public_function(row: lc.losses.LossRow) -> None:
 def test_settings_are_attributes_and_shown() -> None:
     loss = lc.losses.reg(num_labels=2, dim=3, alpha=1)
     assert (loss.alpha, loss.temperature, loss.stop_repulsion, loss.block_size) == (1.0, 0.1, 1.0, None)
-    assert repr(loss).startswith("ContrastiveLoss(reg, temperature=0.1, alpha=1.0, prototype_anchors=True, stop_rep")
+    assert repr(loss).startswith("ContrastiveLoss(reg, temperature=0.1, alpha=1.0, prototype_anchors=True, instance_at")
     assert repr(lc.losses.focal(gamma=1)) == "LogitLoss(focal, gamma=1.0, alpha=None, reduction='mean')"
     assert lc.losses.focal().gamma == 2.0
     assert isinstance(lc.losses.jaccard_sigmoid().bias, nn.Parameter)

@@ -18,14 +18,22 @@ PARAMETERS: dict[str, list[dict[str, Any]]] = {
     "supcon": [{"positives": "exact"}],
     "msc": [{"alpha": 2.0, "beta": 0.3}],
     "wo_reg": [{"alpha": 1.5, "prototype_anchors": False}],
-    "reg": [{"alpha": 1.0}, {"alpha": -1.0}],
+    "reg": [{"alpha": 1.0}, {"alpha": -1.0}, {"instance_attraction": 0.2, "instance_repulsion": 3.0}],
     "sincere": [{"positives": "exact"}],
     "jaccard_sigmoid": [{"bias": -1.0}],
     "weighted": [
         {"affinity": "coverage", "sharing": "per_positive"},
         {"affinity": "jaccard", "sharing": "per_label"},
         {"affinity": "similarity_dissimilarity", "sharing": "per_label"},
+        {"affinity": "overlap", "sharing": "per_label", "candidates": "both", "instance_repulsion": 0.2},
+        {"affinity": "overlap", "candidates": "prototypes"},
+        {"affinity": "jaccard", "candidates": "both", "prototype_anchors": True, "instance_attraction": 3.0},
     ],
+    "multisupcon": [{"threshold": 0.2}],
+    "paco": [{"alpha": 2.0}],
+    "proto": [{"denominator": "negatives"}],
+    "lacon": [{"label_power": -0.5}],
+    "mulsupcon": [{"label_power": 1.5}],
 }
 
 
@@ -67,7 +75,13 @@ def test_value_and_gradients_equal_the_dense_reference(
     z = batch.z.clone().requires_grad_()
     value = loss(z, y)
     expected = contrastive_loss(
-        loss.contrast, z, y, **learned, temperature=loss.temperature, stop_repulsion=loss.stop_repulsion
+        loss.contrast,
+        z,
+        y,
+        **learned,
+        temperature=loss.temperature,
+        stop_repulsion=loss.stop_repulsion,
+        label_power=loss.label_power,
     )
     torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9)
     # the regulariser holds its factors of the similarities constant, not of the bias: compared where nothing is stopped
@@ -100,6 +114,7 @@ PUBLISHED: list[tuple[str, dict[str, Any]]] = [
     ("base", {}),
     ("jscl", {}),
     ("proto", {}),
+    ("proto", {"denominator": "negatives"}),
     ("mulsupcon", {}),
     ("msc", {"alpha": 2.0, "beta": 0.3}),
     ("wo_reg", {"alpha": 1.5}),
@@ -119,6 +134,14 @@ PUBLISHED: list[tuple[str, dict[str, Any]]] = [
     ("weighted", {"affinity": "coverage", "sharing": "per_anchor"}),
     ("weighted", {"affinity": "coverage", "sharing": "per_positive"}),
     ("weighted", {"affinity": "similarity_dissimilarity", "sharing": "per_label"}),
+    ("weighted", {"affinity": "overlap", "sharing": "per_label"}),
+    ("overlap", {}),
+    ("multisupcon", {}),
+    ("multisupcon", {"threshold": 0.2}),
+    ("bcl", {}),
+    ("paco", {}),
+    ("paco", {"alpha": 2.0}),
+    ("lacon", {}),
 ]
 
 
@@ -140,6 +163,9 @@ def test_equals_the_paper(name: str, parameters: dict[str, Any], batch: Batch) -
         ("base", {"affinity": "jaccard"}),
         ("mulsupcon", {"affinity": "any", "sharing": "per_label", "reduction": "label_count"}),
         ("similarity_dissimilarity", {"affinity": "similarity_dissimilarity", "sharing": "per_positive"}),
+        ("overlap", {"affinity": "overlap"}),
+        ("proto", {"sharing": "per_label", "candidates": "prototypes"}),
+        ("wo_reg", {"sharing": "per_label", "candidates": "both", "prototype_anchors": True}),
     ],
 )
 @quick

@@ -15,22 +15,30 @@ if TYPE_CHECKING:
     from labelcontrast.losses.affinity import exact_match as exact_match
     from labelcontrast.losses.affinity import inverse_union as inverse_union
     from labelcontrast.losses.affinity import jaccard as jaccard
+    from labelcontrast.losses.affinity import jaccard_above as jaccard_above
+    from labelcontrast.losses.affinity import scaled as scaled
+    from labelcontrast.losses.affinity import shared_labels as shared_labels
     from labelcontrast.losses.axes import Contrast as Contrast
     from labelcontrast.losses.axes import LossRow as LossRow
     from labelcontrast.losses.axes import Parameter as Parameter
     from labelcontrast.losses.factory import asl as asl
     from labelcontrast.losses.factory import base as base
     from labelcontrast.losses.factory import bce as bce
+    from labelcontrast.losses.factory import bcl as bcl
     from labelcontrast.losses.factory import focal as focal
     from labelcontrast.losses.factory import hicone as hicone
     from labelcontrast.losses.factory import himulcon as himulcon
     from labelcontrast.losses.factory import himulcone as himulcone
     from labelcontrast.losses.factory import jaccard_sigmoid as jaccard_sigmoid
     from labelcontrast.losses.factory import jscl as jscl
+    from labelcontrast.losses.factory import lacon as lacon
     from labelcontrast.losses.factory import lsep as lsep
     from labelcontrast.losses.factory import make_loss as make_loss
     from labelcontrast.losses.factory import msc as msc
     from labelcontrast.losses.factory import mulsupcon as mulsupcon
+    from labelcontrast.losses.factory import multisupcon as multisupcon
+    from labelcontrast.losses.factory import overlap as overlap
+    from labelcontrast.losses.factory import paco as paco
     from labelcontrast.losses.factory import proto as proto
     from labelcontrast.losses.factory import reg as reg
     from labelcontrast.losses.factory import simclr as simclr
@@ -51,13 +59,23 @@ if TYPE_CHECKING:
 _public_name, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "affinity": ["any_shared", "coverage", "exact_match", "inverse_union", "jaccard"],
+        "affinity": [
+            "any_shared",
+            "coverage",
+            "exact_match",
+            "inverse_union",
+            "jaccard",
+            "jaccard_above",
+            "scaled",
+            "shared_labels",
+        ],
         "axes": ["Contrast", "LossRow", "Parameter"],
         "factory": [
             "make_loss",
             *("bce", "focal", "asl", "lsep", "zlpr"),
             *("simclr", "supcon", "base", "jscl", "proto", "mulsupcon", "msc", "wo_reg", "reg"),
             *("sincere", "similarity_dissimilarity", "jaccard_sigmoid", "weighted"),
+            *("overlap", "multisupcon", "bcl", "paco", "lacon"),
             *("himulcon", "hicone", "himulcone"),
         ],
         "levels": ["HierarchyArrays"],

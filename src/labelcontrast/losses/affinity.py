@@ -39,14 +39,33 @@ def exact_match(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
 
 
 @symmetric
+def shared_labels(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:  # noqa: ARG001
+    """Return the number of labels in common, the dot product of the two label vectors."""
+    return overlap.clone()
+
+
+@symmetric
 def jaccard(overlap: Counts, size_i: Counts, size_j: Counts) -> Counts:
     """Return the number of labels in common over the number of labels in either."""
     return overlap / _union(overlap, size_i, size_j)
 
 
+def jaccard_above(threshold: float) -> Affinity:
+    """Make the affinity that is the Jaccard similarity where it is no less than ``threshold``, and else 0."""
+    return symmetric(partial(_jaccard_above, threshold=threshold))
+
+
+def scaled(affinity: Affinity, factor: float) -> Affinity:
+    """Make an affinity times a factor; for 1 the affinity itself."""
+    if factor == 1:
+        return affinity
+    product = partial(_scaled, affinity=affinity, factor=factor)
+    return symmetric(product) if getattr(affinity, "symmetric", False) else product
+
+
 def inverse_union(scale: float) -> Affinity:
     """Make the affinity of ``scale`` over the number of labels in either, for pairs that share a label."""
-    return symmetric(partial(_scaled_inverse_union, scale=scale))  # a closure could not be pickled
+    return symmetric(partial(_inverse_union, scale=scale))  # a closure could not be pickled
 
 
 def coverage(alpha: float) -> Affinity:
@@ -78,7 +97,16 @@ def discounted_overlap(overlap: Counts, size_i: Counts, size_j: Counts) -> Count
     return (overlap / _nonzero(size_i)).div_(1 + size_j - overlap)
 
 
-def _scaled_inverse_union(overlap: Counts, size_i: Counts, size_j: Counts, *, scale: float) -> Counts:
+def _jaccard_above(overlap: Counts, size_i: Counts, size_j: Counts, *, threshold: float) -> Counts:
+    similarity = jaccard(overlap, size_i, size_j)
+    return similarity.masked_fill(similarity < threshold - 1e-6, 0)  # as for a threshold of coverage
+
+
+def _scaled(overlap: Counts, size_i: Counts, size_j: Counts, *, affinity: Affinity, factor: float) -> Counts:
+    return affinity(overlap, size_i, size_j) * factor
+
+
+def _inverse_union(overlap: Counts, size_i: Counts, size_j: Counts, *, scale: float) -> Counts:
     return any_shared(overlap, size_i, size_j).mul_(scale).div_(_union(overlap, size_i, size_j))
 
 
@@ -100,6 +128,7 @@ def _nonzero(counts: Counts) -> Counts:
 AFFINITIES: dict[str, Affinity] = {
     "any": any_shared,
     "exact": exact_match,
+    "overlap": shared_labels,
     "jaccard": jaccard,
     "inverse_union": inverse_union(1.0),
     "coverage": coverage(1.0),

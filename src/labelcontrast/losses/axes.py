@@ -18,7 +18,8 @@ RowKind = Literal["instances", "prototypes"]
 Sharing = Literal["per_anchor", "per_label", "per_positive", "per_level", "none"]
 SHARINGS: tuple[Sharing, ...] = ("per_anchor", "per_label", "per_positive")
 """Values of ``Sharing`` that a parameter can choose."""
-Averaging = Literal["mean_valid", "mean_all", "label_count"]
+Averaging = Literal["mean_valid", "mean_all", "label_count", "mean_kinds"]
+CandidatePrior = Literal["equal", "label_mean", "label_frequency"]
 SIZES = ("num_labels", "dim", "generator", "hierarchy")
 """Arguments of a loss that are not parameters: they come from the data, not from the settings."""
 SETTINGS_KEYS = frozenset(("name", "weight", "joint"))
@@ -52,13 +53,17 @@ class Contrast:
         affinity: How similar two label sets are, from the counts of their labels.
         sharing: How an anchor's attraction is divided among its positives; ``"per_level"`` needs a hierarchy.
         averaging: Weights of the anchors in the average of their losses.
-        denominator: What a positive competes with: ``"all"`` candidates, the ``"negatives"`` only, or nothing, for
-            ``"each_pair"`` is a binary classification of its own.
+        denominator: What a positive competes with: ``"all"`` candidates, itself and the ``"negatives"``, the
+            ``"negatives_alone"``, or nothing, for ``"each_pair"`` is a binary classification of its own.
         anchors: Rows that have a loss.
         candidates: Rows that attract and repel the anchors.
         prototype_affinity: Another affinity for prototypes as candidates.
         pair_prior: Factors of the pairs in the denominator, symmetric; an anchor whose factors are all 0 has no loss.
         instance_prior: Factor of the instances in the denominator, beside prototypes.
+        candidate_prior: Further factors in the denominator: ``"label_mean"`` makes of it a sum over labels of the mean
+            over the candidates with the label (those without any are one label more); ``"label_frequency"`` weighs the
+            prototypes by the frequency of their labels among the candidates.
+        between_kinds: Instances meet prototypes only, and prototypes instances only.
         views_only: The positives of an example are its other views, regardless of labels.
         bias: Initial log-odds of a pair of similarity 0, which are learned; for ``"each_pair"``.
         layer_penalty: How the levels of a hierarchy are weighted: by l, 1 for the deepest, or by learned weights.
@@ -74,12 +79,14 @@ class Contrast:
     affinity: Affinity
     sharing: Sharing = "per_anchor"
     averaging: Averaging = "mean_valid"
-    denominator: Literal["all", "negatives", "each_pair"] = "all"
+    denominator: Literal["all", "negatives", "negatives_alone", "each_pair"] = "all"
     anchors: tuple[RowKind, ...] = ("instances",)
     candidates: tuple[RowKind, ...] = ("instances",)
     prototype_affinity: Affinity | None = None
     pair_prior: Affinity | None = None
     instance_prior: float = 1.0
+    candidate_prior: CandidatePrior = "equal"
+    between_kinds: bool = False
     views_only: bool = False
     bias: float = 0.0
     layer_penalty: Literal["exp", "pow", "uniform", "learned"] = "uniform"
@@ -91,13 +98,7 @@ class Contrast:
         for axis in fields(self):
             if get_origin(axis.type) is Literal:
                 choice(axis.name, "", "", among=get_args(axis.type)).read(getattr(self, axis.name))
-        for name in ("anchors", "candidates"):
-            rows, kinds = getattr(self, name), get_args(RowKind)
-            if not isinstance(rows, tuple) or not rows or any(row not in kinds for row in rows):
-                raise ConfigError(f"{name} must be a tuple of {' and '.join(kinds)}. Got {rows!r}.")
-        if set(self.anchors) != {"instances"} and not set(self.anchors) == set(self.candidates) == {*get_args(RowKind)}:
-            message = "anchors must be instances alone, or both kinds where both are candidates"
-            raise ConfigError(f"{message}. Got {self.anchors!r}.")
+        self._check_rows()
         for name in ("affinity", "prototype_affinity", "pair_prior"):
             affinity = getattr(self, name)
             if not callable(affinity) and (affinity is not None or name == "affinity"):
@@ -107,15 +108,27 @@ class Contrast:
         if self.views_only and (self.candidates != ("instances",) or self.sharing in {"per_label", "per_level"}):
             message = "where views alone are positives, candidates must be instances and sharing without labels"
             raise ConfigError(f"{message}. Got {self.candidates!r} and {self.sharing!r}.")
-        if self.instance_prior != 1 and self.denominator != "all":
-            raise ConfigError(
-                f'instance_prior must be 1 where the denominator is not "all". Got {self.instance_prior!r}.'
-            )
+        for name, neutral in {"instance_prior": 1, "candidate_prior": "equal"}.items():
+            value = getattr(self, name)
+            if value != neutral and self.denominator != "all":
+                raise ConfigError(f'{name} must be {neutral} where the denominator is not "all". Got {value!r}.')
+
+    def _check_rows(self) -> None:
+        for name in ("anchors", "candidates"):
+            rows, kinds = getattr(self, name), get_args(RowKind)
+            if not isinstance(rows, tuple) or not rows or any(row not in kinds for row in rows):
+                raise ConfigError(f"{name} must be a tuple of {' and '.join(kinds)}. Got {rows!r}.")
+        if set(self.anchors) != {"instances"} and not set(self.anchors) == set(self.candidates) == {*get_args(RowKind)}:
+            message = "anchors must be instances alone, or both kinds where both are candidates"
+            raise ConfigError(f"{message}. Got {self.anchors!r}.")
+        if self.between_kinds and len(self.anchors) == 1:
+            raise ConfigError(f"where instances meet prototypes only, both must be anchors. Got {self.anchors!r}.")
 
     @property
     def log_factor(self) -> float:
         """Largest logarithm of what multiplies an exponential: the priors of both rows, and the odds."""
-        return 2 * abs(log(self.instance_prior)) + abs(self.bias)
+        of_soft_label = 40.0 if self.candidate_prior == "label_mean" else 0.0  # of one of 1e-12 among 1e4 others
+        return 2 * abs(log(self.instance_prior)) + abs(self.bias) + of_soft_label
 
 
 @dataclass(frozen=True)
@@ -256,8 +269,12 @@ def contrastive(*own: Parameter, averaging: str = "mean_valid", stop_repulsion: 
         choice(
             "reduction",
             averaging,
-            "mean over anchors with a positive, over all, or by their number of labels; sum; or a term for each anchor",
-            among=("mean_valid", "mean_all", "label_count", "sum", "none"),
+            "mean over anchors with a positive, over all, by their number of labels, or of instances and of prototypes"
+            " apart; sum; or a term for each anchor",
+            among=("mean_valid", "mean_all", "label_count", "mean_kinds", "sum", "none"),
+        ),
+        number(
+            "label_power", 0.0, "power of an anchor's number of labels that its loss is weighed by", low=-5.0, high=5.0
         ),
         optional_number(
             "base_temperature", "multiplies the loss by temperature / base_temperature", low=1e-3, high=1e3

@@ -80,6 +80,10 @@ class PairWeights(Attraction):
         """The candidates at which a new block must begin."""
         return ()
 
+    def meets(self, block: Block) -> bool:  # noqa: ARG002
+        """Return False for a block whose pairs neither attract nor repel."""
+        return True
+
     def prior(self, block: Block) -> PerPair | None:  # noqa: ARG002
         """Return the factors of the exponentials, symmetric; None for 1."""
         return None
@@ -117,7 +121,11 @@ class Similarities:
         self.candidates, self.queries, self.weights, self.prior, self.scale = candidates, queries, weights, prior, scale
         self.anchors = candidates[: len(weights.totals)] if queries is None else queries
         sizes = len(self.anchors), len(candidates)
-        self.places = list(grid(*sizes, size=size, symmetric=queries is None, cuts=weights.cuts))
+        self.places = [
+            place
+            for place in grid(*sizes, size=size, symmetric=queries is None, cuts=weights.cuts)
+            if weights.meets(place)
+        ]
         self._room = self._make_room() if sizes[0] * sizes[1] <= KEPT_PAIRS else None
         self._kept: list[SimilarityBlock] = []
         areas = [] if self._room else [prod(place.shape) for place in self.places]

@@ -14,10 +14,13 @@ from torch import Tensor, distributed, nn
 
 from labelcontrast.errors import ConfigError
 from labelcontrast.losses.affinity import Affinity
-from labelcontrast.losses.axes import RowKind
+from labelcontrast.losses.axes import CandidatePrior, RowKind
 from labelcontrast.losses.batch_labels import BatchLabels
 from labelcontrast.losses.blocks import PerAnchor
 from labelcontrast.losses.pair_weights import Pairs
+
+LEAST_COUNT = 1e-20
+"""Below any count of a label that occurs, soft ones included."""
 
 
 class Queue(nn.Module):
@@ -139,11 +142,19 @@ class Participants:
         queries = None if self.symmetric else torch.cat([rows.units for rows in self.anchors])
         return torch.cat([rows.units for rows in self.candidates]), queries
 
-    def pairs(self, affinity: Affinity, to_prototypes: Affinity, *, prior: Affinity | None = None) -> Pairs:
-        """Return the label sets of both sides, and how they are compared."""
+    def pairs(
+        self,
+        affinity: Affinity,
+        to_prototypes: Affinity,
+        *,
+        prior: Affinity | None = None,
+        between_kinds: bool = False,
+    ) -> Pairs:
+        """Return the label sets of both sides, and how they are compared; all, or rows of different kinds alone."""
         affinities: list[tuple[int, Affinity]] = []
-        start = 0
+        start, kinds = 0, []
         for rows in self.candidates:
+            kinds.append((start, rows.kind))
             own = affinity if rows.kind == "instances" else to_prototypes
             if not affinities or affinities[-1][1] is not own:
                 affinities.append((start, own))
@@ -153,7 +164,8 @@ class Participants:
             anchors = candidates[: sum(len(rows.units) for rows in self.anchors)]
         else:
             anchors = BatchLabels.join([rows.sets for rows in self.anchors])
-        return Pairs(anchors, candidates, tuple(affinities), self.symmetric, prior, self.filled())
+        kinds = kinds if between_kinds else []
+        return Pairs(anchors, candidates, tuple(affinities), self.symmetric, prior, self.filled(), tuple(kinds))
 
     def filled(self) -> Float[Tensor, " candidates"] | None:
         """Return 0 for candidates that are none; None where all are."""
@@ -164,16 +176,32 @@ class Participants:
         ]
         return torch.cat(present)
 
-    def prior(self, of_instances: float) -> Float[Tensor, " candidates"] | None:
+    def prior(self, of_instances: float, of_labels: CandidatePrior = "equal") -> Float[Tensor, " candidates"] | None:
         """Return the factors of the candidates' exponentials; None where that is 1 for all."""
         filled = self.filled()
-        if of_instances == 1:
+        if of_instances == 1 and of_labels == "equal":
             return filled
-        factors = [
-            torch.full_like(rows.units[:, 0], of_instances if rows.kind == "instances" else 1.0)
-            for rows in self.candidates
-        ]
-        return torch.cat(factors) if filled is None else torch.cat(factors) * filled
+        factors = torch.cat(
+            [
+                torch.full_like(rows.units[:, 0], of_instances if rows.kind == "instances" else 1.0)
+                for rows in self.candidates
+            ]
+        )
+        factors = factors if filled is None else factors * filled
+        if of_labels == "equal":
+            return factors
+        sets = BatchLabels.join([rows.sets for rows in self.candidates])
+        present = torch.ones_like(sets.sizes) if filled is None else filled
+        counts = (present[:, None] * sets.matrix).sum(0)  # no matrix product, which autocast would round
+        if of_labels == "label_frequency":
+            frequent = (sets.matrix * (counts / counts.sum())).sum(1)
+            prototype = torch.cat(
+                [torch.full_like(rows.units[:, 0], rows.kind == "prototypes") for rows in self.candidates]
+            )
+            return torch.where(prototype > 0, factors * frequent, factors)
+        without = (sets.sizes == 0) * present
+        means = (sets.matrix / counts.clamp(min=LEAST_COUNT)).sum(1)
+        return factors * (means + without / without.sum().clamp(min=1))
 
     @property
     def idle(self) -> int:
@@ -184,9 +212,17 @@ class Participants:
         """Count the anchors, those without a positive among them."""
         return sum(len(rows.units) for rows in self.anchors) + self.idle
 
-    def number_of_pairs(self) -> Tensor | int:
-        """Count the pairs, without those of a row with itself."""
-        present = sum(len(rows.units) if rows.filled is None else rows.filled.sum() for rows in self.candidates)
+    def number_of_pairs(self, *, between_kinds: bool = False) -> Tensor | int:
+        """Count the pairs, without those of a row with itself; all, or of rows of different kinds alone."""
+        sizes = [len(rows.units) if rows.filled is None else rows.filled.sum() for rows in self.candidates]
+        if between_kinds:
+            return sum(
+                len(anchors.units) * size
+                for anchors in self.anchors
+                for rows, size in zip(self.candidates, sizes, strict=True)
+                if rows.kind != anchors.kind
+            )
+        present = sum(sizes)
         present = present + (0 if self.negatives is None else len(self.negatives))
         return self.number_of_anchors() * (present - int(self.symmetric))
 

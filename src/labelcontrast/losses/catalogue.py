@@ -7,20 +7,27 @@ loads without torch: the command line lists the losses and refuses a wrong name 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from labelcontrast.errors import ConfigError
 from labelcontrast.losses.affinity import (
     AFFINITIES,
+    Affinity,
     any_shared,
     coverage,
     discounted_overlap,
     everyone,
     inverse_union,
     jaccard,
+    jaccard_above,
+    scaled,
+    shared_labels,
 )
 from labelcontrast.losses.axes import (
     SHARINGS,
     Contrast,
     LossRow,
     Parameter,
+    RowKind,
+    Sharing,
     choice,
     contrastive,
     factor,
@@ -75,12 +82,35 @@ def _logit(
     )
 
 
-def _coverage_per_label(alpha: float, prototype_anchors: bool) -> Contrast:  # noqa: FBT001
+def _coverage_per_label(
+    alpha: float,
+    prototype_anchors: bool,  # noqa: FBT001
+    instance_attraction: float,
+    instance_repulsion: float,
+) -> Contrast:
+    own = coverage(alpha)
+    return _weighted(own, "per_label", "both", prototype_anchors, instance_attraction, instance_repulsion)
+
+
+def _weighted(  # noqa: PLR0917  the parameters of a row
+    affinity: str | Affinity,
+    sharing: Sharing,
+    candidates: str,
+    prototype_anchors: bool,  # noqa: FBT001
+    instance_attraction: float,
+    instance_repulsion: float,
+) -> Contrast:
+    if candidates != "both" and (instance_attraction, instance_repulsion) != (1, 1):
+        raise ConfigError(f"instances are weighed beside prototypes: candidates must be both. Got {candidates!r}.")
+    both: tuple[RowKind, ...] = ("instances", "prototypes")
+    own = AFFINITIES[affinity] if isinstance(affinity, str) else affinity
     return Contrast(
-        affinity=coverage(alpha),
-        sharing="per_label",
-        anchors=("instances", "prototypes") if prototype_anchors else ("instances",),
-        candidates=("instances", "prototypes"),
+        affinity=scaled(own, instance_attraction),
+        prototype_affinity=own,
+        sharing=sharing,
+        anchors=both if prototype_anchors else ("instances",),
+        candidates=tuple(kind for kind in both if candidates in {kind, "both"}),
+        instance_prior=instance_repulsion,
     )
 
 
@@ -96,6 +126,10 @@ def _over_levels(layer_penalty: Any, variant: str, constraint: str | None) -> Co
 
 
 _POSITIVES = choice("positives", "any", "share any label, or exactly all", among=("any", "exact"))
+_BESIDE = (
+    number("instance_attraction", 1.0, "weight of instances beside prototypes among the positives", low=0.0, high=1e20),
+    factor("instance_repulsion", 1.0, "weight of instances beside prototypes in the denominator"),
+)
 _COVERAGE = (
     number(
         "alpha",
@@ -105,6 +139,7 @@ _COVERAGE = (
         high=10.0,
     ),
     flag("prototype_anchors", "whether prototypes are anchors too", default=True),
+    *_BESIDE,
 )
 _PENALTY = choice(
     "layer_penalty",
@@ -154,6 +189,12 @@ BUILT_IN = (
         number("gamma_neg", 4.0, "focusing of negatives", low=0.0, high=1e3),
         number("gamma_pos", 1.0, "focusing of positives", low=0.0, high=1e3),
         number("margin", 0.05, "negatives with a probability below it cost nothing", low=0.0, high=1.0),
+        choice(
+            "margin_on",
+            "negatives",
+            "what has the margin: both as Eq. 20 of the study prints it, where a positive below it has no slope",
+            among=("negatives", "both"),
+        ),
         flag("detach_focus", "hold the focusing factors constant in the gradient", default=True),
         reduction="sum",
         presets={
@@ -205,8 +246,22 @@ BUILT_IN = (
         "proto",
         "An example is attracted by the prototypes of its labels, and repelled by all prototypes.",
         r"-\frac{1}{|y_i|} \sum_{c \in y_i} \log p_{ic}",
-        f"{_STUDY}, Eq. 2",
-        contrast=lambda: Contrast(affinity=any_shared, sharing="per_label", candidates=("prototypes",)),
+        f"{_STUDY}, Eq. 2; without positives in the denominator Gupta et al., Class Prototypes based Contrastive"
+        " Learning for Classifying Multi-Label and Fine-Grained Educational Videos, 2023",
+        takes=(
+            choice(
+                "denominator",
+                "all",
+                "all prototypes, or as first published those of the labels that the example has not",
+                among=("all", "negatives"),
+            ),
+        ),
+        contrast=lambda denominator: Contrast(
+            affinity=any_shared,
+            sharing="per_label",
+            candidates=("prototypes",),
+            denominator="all" if denominator == "all" else "negatives_alone",
+        ),
     ),
     contrastive_row(
         "mulsupcon",
@@ -282,8 +337,75 @@ BUILT_IN = (
         takes=(
             choice("affinity", "any", "similarity of two label sets; coverage has the power 1", among=AFFINITIES),
             choice("sharing", "per_anchor", "how an anchor's attraction is divided", among=SHARINGS),
+            choice(
+                "candidates", "instances", "the rows that attract and repel", among=("instances", "prototypes", "both")
+            ),
+            flag("prototype_anchors", "whether prototypes are anchors too, where both are candidates", default=False),
+            *_BESIDE,
         ),
-        contrast=lambda affinity, sharing: Contrast(affinity=AFFINITIES[affinity], sharing=sharing),
+        contrast=_weighted,
+    ),
+    contrastive_row(
+        "overlap",
+        "Two examples attract in proportion to the number of labels that they share.",
+        r"-\frac{1}{\sum_k C_{ik}} \sum_j C_{ij} \log p_{ij}, C_{ij} = |y_i \cap y_j|",
+        "Su et al., Contrastive Learning-Enhanced Nearest Neighbor Mechanism for Multi-Label Text Classification, 2022,"
+        " with cosines for Euclidean distances",
+        contrast=lambda: Contrast(affinity=shared_labels),
+    ),
+    contrastive_row(
+        "multisupcon",
+        "Two examples attract by the Jaccard similarity of their label sets, where that reaches a threshold.",
+        r"-\frac{1}{|N(i)|} \sum_{j \in N(i)} J_{ij} \log p_{ij}, N(i) = \{j \ne i : J_{ij} \ge c\}",
+        "Zaigrajew and Zieba, Contrastive Learning for Multi-Label Classification, 2022, as pytorch-metric-learning"
+        " documents it; but an empty label set has no positive",
+        takes=(number("threshold", 0.5, "smallest Jaccard similarity c of a positive", low=0.01, high=1.0),),
+        contrast=lambda threshold: Contrast(affinity=jaccard_above(threshold), sharing="per_positive"),
+    ),
+    contrastive_row(
+        "bcl",
+        "Each label attracts equally, and in the denominator every label counts as the mean of those that have it.",
+        _PER_LABEL + r" \log p_{ij}, \; g_j = \sum_{c \in y_j} \frac{1}{n_c}, \; n_c \text{ with the prototype}",
+        "Zhu et al., Balanced Contrastive Learning for Long-Tailed Visual Recognition, 2022, one class per example",
+        contrast=lambda: Contrast(
+            affinity=any_shared,
+            sharing="per_label",
+            candidates=("instances", "prototypes"),
+            candidate_prior="label_mean",
+        ),
+    ),
+    contrastive_row(
+        "paco",
+        "Prototypes attract more than instances, and repel by the frequency of their label in the batch.",
+        r"-\frac{1}{\alpha |P(i)| + |y_i|} \Bigl( \alpha \sum_{j \in P(i)} \log p_{ij} + \sum_{c \in y_i} \log p_{ic}"
+        r" \Bigr), \; g_c = n_c / \sum_k n_k",
+        "Cui et al., Parametric Contrastive Learning, 2021 (arXiv 2107.12028), with one temperature, and for the"
+        " frequencies of the training set those of the batch, one added to each",
+        takes=(number("alpha", 0.05, "weight of instances beside prototypes among the positives", low=0.0, high=1e20),),
+        contrast=lambda alpha: Contrast(
+            affinity=scaled(any_shared, alpha),
+            prototype_affinity=any_shared,
+            candidates=("instances", "prototypes"),
+            candidate_prior="label_frequency",
+        ),
+    ),
+    contrastive_row(
+        "lacon",
+        "Examples choose among prototypes, and prototypes among examples; both means weigh the same.",
+        r"-\tfrac{1}{2} \operatorname{mean}_i \frac{1}{|y_i|} \sum_{c \in y_i}"
+        r" \log \frac{e^{s_{ic}}}{\sum_k e^{s_{ik}}}"
+        r" - \tfrac{1}{2} \operatorname{mean}_c \frac{1}{|P(c)|} \sum_{i \in P(c)}"
+        r" \log \frac{e^{s_{ci}}}{\sum_j e^{s_{cj}}}",
+        "Zhang et al., Label Anchored Contrastive Learning for Language Understanding, 2022 (arXiv 2205.10227), the"
+        " instance-centred loss with one head and the label-centred one, without its regulariser of label embeddings",
+        contrast=lambda: Contrast(
+            affinity=any_shared,
+            sharing="per_label",
+            averaging="mean_kinds",
+            anchors=("instances", "prototypes"),
+            candidates=("instances", "prototypes"),
+            between_kinds=True,
+        ),
     ),
     contrastive_row(
         "himulcon",

@@ -4,7 +4,9 @@ With the exponentials :math:`E_{ij} = g_j e^{s_{ij}}`, 0 for the pair of an exam
 
 .. math:: \text{all candidates:} \; \sum_j W_{ij} \Bigl( \log \sum_k E_{ik} - s_{ij} \Bigr), \qquad
    \text{negatives:} \; \sum_j W_{ij} \Bigl( \log \bigl( E_{ij} + \sum_{k : W_{ik} = 0} E_{ik} \bigr) - s_{ij} \Bigr),
-   \qquad \text{each pair:} \; \sum_j \log (1 + e^b E_{ij}) - W_{ij} (s_{ij} + b).
+   \qquad \text{each pair:} \; \sum_j \log (1 + e^b E_{ij}) - W_{ij} (s_{ij} + b),
+
+and with the negatives alone :math:`m_i \log \sum_{k : W_{ik} = 0} E_{ik} - \sum_j W_{ij} s_{ij}`.
 
 In plain code, see :mod:`~labelcontrast.losses.reference`, the first is
 
@@ -108,11 +110,7 @@ class NegativesOnly(Denominator):
     ) -> tuple[PerAnchor, State, Attraction]:
         """Sum the negatives of every anchor; then the repulsion of a negative by all positives together."""
         negatives, repulsion, losses = mass.clone(), torch.zeros_like(mass), torch.zeros_like(mass)
-        for block in similarities:
-            attraction, mirror = weights.block(block)
-            negatives[block.rows] += _negative(attraction).mul_(block.exponential).sum(1)
-            if mirror is not None:
-                negatives[block.columns] += _negative(mirror).mul_(block.exponential).sum(0)
+        _add_negatives(negatives, similarities, weights)
         # an anchor without negatives: nothing to compete with, and no slope
         negatives.clamp_(min=torch.finfo(negatives.dtype).tiny)
         for block in similarities:
@@ -131,6 +129,31 @@ class NegativesOnly(Denominator):
         negatives, repulsion = state
         share = attraction / (exponential + negatives)
         return share.addcmul_(_negative(attraction), repulsion).mul_(exponential)
+
+
+class NegativesAlone(Denominator):
+    """A softmax over the negatives, for each positive without itself; an anchor without negatives has no loss.
+
+    Reference: Gupta et al., Class Prototypes based Contrastive Learning for Classifying Multi-Label and Fine-Grained
+    Educational Videos, 2023.
+    """
+
+    def prepare(
+        self,
+        similarities: Similarities,
+        weights: PairWeights,
+        average: PerAnchor,  # noqa: ARG002
+        mass: PerAnchor,
+    ) -> tuple[PerAnchor, State, Attraction]:
+        """Sum the negatives of every anchor."""
+        negatives = _add_negatives(mass.clone(), similarities, weights)
+        weights = weights.scaled(negatives.sign())
+        negatives.masked_fill_(negatives == 0, 1)
+        return weights.totals * negatives.log(), [weights.totals / negatives], weights
+
+    def repulsion(self, exponential: PerPair, attraction: PerPair, state: State) -> PerPair:
+        """Distribute an anchor's whole weight over its negatives."""
+        return _negative(attraction).mul_(exponential).mul_(state[0])
 
 
 class EachPair(Denominator):
@@ -343,6 +366,16 @@ class _Sweep:
             torch.maximum(held, attraction, out=held)  # the repulsion of a positive, where it exceeds the attraction
             attraction = held if self.stop_repulsion == 1 else torch.lerp(attraction, held, self.stop_repulsion)
         return repulsion.sub_(attraction), attraction.mul_(block.similarity)
+
+
+def _add_negatives(negatives: PerAnchor, similarities: Similarities, weights: PairWeights) -> PerAnchor:
+    """Add the exponentials of the negatives of every anchor."""
+    for block in similarities:
+        attraction, mirror = weights.block(block)
+        negatives[block.rows] += _negative(attraction).mul_(block.exponential).sum(1)
+        if mirror is not None:
+            negatives[block.columns] += _negative(mirror).mul_(block.exponential).sum(0)
+    return negatives
 
 
 def _negative(attraction: PerPair) -> PerPair:

@@ -77,6 +77,7 @@ def asl(
     gamma_neg: float = 4.0,
     gamma_pos: float = 1.0,
     margin: float = 0.05,
+    margin_on: Literal["negatives", "both"] = "negatives",
     detach_focus: bool = True,
     reduction: Reduction = "sum",
 ) -> Tensor:
@@ -90,6 +91,8 @@ def asl(
         gamma_neg: Focusing of the negatives.
         gamma_pos: Focusing of the positives.
         margin: m; negatives with a probability below it cost nothing.
+        margin_on: What it is subtracted from; ``"both"`` is :math:`-y (1 - p_m)^{\gamma_+} \log p_m` for positives,
+            Eq. 20 of arXiv 2412.00101, :math:`p_m` being no less than 1e-8: a positive below the margin has no slope.
         detach_focus: Hold the focusing factors constant in the gradient, as the published training does.
         reduction: Over all known labels; ``"none"`` keeps [batch, labels].
 
@@ -101,13 +104,17 @@ def asl(
     """
     logits, present, absent = _ready(logits, labels)
     likely, unlikely = F.logsigmoid(logits), F.logsigmoid(-logits)
-    focus_positive = (gamma_pos * unlikely).exp()
+    presence, focused = likely, unlikely
+    if margin and margin_on == "both":
+        held = (likely.exp() - margin).clamp(1e-8, 1 - 1e-7)  # what is at the floor has no slope
+        presence, focused = held.log(), (-held).log1p()
+    focus_positive = (gamma_pos * focused).exp()
     # the floor keeps the slope of a power below 1 finite, where the logarithm beside it is exactly 0
     focus_negative = (likely.exp() - margin).clamp(min=torch.finfo(logits.dtype).tiny) ** gamma_neg
     if detach_focus:
         focus_positive, focus_negative = focus_positive.detach(), focus_negative.detach()
     absence = unlikely if margin == 0 else (unlikely.exp() + margin).clamp(max=1).log()
-    losses = -present * focus_positive * likely - absent * focus_negative * absence
+    losses = -present * focus_positive * presence - absent * focus_negative * absence
     return _reduce(losses, present + absent, reduction)
 
 

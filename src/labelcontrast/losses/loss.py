@@ -26,7 +26,14 @@ from labelcontrast.losses.candidates import (
     rank,
     sum_over_processes,
 )
-from labelcontrast.losses.kernel import AllCandidates, Denominator, EachPair, NegativesOnly, weighted_softmax
+from labelcontrast.losses.kernel import (
+    AllCandidates,
+    Denominator,
+    EachPair,
+    NegativesAlone,
+    NegativesOnly,
+    weighted_softmax,
+)
 from labelcontrast.losses.levels import Closure, HeldAbove, LevelWeights, columns_of, share_by_level
 from labelcontrast.losses.module import (
     WIDE,
@@ -51,7 +58,7 @@ class PreparedBatch:
         weights: W.
         factors: Weights of the anchors' losses in the average.
         settings: Of the loss.
-        instance_prior: Factor of instances in the denominator.
+        contrast: Its axes.
         denominator: What a positive competes with.
         fresh: Rows for the queue.
     """
@@ -60,7 +67,7 @@ class PreparedBatch:
     weights: SharedWeights | LevelWeights
     factors: Tensor
     settings: Mapping[str, Any]
-    instance_prior: float
+    contrast: Contrast
     denominator: Denominator
     fresh: Rows | None
 
@@ -73,7 +80,7 @@ class PreparedBatch:
             self.weights,
             temperature=self.settings["temperature"],
             queries=queries,
-            prior=self.participants.prior(self.instance_prior),
+            prior=self.participants.prior(self.contrast.instance_prior, self.contrast.candidate_prior),
             negatives=None if negatives is None else negatives.units,
             left_out=None if negatives is None else negatives.left_out,
             denominator=self.denominator,
@@ -87,10 +94,11 @@ class PreparedBatch:
         """Return means over pairs, each a number on the device; NaN where there was nothing to average."""
         participants, temperature = self.participants, self.settings["temperature"]
         anchors = participants.number_of_anchors()
-        own = anchors / temperature if participants.symmetric else 0.0  # of a row with itself
+        apart = self.contrast.between_kinds
+        own = anchors / temperature if participants.symmetric and not apart else 0.0  # of a row with itself
         everyone = statistics.similarity_of_all + participants.sum_with_negatives() / temperature
         negatives = everyone - own - statistics.similarity_of_positives
-        number = participants.number_of_pairs() - statistics.positives
+        number = participants.number_of_pairs(between_kinds=apart) - statistics.positives
         return {
             "anchors_without_positives": 1 - self.weights.totals.sign().sum() / anchors,
             "similarity_of_positives": temperature * statistics.similarity_of_positives / statistics.positives,
@@ -276,7 +284,7 @@ class ContrastiveLoss(LossModule):
             total = shared + sum_over_processes((factors * own).sum(0, keepdim=True))
             # the mean of the processes' gradients is to be the gradient, and the prototypes are anchors on all of them
             factors = factors * (own * everywhere + 1 - own)
-        if self._averaging != "mean_valid":  # a prototype has one label
+        if self._averaging in {"mean_all", "label_count"}:  # a prototype has one label
             total = total + batch.participants.idle
         if self.settings["reduction"] == "sum":
             total = torch.ones_like(total)
@@ -301,12 +309,15 @@ class ContrastiveLoss(LossModule):
         with torch.autocast(projections.device.type, enabled=False):
             participants, fresh = self._participants(projections, labels, weights, keys, by_column=by_column)
             affinity = contrast.affinity
-            pairs = participants.pairs(affinity, contrast.prototype_affinity or affinity, prior=contrast.pair_prior)
+            pairs = participants.pairs(
+                affinity,
+                contrast.prototype_affinity or affinity,
+                prior=contrast.pair_prior,
+                between_kinds=contrast.between_kinds,
+            )
             shared = self._share(pairs)
-            factors = self._factors(shared.totals, pairs.anchors.sizes) * participants.weights()
-        return PreparedBatch(
-            participants, shared, factors, settings, contrast.instance_prior, self._denominator(), fresh
-        )
+            factors = self._factors(shared.totals, pairs.anchors.sizes, participants.own()) * participants.weights()
+        return PreparedBatch(participants, shared, factors, settings, contrast, self._denominator(), fresh)
 
     def _share(self, pairs: Pairs) -> SharedWeights | LevelWeights:
         sharing, size = self.contrast.sharing, self.settings["block_size"]
@@ -402,7 +413,7 @@ class ContrastiveLoss(LossModule):
         """True if the prototypes of labels that do not occur repel and nothing else, and may be many."""
         contrast, many = self.contrast, (self.num_labels or 0) >= WIDE
         alone = contrast.sharing == "per_label" and contrast.denominator != "each_pair" and contrast.pair_prior is None
-        return many and alone
+        return many and alone and not contrast.between_kinds and contrast.candidate_prior != "label_frequency"
 
     def _foreign(self, matrix: Tensor) -> BatchLabels:
         """Return the label sets of rows from elsewhere; where only views count, they match none."""
@@ -413,13 +424,23 @@ class ContrastiveLoss(LossModule):
             return HeldAbove()
         if self.contrast.denominator == "each_pair":
             return EachPair(self.bias)
+        if self.contrast.denominator == "negatives_alone":
+            return NegativesAlone()
         return NegativesOnly() if self.contrast.denominator == "negatives" else AllCandidates()
 
-    def _factors(self, totals: Tensor, sizes: Tensor) -> Tensor:
-        """Return the weights of the anchors' losses in the average."""
-        if self._averaging == "label_count":
-            return sizes
-        return torch.ones_like(totals) if self._averaging == "mean_all" else totals.sign()
+    def _factors(self, totals: Tensor, sizes: Tensor, own: Tensor) -> Tensor:
+        """Return the weights of the anchors' losses in the average; ``own`` is 1 for instances, 0 for prototypes."""
+        power: float = self.settings["label_power"]
+        factors = {"label_count": sizes, "mean_all": torch.ones_like(totals)}.get(self._averaging, totals.sign())
+        if power:
+            factors = factors * sizes.masked_fill(sizes == 0, 1) ** power * sizes.sign()
+        if self._averaging != "mean_kinds":
+            return factors
+        instances = (factors * own).sum()
+        if self.settings["gather"]:
+            instances = sum_over_processes(instances)
+        of_kinds = own * instances + (1 - own) * (factors * (1 - own)).sum()
+        return factors / of_kinds.masked_fill(of_kinds == 0, 1)
 
     @property
     def _averaging(self) -> str:
@@ -521,6 +542,8 @@ class LevelByLevel(LossModule):
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         if settings["queue_size"] or settings["gather"] or settings["diagnostics"]:
             raise ConfigError(f"{self.name} level by level takes no queue_size, gather or diagnostics.")
+        if settings["label_power"]:
+            raise ConfigError(f"{self.name} level by level takes no label_power.")
         if settings["reduction"] not in {"mean_valid", "mean_all"}:
             raise ConfigError(f"{self.name} level by level takes the reduction mean_valid or mean_all.")
 

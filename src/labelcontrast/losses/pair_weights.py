@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from labelcontrast.losses.affinity import Affinity, Counts, any_shared, symmetric
-from labelcontrast.losses.axes import Sharing
+from labelcontrast.losses.axes import RowKind, Sharing
 from labelcontrast.losses.batch_labels import BatchLabels
 from labelcontrast.losses.blocks import BLOCK_SIZE, KEPT_PAIRS, Block, PairWeights, PerAnchor, PerPair, grid
 
@@ -42,6 +42,7 @@ class Pairs:
         symmetric: The anchors are candidates, each without itself.
         filled: 0 for candidates that are none, the empty places of a queue; by default all are.
         prior: A symmetric affinity: factors of the pairs in the denominator.
+        kinds: Each with the first candidate that it is of, where rows of one kind do not meet.
     """
 
     anchors: BatchLabels
@@ -50,6 +51,7 @@ class Pairs:
     symmetric: bool
     prior: Affinity | None = None
     filled: Float[Tensor, " candidates"] | None = None
+    kinds: tuple[tuple[int, RowKind], ...] = ()
 
     @property
     def left(self) -> BatchLabels:
@@ -58,17 +60,25 @@ class Pairs:
 
     @property
     def cuts(self) -> tuple[int, ...]:
-        """The candidates at which another affinity begins."""
-        return tuple(start for start, _ in self.affinities if start)
+        """The candidates at which another affinity or kind begins."""
+        return tuple(start for start, _ in (*self.affinities, *self.kinds) if start)
 
     @property
     def equal_where_shared(self) -> bool:
         """True if all pairs that share a label have the same affinity; none is then computed per label."""
-        return all(affinity is any_shared for _, affinity in self.affinities)
+        return not self.kinds and all(affinity is any_shared for _, affinity in self.affinities)
 
     def affinity(self, candidates: slice) -> Affinity:
         """Return the affinity for these candidates."""
         return next(affinity for start, affinity in reversed(self.affinities) if start <= candidates.start)
+
+    def meets(self, block: Block) -> bool:
+        """Return True for pairs that there are."""
+        rows, columns = (
+            next((kind for first, kind in reversed(self.kinds) if first <= side.start), None)
+            for side in (block.rows, block.columns)
+        )
+        return rows is None or rows != columns
 
     def compare(self, block: Block) -> BothWays:
         """Compute the affinities of a block; one tensor twice, where they are the same both ways."""
@@ -92,7 +102,7 @@ class Pairs:
     def blocks(self, size: int) -> Iterator[Block]:
         """Go through all blocks of pairs."""
         sizes = len(self.anchors), len(self.candidates)
-        return grid(*sizes, size=size, symmetric=self.symmetric, cuts=self.cuts)
+        return filter(self.meets, grid(*sizes, size=size, symmetric=self.symmetric, cuts=self.cuts))
 
 
 class Affinities:
@@ -142,8 +152,12 @@ class SharedWeights(PairWeights):
 
     @property
     def cuts(self) -> tuple[int, ...]:
-        """The candidates at which another affinity begins."""
+        """The candidates at which another affinity or kind begins."""
         return self.pairs.cuts
+
+    def meets(self, block: Block) -> bool:
+        """Return True for pairs that there are."""
+        return self.pairs.meets(block)
 
     def scaled(self, factors: PerAnchor) -> "SharedWeights":
         """Return the same weights, every anchor's times its factor."""

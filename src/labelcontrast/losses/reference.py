@@ -36,6 +36,7 @@ def contrastive_loss(
     bias: Float[Tensor, ""] | None = None,
     temperature: float = 0.1,
     stop_repulsion: float = 0.0,
+    label_power: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Compute a contrastive loss from its choice on the axes.
 
@@ -47,6 +48,7 @@ def contrastive_loss(
         bias: Log-odds b of a pair of similarity 0, where each pair is a classification of its own.
         temperature: Tau.
         stop_repulsion: Lambda, the share of a positive's repulsion that is stopped; 1 is L_REG.
+        label_power: Power of an anchor's number of labels that its loss is weighed by.
 
     Example:
         >>> from labelcontrast.losses.affinity import any_shared
@@ -69,13 +71,12 @@ def contrastive_loss(
     others = torch.ones(len(anchors), len(candidates), **like)
     others = others if only_prototypes else others - torch.eye(*others.shape, **like)  # 0 for i = j
     instances = 0 if only_prototypes else n  # the number of candidates that are instances
+    if contrast.between_kinds:
+        others[:n, :n] = others[n:, n:] = 0
 
     # s, g, w, e: [anchors, candidates]; m, a, losses: [anchors]
     s = F.normalize(anchors, dim=1) @ F.normalize(candidates, dim=1).T / temperature
-    g = others.clone()
-    g[:, :instances] *= contrast.instance_prior
-    if contrast.pair_prior is not None:
-        g *= contrast.pair_prior(*counts(y_i, y_j))
+    g = factors(contrast, y_i, y_j, others, instances)
     w = pair_weights(contrast, y_i, y_j, others, instances) * (g.sum(1, keepdim=True) > 0)
     m = w.sum(1)
 
@@ -91,6 +92,11 @@ def contrastive_loss(
         share = share.masked_fill(~positive, 1)
         losses = (w * (share.log() - s)).sum(1)
         repulsion = w * e / share
+    elif contrast.denominator == "negatives_alone":
+        total = (e * ~positive).sum(1, keepdim=True)
+        w = w * (total > 0)
+        losses = w.sum(1) * total.masked_fill(total == 0, 1)[:, 0].log() - (w * s).sum(1)
+        repulsion = torch.zeros_like(w)  # of a positive
     else:
         total = e.sum(1, keepdim=True)
         total = total.masked_fill(total == 0, 1)
@@ -99,9 +105,44 @@ def contrastive_loss(
     stopped = ((repulsion - w).clamp(min=0) * positive).detach()
     losses = losses - stop_repulsion * (stopped * s).sum(1)
 
-    a = {"mean_valid": (m > 0).to(z.dtype), "mean_all": torch.ones_like(m), "label_count": y_i.nan_to_num().sum(1)}
-    average = a[contrast.averaging]
+    average = anchor_weights(contrast, m, y_i, n, label_power)
     return (average * losses).sum() / average.sum().masked_fill(average.sum() == 0, 1)
+
+
+def factors(
+    contrast: Contrast,
+    y_i: Float[Tensor, "anchors labels"],
+    y_j: Float[Tensor, "candidates labels"],
+    others: Pairs,
+    instances: int,
+) -> Pairs:
+    """Compute g: the factors of the exponentials in the denominator; arguments as in :func:`pair_weights`."""
+    g = others.clone()
+    g[:, :instances] *= contrast.instance_prior
+    if contrast.pair_prior is not None:
+        g *= contrast.pair_prior(*counts(y_i, y_j))
+    if contrast.candidate_prior != "equal":
+        n_c, without = y_j.nan_to_num().sum(0), (y_j.nan_to_num().sum(1) == 0).to(g.dtype)
+        if contrast.candidate_prior == "label_mean":
+            g *= ratio(y_j.nan_to_num(), n_c).sum(1) + ratio(without, without.sum())
+        else:
+            g[:, instances:] *= n_c / n_c.sum()
+    return g
+
+
+def anchor_weights(
+    contrast: Contrast, m: Float[Tensor, " anchors"], y_i: Float[Tensor, "anchors labels"], n: int, label_power: float
+) -> Float[Tensor, " anchors"]:
+    """Compute a: the weights of the losses of the anchors, of which the first n are instances."""
+    size = y_i.nan_to_num().sum(1)
+    valid = (m > 0).to(m.dtype)
+    a = {"mean_valid": valid, "mean_all": torch.ones_like(m), "label_count": size, "mean_kinds": valid}
+    average: Tensor = a[contrast.averaging]
+    if label_power:
+        average = average * (size > 0) * size.masked_fill(size == 0, 1) ** label_power
+    if contrast.averaging == "mean_kinds":  # a mean over instances and one over prototypes
+        average = torch.cat([ratio(kind, kind.sum()) for kind in torch.split(average, [n, len(m) - n])])
+    return average
 
 
 def pair_weights(
@@ -123,9 +164,10 @@ def pair_weights(
         others: 0 for the pair of an example with itself, 1 elsewhere.
         instances: Number of candidates that are no prototypes; they come first.
     """
-    f: Tensor = contrast.affinity(*counts(y_i, y_j)) * others
+    f: Tensor = contrast.affinity(*counts(y_i, y_j))
     if contrast.prototype_affinity is not None:
         f[:, instances:] = contrast.prototype_affinity(*counts(y_i, y_j))[:, instances:]
+    f = f * others
     if contrast.sharing == "none":
         return f
     if contrast.sharing == "per_anchor":
