@@ -156,7 +156,7 @@ def test_the_version_is_shown_with_those_it_runs_on(light: Run) -> None:
     [
         (["tra"], {"train"}),
         (["train", "--res"], {"--resume"}),
-        (["train", "--loss", "zlpr+0.5*mul"], {"zlpr+0.5*mulsupcon"}),
+        (["train", "--loss", "zlpr+0.5*mul"], {"zlpr+0.5*mulsupcon", "zlpr+0.5*multisupcon"}),
         (["compare", "a.csv", "--losses", "bce,sim"], {"bce,simclr", "bce,similarity_dissimilarity"}),
         (["train", "a.csv", "--set", "finetuning.l"], {"finetuning.loss=", "finetuning.learning_rate="}),
         (["study", "temp"], {"temperature", "temperature-prr"}),
