@@ -15,6 +15,7 @@ PARTS = {
         "few-labels",
         "losses",
         "multiclass",
+        "published",
         "ranking",
         "representation",
         "temperature-prr",
@@ -83,7 +84,9 @@ TAIL = """```
 
 Where all combinations of a `[grid]` would be too many, use `[variants]`, named sets of settings
 (`"threshold 0.5" = { "evaluation.threshold" = "fixed" }`). `transfer = true` evaluates every encoder on each data set
-in turn. `[idle]` names values under which an axis changes nothing, so that one trial stands for all its values.
+in turn. A loss with several values in brackets, `"reg:alpha=[0, 1]:training.epochs=[10, 20]"`, is run with all of them,
+and shown with those of the best mean over seeds on validation, by `choose_by`. `[idle]` names values under which an
+axis changes nothing, so that one trial stands for all its values.
 Quantities for a table or for `y`:
 
 """

@@ -70,6 +70,8 @@ class EncoderSettings(Settings):
     """Longest text in tokens; by default the model's own limit, 256 at most."""
     image_size: int | None = Field(default=None, ge=8)
     """Side of a picture in pixels; by default the model's own."""
+    pretrained: bool = Field(default=True, exclude_if=bool)
+    """False starts the architecture of a pretrained encoder from random weights."""
     frozen: bool | None = None
     """Train only a small network on the features of a pretrained encoder; by default if ``auto`` finds the encoder."""
 
@@ -172,7 +174,7 @@ class TrainingSettings(Settings):
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """``sgd`` has a momentum of 0.9, and needs a larger learning rate."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """Peak learning rate of the encoder; by default 5e-5 if it is pretrained, 1e-3 if it is built in or frozen."""
+    """Peak learning rate of the encoder; by default 5e-5 if it is pretrained, 1e-3 if it is from scratch or frozen."""
     head_learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate of projector, linear head and prototypes; by default that of the encoder."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -185,8 +187,8 @@ class TrainingSettings(Settings):
     """Largest global norm of the gradient; a longer one is scaled to it."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """Arithmetic of the encoder; ``auto`` is bf16 on an accelerator that has it, else 32 bits; losses use 32."""
-    keep: Literal["best", "last"] = "best"
-    """The epoch whose weights are kept: the one with the best validation score, or the last."""
+    keep: Literal["best", "micro_f1", "last"] = "best"
+    """The epoch whose weights are kept: that of the best validation mAP, the best micro-F1 at one half, or the last."""
     patience: int | None = Field(default=None, ge=1)
     """Epochs without a better validation score after which training stops; by default it does not."""
     checkpoint_minutes: float = Field(default=10.0, ge=0)
@@ -229,6 +231,10 @@ class EvaluationSettings(Settings):
     """Peak learning rates that a published probe selects from for each label; by default those of its protocol."""
     probe_decays: tuple[NonNegativeFloat, ...] = ()
     """Weight decays that a published probe selects from; by default those of its protocol."""
+    probe_optimiser: Literal["adamw", "adam", "rmsprop"] = Field(
+        default="adamw", exclude_if=lambda name: name == "adamw"
+    )
+    """Optimiser of a published probe; under ``adam`` and ``rmsprop`` the weight decay is part of the gradient."""
     probe_batch_size: int | None = Field(default=None, ge=1)
     """Examples a step of a published probe; by default 256, as in its protocol."""
     probe_precision: Literal["32", "bf16"] = "32"
@@ -318,8 +324,9 @@ class RunSettings(Settings):
     @property
     def learning_rate(self) -> float:
         """The peak learning rate, with its default."""
-        embedded = self.encoder.frozen or self.encoder.name in (AUTO, *EMBEDDED_ENCODERS)
-        default = 1e-3 if embedded else 5e-5
+        encoder = self.encoder
+        scratch = encoder.frozen or not encoder.pretrained or encoder.name in (AUTO, *EMBEDDED_ENCODERS)
+        default = 1e-3 if scratch else 5e-5
         return self.training.learning_rate or default
 
     @property

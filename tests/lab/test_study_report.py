@@ -14,7 +14,7 @@ from labelcontrast.lab import study_report
 from labelcontrast.lab.pipeline import Options, remove_trainings
 from labelcontrast.lab.study import Study, find_study, plan_study
 from labelcontrast.lab.study_report import _glossary, name_trials, read_outcomes, run_study, write_study
-from labelcontrast.lab.trials import Runner, Store
+from labelcontrast.lab.trials import Runner, Store, Trial
 from labelcontrast.reports.tables import as_markdown
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.machine import describe_origin
@@ -355,3 +355,36 @@ def test_quantities_with_the_same_meaning_share_a_glossary_entry() -> None:
     glossary = dict(_glossary(["level_0_macro_f1", "macro_f1", "level_1_macro_f1"]))
     assert list(glossary) == ["level 0 macro-F1 (%), level 1 macro-F1 (%)", "macro-F1 (%)"]
     assert glossary["macro-F1 (%)"].endswith("Higher is better.")
+
+
+def test_the_configuration_with_the_best_mean_on_validation_is_shown(
+    vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that is best with one seed, nor the one that is best on test."""
+    on_validation = {0.0: (0.9, 0.1), 1.0: (0.6, 0.6), 2.0: (0.5, 0.5)}
+
+    def run(trial: Trial) -> dict[str, object]:
+        alpha = float(trial.settings.loss.parameters.get("alpha", 2.0))
+        test = dict.fromkeys(METRICS, 0.7 - 0.1 * alpha)
+        metrics = {"val": dict.fromkeys(METRICS, on_validation[alpha][trial.settings.seed]), "test": test}
+        return {"title": trial.title, "seconds": 1.0, "result": {"metrics": metrics, "seconds": {}, "warnings": []}}
+
+    monkeypatch.setattr(study_report, "Runner", lambda _: run)
+    values = {"name": "listed", "question": "Which?", "losses": ["bce", "reg:alpha=[0, 1]"], "seeds": 2}
+    study = Study.build({**values, "table": {"metrics": ["micro_f1"]}})
+    table = run_study(study, [str(vectors)], QUICK, tmp_path / "out")
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["bce", "50.00 ± 0.00", "2"],
+        ["reg", "60.00 ± 0.00", "2"],
+    ]
+    assert "chosen for vectors, reg: alpha 1" in (tmp_path / "out" / "report.md").read_text()
+    with (tmp_path / "out" / "results.csv").open() as file:
+        rows = [(row["loss"], row["choice"], row["seed"]) for row in csv.DictReader(file)]
+    assert rows == [
+        ("bce", "", "0"),
+        ("reg", "alpha 0", "0"),
+        ("reg", "alpha 1", "0"),
+        ("bce", "", "1"),
+        ("reg", "alpha 0", "1"),
+        ("reg", "alpha 1", "1"),
+    ]

@@ -34,38 +34,42 @@ def world(examples: int) -> tuple[torch.Tensor, torch.Tensor, Heads]:
     return features, labels, draw_heads(heads=2, labels=3, dim=6, generator=generator)
 
 
+OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
+
+
 def one_after_the_other(
-    features, labels, start: Heads, *, rate: float, decay: float, head: int, seed: int
+    features, labels, start: Heads, *, rate: float, decay: float, head: int, seed: int, optimiser: str = "adamw"
 ) -> nn.Linear:
     """One head under one configuration, as the published code trains it, with the batches of the sweep."""
     layer = nn.Linear(features.shape[1], labels.shape[1]).double()
     layer.load_state_dict({"weight": start.weight[head].double(), "bias": start.bias[head].double()})
     groups = [{"params": [layer.weight], "weight_decay": decay}, {"params": [layer.bias], "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=rate)
+    descent = OPTIMISERS[optimiser](groups, lr=rate)
     steps = 5 * (len(features) // 16)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(descent, lambda step: 1 - step / steps)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(5):
         orders = [torch.randperm(len(features), generator=generator) for _ in start.weight]
         for rows in orders[head].split(16):
             if len(rows) == 16:
-                optimiser.zero_grad()
+                descent.zero_grad()
                 F.binary_cross_entropy_with_logits(layer(features[rows]), labels[rows].double()).backward()
-                optimiser.step()
+                descent.step()
                 schedule.step()
     return layer
 
 
-def test_equal_to_one_after_the_other() -> None:
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_equal_to_one_after_the_other(optimiser: str) -> None:
     features, labels, start = world(70)
-    swept = train_heads(
-        features, labels, start, grid=GRID, epochs=5, batch_size=16, generator=torch.Generator().manual_seed(9)
-    )
+    how = {"grid": GRID, "epochs": 5, "batch_size": 16, "optimiser": optimiser}
+    swept = train_heads(features, labels, start, **how, generator=torch.Generator().manual_seed(9))
     assert swept.weight.shape == (4, 2, 3, 6)
     assert swept.bias.shape == (4, 2, 3)
     for place, (rate, decay) in enumerate(GRID):
         for head in range(2):
-            layer = one_after_the_other(features, labels, start, rate=rate, decay=decay, head=head, seed=9)
+            own = {"rate": rate, "decay": decay, "head": head, "optimiser": optimiser}
+            layer = one_after_the_other(features, labels, start, **own, seed=9)
             torch.testing.assert_close(swept.weight[place, head], layer.weight.data, rtol=1e-7, atol=1e-9)
             torch.testing.assert_close(swept.bias[place, head], layer.bias.data, rtol=1e-7, atol=1e-9)
 

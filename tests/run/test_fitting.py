@@ -244,6 +244,19 @@ def test_batches_are_drawn_over_the_hierarchy_if_the_sampler_asks_for_it(
     assert ("plant" in how["hierarchy"].names) if over else how["hierarchy"] is None
 
 
+@pytest.mark.parametrize("loss", [{"name": "zlpr"}, {"name": "reg"}, {"name": "bce", "joint": {"name": "supcon"}}])
+def test_the_epoch_of_the_best_micro_f1_is_kept(loss: dict, vectors: Path, tmp_path: Path) -> None:
+    """And patience and the choice of a number of epochs go by it too."""
+    training = {"epochs": 6, "keep": "micro_f1", "learning_rate": 0.3, "patience": 2}
+    result = run_experiment(build(vectors, loss=loss, training=training), tmp_path / "run")
+    measured = [epoch.diagnostics["micro_f1"] for epoch in read_history(tmp_path / "run" / "history.csv")]
+    assert result.best_epoch == 1 + measured.index(max(measured))
+    assert len(measured) == min(6, result.best_epoch + 2)
+    assert measured_again(load(tmp_path / "run"), vectors) == pytest.approx(
+        known(result["metrics"]["test"]), nan_ok=True
+    )
+
+
 @pytest.mark.parametrize(
     ("loss", "training"), [("bce", {"learning_rate": 0.3}), ("reg", {"learning_rate": 0.05, "optimiser": "sgd"})]
 )

@@ -194,6 +194,29 @@ def test_an_encoder_that_learns_from_scratch_cannot_be_frozen(name: str) -> None
         validate_settings(RunSettings.build({"data": "a", "encoder": {"name": name, "frozen": True}}))
 
 
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"encoder": {"name": "org/model", "frozen": True, "pretrained": False}},
+            "encoder.pretrained must be true under encoder.frozen: features of random weights say nothing.",
+        ),
+        (
+            {"encoder": {"name": "hashed", "pretrained": False}},
+            'encoder.pretrained=false needs an architecture to start. Got "hashed", always random.',
+        ),
+        (
+            {"loss": {"name": "lsep"}, "training": {"keep": "micro_f1"}},
+            "training.keep must be best or last under lsep, whose scores have no threshold. Got micro_f1.",
+        ),
+    ],
+)
+def test_what_has_no_meaning_is_refused(values: dict, line: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        validate_settings(RunSettings.build({"data": "a", **values}))
+    assert str(refusal.value) == line
+
+
 def test_augmentation_is_refused_for_a_frozen_encoder() -> None:
     values = {"data": "a", "encoder": {"name": "org/model", "frozen": True}, "training": {"augment": "randaugment"}}
     with pytest.raises(ConfigError) as refusal:

@@ -37,13 +37,13 @@ def build_learner(prepared: Prepared) -> Callable[..., Learner]:
     def build(settings: TrainingSettings, loss: nn.Module | None = None) -> Learner:
         torch.manual_seed(0)
 
-        def score(encoder: nn.Module, head: nn.Module) -> float:
+        def score(encoder: nn.Module, head: nn.Module) -> dict[str, float]:
             encoder.eval()
             inputs, labels = prepared.batch(range(len(prepared)))
             with torch.inference_mode():
                 right = ((head(encoder(inputs)) > 0) == labels.bool()).float().mean()
             encoder.train()
-            return float(right)
+            return {"score": float(right)}
 
         rates = Rates(encoder=0.01, head=0.02, schedule="cosine")
         return Learner(

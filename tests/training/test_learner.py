@@ -54,7 +54,9 @@ def test_a_frozen_parameter_is_left_out() -> None:
 def test_the_schedule_is_the_formula(schedule: Any, steps: int, warmup: float, data: st.DataObject) -> None:
     rates = Rates(encoder=0.1, head=0.1, schedule=schedule)
     settings, layer = TrainingSettings(warmup=warmup), nn.Linear(1, 1)
-    learner = Learner(layer, nn.Identity(), nn.Identity(), score=lambda *_: 0.0, settings=settings, rates=rates)
+    learner = Learner(
+        layer, nn.Identity(), nn.Identity(), score=lambda *_: {"score": 0.0}, settings=settings, rates=rates
+    )
     learner.trainer = trainer = SimpleNamespace(estimated_stepping_batches=steps)
     scheduler: Any = learner.configure_optimizers()["lr_scheduler"]["scheduler"]
     factor = scheduler.lr_lambdas[0]
@@ -305,7 +307,7 @@ def test_keys_come_from_an_average_of_the_weights_and_have_no_gradient(
 def test_what_is_not_trained_is_shared_with_the_average() -> None:
     encoder = nn.Sequential(nn.Linear(2, 3).requires_grad_(requires_grad=False), nn.Linear(3, 2))
     settings, rates = TrainingSettings(momentum=0.9), Rates(encoder=0.1, head=0.1, schedule="cosine")
-    learner = Learner(encoder, nn.Identity(), Keys(), score=lambda *_: 0.0, settings=settings, rates=rates)
+    learner = Learner(encoder, nn.Identity(), Keys(), score=lambda *_: {"score": 0.0}, settings=settings, rates=rates)
     copied = learner.averaged[0]
     assert copied[0].weight is encoder[0].weight
     assert copied[1].weight is not encoder[1].weight
@@ -331,7 +333,7 @@ def test_batch_normalisation_is_refused_in_chunks() -> None:
     encoder, rates = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), Rates(encoder=0.1, head=0.1, schedule="cosine")
     settings = TrainingSettings(chunk=8)
     with pytest.raises(ConfigError) as refusal:
-        Learner(encoder, nn.Identity(), nn.Identity(), score=lambda *_: 0.0, settings=settings, rates=rates)
+        Learner(encoder, nn.Identity(), nn.Identity(), score=lambda *_: {"score": 0.0}, settings=settings, rates=rates)
     expected = "training.chunk must be 0 with an encoder that normalises over the batch. Got 8."
     assert str(refusal.value) == expected
 

@@ -75,7 +75,7 @@ def test_it_learns_and_keeps_the_best_epoch(prepared: Prepared, build_learner: B
     learner = run(build_learner, prepared, tmp_path, TrainingSettings(epochs=12))
     scores = [epoch.score for epoch in learner.history]
     assert max(scores) > 0.85
-    assert learner._score(learner.encoder, learner.head) == pytest.approx(max(scores))
+    assert learner._score(learner.encoder, learner.head)["score"] == pytest.approx(max(scores))
     assert outcome(read_history(tmp_path / HISTORY)) == outcome(learner.history)
     assert learner.history[-1].learning_rate == pytest.approx(0, abs=1e-12)
 
@@ -84,7 +84,7 @@ def test_the_last_epoch_is_kept_if_asked_for(prepared: Prepared, build_learner: 
     scores, kept, last = [0.9, 0.5, 0.4], {}, []
     for keep in ("best", "last"):
         learner = build_learner(settings := TrainingSettings(epochs=3, keep=keep))
-        learner._score = lambda *_, learner=learner: scores[learner.current_epoch]
+        learner._score = lambda *_, learner=learner: {"score": scores[learner.current_epoch]}
         ends: list[torch.Tensor] = []
 
         def record(_: Epoch, learner: Learner = learner, ends: list[torch.Tensor] = ends) -> None:
@@ -195,7 +195,7 @@ def test_training_resumes_from_the_last_epoch_and_not_the_best(
     scores = [0.9, 0.5, 0.4, 0.3, 0.2]
     for stop, expected in ((3, [1, 2, 3]), (5, [4, 5])):
         learner = build_learner(settings := TrainingSettings(epochs=5))
-        learner._score = lambda encoder, head, learner=learner: scores[learner.current_epoch]
+        learner._score = lambda encoder, head, learner=learner: {"score": scores[learner.current_epoch]}
         heard: list[Epoch] = []
 
         def kill(epoch: Epoch, stop: int = stop, heard: list[Epoch] = heard) -> None:
@@ -224,7 +224,7 @@ def test_a_finished_run_is_not_trained_again(prepared: Prepared, build_learner: 
 def test_training_stops_when_patience_ends(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
     learner = build_learner(settings := TrainingSettings(epochs=50, patience=2))
     scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
-    learner._score = lambda encoder, head: next(scores)
+    learner._score = lambda encoder, head: {"score": next(scores)}
     fit(learner, training_batches(prepared, batch_size=8, seed=0), folder=tmp_path, settings=settings)
     assert [epoch.score for epoch in learner.history] == [0.1, 0.3, 0.2, 0.25]
 

@@ -3,6 +3,7 @@
 Our own studies are in ``catalogue/``. A declaration is checked, and its trials are planned, before torch is imported.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
@@ -14,9 +15,11 @@ from pydantic import Field, ValidationError
 from labelcontrast.errors import ConfigError, nearest
 from labelcontrast.lab.quantities import QUANTITIES
 from labelcontrast.lab.search_space import parse_range
+from labelcontrast.metrics.registry import METRICS
 from labelcontrast.run.validation import load_plugins, validate_settings
 from labelcontrast.settings import (
     LOSSES_ALONE,
+    LossSettings,
     RunSettings,
     Scalar,
     Settings,
@@ -30,7 +33,8 @@ from labelcontrast.settings import (
 )
 
 CATALOGUE = Path(__file__).parent / "catalogue"
-DATA, LOSS, SEED, EPOCH = "data", "loss", "seed", "epoch"
+DATA, LOSS, CHOICE, SEED, EPOCH = "data", "loss", "choice", "seed", "epoch"
+_LISTED = re.compile(r":(?P<name>[\w.]+)=\[(?P<values>[^\]]*)\]")
 VARIANT, TRANSFER, QUANTITY = "variant", "transfer_to", "quantity"
 
 GridPoint: TypeAlias = dict[str, Scalar]
@@ -70,7 +74,10 @@ class Study(Settings):
     source: str = ""
     """The published table or figure that it reproduces."""
     losses: tuple[str, ...] = Field(min_length=1)
-    """Each as in ``compare``: a name, with parameters after colons; a dotted parameter is a setting for this loss."""
+    """Each as in ``compare``: a name, with parameters after colons; a dotted parameter is a setting for this loss. Of
+    values in brackets, ``reg:alpha=[0, 1]``, the ones with the best mean over seeds on validation are shown."""
+    choose_by: str = "micro_f1"
+    """The validation metric by which they are chosen."""
     seeds: int = Field(default=3, ge=1)
     """Runs of each combination; seeds count from 0."""
     grid: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
@@ -91,7 +98,9 @@ class Study(Settings):
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The dimensions of the grid, in the order of nesting; cells are averages over seeds."""
-        return (DATA, LOSS, *self.grid, *([VARIANT] if self.variants else []), *([TRANSFER] if self.transfer else []))
+        asked = {CHOICE: any(map(_LISTED.search, self.losses)), VARIANT: self.variants, TRANSFER: self.transfer}
+        first, last = ([name for name in names if asked[name]] for names in ((CHOICE,), (VARIANT, TRANSFER)))
+        return (DATA, LOSS, *first, *self.grid, *last)
 
     @classmethod
     def build(cls, values: dict[str, Any]) -> Self:
@@ -109,6 +118,7 @@ class Study(Settings):
         _check_known(study.table.rows, study.dimensions, "table.rows")
         _check_known(study.table.within, study.table.rows, "table.within")
         _check_known(study.table.metrics, QUANTITIES, "table.metrics")
+        _check_known([study.choose_by], METRICS, "choose_by")
         _check_known(study.idle, study.grid, "idle")
         for axis, others in study.idle.items():
             _check_known(others, study.grid, f"idle.{axis}")
@@ -236,7 +246,8 @@ def plan_study(study: Study, data: Sequence[str], settings: Mapping[str, Any]) -
         own_values = {axis: one.value for axis, one in chosen.items()}
         chosen = {axis: one for axis, one in chosen.items() if not study.is_idle(axis, own_values)}
         axis_values: GridPoint = {axis: one.value for axis, one in chosen.items()}
-        point: GridPoint = {DATA: name, LOSS: loss.title, **axis_values, SEED: seed}
+        chosen_among = {CHOICE: loss.choice} if CHOICE in study.dimensions else {}
+        point: GridPoint = {DATA: name, LOSS: loss.shown, **chosen_among, **axis_values, SEED: seed}
         nested = {**values, "data": paths[name], "seed": seed, "loss": loss.loss.model_dump()}
         for setting, value in chain(loss.settings.items(), *(one.settings.items() for one in chosen.values())):
             nested = put(nested, setting, value)
@@ -264,15 +275,54 @@ class _AxisValue:
     settings: Mapping[str, Scalar]
 
 
-def _parse_losses(study: Study) -> list[StudyLoss]:
-    """Parse the losses of a study; a dimension of the grid cannot be set for one of them."""
-    losses = parse_study_losses(study.losses)
+@dataclass(frozen=True)
+class _Listed:
+    """A loss with one of the values of each list, its name without them, and what was taken of them."""
+
+    study_loss: StudyLoss
+    shown: str
+    choice: str
+
+    @property
+    def loss(self) -> LossSettings:
+        """The loss."""
+        return self.study_loss.loss
+
+    @property
+    def settings(self) -> Mapping[str, Scalar]:
+        """Settings of the run for this loss."""
+        return self.study_loss.settings
+
+
+def without_lists(losses: Iterable[str]) -> tuple[str, ...]:
+    """Return losses without their parameters of several values.
+
+    Example:
+        >>> without_lists(["bce", "reg:alpha=[0, 1]:temperature=0.1"])
+        ('bce', 'reg:temperature=0.1')
+    """
+    return tuple(_LISTED.sub("", loss) for loss in losses)
+
+
+def _parse_losses(study: Study) -> list[_Listed]:
+    """Parse the losses of a study, with each value of a list; a dimension of the grid cannot be set for one of them."""
+    parse_study_losses(without_lists(study.losses))  # refuses repeats
+    losses, listed = [], []
+    for entry in study.losses:
+        lists = {found["name"]: found["values"].split(",") for found in _LISTED.finditer(entry)}
+        (base,), (shown,) = without_lists([entry]), parse_study_losses(without_lists([entry]))
+        for values in product(*lists.values()):
+            taken = {name: value.strip() for name, value in zip(lists, values, strict=True)}
+            (one,) = parse_study_losses([":".join([base, *(f"{name}={value}" for name, value in taken.items())])])
+            losses.append(one)
+            choice = ", ".join(f"{dimension_title(name)} {value}" for name, value in taken.items())
+            listed.append(_Listed(one, shown.title, choice))
     for one in losses:
         for name in one.settings:
             if name in (*study.dimensions, SEED):
                 message = f"{name} varies within the study {study.name}; it cannot be set for {one.loss.title} alone."
                 raise ConfigError(message)
-    return losses
+    return listed
 
 
 def _list_axes(study: Study, data: Mapping[str, str]) -> dict[str, list[_AxisValue]]:

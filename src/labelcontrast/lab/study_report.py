@@ -14,6 +14,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from labelcontrast.lab.study import DATA, SEED, TRANSFER, GridTrial, Study, dime
 from labelcontrast.lab.study_table import (
     Outcome,
     Verdict,
+    choose_configurations,
     column_points,
     compare_rows,
     grid_values,
@@ -145,14 +147,18 @@ def write_study(folder: str | Path) -> Table:
     folder = Path(folder)
     content = read_json(folder / STUDY)
     study = Study.build(content["study"])
-    outcomes = read_outcomes(folder, content)
+    every = read_outcomes(folder, content)
+    listed = _as_csv(_list_results(study, every))
+    study, outcomes, choices = choose_configurations(study, every)
     summary = _summarise(study, outcomes, content, _load_or_compute_verdicts(folder, study, outcomes))
+    facts = [(f"chosen for {place}", choice) for place, choice in choices.items()]
+    summary = replace(summary, facts=[*summary.facts, *facts])
     drawings = [draw(panel) for panel in summary.panels]
     write_text(folder / "table.md", as_markdown(summary.table) + "\n")
     write_text(folder / "table.tex", as_latex(summary.table) + "\n")
     cells = [[cell.text for cell in row] for row in summary.table.rows]
     write_text(folder / "table.csv", _as_csv([summary.table.header, *cells]))
-    write_text(folder / STUDY_RESULTS, _as_csv(_list_results(study, outcomes)))
+    write_text(folder / STUDY_RESULTS, listed)
     for drawing in drawings:
         write_text(folder / FIGURES / f"{drawing.name}.svg", drawing.svg)
         with whole_file(folder / FIGURES / f"{drawing.name}.png") as file:

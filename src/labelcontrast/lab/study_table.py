@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeGuard
 from labelcontrast.lab.quantities import QUANTITIES, Quantity, read_epochs, read_quantity
 from labelcontrast.lab.significance import Better, EvaluatedRun, compare_with_best
 from labelcontrast.lab.study import (
+    CHOICE,
     DATA,
     EPOCH,
     LOSS,
@@ -27,6 +28,7 @@ from labelcontrast.lab.study import (
     GridPoint,
     Study,
     dimension_title,
+    without_lists,
 )
 from labelcontrast.lab.trial_pages import Panel, Series
 from labelcontrast.lab.trials import Record
@@ -94,6 +96,31 @@ def study_table(study: Study, outcomes: Sequence[Outcome], verdicts: Sequence[Ve
     titles = [" ".join([*_distinguish(outcomes, column), QUANTITIES[name].label]) for column, name in columns]
     header = (*(dimension_title(name) for name in study.table.rows), *titles, "runs")
     return Table(header, tuple(zip(*heads, *cells, runs, strict=True)), texts=len(heads))
+
+
+def choose_configurations(study: Study, outcomes: Sequence[Outcome]) -> tuple[Study, list[Outcome], dict[str, Scalar]]:
+    """Keep of each loss the configuration with the best mean over seeds of a validation metric; the first among equals.
+
+    Returns:
+        The study and the outcomes without the others, and the choices by what they were made for.
+    """
+    if CHOICE not in study.dimensions:
+        return study, list(outcomes), {}
+    sign = 1 if METRICS[study.choose_by].better == "higher" else -1
+    measured: dict[tuple[tuple[str, Scalar], ...], dict[Scalar, list[float]]] = {}
+    for one in outcomes:
+        if one.record and "result" in one.record:
+            value = one.record["result"]["metrics"]["val"][study.choose_by]
+            among = measured.setdefault(_without(one.point, SEED, CHOICE), {})
+            among.setdefault(one.point[CHOICE], []).append(sign * value)
+    best = {place: max(among, key=lambda choice: fmean(among[choice])) for place, among in measured.items()}
+    kept = [
+        replace(one, point={name: value for name, value in one.point.items() if name != CHOICE})
+        for one in outcomes
+        if best.get(_without(one.point, SEED, CHOICE), one.point[CHOICE]) == one.point[CHOICE]
+    ]
+    choices = {", ".join(str(value) for _, value in place): choice for place, choice in best.items() if choice}
+    return study.model_copy(update={"losses": without_lists(study.losses)}), kept, choices
 
 
 def compare_rows(study: Study, outcomes: Sequence[Outcome], columns: Sequence[GridPoint]) -> list[Verdict] | None:
@@ -251,6 +278,10 @@ def _column(values: Sequence[Sequence[float]], quantity: Quantity, *, marked: Co
         Cell(text + spread, best=number in marked)
         for number, (text, spread) in enumerate(zip(texts, spreads, strict=True))
     ]
+
+
+def _without(point: GridPoint, *names: str) -> tuple[tuple[str, Scalar], ...]:
+    return tuple((name, value) for name, value in point.items() if name not in names)
 
 
 def _cell_key(point: GridPoint, metric: str) -> tuple[frozenset[tuple[str, Scalar]], str]:

@@ -130,18 +130,30 @@ def selection_score(
 
     Reference: Hoerl and Kennard, Ridge Regression, 1970.
     """
+    data = checked_data(train_features, train_labels, val_features, val_labels)
+    scores, _ = ridge_scores(*data[:3], ridge=ridge, weights=weights[0])
+    return mean_average_precision(data[3], scores, weights[1])
+
+
+def ridge_scores(
+    train_features: Float[np.ndarray, "train dim"],
+    train_labels: Shaped[np.ndarray, "train labels"],
+    val_features: Float[np.ndarray, "val dim"],
+    *,
+    ridge: float = 0.1,
+    weights: Float[np.ndarray, " train"] | None = None,
+) -> tuple[Float[np.ndarray, "val labels"], Float[np.ndarray, " labels"]]:
+    """Compute the scores of ``selection_score``, and those of one half: a label is predicted from there on."""
     if not ridge > 0:
         raise ConfigError(f"ridge must be a positive number. Got {ridge}.")
-    train_features, train_labels, val_features, val_labels = checked_data(
-        train_features, train_labels, val_features, val_labels
-    )
-    mean, deviation = standardise(train_features, weights[0])
+    mean, deviation = standardise(train_features, weights)
     design, val_design = (train_features - mean) / deviation, (val_features - mean) / deviation
-    weighted, total = _times(design, weights[0]), len(design) if weights[0] is None else weights[0].sum()
+    weighted, total = _times(design, weights), len(design) if weights is None else weights.sum()
     spread = design.T @ weighted / total + ridge * np.eye(design.shape[1])
-    weight = np.linalg.solve(spread, weighted.T @ _fill_unknown(train_labels, weights[0]) / total)
+    targets = _fill_unknown(train_labels, weights)
+    weight = np.linalg.solve(spread, weighted.T @ targets / total)
     # The constant that centring leaves out shifts all scores of a label equally: no rank changes.
-    return mean_average_precision(val_labels, val_design @ weight, weights[1])
+    return val_design @ weight, 0.5 - np.average(targets, axis=0, weights=weights)
 
 
 def standardise(

@@ -1,4 +1,4 @@
-"""The published linear probe, heads trained by AdamW in one sweep, and the entrance to all probes.
+"""The published linear probe, heads trained in one sweep, and the entrance to all probes.
 
 The sweep equals, for every learning rate and weight decay and for every head, one after the other,
 
@@ -42,7 +42,9 @@ from labelcontrast.probes.linear import (
 )
 
 Probe = Literal["newton", "paper", "released"]
+Optimiser = Literal["adamw", "adam", "rmsprop"]
 _MOMENTUM, _MEMORY, _FLOOR = 0.9, 0.999, 1e-8  # AdamW's defaults
+_LONG_MEMORY = 0.99  # RMSprop's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ class Protocol:
     """Passes over the training features."""
     batch_size: int = 256
     """Examples per step."""
+    optimiser: Optimiser = "adamw"
+    """Under ``adam`` and ``rmsprop`` the weight decay is added to the gradient, as torch does."""
     precision: Literal["32", "bf16"] = "32"
     """Precision of matrix products; ``bf16`` is less exact and more than twice as fast if the processor supports it."""
 
@@ -180,6 +184,7 @@ def fit_published_probe(
         epochs=protocol.epochs,
         batch_size=protocol.batch_size,
         generator=generator,
+        optimiser=protocol.optimiser,
         products=torch.bfloat16 if protocol.precision == "bf16" else None,
     )
     untrained = draw_heads(heads=protocol.untrained_heads, generator=generator, **sizes)
@@ -214,6 +219,7 @@ def train_heads(
     epochs: int,
     batch_size: int,
     generator: torch.Generator,
+    optimiser: Optimiser = "adamw",
     products: torch.dtype | None = None,
 ) -> Heads:
     """Train every head of ``start`` under every configuration.
@@ -227,6 +233,7 @@ def train_heads(
         epochs: Passes over the examples, while the rate falls linearly to 0.
         batch_size: Examples a step; the rest of an epoch is dropped, and with fewer examples a batch is all of them.
         generator: Draws the order of the examples, a different one for each head.
+        optimiser: As torch computes it with its defaults.
         products: The type that factors and results of matrix products are rounded to, such as bfloat16, which some
             processors multiply several times as fast. The trained weights keep the type of the features.
 
@@ -239,7 +246,7 @@ def train_heads(
     before = torch.cat([start.weight.mT, start.bias.unsqueeze(1)], 1).to(features.dtype)
     # [heads, coefficients, configurations, labels]: all that shares a batch is one matrix.
     solution = before.unsqueeze(2).repeat(1, 1, len(grid), 1)
-    optimiser = _AdamW(solution, grid)
+    descent = _Descent(solution, grid, optimiser)
     known = labels.isnan().logical_not_().to(features.dtype)
     true = labels.to(features.dtype).nan_to_num()
     # Reused in every step: fresh memory would cost more than the arithmetic.
@@ -257,16 +264,16 @@ def train_heads(
         torch.bmm(inputs, rounded.copy_(solution.flatten(2)), out=error)
         chance.copy_(error.view_as(chance)).sigmoid_().sub_(is_true.unsqueeze(2)).mul_(share.unsqueeze(2))
         torch.bmm(inputs.mT, error.copy_(chance.flatten(2)), out=slope)
-        optimiser.step(slope.view_as(solution), factor=1 - step / steps)
+        descent.step(slope.view_as(solution), factor=1 - step / steps)
     trained = solution.permute(2, 0, 3, 1)
     return Heads(trained[..., :-1].contiguous(), trained[..., -1].contiguous())
 
 
-class _AdamW:
-    """AdamW in place, with the rate and decay of each configuration; the last coefficient, the bias, does not decay."""
+class _Descent:
+    """An optimiser in place, with the rate and decay of each configuration; the bias, which is last, does not decay."""
 
-    def __init__(self, solution: Tensor, grid: Sequence[tuple[float, float]]) -> None:
-        self._solution = solution
+    def __init__(self, solution: Tensor, grid: Sequence[tuple[float, float]], optimiser: Optimiser) -> None:
+        self._solution, self._optimiser = solution, optimiser
         self._mean, self._square, self._work = (torch.zeros_like(solution) for _ in range(3))
         self._rates, self._decays = solution.new_tensor(grid).T.unsqueeze(2)  # [configurations, 1], beside the labels
         self._steps = 0
@@ -275,13 +282,20 @@ class _AdamW:
         """Take a step against the gradient ``slope``, with every rate times ``factor``."""
         self._steps += 1
         slope = self._work.copy_(slope)
+        if self._optimiser != "adamw":
+            slope[:, :-1].addcmul_(self._solution[:, :-1], self._decays)
+        if self._optimiser == "rmsprop":
+            self._square.mul_(_LONG_MEMORY).addcmul_(slope, slope, value=1 - _LONG_MEMORY)
+            self._solution.addcmul_(slope.div_(self._square.sqrt().add_(_FLOOR)), self._rates, value=-factor)
+            return
         self._mean.lerp_(slope, 1 - _MOMENTUM)
         self._square.mul_(_MEMORY).addcmul_(slope, slope, value=1 - _MEMORY)
         rates = self._rates * (factor / (1 - _MOMENTUM**self._steps))
         # The rate is folded into the divisor, which saves a pass.
         spread = torch.sqrt(self._square, out=self._work).div_((1 - _MEMORY**self._steps) ** 0.5 * rates)
         spread.add_(_FLOOR / rates)
-        self._solution[:, :-1].mul_(1 - factor * self._rates * self._decays)
+        if self._optimiser == "adamw":
+            self._solution[:, :-1].mul_(1 - factor * self._rates * self._decays)
         self._solution.addcdiv_(self._mean, spread, value=-1)
 
 

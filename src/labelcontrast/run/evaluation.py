@@ -148,6 +148,7 @@ def fit_classifier(settings: EvaluationSettings, inputs: RunInputs, features: Fe
     given = {
         "rates": settings.probe_rates,
         "decays": settings.probe_decays,
+        "optimiser": settings.probe_optimiser,
         "batch_size": settings.probe_batch_size,
         "precision": settings.probe_precision,
     }

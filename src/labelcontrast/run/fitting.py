@@ -33,11 +33,13 @@ from labelcontrast.run.validation import LossKind
 from labelcontrast.settings import LossSettings, NamedLoss, RunSettings, TrainingSettings
 from labelcontrast.training.epochs import (
     HISTORY,
+    MICRO_F1,
     Epoch,
     EpochMeasures,
     EpochScore,
     score_features,
     score_logits,
+    selected_epoch,
     write_history,
 )
 from labelcontrast.training.features import compute_features, evaluation_mode
@@ -173,8 +175,7 @@ def train_once(
         progress_bar=callbacks.progress_bar,
     )
     learner.cpu()
-    selected = history[-1] if training.keep == "last" else max(history, key=lambda epoch: epoch.score)
-    return TrainResult(objective.classifier, history, selected)
+    return TrainResult(objective.classifier, history, selected_epoch(history, training.keep))
 
 
 def build_objective(
@@ -202,14 +203,15 @@ def build_objective(
         seed: Of the samples.
         tree: The hierarchy over the labels, if there is one, which a hierarchical loss takes.
     """
-    sizes = {"num_labels": num_labels, "dim": training.projection_dim}
+    sizes, f1 = {"num_labels": num_labels, "dim": training.projection_dim}, training.keep == MICRO_F1
     if kind == "contrastive":
         sample = draw_sample(train, training.selection_examples, seed=seed)
         projector = Projector(width, output_dim=training.projection_dim)
         contrastive = _contrastive_loss(loss, sizes, tree)
         measures = _repulsion_measures(training, projector, contrastive, train, seed)
-        return Objective(projector, contrastive, score_features(sample, validation), "cosine", 2, measures=measures)
-    linear, logit, score = linear_head(width, num_labels), _named_loss(loss, {}), score_logits(validation)
+        scored = score_features(sample, validation, f1=f1)
+        return Objective(projector, contrastive, scored, "cosine", 2, measures=measures)
+    linear, logit, score = linear_head(width, num_labels), _named_loss(loss, {}), score_logits(validation, f1=f1)
     if loss.joint is None:
         return Objective(linear, logit, score, "linear", 1, linear)
     head = JointHead(linear, Projector(width, output_dim=training.projection_dim))
@@ -354,9 +356,11 @@ def _train_best_length(settings: RunSettings, inputs: RunInputs, folder: Path, c
         with seeded(settings.seed):
             return train_once(own, "logit", inputs, folder / f"epochs-{epochs}", callbacks)
 
-    scores = {epochs: train_for(epochs).selected.score for epochs in settings.training.epoch_grid}
-    # A training that is complete only loads the weights that it kept.
-    trained = train_for(max(scores, key=scores.__getitem__))
+    # the best of all epochs, among those that each training kept; one that is complete only loads its weights
+    kept = {epochs: train_for(epochs).selected for epochs in settings.training.epoch_grid}
+    rule = MICRO_F1 if settings.training.keep == MICRO_F1 else "best"
+    best = selected_epoch(list(kept.values()), rule)
+    trained = train_for(next(epochs for epochs, epoch in kept.items() if epoch is best))
     write_history(folder / HISTORY, trained.history)
     return trained
 

@@ -135,10 +135,13 @@ def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = 
         name = found or EMBEDDED
         if found is None and frozen:
             raise ConfigError(f"encoder.frozen needs a pretrained encoder. None for {kind} inputs is installed.")
+        if found is None and not encoder.pretrained:
+            raise ConfigError(f"encoder.pretrained=false needs an architecture. None for {kind} inputs is installed.")
         if frozen is None:
-            frozen = found is not None and effort != "best"
+            frozen = found is not None and effort != "best" and encoder.pretrained
         if found:
-            how = "frozen, with a network trained on its features" if frozen else "fine-tuned"
+            trained = "fine-tuned" if encoder.pretrained else "trained from random weights"
+            how = "frozen, with a network trained on its features" if frozen else trained
             on_message(f"encoder {name}, which is installed: {how}; --encoder embedded needs less time")
     values = settings.model_dump(exclude_unset=True)
     values["encoder"] = values.get("encoder", {}) | {"name": name, "frozen": bool(frozen)}
@@ -350,6 +353,7 @@ def build_encoder(settings: EncoderSettings, train: Examples) -> Encoder:
         max_length=settings.max_length,
         image_size=settings.image_size,
         input_dim=train.inputs.shape[1] if isinstance(train.inputs, np.ndarray | sp.csr_array) else None,
+        pretrained=settings.pretrained,
     )
 
 

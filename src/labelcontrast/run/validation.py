@@ -28,6 +28,9 @@ def validate_settings(settings: RunSettings) -> LossKind:
     load_plugins(settings.plugins)
     if settings.encoder.frozen:
         _check_frozen(settings)
+    if not settings.encoder.pretrained:
+        _check_untrained(settings)
+    _check_keep(settings)
     _check_folds(settings)
     _check_extras(settings)
     loss, size, views = settings.loss, settings.training.batch_size, settings.training.views
@@ -196,6 +199,25 @@ def _check_frozen(settings: RunSettings) -> None:
     if augment != "none":
         raise ConfigError(
             f"training.augment must be none under encoder.frozen, which sees a picture once. Got {augment}."
+        )
+
+
+def _check_untrained(settings: RunSettings) -> None:
+    encoder = settings.encoder
+    if encoder.frozen:
+        raise ConfigError(
+            "encoder.pretrained must be true under encoder.frozen: features of random weights say nothing."
+        )
+    if encoder.name in set(EMBEDDED_ENCODERS):
+        raise ConfigError(
+            f'encoder.pretrained=false needs an architecture to start. Got "{encoder.name}", always random.'
+        )
+
+
+def _check_keep(settings: RunSettings) -> None:
+    if settings.training.keep == "micro_f1" and settings.loss.name == "lsep":
+        raise ConfigError(
+            "training.keep must be best or last under lsep, whose scores have no threshold. Got micro_f1."
         )
 
 

@@ -7,23 +7,27 @@ well the labels of validation examples can be predicted.
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from labelcontrast.data.batches import Prepared
 from labelcontrast.files import write_text
+from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.ranking import mean_average_precision
-from labelcontrast.probes.linear import selection_score
+from labelcontrast.probes.linear import ridge_scores
 from labelcontrast.training.features import compute_features
 
 HISTORY = "history.csv"
+MICRO_F1 = "micro_f1"
+"""Value of ``training.keep``, and the measure of an epoch that it selects by."""
 NUMBERS = ("epoch", "loss", "score", "learning_rate", "seconds")
-EpochScore = Callable[[nn.Module, nn.Module], float]
-"""Scores an encoder and its head; higher is better."""
+EpochScore = Callable[[nn.Module, nn.Module], Mapping[str, float]]
+"""Scores an encoder and its head: ``score``, and whatever else selects an epoch; higher is better."""
 EpochMeasures = Callable[[nn.Module, nn.Module], Mapping[str, float]]
 """Computes further measures of an encoder and its head, keyed by name."""
 
@@ -55,27 +59,57 @@ class Epoch:
         )
 
 
-def score_logits(validation: Prepared) -> EpochScore:
-    """Build the score of a logit loss: macro average precision of the head's logits on validation."""
+def selected_epoch(history: Sequence[Epoch], keep: str) -> Epoch:
+    """Return the epoch whose weights are kept: see ``training.keep``."""
+    if keep == "last":
+        return history[-1]
+    return max(history, key=lambda epoch: epoch.diagnostics[MICRO_F1] if keep == MICRO_F1 else epoch.score)
 
-    def score(encoder: nn.Module, head: nn.Module) -> float:
+
+def score_logits(validation: Prepared, *, f1: bool = False) -> EpochScore:
+    """Build the score of a logit loss: macro average precision of the head's logits on validation.
+
+    Args:
+        validation: The examples.
+        f1: Compute micro-F1 at one half too.
+    """
+
+    def score(encoder: nn.Module, head: nn.Module) -> Mapping[str, float]:
         features = compute_features(encoder, validation)
         with torch.inference_mode():
             logits = head(features.to(next(head.parameters()).device)).float().cpu()
-        return mean_average_precision(validation.truth(), logits.numpy(), validation.weights)
+        return _scores(validation, logits.numpy(), cut=0.0 if f1 else None)
 
     return score
 
 
-def score_features(train: Prepared, validation: Prepared) -> EpochScore:
-    """Build the score of a contrastive loss: macro average precision on validation of a ridge probe fitted on train."""
+def score_features(train: Prepared, validation: Prepared, *, f1: bool = False) -> EpochScore:
+    """Build the score of a contrastive loss: macro average precision on validation of a ridge probe fitted on train.
 
-    def score(encoder: nn.Module, head: nn.Module) -> float:  # noqa: ARG001  a projector is dropped after training
+    Args:
+        train: The examples that the probe is fitted on.
+        validation: The examples.
+        f1: Compute micro-F1 at one half too.
+    """
+
+    def score(encoder: nn.Module, head: nn.Module) -> Mapping[str, float]:  # noqa: ARG001  a projector is dropped
         features, unseen = (compute_features(encoder, split).numpy() for split in (train, validation))
-        weights = train.weights, validation.weights
-        return selection_score(features, train.truth(), unseen, validation.truth(), weights=weights)
+        predicted, half = ridge_scores(features, train.truth(), unseen, weights=train.weights)
+        return _scores(validation, predicted, cut=half if f1 else None)
 
     return score
+
+
+def _scores(validation: Prepared, scores: np.ndarray, *, cut: np.ndarray | float | None) -> dict[str, float]:
+    truth, weights = validation.truth(), validation.weights
+    found = {"score": mean_average_precision(truth, scores, weights)}
+    if cut is not None:
+        predicted, true = known_pairs(truth) & (scores > cut), truth == 1
+        right, claimed, there = (
+            float(np.average(one.sum(1), weights=weights)) for one in (predicted & true, predicted, true)
+        )
+        found[MICRO_F1] = 2 * right / (claimed + there or 1.0)
+    return found
 
 
 def write_history(path: str | Path, history: list[Epoch]) -> None:

@@ -159,11 +159,12 @@ class Learner(pl.LightningModule):
             became = f"the training loss became {loss} in epoch {self.current_epoch + 1}"
             raise RunError(f"{became}; {check}try a smaller learning_rate.")
         with self.trainer.precision_plugin.forward_context():
-            score = self._score(self.encoder, self.head)
+            scores = dict(self._score(self.encoder, self.head))
+        score = scores.pop("score")
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         names = self._counted[0]
         diagnostics = {name: _as_float32(step[name] for step in self._counted).nanmean().item() for name in names}
-        diagnostics |= self._measures(self.encoder, self.head)
+        diagnostics |= {**scores, **self._measures(self.encoder, self.head)}
         seconds = time.monotonic() - self._started
         self.history.append(
             Epoch(self.current_epoch + 1, loss, score, rate, seconds, diagnostics, self._settings.epochs)

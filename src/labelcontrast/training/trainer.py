@@ -26,7 +26,7 @@ from labelcontrast.data.sampling import SeededBatches
 from labelcontrast.errors import RunError
 from labelcontrast.files import whole_file
 from labelcontrast.settings import TrainingSettings
-from labelcontrast.training.epochs import HISTORY, Epoch, write_history
+from labelcontrast.training.epochs import HISTORY, MICRO_F1, Epoch, write_history
 from labelcontrast.training.learner import Learner
 
 BEST, LAST = Path("checkpoints/best.ckpt"), Path("checkpoints/last.ckpt")
@@ -87,7 +87,7 @@ def fit(
                 CheckpointWithinEpoch(
                     sampler, last, minutes=settings.checkpoint_minutes, accumulate=settings.accumulate
                 ),
-                *_epoch_callbacks(folder, settings.patience),
+                *_epoch_callbacks(folder, settings),
             ],
             plugins=[WholeCheckpoints()],
             logger=build_loggers(settings.loggers, folder) or False,
@@ -97,7 +97,7 @@ def fit(
         )
         with _own_signals():
             trainer.fit(learner, batches, ckpt_path=_last_whole(folder), weights_only=True)
-    selected = folder / {"best": BEST, "last": LAST}[settings.keep]
+    selected = folder / (LAST if settings.keep == "last" else BEST)
     if not _is_whole(selected):
         raise RunError(f"{selected} is damaged; remove {selected.parent} to train from the start.")
     learner.load_state_dict(torch.load(selected, map_location="cpu", weights_only=True)["state_dict"])
@@ -242,11 +242,12 @@ def _mlflow_database(folder: Path) -> dict[str, str]:
     return {} if "MLFLOW_TRACKING_URI" in os.environ else {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}"}
 
 
-def _epoch_callbacks(folder: Path, patience: int | None) -> list[Callback]:
+def _epoch_callbacks(folder: Path, settings: TrainingSettings) -> list[Callback]:
     """Save the best and the last epoch, and stop when patience ends."""
+    patience, monitor = settings.patience, MICRO_F1 if settings.keep == MICRO_F1 else "score"
     common: dict[str, Any] = {"dirpath": (folder / BEST).parent, "enable_version_counter": False}
-    best = ModelCheckpoint(**common, filename=BEST.stem, monitor="score", mode="max", save_on_train_epoch_end=True)
+    best = ModelCheckpoint(**common, filename=BEST.stem, monitor=monitor, mode="max", save_on_train_epoch_end=True)
     # Lightning's own save_last repeats the best one: it is written only in epochs that are better than all before.
     last = ModelCheckpoint(**common, filename=LAST.stem, every_n_epochs=1, save_on_train_epoch_end=True)
-    stop = EarlyStopping(monitor="score", mode="max", patience=patience or 1, check_on_train_epoch_end=True)
+    stop = EarlyStopping(monitor=monitor, mode="max", patience=patience or 1, check_on_train_epoch_end=True)
     return [best, last, stop] if patience else [best, last]
