@@ -14,7 +14,6 @@ import json
 import os
 import pwd
 import random
-import re
 import resource
 import signal
 import sys
@@ -198,13 +197,14 @@ def _continued(trial: Trial, expected: dict[str, Any]) -> str:
             return f"cannot begin anew: {problem or place.said(child).splitlines()[-1:]}"
         outcome = "refused"
     found = difference(expected, contents(place.out))
-    if found and (place.out / MANIFEST).exists():  # of a run that had ended: the file is refused when it is used, or
-        try:  # nothing uses it again
+    if found and (place.out / MANIFEST).exists():
+        try:
             check_files(place.out, [*MODEL_FILES, *RESULT_FILES])
             saved_arrays(place.out / FEATURES)
         except RunError:
-            return "refused"
-        return outcome if re.fullmatch(r"out/checkpoints/.* is missing", found) else found
+            return "refused"  # when it is used
+        # What was removed after its last use, and is no part of the model.
+        return outcome if found.endswith(" is missing") and found.split("/")[1].split()[0] not in MODEL_FILES else found
     return found or outcome
 
 

@@ -80,6 +80,16 @@ def test_it_learns_and_keeps_the_best_epoch(prepared: Prepared, build_learner: B
     assert learner.history[-1].learning_rate == pytest.approx(0, abs=1e-12)
 
 
+def test_the_history_of_a_training_that_has_ended_is_that_of_its_checkpoint(
+    prepared: Prepared, build_learner: Build, tmp_path: Path
+) -> None:
+    run(build_learner, prepared, tmp_path, TrainingSettings(epochs=2))
+    written = (tmp_path / HISTORY).read_bytes()
+    (tmp_path / HISTORY).write_bytes(written.replace(b"0.", b"1.", 1))
+    run(build_learner, prepared, tmp_path, TrainingSettings(epochs=2))
+    assert (tmp_path / HISTORY).read_bytes() == written
+
+
 def test_the_last_epoch_is_kept_if_asked_for(prepared: Prepared, build_learner: Build, tmp_path: Path) -> None:
     scores, kept, last = [0.9, 0.5, 0.4], {}, []
     for keep in ("best", "last"):

@@ -113,13 +113,18 @@ def _scores(validation: Prepared, scores: np.ndarray, *, cut: np.ndarray | float
 
 
 def write_history(path: str | Path, history: list[Epoch]) -> None:
-    """Write the history as CSV, one row per epoch; the columns of ``diagnostics`` come last."""
+    """Write the history as CSV, one row per epoch; the columns of ``diagnostics`` come last.
+
+    A file that holds it already is left as it is.
+    """
     rows = [{name: getattr(epoch, name) for name in NUMBERS} | epoch.diagnostics for epoch in history]
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]) if rows else NUMBERS)
     table.writeheader()
     table.writerows(rows)
-    write_text(Path(path), text.getvalue())
+    path, content = Path(path), text.getvalue()
+    if not path.is_file() or path.read_bytes() != content.encode():
+        write_text(path, content)
 
 
 def read_history(path: str | Path) -> list[Epoch]:

@@ -101,6 +101,7 @@ def fit(
     if not _is_whole(selected):
         raise RunError(f"{selected} is damaged; remove {selected.parent} to train from the start.")
     learner.load_state_dict(torch.load(selected, map_location="cpu", weights_only=True)["state_dict"])
+    write_history(folder / HISTORY, learner.history)  # also where the training had ended and its file was damaged since
     return learner.history
 
 
