@@ -12,12 +12,18 @@ RESULTS = Path(__file__).with_name("results")
 
 def table_of(name: str, found: dict[str, Any]) -> str:
     """Tabulate a file of results."""
-    if name == "kill":
+    if name.startswith("kill"):
         rows = [("command", "killed and survived", "had ended before", "failed")]
         rows += [
             (command, one.get("survived", 0), one.get("had ended", 0), one.get("failed", 0))
             for command, one in found["commands"].items()
         ]
+    elif name == "conditions":
+        rows = [("condition", "ended as on a sound machine", "refused and begun anew", "failed")]
+        met = {condition for one in found["commands"].values() for condition in one if isinstance(one[condition], dict)}
+        for condition in sorted(met):
+            counts = [one.get(condition, {}) for one in found["commands"].values()]
+            rows.append((condition, *(sum(one.get(end, 0) for one in counts) for end in ("held", "refused", "failed"))))
     elif name == "damage":
         rows = [(f"{found['folders']:,} folders", "as before", "refused", "failed")]
         rows += [
