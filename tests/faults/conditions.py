@@ -197,14 +197,17 @@ def _continued(trial: Trial, expected: dict[str, Any]) -> str:
             return f"cannot begin anew: {problem or place.said(child).splitlines()[-1:]}"
         outcome = "refused"
     found = difference(expected, contents(place.out))
-    if found and (place.out / MANIFEST).exists():
+    above = [place.out.parent / folder for folder in Path(found or "").parents]
+    if run := next((folder for folder in above if (folder / MANIFEST).exists()), None):
+        assert found is not None
+        name = found.removesuffix(" is missing").split("/")[len(run.relative_to(place.out.parent).parts)]
         try:
-            check_files(place.out, [*MODEL_FILES, *RESULT_FILES])
-            saved_arrays(place.out / FEATURES)
+            check_files(run, [*MODEL_FILES, *RESULT_FILES])
+            saved_arrays(run / FEATURES)
         except RunError:
             return "refused"  # when it is used
         # What was removed after its last use, and is no part of the model.
-        return outcome if found.endswith(" is missing") and found.split("/")[1].split()[0] not in MODEL_FILES else found
+        return outcome if found.endswith(" is missing") and name not in MODEL_FILES else found
     return found or outcome
 
 

@@ -207,6 +207,12 @@ def test_resume_repeats_failed_and_removed_runs(settings: RunSettings, copied: P
     shutil.rmtree(out / "runs" / "bce-seed0")
     run_comparison(settings, losses, out, seeds=1, baseline=False, options=Options(resume=True))
     assert (out / "runs" / "bce-seed0" / "metrics.json").exists()
+    outputs = out / "runs" / "bce-seed0" / "test.safetensors"  # what significance is computed from
+    written = outputs.read_bytes()
+    for change in (outputs.unlink, lambda: outputs.write_bytes(written[:-1] + b"?")):
+        change()
+        run_comparison(settings, losses, out, seeds=1, baseline=False, options=Options(resume=True))
+        assert outputs.read_bytes() == written
     record.write_text(json.dumps({"title": "bce", "error": "the disk was full.", "seconds": 0}))
     table = run_comparison(settings, losses, out, seeds=1, baseline=False, options=Options(resume=True))
     assert table.rows[0][-2].text == "1"

@@ -34,7 +34,7 @@ from labelcontrast.data.digits import write_digits
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.frozen import FrozenEncoder
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import Layout, cache_folder, held, is_claimed, read_json, write_json, write_text
 from labelcontrast.lab.comparison_report import (
@@ -66,7 +66,16 @@ from labelcontrast.reports.tables import Table, as_markdown
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_decisions
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import LAYOUT as RUN_LAYOUT
-from labelcontrast.run.folder import OUTPUTS, REPORT, RunResult, is_finished
+from labelcontrast.run.folder import (
+    MODEL,
+    MODEL_FILES,
+    OUTPUTS,
+    REPORT,
+    RESULT_FILES,
+    RunResult,
+    check_files,
+    is_finished,
+)
 from labelcontrast.run.inputs import RunData, build_encoder, load_data
 from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import HierarchyDecoder
@@ -131,8 +140,8 @@ def run_comparison(
 ) -> Table:
     """Train every loss with every seed, and write results, table and page as the runs end.
 
-    A failed run is reported with its error, and the others are run. Runs that failed in an earlier command are
-    repeated.
+    A failed run is reported with its error, and the others are run. Runs that failed in an earlier command, or whose
+    files were removed or damaged since, are repeated.
 
     Args:
         settings: Settings that all runs share; ``loss`` and ``seed`` are ignored.
@@ -173,9 +182,10 @@ def run_comparison(
         trials = plan_comparison(settings, losses, seeds, folder, fingerprints)
         store = Store(folder / TRIALS)
         for trial in trials:
-            record = store.read(trial.key)
-            if record and "error" not in record and not is_finished(trial.folder.parent / record["folder"]):
-                store.remove(trial.key)  # its run folder has been removed
+            run = _run_folder(trial, store)
+            if run is not None and not _is_whole(run):
+                store.remove(trial.key)
+                shutil.rmtree(run, ignore_errors=True)
         runner = Runner(options.device, keep_weights=keep_weights)
         if options.jobs == 1 and options.ray is None:
             runner = replace(runner, callbacks=replace(callbacks, on_message=lambda _: None))
@@ -184,7 +194,39 @@ def run_comparison(
         run_missing(trials, store, runner, options, progress, after_each=Throttle(write))
         table = write()
         refuse_failures(trials, store)
+        for trial in trials:
+            if run := _run_folder(trial, store):
+                _check_run(run)
         return table
+
+
+def _run_folder(trial: Trial, store: Store) -> Path | None:
+    """Return the folder of a trial that has ended without an error; None before that."""
+    record = store.read(trial.key)
+    return trial.folder.parent / record["folder"] if record and "error" not in record else None
+
+
+def _check_run(run: Path) -> None:
+    """Refuse a run whose files were removed or changed since it ended; its weights may have been left out.
+
+    Raises:
+        RunError: The run is damaged.
+    """
+    if not is_finished(run):
+        raise RunError(f"{run} is damaged: it is no finished run any more; --resume runs it again.")
+    try:
+        check_files(run, RESULT_FILES if not (run / MODEL).exists() else (*RESULT_FILES, *MODEL_FILES))
+    except RunError as error:
+        problem = str(error).partition(";")[0].removesuffix(".")
+        raise RunError(f"{problem}; --resume runs it again.") from error
+
+
+def _is_whole(run: Path) -> bool:
+    try:
+        _check_run(run)
+    except RunError:
+        return False
+    return True
 
 
 def plan_comparison(
@@ -348,7 +390,8 @@ def _read_shared(folder: Path) -> RunSettings:
 def _load_or_fit_baselines(settings: RunSettings, first: RunData, folder: Path, device: str) -> Any:  # noqa: ANN401
     """Fit the baselines on every fold that the runs are tested on, or read their results."""
     path = folder / BASELINE
-    if not path.exists():
+    found = read_json(path) if path.exists() else None
+    if found is None or not all(outputs.exists() for outputs in _saved_outputs(folder, found)):
         others = range(1, settings.folds) if settings.folds and settings.fold is None else range(0)
         folds = chain([first], (load_data(settings.model_copy(update={"seed": fold})) for fold in others))
         fitted = [_fit_baselines(settings, data, folder, fold, device) for fold, data in enumerate(folds)]
@@ -358,6 +401,15 @@ def _load_or_fit_baselines(settings: RunSettings, first: RunData, folder: Path, 
         ]
         write_json(path, found)
     return read_json(path)
+
+
+def _saved_outputs(folder: Path, found: list[dict[str, Any]]) -> list[Path]:
+    """Return the files of the predictions of baselines."""
+    return [
+        _baseline_outputs(folder, place, fold)
+        for place, one in enumerate(found)
+        for fold in range(len(one.get("folds", [one])))
+    ]
 
 
 def _fit_baselines(settings: RunSettings, data: RunData, folder: Path, fold: int, device: str) -> list[dict[str, Any]]:
