@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,16 @@ def test_the_cell_that_causes_a_label_has_the_largest_effect(tmp_path: Path) -> 
     run_experiment(RunSettings.build(values), tmp_path / "run")
     label = load(tmp_path / "run").explain([tmp_path / "1.png"], ["bright"], most=GRID**2)[0].labels[0]
     assert label.parts[0].name == "row 0, column 0"
+
+
+def test_the_page_has_the_table_of_the_measured_faithfulness() -> None:
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks" / "results" / "faithfulness.json").read_text())
+    spec = spec_from_file_location("faithfulness", root / "benchmarks" / "faithfulness.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (root / "docs" / "explain.md").read_text()
+    assert page.endswith(f"<!-- benchmarks/results/faithfulness.json -->\n\n{module.table(found)}\n")
+    for row in found.values():
+        assert row["lost without the named"] > 5 * row["lost without random ones"]
+        assert row["share of pairs that lose more without the named"] > 0.95

@@ -45,11 +45,13 @@ def serving() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def text_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on short made texts with three labels."""
+    """A finished run on short made texts with three labels, of which one text in five has a wrong one."""
     folder, random, rows = tmp_path_factory.mktemp("texts"), np.random.default_rng(0), []
     for _ in range(200):
         labels = [name for name in WORDS if random.random() < 0.4]
         words = [random.choice(WORDS[name].split()) for name in labels for _ in range(2)] + ["the", "today"]
+        if random.random() < 0.2:
+            labels = sorted({*labels} ^ {str(random.choice(list(WORDS)))})
         rows.append({"text": " ".join(random.permutation(words)), "labels": labels})
     (folder / "news.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     values = {"data": str(folder / "news.jsonl"), "encoder": {"name": "hashed"}, "training": {"epochs": 2}}

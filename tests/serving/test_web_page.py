@@ -1,5 +1,6 @@
 """The web page in a real browser: it works, loads nothing from elsewhere, fits a phone, and axe finds nothing."""
 
+import io
 import json
 import os
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 import axe_playwright_python
 import httpx2 as httpx
 import pytest
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -190,3 +192,36 @@ def test_an_unknown_label_or_start_is_refused(client: httpx.Client) -> None:
     answer = client.get("/page/label", params={"name": "sprots"})
     assert answer.json()["error"]["message"] == 'there is no label "sprots" (did you mean "sports"?).'
     assert client.get("/page/tests", params={"start": "-1"}).json()["error"]["code"] == "bad_field"
+
+
+PICTURES = {
+    "try": "/",
+    "try-picture": "/?run=colours",
+    "tests": "/page/tests",
+    "labels": "/page/labels",
+    "label": "/page/label?name=sports",
+    "report": "report.html",
+}
+"""The pages whose pictures are in the docs, by the names of their files."""
+
+
+def test_the_docs_have_a_picture_of_every_page(browser, server: str, text_run: Path, picture_run: Path) -> None:
+    """Take them anew with ``LABELCONTRAST_SCREENSHOTS`` set."""
+    docs = Path(__file__).parents[2] / "docs"
+    written = "".join(page.read_text() for page in docs.glob("*.md"))
+    for name, page in PICTURES.items():
+        path = docs / "pictures" / f"{name}.png"
+        if os.environ.get("LABELCONTRAST_SCREENSHOTS"):
+            show(browser, width=1000, scheme="light")
+            browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
+            browser.get((text_run / page).as_uri() if name == "report" else server + page)
+            if name.startswith("try"):
+                ask(browser, TEXT if name == "try" else str(picture_run.parent / "0.png"))
+            height = browser.execute_script("return document.documentElement.scrollHeight")
+            size = {"width": 1000, "height": min(height, 3400), "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            taken = Image.open(io.BytesIO(browser.get_screenshot_as_png()))
+            taken.convert("RGB").quantize(64).save(path, optimize=True)
+        assert path.stat().st_size < 150_000, name
+        assert f"](pictures/{name}.png)" in written
+    assert {path.stem for path in (docs / "pictures").iterdir()} == set(PICTURES)
