@@ -156,6 +156,7 @@ def test_the_advice_of_a_comparison_names_what_is_significant_and_what_was_not_t
     )
     assert advised({"reg": ([0.5], True)}) == ""
     assert "With one run each, how much another seed" in advised({"bce": ([0.4], False), "reg": ([0.5], True)})
+    assert "With one run" not in advised({"svm": ([0.6], True), "reg": ([0.5, 0.52], False)})
 
 
 def test_the_advice_of_a_comparison_says_what_is_as_good_and_faster_and_who_leads_elsewhere() -> None:

@@ -178,7 +178,7 @@ def recommend(losses: Sequence[ComparedLoss], measures: Sequence[Measure]) -> st
             sure = {True: ", not significantly", False: ", significantly", None: ""}[best.as_good.get(measure.name)]
             numbers = f"{percent(values[other])} % against {percent(values[best.name])} %"
             said.append(f"By {measure.title}, {other} is ahead{sure}: {numbers}.")
-    if len(best.metrics[CHOSEN_BY]) == 1:
+    if max(len(loss.metrics[CHOSEN_BY]) for loss in ranked) == 1:
         said.append("With one run each, how much another seed changes the order is unknown: compare with --seeds 3.")
     return " ".join(said)
 
