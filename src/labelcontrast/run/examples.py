@@ -151,8 +151,8 @@ def confused_labels(outputs: Outputs, names: Sequence[str], column: int) -> dict
     """Count the labels that are ``wrong`` where one is missed, and ``missed`` where it is wrong, the most first.
 
     Example:
-        >>> labels, predicted = np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0, 1], [1, 0], [0, 1]])
-        >>> confused_labels(Outputs(labels, predicted.astype(float), predicted), ["cat", "dog"], 0)
+        >>> labels, scores = np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+        >>> confused_labels(Outputs(labels, scores, scores > 0.5), ["cat", "dog"], 0)
         {'wrong': [('dog', 1)], 'missed': []}
     """
     bad, true = wrong_pairs(outputs), outputs.labels > 0
