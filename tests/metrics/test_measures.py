@@ -373,3 +373,13 @@ def test_metrics_of_lists_and_tensors_are_those_of_arrays() -> None:
         assert found == pytest.approx(expected, nan_ok=True)
     with pytest.raises(LabelShapeError, match=r"^labels must be a matrix of numbers .* Got shape \[2\] of type int"):
         compute_metrics([1, 0], scores, scores)
+
+
+def test_outputs_are_saved_by_rows_however_they_lie_in_memory(tmp_path: Path) -> None:
+    scores = np.asfortranarray(np.random.default_rng(0).random((7, 9)))
+    outputs = Outputs(np.asfortranarray((scores > 0.7).astype(float)), scores, np.asfortranarray(scores > 0.5))
+    outputs.save(tmp_path / "test.safetensors")
+    found = Outputs.load(tmp_path / "test.safetensors")
+    np.testing.assert_allclose(found.scores, scores, atol=2e-3)
+    np.testing.assert_array_equal(found.predictions, scores > 0.5)
+    np.testing.assert_array_equal(found.labels, scores > 0.7)

@@ -3,6 +3,7 @@
 import math
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from labelcontrast.probes.thresholds import (
     global_threshold,
     per_label_thresholds,
     top_labels,
+    wanted_thresholds,
 )
 
 
@@ -364,3 +366,32 @@ def test_thresholds_of_lists_and_tensors_are_those_of_arrays(rule) -> None:
         expected.predict([0.1, 0.2, 0.3, 0.4])
     with pytest.raises(LabelShapeError, match=r"^labels and probabilities must have one shape, .* Got \[\d+, 4\] and"):
         choose_thresholds(rule, LABELS, SCORES[:2])
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("precision", 0.6), ("recall", 0.7), ("cost", (1.0, 4.0))])
+def test_wanted_thresholds_are_the_best_of_all_cuts(name: str, wanted: Any) -> None:
+    random = np.random.default_rng(3)
+    labels = (random.random((60, 6)) < 0.3).astype(float)
+    labels[:, 5] = 0
+    scores = np.clip(0.4 * labels + random.random((60, 6)) * 0.6, 0, 1)
+    labels[random.random(labels.shape) < 0.1] = np.nan
+    start = fixed_threshold(6)
+    found, kept = wanted_thresholds(start, labels, scores, **{name: wanted})
+    assert kept == [5]
+    assert found.values[5] == start.values[5]
+
+    def worth(column: int, cut: float) -> float:
+        hits = sum(y == 1 and p > cut for y, p in zip(labels[:, column], scores[:, column], strict=True))
+        claimed = sum(y in (0, 1) and p > cut for y, p in zip(labels[:, column], scores[:, column], strict=True))
+        positives = sum(y == 1 for y in labels[:, column])
+        if name == "cost":
+            return -wanted[0] * (claimed - hits) - wanted[1] * (positives - hits)
+        precision, recall = hits / max(claimed, 1), hits / positives
+        if name == "precision":
+            return recall if hits and precision >= wanted else -1.0
+        return precision if recall >= wanted else -1.0
+
+    for column in range(5):
+        every = [worth(column, cut) for cut in [0.0, *scores[:, column]]]
+        assert worth(column, found.values[column]) == pytest.approx(max(every))
+    assert found.how.startswith(name)

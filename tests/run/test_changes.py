@@ -13,6 +13,7 @@ import labelcontrast as lc
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.errors import ConfigError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
+from labelcontrast.metrics.measures import Outputs
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.views import NeighboursView, TreesView, WordsView, fit_svm
 from labelcontrast.run.changes import STRENGTH, change_labels, read_changes, set_thresholds, undo_change
@@ -167,6 +168,9 @@ def test_a_version_is_a_whole_run_and_the_run_stays_as_it_was(news: Path, with_s
     splits = load_data(load_settings(with_science)).splits
     assert splits.vocabulary.names == load(with_science).labels
     assert len(splits.train) == after.examples["train"]
+    outputs, model = Outputs.load(with_science / "test.safetensors"), load(with_science)
+    np.testing.assert_array_equal(outputs.predictions, model.predict(splits.test) > 0)
+    np.testing.assert_allclose(outputs.scores, model.predict_proba(splits.test), atol=2e-3)
     found = lc.evaluate(with_science, splits.test)
     assert found["micro_f1"] == pytest.approx(after.metrics["test"]["micro_f1"])
     write_report(with_science)

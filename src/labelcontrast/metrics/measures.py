@@ -383,7 +383,15 @@ class Outputs:
         if not known.all():
             bits["known"] = np.packbits(known, axis=1)
         with whole_file(Path(path)) as file:
-            file.write(safetensors.numpy.save({"log_odds": odds.astype(np.float16), **bits}))
+            # in rows: an array in columns would be written as it lies in memory
+            file.write(
+                safetensors.numpy.save(
+                    {
+                        "log_odds": np.ascontiguousarray(odds, np.float16),
+                        **{name: np.ascontiguousarray(one) for name, one in bits.items()},
+                    }
+                )
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> "Outputs":
