@@ -37,13 +37,10 @@ def comparison_page(comparison, tmp_path: Path) -> Path:
 
 
 def fetched(browser: webdriver.Chrome) -> set[str]:
-    """The addresses requested since the last call."""
+    """The addresses requested since the last call; not those of the browser's own first tab."""
     entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return {
-        entry["params"]["request"]["url"].split(",")[0]
-        for entry in entries
-        if entry["method"] == "Network.requestWillBeSent"
-    }
+    sent = [entry["params"]["request"]["url"] for entry in entries if entry["method"] == "Network.requestWillBeSent"]
+    return {address.split(",")[0] for address in sent if not address.startswith("chrome://")}
 
 
 def column(browser: webdriver.Chrome, place: int) -> list[str]:

@@ -391,7 +391,8 @@ def _load_or_fit_baselines(settings: RunSettings, first: RunData, folder: Path, 
     """Fit the baselines on every fold that the runs are tested on, or read their results."""
     path = folder / BASELINE
     found = read_json(path) if path.exists() else None
-    if found is None or not all(outputs.exists() for outputs in _saved_outputs(folder, found)):
+    of_lists = isinstance(found, list)  # earlier versions had one baseline, whose predictions may not have been kept
+    if found is None or (of_lists and not all(outputs.exists() for outputs in _saved_outputs(folder, found))):
         others = range(1, settings.folds) if settings.folds and settings.fold is None else range(0)
         folds = chain([first], (load_data(settings.model_copy(update={"seed": fold})) for fold in others))
         fitted = [_fit_baselines(settings, data, folder, fold, device) for fold, data in enumerate(folds)]

@@ -36,6 +36,16 @@ from labelcontrast.training.epochs import HISTORY, read_history
 KEY_LENGTH = 16
 """Hexadecimal digits of a key: 64 bits, so that a million trials collide once in 37 million stores."""
 
+LATER: dict[str, Any] = {
+    "margin_on": "negatives",
+    "denominator": "all",
+    "label_power": 0.0,
+    "instance_attraction": 1.0,
+    "instance_repulsion": 1.0,
+}
+LATER_OF: dict[str, dict[str, Any]] = {"weighted": {"candidates": "instances", "prototype_anchors": False}}
+"""Parameters that losses were given later, with defaults that have no part in a key: older trials keep theirs."""
+
 Record = dict[str, Any]
 """Record of a trial: ``title``, ``seconds``, and ``error`` or ``settings``, ``folder``, ``result``, ``history``."""
 
@@ -116,6 +126,8 @@ def identify(settings: RunSettings, *, data: str, encoder: str | None, without: 
     values: dict[str, Any] = settings.model_dump(mode="json") | {"data": data}
     with suppress(ConfigError):  # a wrong loss is refused when it is run; it needs a key all the same
         values["loss"] |= check_loss(settings.loss.name, settings.loss.parameters)
+    later = LATER | LATER_OF.get(settings.loss.name, {})
+    values["loss"] = {name: value for name, value in values["loss"].items() if (name, value) not in later.items()}
     del values["evaluation"]["examples"]  # of the page alone
     if settings.evaluation.views == ("probe",):
         del values["evaluation"]["views"]  # as before there were others
