@@ -25,7 +25,7 @@ test: $(READY)  ## The quick suite: under five minutes on two cores.
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 slow: $(READY)  ## The end-to-end runs of minutes.
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
 
 check: $(READY)  ## Linters, formatter, type checker.
 	$(BIN)/ruff check .

@@ -344,8 +344,9 @@ def test_every_kind_of_run_takes_every_change(
             if label in (("new",) if verb == "add" else ("three",) if verb == "merge" else ()):
                 continue
             if "neighbours" not in after.views or verb != "add":
+                # Products of another width differ in their last digits, and a calibration can be steep.
                 np.testing.assert_allclose(
-                    scores[:, column], old[:, before.labels.index(source)], atol=1e-6, err_msg=verb
+                    scores[:, column], old[:, before.labels.index(source)], atol=1e-4, err_msg=verb
                 )
         assert after.thresholds.how == before.thresholds.how
         assert (after.thresholds.most, after.thresholds.empty) == (before.thresholds.most, before.thresholds.empty)
