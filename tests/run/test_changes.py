@@ -11,6 +11,7 @@ from PIL import Image
 
 import labelcontrast as lc
 from labelcontrast.data.batches import dense_truth, encode_labels
+from labelcontrast.encoders.cache import saved_arrays
 from labelcontrast.errors import ConfigError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.metrics.measures import Outputs
@@ -481,6 +482,20 @@ def test_a_change_that_is_not_possible_is_refused_and_writes_nothing(
         change = change | {"examples": paths.get(change.get("examples", "fine"), "gone.txt")}
     with pytest.raises(LabelContrastError, match=message):
         change_labels(news, LabelChange(**change), out=tmp_path / "version")
+    assert not (tmp_path / "version").exists()
+
+
+def test_features_are_kept_with_checksums_and_damaged_ones_refused(
+    news: Path, with_science: Path, tmp_path: Path
+) -> None:
+    splits = load_data(load_settings(with_science)).splits
+    kept = saved_arrays(with_science / "features.safetensors")
+    assert {name: len(rows) for name, rows in kept.items()} == {name: len(one) for name, one in splits.by_name.items()}
+    np.testing.assert_allclose(kept["test"], load(with_science).embed(splits.test), atol=1e-5)
+    path = shutil.copytree(news, tmp_path / "run") / "features.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(RunError, match=r"features\.safetensors is missing or damaged"):
+        change_labels(tmp_path / "run", LabelChange(verb="remove", labels=("weather",)), out=tmp_path / "version")
     assert not (tmp_path / "version").exists()
 
 

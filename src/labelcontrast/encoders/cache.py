@@ -70,7 +70,7 @@ def cached_arrays(
         return cached
     arrays = compute()
     try:
-        _write(path, keys, arrays)
+        save_arrays(path, keys, arrays)
     except RunError:
         if must_save:
             raise
@@ -78,8 +78,31 @@ def cached_arrays(
     return _read(path, keys) or arrays
 
 
+def save_arrays(path: Path, keys: Mapping[str, str], arrays: Arrays) -> None:
+    """Save arrays in a file, with their keys and checksums.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    total = sum(array.nbytes for array in arrays.values())
+    text = json.dumps({name: [key, _checksum(arrays[name])] for name, key in keys.items()})
+    with draft(path) as temporary:
+        temporary.touch()
+        permissions = temporary.stat().st_mode
+        try:
+            save_file(dict(arrays), temporary, {KEYS: text})
+            # The arrays stand at the end of the file. Spaces behind the keys move them to where they are aligned.
+            offset = temporary.stat().st_size - total
+            if offset % ALIGNMENT:
+                save_file(dict(arrays), temporary, {KEYS: text + " " * (-offset % ALIGNMENT)})
+        except SafetensorError as error:
+            message = f"{path} could not be written: {error}."
+            raise RunError(message) from error
+        temporary.chmod(permissions)  # the library gives its files to their owner alone
+
+
 def saved_arrays(path: str | Path) -> Arrays:
-    """Read all arrays that ``cached_arrays`` has saved in a file.
+    """Read all arrays that ``save_arrays`` has saved in a file.
 
     Raises:
         RunError: The file is missing or damaged.
@@ -124,21 +147,3 @@ def _checksum(array: NDArray[Any]) -> str:
     digest = hashlib.blake2b(f"{array.dtype}{array.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _write(path: Path, keys: Mapping[str, str], arrays: Arrays) -> None:
-    total = sum(array.nbytes for array in arrays.values())
-    text = json.dumps({name: [key, _checksum(arrays[name])] for name, key in keys.items()})
-    with draft(path) as temporary:
-        temporary.touch()
-        permissions = temporary.stat().st_mode
-        try:
-            save_file(dict(arrays), temporary, {KEYS: text})
-            # The arrays stand at the end of the file. Spaces behind the keys move them to where they are aligned.
-            offset = temporary.stat().st_size - total
-            if offset % ALIGNMENT:
-                save_file(dict(arrays), temporary, {KEYS: text + " " * (-offset % ALIGNMENT)})
-        except SafetensorError as error:
-            message = f"{path} could not be written: {error}."
-            raise RunError(message) from error
-        temporary.chmod(permissions)  # the library gives its files to their owner alone

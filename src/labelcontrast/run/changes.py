@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 from jaxtyping import Bool, Float, Int, Shaped
 
 from labelcontrast.data.batches import LazyItems, Prepared, encode_labels
 from labelcontrast.data.doctor.duplicates import fingerprints
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.encoders.base import Encoder
+from labelcontrast.encoders.cache import save_arrays, saved_arrays
 from labelcontrast.errors import ConfigError, DataError, LabelError, RunError, nearest
-from labelcontrast.files import check_new, checksum, held, read_json, whole_file, write_json
+from labelcontrast.files import check_new, checksum, held, read_json, write_json
 from labelcontrast.metrics.counting import Confusion, ratio
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.metrics.ranking import weighted_average_precision
@@ -275,7 +275,7 @@ def _open(run: str | Path, data: str | None, out: str | Path | None) -> _Run:
         raise RunError(f"the data of the run, {settings.data}, are not there; name them with --data.")
     whole = load_data(settings)
     refuse_other_data(run, fingerprint_data(whole), instead="its labels can only be changed with the same")
-    features = safetensors.numpy.load_file(run / FEATURES) if (run / FEATURES).exists() else {}
+    features = saved_arrays(run / FEATURES) if (run / FEATURES).exists() else {}
     return _Run(folder=run, settings=settings, model=model, data=whole, features=features)
 
 
@@ -536,8 +536,7 @@ def _write(before: _Run, after: _Changed, *, out: str | Path | None, start: floa
     with open_run(folder, settings, data=fingerprint_data(inputs.data)):
         try:
             measured.save(folder)
-            with whole_file(folder / FEATURES) as file:
-                file.write(safetensors.numpy.save(dict(features)))
+            save_arrays(folder / FEATURES, dict.fromkeys(features, ""), features)
             save_scatter(folder, evaluation, inputs, features["test"], seed=seed)
             test, names = inputs.splits.test, model.labels
             save_examples(folder, test, names, measured.outputs, most=evaluation.examples)
