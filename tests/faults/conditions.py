@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from faults.kill import COMMANDS, LONGEST, Command, Place, contents, difference, reference, wait
+from faults.kill import COMMANDS, LONGEST, Command, Place, contents, differences, reference, wait
 from labelcontrast.encoders.cache import saved_arrays
 from labelcontrast.errors import RunError
 from labelcontrast.files import read_json, write_json
-from labelcontrast.run.folder import FEATURES, MANIFEST, MODEL_FILES, RESULT_FILES, check_files
+from labelcontrast.run.folder import FEATURES, MANIFEST, MODEL_FILES, check_files
 from labelcontrast.run.machine import describe_origin
 
 SMALLEST = 20_000
@@ -196,19 +196,25 @@ def _continued(trial: Trial, expected: dict[str, Any]) -> str:
         if code:
             return f"cannot begin anew: {problem or place.said(child).splitlines()[-1:]}"
         outcome = "refused"
-    found = difference(expected, contents(place.out))
-    above = [place.out.parent / folder for folder in Path(found or "").parents]
-    if run := next((folder for folder in above if (folder / MANIFEST).exists()), None):
-        assert found is not None
-        name = found.removesuffix(" is missing").split("/")[len(run.relative_to(place.out.parent).parts)]
-        try:
-            check_files(run, [*MODEL_FILES, *RESULT_FILES])
+    judged = [_judged(place.out.parent, found) for found in differences(expected, contents(place.out))]
+    problem = next((one for one in judged if one not in {"held", "refused"}), None)
+    return problem or ("refused" if "refused" in judged else outcome)
+
+
+def _judged(folder: Path, found: str) -> str:
+    """Judge a file of a run that had ended: it is refused when it is used, or missing and no part of the model."""
+    path = Path(found.rsplit(" is ", 1)[0])
+    run = next((folder / above for above in path.parents if (folder / above / MANIFEST).exists()), None)
+    if run is None:
+        return found
+    name = (folder / path).relative_to(run).parts[0]
+    try:
+        check_files(run, [name])
+        if name == FEATURES:
             saved_arrays(run / FEATURES)
-        except RunError:
-            return "refused"  # when it is used
-        # What was removed after its last use, and is no part of the model.
-        return outcome if found.endswith(" is missing") and name not in MODEL_FILES else found
-    return found or outcome
+    except RunError:
+        return "refused"
+    return "held" if found.endswith(" is missing") and name not in MODEL_FILES else found
 
 
 def main() -> None:

@@ -250,16 +250,20 @@ def reference(place: Place, what: Command) -> tuple[dict[str, Any], float]:
     return one, seconds
 
 
-def difference(expected: dict[str, Any], found: dict[str, Any]) -> str | None:
-    """Return the first file that is missing, too many or another."""
+def differences(expected: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
+    """Yield the files that are missing, too many or others."""
     for name in sorted({*expected, *found}):
         if name not in found:
-            return f"{name} is missing"
-        if name not in expected:
-            return f"{name} is left"
-        if expected[name] != found[name]:
-            return f"{name} is another"
-    return None
+            yield f"{name} is missing"
+        elif name not in expected:
+            yield f"{name} is left"
+        elif expected[name] != found[name]:
+            yield f"{name} is another"
+
+
+def difference(expected: dict[str, Any], found: dict[str, Any]) -> str | None:
+    """Return the first file that is missing, too many or another."""
+    return next(differences(expected, found), None)
 
 
 def _finished(out: Path) -> dict[str, int]:
