@@ -36,9 +36,19 @@ def neighbours(rows, own):
     return NeighboursView.of_arrays(view.arrays()).logits(FEATURES)
 
 
+def added_label(rows, own):
+    """The blend of a label that is appended, on the scores of two views of very different spread."""
+    blend = fit_blend(LABELS, {"one": FEATURES[:, :3], "other": 9 * FEATURES[:, 1:]})
+    scores = {"one": COARSE[rows, 0], "other": 40 * FEATURES[rows, 3]}
+    weights = np.ones(len(rows)) if own is None else own
+    grown = blend.with_label(scores, frequency=0.2, weights=weights)
+    return np.concatenate([grown.centre[-1], grown.scale[-1], grown.bias[-1:], grown.weight[-1]])
+
+
 @pytest.mark.parametrize(
     "compute",
     [
+        added_label,
         lambda rows, own: average_precisions(LABELS[rows], FEATURES[rows, :3], own),
         lambda rows, own: [selection_score(*2 * (FEATURES[rows], LABELS[rows]), weights=(own, own))],
         probe,
@@ -49,7 +59,18 @@ def neighbours(rows, own):
         neighbours,
         lambda rows, own: TreesView.fit(COARSE[rows], LABELS[rows], weights=own).logits(COARSE),
     ],
-    ids=["precision", "selection", "probe", "cuts", "global", "temperature", "isotonic", "neighbours", "trees"],
+    ids=[
+        "added label",
+        "precision",
+        "selection",
+        "probe",
+        "cuts",
+        "global",
+        "temperature",
+        "isotonic",
+        "neighbours",
+        "trees",
+    ],
 )
 def test_a_weight_of_two_is_a_row_given_twice(compute) -> None:
     weighted, repeated = compute(np.arange(60), WEIGHTS), compute(REPEATED, None)

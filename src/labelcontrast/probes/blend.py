@@ -16,6 +16,7 @@ from labelcontrast.errors import ConfigError, DataError, LabelShapeError
 from labelcontrast.files import parse_json, write_text
 from labelcontrast.metrics.counting import checked_pair, known_pairs
 from labelcontrast.metrics.ranking import mean_average_precision
+from labelcontrast.probes.linear import standardise
 
 STRENGTHS = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Penalties on the distance of a label's coefficients from the common ones, to choose from."""
@@ -26,6 +27,8 @@ AS_GOOD = 0.005
 """Macro average precision below the best that is noise: all mixtures within it are averaged."""
 LARGEST = 20.0
 """Standardised logits are clipped at this size: a view that is certain and wrong must not outweigh all others."""
+CONSTANT = 1e-9
+"""Deviation, as a share of the mean, up to which logits count as constant."""
 PAIRS = 2**20
 """Pairs of an example and a label, at most, that shares and the common calibration are chosen on."""
 NUMBERS_AT_ONCE = 2**24
@@ -86,12 +89,7 @@ def fit_blend(
     true = pairs[0][0].astype(np.float64)
     given = np.stack([one.astype(np.float64) for _, one in pairs], axis=2)
     own = np.ones(len(true)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if weights is None:
-        centre, scale = given.mean(axis=0), given.std(axis=0)
-    else:
-        centre = np.average(given, axis=0, weights=own)
-        scale = np.sqrt(np.average((given - centre) ** 2, axis=0, weights=own))
-    scale = np.where(scale > 1e-9 * np.abs(centre), scale, 1.0)
+    centre, scale = standardise(given, None if weights is None else own, constant=CONSTANT)
     standard = _standardise(given, centre, scale)
     known = known_pairs(true)
     count, total = np.nansum(true * own[:, None], axis=0), (known * own[:, None]).sum(axis=0)
@@ -183,8 +181,7 @@ class Blend:
             weights: How often each example counts.
         """
         given = np.stack([logits[name] for name in self.views], axis=1)
-        centre, scale = np.average(given, axis=0, weights=weights), given.std(axis=0)
-        scale = np.where(scale > 1e-9 * np.abs(centre), scale, 1.0)
+        centre, scale = standardise(given, weights, constant=CONSTANT)
         weight = self.weight.mean(axis=0)
         bias = calibrating_bias(_standardise(given, centre, scale) @ weight, frequency=frequency, weights=weights)
         return replace(

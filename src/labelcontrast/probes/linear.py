@@ -157,9 +157,18 @@ def ridge_scores(
 
 
 def standardise(
-    features: Float[np.ndarray, "examples dim"], weights: Float[np.ndarray, " examples"] | None = None
-) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
-    """Compute mean and deviation of each feature in double precision; the deviation of a constant feature is 1."""
+    features: Float[np.ndarray, "examples *columns"],
+    weights: Float[np.ndarray, " examples"] | None = None,
+    *,
+    constant: float = 1e-12,
+) -> tuple[Float[np.ndarray, "*columns"], Float[np.ndarray, "*columns"]]:
+    """Compute mean and deviation of each column in double precision.
+
+    Args:
+        features: The columns.
+        weights: How often each example counts; by default once.
+        constant: A column whose deviation is at most this share of its mean counts as constant, with a deviation of 1.
+    """
     wide = features.astype(np.float64)
     if weights is None:
         mean, deviation = wide.mean(axis=0), wide.std(axis=0)
@@ -167,7 +176,7 @@ def standardise(
         mean = np.average(wide, axis=0, weights=weights)
         deviation = np.sqrt(np.average((wide - mean) ** 2, axis=0, weights=weights))
     # The deviation of a constant is rounding, not always 0.
-    return mean, np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
+    return mean, np.where(deviation > constant * np.abs(mean), deviation, 1.0)
 
 
 def checked_data(
