@@ -1,12 +1,10 @@
-"""Commands that are killed, terminated or interrupted, a sample; ``python tests/faults/kill.py`` tries more."""
+"""Commands that are killed, or on a bad machine, a sample; ``kill.py`` and ``conditions.py`` beside it try more."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-HARNESS = Path(__file__).with_name("kill.py")
 
 
 @pytest.mark.slow
@@ -23,6 +21,16 @@ HARNESS = Path(__file__).with_name("kill.py")
     ],
 )
 def test_what_a_signal_left_is_continued_as_if_nothing_had_happened(name: str, signal: str) -> None:
-    words = [sys.executable, str(HARNESS), "--only", name, "--kills", "2", "--signal", signal]
+    _run("kill.py", "--only", name, "--kills", "2", "--signal", signal)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["train, joint", "compare", "predict"])
+def test_a_command_on_a_bad_machine_ends_well_or_in_one_line(name: str) -> None:
+    _run("conditions.py", "--command", name, "--each", "1", "--seed", "1")
+
+
+def _run(harness: str, *arguments: str) -> None:
+    words = [sys.executable, str(Path(__file__).with_name(harness)), *arguments]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
