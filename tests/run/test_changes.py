@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -541,3 +542,16 @@ def test_a_failure_leaves_no_half_of_a_version(news: Path, tmp_path: Path, monke
     with pytest.raises(RunError, match="the disk is full"):
         change_labels(news, LabelChange(verb="remove", labels=("weather",)), out=tmp_path / "version")
     assert not (tmp_path / "version").exists()
+
+
+def test_the_page_has_the_table_of_what_was_measured() -> None:
+    root = Path(__file__).parents[2]
+    rows = json.loads((root / "benchmarks" / "results" / "labels.json").read_text())["rows"]
+    spec = spec_from_file_location("labels", root / "benchmarks" / "labels.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page = (root / "docs" / "labels.md").read_text()
+    assert f"<!-- benchmarks/results/labels.json -->\n\n{module.as_table(rows)}\n" in page
+    others = [row["others"] for row in rows if row["how"] == "added"]
+    assert {one["decisions"] for one in others} == {253_596}
+    assert max(one["changed"] for one in others) == 8
