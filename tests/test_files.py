@@ -168,6 +168,21 @@ def test_a_folder_is_held_by_one_command_or_shared_by_those_that_resume(tmp_path
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["study.json"]
 
 
+def test_a_sealed_file_is_read_as_it_was_written_or_refused(tmp_path: Path) -> None:
+    path, value = tmp_path / "a.json", {"score": 0.5, "nothing": float("nan"), "seeds": (1, 2), "name": "\u00e9 \ud83d"}
+    write_json(path, value, sealed=True)
+    written, read = path.read_bytes(), read_json(path)
+    assert read == value | {"nothing": None, "seeds": [1, 2]}
+    for place in range(8 * written.index(b'"checksum of')):
+        changed = bytearray(written)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            assert read_json(path) == read
+        except RunError:
+            continue
+
+
 def test_a_folder_that_was_made_for_nothing_is_removed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), held(tmp_path / "out", STUDY, resume=False, force=False):
         raise KeyboardInterrupt

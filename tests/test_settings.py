@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.settings import (
     HierarchySettings,
     RunSettings,
@@ -16,6 +16,7 @@ from labelcontrast.settings import (
     parse_loss,
     parse_losses,
     parse_study_losses,
+    read_recorded,
     read_settings,
     read_value,
     settings_template,
@@ -221,3 +222,18 @@ def test_the_defaults_have_the_best_means_of_what_was_measured() -> None:
         one: mean(loss, one, "micro_f1") + mean(loss, one, "macro_f1") for one in ("global", "per_label", "expected_f1")
     }
     assert both[rule] == max(both.values())
+
+
+def test_recorded_settings_are_read_as_they_were_written_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    RunSettings.build({"data": "a.csv", "loss": {"name": "reg"}, "seed": 3}).write(path, sealed=True)
+    written, read = path.read_bytes(), RunSettings.build(read_recorded(path))
+    for place in range(8 * len(written)):
+        changed = bytearray(written)
+        changed[place // 8] ^= 1 << place % 8
+        for content in (changed, written[: place // 8]) if place % 8 == 0 else (changed,):
+            path.write_bytes(content)
+            try:
+                assert RunSettings.build(read_recorded(path)) == read
+            except (RunError, ConfigError):
+                continue

@@ -25,6 +25,8 @@ from labelcontrast.errors import DataError, RunError
 
 LOCK = ".lock"
 """The file in a folder of results that a command locks while it writes there."""
+SEAL = "checksum of the above"
+"""The last key of a JSON file that is sealed."""
 LONGEST = 200
 """Bytes of a file's name that its temporary name repeats; file systems allow 255."""
 
@@ -107,9 +109,15 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode(errors="backslashreplace"))
 
 
-def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401
-    """Write indented JSON, completely or not at all; NaN and infinity become null."""
-    write_text(path, as_json(value))
+def write_json(path: str | Path, value: Any, *, sealed: bool = False) -> None:  # noqa: ANN401
+    """Write indented JSON, completely or not at all; NaN and infinity become null.
+
+    Args:
+        path: The file.
+        value: What is written.
+        sealed: Add a checksum to an object, so that ``read_json`` refuses the file if it is changed afterwards.
+    """
+    write_text(path, as_json({**value, SEAL: checksum_of_text(as_json(value))} if sealed else value))
 
 
 def as_json(value: Any) -> str:  # noqa: ANN401
@@ -130,15 +138,18 @@ def parse_json(text: str | bytes, **options: Any) -> Any:  # noqa: ANN401
 
 
 def read_json(path: str | Path) -> Any:  # noqa: ANN401
-    """Read a JSON file.
+    """Read a JSON file; one that was sealed without its seal.
 
     Raises:
-        RunError: It is not JSON.
+        RunError: It is not JSON, or was sealed and changed.
     """
     try:
-        return parse_json(Path(path).read_text(encoding="utf-8"))
+        value = parse_json(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path} is damaged: it is not JSON ({error}).") from error
+    if isinstance(value, dict) and SEAL in value and value.pop(SEAL) != checksum_of_text(as_json(value)):
+        raise RunError(f"{path} is damaged: it has changed since it was written.")
+    return value
 
 
 def checksum(content: Path | bytes) -> str:
@@ -147,6 +158,11 @@ def checksum(content: Path | bytes) -> str:
         return hashlib.blake2b(content, digest_size=16).hexdigest()
     with content.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def checksum_of_text(text: str) -> str:
+    """Return the ``checksum`` of a text as ``write_text`` writes it."""
+    return checksum(text.encode(errors="backslashreplace"))
 
 
 @dataclass(frozen=True, kw_only=True)

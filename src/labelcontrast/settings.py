@@ -22,11 +22,13 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from labelcontrast.errors import ConfigError, nearest
-from labelcontrast.files import read_json, write_text
+from labelcontrast.errors import ConfigError, RunError, nearest
+from labelcontrast.files import checksum_of_text, read_json, write_text
 from labelcontrast.losses.registry import check_loss
 
 Scalar = bool | int | float | str
+SEAL = "# checksum of the below: "
+"""The beginning of the first line of a TOML file that is sealed."""
 EMBEDDED = "embedded"
 EMBEDDED_ENCODERS = (EMBEDDED, "lsa", "hashed", "convnet", "mlp")
 """Encoders that are trained from scratch."""
@@ -353,9 +355,13 @@ class RunSettings(Settings):
         except ValidationError as error:
             raise ConfigError(_first_line(error)) from None
 
-    def write(self, path: str | Path) -> None:
-        """Write the settings as TOML."""
-        write_text(Path(path), tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
+    def write(self, path: str | Path, *, sealed: bool = False) -> None:
+        """Write the settings as TOML; sealed with a checksum in the first line, by which ``read_recorded`` checks them.
+
+        A checksum in the last line would be lost where the file is cut.
+        """
+        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        write_text(Path(path), f"{SEAL}{checksum_of_text(text)}\n{text}" if sealed else text)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -375,9 +381,17 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 
 def read_recorded(path: str | Path) -> dict[str, Any]:
-    """Read the settings of an earlier run: a TOML file of them, or a JSON file with them under ``settings``."""
+    """Read the settings of an earlier run: a TOML file of them, or a JSON file with them under ``settings``.
+
+    Raises:
+        ConfigError: The file is missing or is not TOML.
+        RunError: It has changed since it was written.
+    """
     path = Path(path)
     values = dict(read_json(path).get("settings", {})) if path.suffix == ".json" else read_settings(path)
+    first, _, text = path.read_text().partition("\n")
+    if first.startswith(SEAL) and first.removeprefix(SEAL) != checksum_of_text(text):
+        raise RunError(f"{path} is damaged: it has changed since it was written.")
     encoder = values.get("encoder", {})
     if encoder.get("name") == AUTO and encoder.get("frozen") is False:  # from before ``auto`` could be a pretrained one
         values["encoder"] = encoder | {"name": EMBEDDED}

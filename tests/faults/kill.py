@@ -40,7 +40,7 @@ import labelcontrast as lc
 from labelcontrast.cli import main as command
 from labelcontrast.cli.verbs import RESUME
 from labelcontrast.errors import RunError
-from labelcontrast.files import read_json, write_json
+from labelcontrast.files import SEAL, read_json, write_json
 from labelcontrast.run.folder import MANIFEST, MODEL_FILES
 from labelcontrast.run.machine import describe_origin
 
@@ -64,6 +64,7 @@ VOLATILE = {
     "processor_seconds",
     "pid",
     "host",
+    SEAL,
 }
 
 
@@ -191,7 +192,7 @@ def _content(path: Path) -> object:
     if path.suffix in {".html", ".md", ".ckpt", ".log", ".png", ".svg", ".pdf", ".db", ".tex"}:
         return "a file"
     if path.suffix == ".csv":
-        with path.open(newline="") as file:
+        with path.open(newline="", errors="replace") as file:
             return [_timeless(row) for row in csv.DictReader(file)]
     return path.read_bytes()
 

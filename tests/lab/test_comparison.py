@@ -218,6 +218,43 @@ def test_resume_repeats_failed_and_removed_runs(settings: RunSettings, copied: P
     assert table.rows[0][-2].text == "1"
 
 
+@pytest.mark.parametrize("name", ["per_label.json", "config.toml", "data.json", "test.safetensors"])
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "killed before its record"])
+def test_resume_repeats_runs_that_were_damaged(settings: RunSettings, copied: Path, name: str, recorded: bool) -> None:
+    losses, path = [LossSettings(name="bce")], copied / "runs" / "bce-seed0" / name
+    before, written = json.loads((copied / "results.json").read_text()), path.read_bytes()
+    path.write_bytes(written[:-3])
+    if not recorded:
+        next(one for one in (copied / "trials").glob("*.json") if '"bce, seed 0"' in one.read_text()).unlink()
+    run_comparison(settings, losses, copied, seeds=1, options=Options(resume=True))
+    assert path.read_bytes() == written
+    after = json.loads((copied / "results.json").read_text())
+    assert after["rows"]["bce"][0]["metrics"] == before["rows"]["bce"][0]["metrics"]
+
+
+@pytest.mark.parametrize("name", ["baseline.json", "baseline.safetensors"])
+def test_resume_fits_baselines_again_whose_files_were_damaged(settings: RunSettings, copied: Path, name: str) -> None:
+    losses, path = [LossSettings(name="bce"), LossSettings(name="reg")], copied / name
+    run_comparison(settings, losses, copied, seeds=1, options=Options(resume=True))
+    expected, written = json.loads((copied / "results.json").read_text()), path.read_bytes()
+    digit = re.search(rb"0\.(\d)", written).start(1) if path.suffix == ".json" else len(written) - 1  # type: ignore[union-attr]
+    path.write_bytes(written[:digit] + bytes([written[digit] ^ 1]) + written[digit + 1 :])
+    run_comparison(settings, losses, copied, seeds=1, options=Options(resume=True))
+    assert path.read_bytes() == written
+    found = json.loads((copied / "results.json").read_text())
+    assert {key: found[key] for key in ("baseline", "significance")} == {
+        key: expected[key] for key in ("baseline", "significance")
+    }
+
+
+@pytest.mark.parametrize("pattern", ["compare.toml", "prints.json", "trials/*.json"])
+def test_resume_refuses_records_that_were_damaged(settings: RunSettings, copied: Path, pattern: str) -> None:
+    path = next(copied.glob(pattern))
+    path.write_text(re.sub(r"(?<=\.)\d", lambda digit: str(9 - int(digit[0])), path.read_text(), count=1))
+    with pytest.raises(RunError, match=re.escape(f"{path} is damaged: it has changed since it was written.")):
+        run_comparison(settings, [LossSettings(name="bce")], copied, seeds=1, options=Options(resume=True))
+
+
 def test_losses_with_equal_settings_share_one_run(settings: RunSettings, tmp_path: Path) -> None:
     messages: list[str] = []
     losses = [LossSettings(name="reg"), LossSettings(name="reg", temperature=0.1)]

@@ -36,7 +36,16 @@ from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.errors import ConfigError, RunError
 from labelcontrast.experiment import run_experiment
-from labelcontrast.files import Layout, cache_folder, held, is_claimed, read_json, write_json, write_text
+from labelcontrast.files import (
+    Layout,
+    cache_folder,
+    checksum,
+    held,
+    is_claimed,
+    read_json,
+    write_json,
+    write_text,
+)
 from labelcontrast.lab.comparison_report import (
     RESULTS,
     baseline_runs,
@@ -67,13 +76,10 @@ from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_decisi
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import LAYOUT as RUN_LAYOUT
 from labelcontrast.run.folder import (
-    MODEL,
-    MODEL_FILES,
     OUTPUTS,
     REPORT,
-    RESULT_FILES,
     RunResult,
-    check_files,
+    check_run,
     is_finished,
 )
 from labelcontrast.run.inputs import RunData, build_encoder, load_data
@@ -182,10 +188,9 @@ def run_comparison(
         trials = plan_comparison(settings, losses, seeds, folder, fingerprints)
         store = Store(folder / TRIALS)
         for trial in trials:
-            run = _run_folder(trial, store)
-            if run is not None and not _is_whole(run):
+            run = trial.ended_in(store)
+            if run is not None and not is_finished(run):
                 store.remove(trial.key)
-                shutil.rmtree(run, ignore_errors=True)
         runner = Runner(options.device, keep_weights=keep_weights)
         if options.jobs == 1 and options.ray is None:
             runner = replace(runner, callbacks=replace(callbacks, on_message=lambda _: None))
@@ -195,15 +200,9 @@ def run_comparison(
         table = write()
         refuse_failures(trials, store)
         for trial in trials:
-            if run := _run_folder(trial, store):
+            if run := trial.ended_in(store):
                 _check_run(run)
         return table
-
-
-def _run_folder(trial: Trial, store: Store) -> Path | None:
-    """Return the folder of a trial that has ended without an error; None before that."""
-    record = store.read(trial.key)
-    return trial.folder.parent / record["folder"] if record and "error" not in record else None
 
 
 def _check_run(run: Path) -> None:
@@ -215,18 +214,10 @@ def _check_run(run: Path) -> None:
     if not is_finished(run):
         raise RunError(f"{run} is damaged: it is no finished run any more; --resume runs it again.")
     try:
-        check_files(run, RESULT_FILES if not (run / MODEL).exists() else (*RESULT_FILES, *MODEL_FILES))
-    except RunError as error:
+        check_run(run)
+    except (RunError, ConfigError) as error:
         problem = str(error).partition(";")[0].removesuffix(".")
         raise RunError(f"{problem}; --resume runs it again.") from error
-
-
-def _is_whole(run: Path) -> bool:
-    try:
-        _check_run(run)
-    except RunError:
-        return False
-    return True
 
 
 def plan_comparison(
@@ -377,8 +368,8 @@ def _claim(
                 if value != fingerprints[name]:
                     message = f"{CHANGED[name]} since {folder} was begun; a comparison has one protocol."
                     raise ConfigError(message)
-        settings.write(folder / SHARED)
-        write_json(folder / FINGERPRINTS, fingerprints)
+        settings.write(folder / SHARED, sealed=True)
+        write_json(folder / FINGERPRINTS, fingerprints, sealed=True)
         hold.share()
         yield
 
@@ -390,9 +381,8 @@ def _read_shared(folder: Path) -> RunSettings:
 def _load_or_fit_baselines(settings: RunSettings, first: RunData, folder: Path, device: str) -> Any:  # noqa: ANN401
     """Fit the baselines on every fold that the runs are tested on, or read their results."""
     path = folder / BASELINE
-    found = read_json(path) if path.exists() else None
-    of_lists = isinstance(found, list)  # earlier versions had one baseline, whose predictions may not have been kept
-    if found is None or (of_lists and not all(outputs.exists() for outputs in _saved_outputs(folder, found))):
+    found = _read_baselines(path)
+    if found is None:
         others = range(1, settings.folds) if settings.folds and settings.fold is None else range(0)
         folds = chain([first], (load_data(settings.model_copy(update={"seed": fold})) for fold in others))
         fitted = [_fit_baselines(settings, data, folder, fold, device) for fold, data in enumerate(folds)]
@@ -400,17 +390,29 @@ def _load_or_fit_baselines(settings: RunSettings, first: RunData, folder: Path, 
             {"name": fits[0]["name"], "folds": fits} if others else fits[0]
             for fits in map(list, zip(*fitted, strict=True))
         ]
-        write_json(path, found)
-    return read_json(path)
+        files = {
+            outputs.name: checksum(outputs)
+            for place, one in enumerate(found)
+            for fold in range(len(one.get("folds", [one])))
+            if (outputs := _baseline_outputs(folder, place, fold)).exists()
+        }
+        write_json(path, {"baselines": found, "files": files}, sealed=True)
+    return _read_baselines(path)
 
 
-def _saved_outputs(folder: Path, found: list[dict[str, Any]]) -> list[Path]:
-    """Return the files of the predictions of baselines."""
-    return [
-        _baseline_outputs(folder, place, fold)
-        for place, one in enumerate(found)
-        for fold in range(len(one.get("folds", [one])))
-    ]
+def _read_baselines(path: Path) -> Any:  # noqa: ANN401
+    """Read the results of the baselines; None if they, or their predictions, are missing or damaged."""
+    try:
+        found = read_json(path)
+    except (FileNotFoundError, RunError):
+        return None
+    if isinstance(found, list):  # of an earlier version
+        return None
+    if "files" not in found:  # of one that had a single baseline, which decided otherwise
+        return found
+    files = {path.with_name(name): expected for name, expected in found["files"].items()}
+    whole = all(file.exists() and checksum(file) == expected for file, expected in files.items())
+    return found["baselines"] if whole else None
 
 
 def _fit_baselines(settings: RunSettings, data: RunData, folder: Path, fold: int, device: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from labelcontrast.errors import RunError
 from labelcontrast.files import Hold, Layout, held
 from labelcontrast.lab.quantities import QUANTITIES, read_quantity
-from labelcontrast.lab.trials import Perform, Record, Store, Trial
+from labelcontrast.lab.trials import Perform, Record, Store, Trial, is_damaged
 from labelcontrast.lab.workers import Event, run_at
 
 TRIALS = "trials"
@@ -92,7 +92,7 @@ class Progress:
         announce: bool = False,
         describe: Callable[[Record], str] = describe_record,
     ) -> None:
-        self._say, self._name, self._announce, self._describe = say, name, announce, describe
+        self.say, self._name, self._announce, self._describe = say, name, announce, describe
         self._count = self._left = 0
 
     def start(self, trials: Sequence[Trial], store: Store) -> None:
@@ -101,19 +101,19 @@ class Progress:
         self._left = len(trials) - len(done)
         if self._name is None:
             for trial in done:
-                self._say(f"{trial.title}: done before")
+                self.say(f"{trial.title}: done before")
         else:
-            self._say(f"{self._name}: {len(trials)} trials" + (f", {len(done)} done before" if done else ""))
+            self.say(f"{self._name}: {len(trials)} trials" + (f", {len(done)} done before" if done else ""))
 
     def begun(self, trial: Trial) -> None:
         """Report a trial that begins."""
         if self._announce:
-            self._say(f"{self._number()}{trial.title}")
+            self.say(f"{self._number()}{trial.title}")
 
     def ended(self, trial: Trial, record: Record) -> None:
         """Report the result of a trial."""
         number = "" if self._announce else self._number()
-        self._say(f"{number}{trial.title}: {self._describe(record)}, {record['seconds']:.0f} s")
+        self.say(f"{number}{trial.title}: {self._describe(record)}, {record['seconds']:.0f} s")
 
     def _number(self) -> str:
         self._count += 1
@@ -159,7 +159,7 @@ def run_missing(
     *,
     after_each: Callable[[], object] = lambda: None,
 ) -> None:
-    """Run the trials that a store lacks, and those that failed before; equal trials run once.
+    """Run the trials that a store lacks, and those that failed or were damaged since; equal trials run once.
 
     Args:
         trials: In the order in which they begin.
@@ -174,8 +174,12 @@ def run_missing(
         by_key.setdefault(trial.key, trial)
     unique = list(by_key.values())
     for trial in unique:
-        if "error" in (store.read(trial.key) or {}):
+        run = trial.ended_in(store)
+        if run and is_damaged(run):
+            progress.say(f"{trial.title}: files of its run were removed or changed, so it is run again")
             store.remove(trial.key)
+        elif not run:
+            store.remove(trial.key)  # one that failed
     progress.start(unique, store)
 
     def on_event(event: Event) -> None:

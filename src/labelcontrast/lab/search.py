@@ -175,7 +175,7 @@ def run_search(
     with claim_folder(folder, LAYOUT, options) as hold:
         if hold.resumes:
             content["width"] = _resumed_width(folder, content)
-        write_json(folder / SEARCH, content)
+        write_json(folder / SEARCH, content, sealed=True)
         hold.share()
         for first in range(0, trials, content["width"]):
             chosen: list[list[Trial]] = []
@@ -190,13 +190,13 @@ def run_search(
                         for number, (key, own) in enumerate(zip(keys, each, strict=True), start=first + 1)
                     ]
                 )
-            write_json(folder / SEARCH, content)
+            write_json(folder / SEARCH, content, sealed=True)
             run += [trial for own in chosen for trial in own]
             run_missing([trial for own in chosen for trial in own], records, runner, options, progress)
             for sampler, own in zip(samplers, chosen, strict=True):
                 sampler.tell([SearchTrial({}, records.read(trial.key) or {}).score for trial in own])
         content["importance"] = [sampler.importance() for sampler in samplers]
-        write_json(folder / SEARCH, content)
+        write_json(folder / SEARCH, content, sealed=True)
         table = write_search(folder)
     refuse_failures(run, records)
     return table

@@ -11,6 +11,7 @@ training-*  a training shared by several trials, as long as some of them have no
 import hashlib
 import json
 import os
+import shutil
 import socket
 import time
 import traceback
@@ -28,7 +29,7 @@ from labelcontrast.experiment import run_experiment
 from labelcontrast.files import checksum, locked, parse_json, read_json, write_json
 from labelcontrast.losses.registry import check_loss, fingerprint_plugin
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import drop_weights
+from labelcontrast.run.folder import CONFIG, check_run, drop_weights
 from labelcontrast.run.hierarchy import BESIDE
 from labelcontrast.settings import AUTO, EMBEDDED, EMBEDDED_ENCODERS, RunSettings, flatten
 from labelcontrast.training.epochs import HISTORY, read_history
@@ -64,6 +65,13 @@ class Trial:
     training: Path | None = None
     """The folder of a training shared with trials that differ only in later stages; by default the run folder's own."""
 
+    def ended_in(self, store: "Store") -> Path | None:
+        """Return the folder of its run, which an equal trial may have made; None if it has not ended or has failed."""
+        record = store.read(self.key)
+        if not record or "error" in record:
+            return None
+        return self.folder.with_name(record.get("folder", self.folder.name))
+
     @property
     def claim_key(self) -> str:
         """The name of the claim under which it runs: one claim for all trials that share a training."""
@@ -85,7 +93,7 @@ class Runner:
     """Receive the epochs of trials that run in this process."""
 
     def __call__(self, trial: Trial) -> Record:
-        """Run one trial, or resume it after a kill.
+        """Run one trial, or resume it after a kill; where what a kill left is damaged, begin it anew.
 
         Returns:
             The record. Errors of this package are recorded as one line, other exceptions with their traceback.
@@ -94,6 +102,8 @@ class Runner:
         settings = trial.settings.model_dump(mode="json", exclude_none=True)
         record: Record = {"title": trial.title, "folder": trial.folder.name, "settings": settings}
         try:
+            if is_damaged(trial.folder):
+                shutil.rmtree(trial.folder)
             result = run_experiment(
                 trial.settings,
                 trial.folder,
@@ -112,6 +122,16 @@ class Runner:
             if not self.keep_weights:
                 drop_weights(trial.folder)
         return record | {"seconds": round(time.monotonic() - begun, 3)}
+
+
+def is_damaged(run: Path) -> bool:
+    """Return True if there is a run, finished or not, of which a file was removed or changed."""
+    try:
+        if (run / CONFIG).exists():
+            check_run(run)
+    except (RunError, ConfigError):
+        return True
+    return False
 
 
 def identify(settings: RunSettings, *, data: str, encoder: str | None, without: tuple[str, ...] = ()) -> str:
@@ -240,7 +260,7 @@ class Store:
 
     def write(self, key: str, record: Record) -> None:
         """Write the record of a trial."""
-        write_json(self._path(key), record)
+        write_json(self._path(key), record, sealed=True)
 
     def remove(self, key: str) -> None:
         """Remove the record of a trial, so that it is run again."""

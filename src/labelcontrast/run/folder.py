@@ -216,10 +216,10 @@ def open_run(
         for name in (METRICS, MANIFEST, REPORT, CARD, CALIBRATION, BLEND, HIERARCHY, PER_NODE, EXAMPLES):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / VIEWS, ignore_errors=True)
-        settings.write(folder / CONFIG)
-        write_json(folder / DATA_PRINT, {"data": data})
+        settings.write(folder / CONFIG, sealed=True)
+        write_json(folder / DATA_PRINT, {"data": data}, sealed=True)
         if settings.plugins:
-            write_json(folder / PLUGINS, _hash_plugins(settings))
+            write_json(folder / PLUGINS, {"plugins": _hash_plugins(settings)}, sealed=True)
         yield
 
 
@@ -284,6 +284,22 @@ def check_files(folder: str | Path, names: Sequence[str]) -> None:
             continue
         undo = "" if listed is None else f"; remove {MANIFEST} to use the folder unchecked"
         raise RunError(f"{folder} is damaged: {name} {problem}{undo}.")
+
+
+def check_run(folder: str | Path) -> None:
+    """Check the files of a run, finished or not, of which the weights may have been left out.
+
+    Raises:
+        RunError: A file was removed or changed.
+        ConfigError: The settings are not TOML any more.
+    """
+    folder = Path(folder)
+    load_settings(folder)
+    for path in (folder / DATA_PRINT, folder / PLUGINS):
+        if path.exists():
+            read_json(path)
+    if is_finished(folder):
+        check_files(folder, (*RESULT_FILES, *MODEL_FILES) if (folder / MODEL).exists() else RESULT_FILES)
 
 
 @contextmanager
@@ -362,6 +378,7 @@ def _refuse_other_settings(folder: Path, settings: RunSettings) -> None:
 
 def _refuse_changed_plugins(folder: Path, settings: RunSettings) -> None:
     before = read_json(folder / PLUGINS) if (folder / PLUGINS).exists() else []
+    before = before["plugins"] if isinstance(before, dict) else before  # a list in earlier versions
     for plugin, old, new in zip(settings.plugins, before, _hash_plugins(settings) if before else [], strict=False):
         if old != new:
             raise ConfigError(f"the plugin {plugin} has changed since {folder} was begun; it cannot be resumed.")
