@@ -134,6 +134,21 @@ def test_the_template_has_every_setting_with_its_default() -> None:
         assert f"# {field.description.replace('``', '')}\n" in text, name
 
 
+def test_a_template_of_given_values_sets_these_alone() -> None:
+    joint = {"name": "reg", "weight": 0.5, "alpha": 1.0}
+    given = {
+        "data": "a.csv",
+        "columns": {"labels": ["a, b", "[c, ]"]},
+        "loss": {"name": "asl", "margin": 0.1, "joint": joint},
+        "evaluation": {"views": ["probe", "words"]},
+    }
+    text = settings_template(given, defaults=False)
+    assert {name: value for name, value in tomllib.loads(text).items() if value != {}} == given
+    uncommented = "\n".join(line.removeprefix("# ") for line in text.splitlines() if " = " in line and ". " not in line)
+    assert "fractions = [0.7, 0.1, 0.2]" in uncommented
+    assert "epochs = 10" in uncommented
+
+
 @pytest.mark.parametrize(
     ("entry", "title"),
     [

@@ -506,38 +506,51 @@ def _sections() -> dict[str, BaseModel]:
     return {name: field.default for name, field in RunSettings.model_fields.items() if is_section(field)}
 
 
-def settings_template(plugins: Sequence[str] = ()) -> str:
-    r"""Write every setting with its description and its default as TOML; one without a default is commented out.
+def settings_template(given: Mapping[str, Any] | None = None, *, defaults: bool = True) -> str:
+    r"""Write every setting with its description as TOML; one without a value is commented out.
 
     Args:
-        plugins: The value of ``plugins``, in place of its default.
+        given: Values in place of defaults, nested.
+        defaults: Write the defaults as settings; otherwise they are commented out, and only ``given`` is set.
 
     Example:
-        >>> print(settings_template().partition("\n\n")[0])
+        >>> print(settings_template({"data": "a.csv"}, defaults=False)[:87])
         # A file or a folder in any known format.
-        # data =
+        data = "a.csv"
+        <BLANKLINE>
+        # Seed of the initial weights
     """
-    fields = {name: field for name, field in RunSettings.model_fields.items() if not is_section(field)}
-    parts = [_template(fields, {"plugins": tuple(plugins)})]
-    parts += [
-        f"[{name}]\n{_template(type(section).model_fields, dict(section))}" for name, section in _sections().items()
-    ]
+    values, sections = dict(given or {}), _sections()
+    fields = {name: field for name, field in RunSettings.model_fields.items() if name not in sections}
+    parts = [_template(fields, {}, values, defaults=defaults)]
+    for name, section in sections.items():
+        own = _template(type(section).model_fields, dict(section), values.get(name, {}), defaults=defaults)
+        parts.append(f"[{name}]\n{own}")
     return "\n".join(parts)
 
 
-def _template(fields: dict[str, FieldInfo], defaults: Mapping[str, object]) -> str:
+def _template(
+    fields: Mapping[str, FieldInfo], section: Mapping[str, object], given: Mapping[str, object], *, defaults: bool
+) -> str:
     lines = []
     for name, field in fields.items():
-        default = defaults.get(name, field.default)
-        if field.is_required() or default is None:
-            value = f"# {name} ="
-        elif isinstance(default, BaseModel):
-            inner = (tomli_w.dumps({key: one}).strip() for key, one in default)
-            value = f"{name} = {{{', '.join(inner)}}}"
+        value = given.get(name, section.get(name, field.default))
+        mark = "" if defaults or name in given else "# "
+        if value is None or (field.is_required() and name not in given):
+            text = f"# {name} ="
+        elif isinstance(value, BaseModel | dict):
+            inner = (tomli_w.dumps({key: one}).strip() for key, one in dict(value).items())
+            text = f"{mark}{name} = {{{', '.join(inner)}}}"
         else:
-            value = tomli_w.dumps({name: default}).strip()
-        lines.append(f"# {(field.description or '').replace('``', '')}\n{value}\n")
-    return "\n".join(lines)
+            text = mark + re.sub(r"(\[)\n\s*|,\n\s*(\])|\n\s*", _on_one_line, tomli_w.dumps({name: value}).strip())
+        lines.append(f"# {(field.description or '').replace('``', '')}\n{text}\n")
+    others = {name: value for name, value in given.items() if name not in fields and not isinstance(value, dict)}
+    return "\n".join([*lines, *([tomli_w.dumps(others)] if others else [])])
+
+
+def _on_one_line(gap: re.Match[str]) -> str:
+    """Return what stands for a line end within a list of TOML."""
+    return gap[1] or gap[2] or " "
 
 
 # The second loss starts with a letter, unlike the exponent of 1e+5.

@@ -66,6 +66,10 @@ def test_help_lists_and_refusals_import_no_torch(tmp_path: Path) -> None:
             "no.toml: no such file; expected a TOML file of settings.",
         ),
         (["train", "a.csv"], "Missing option '--out'"),
+        (
+            ["train", "--out", "x"],
+            "DATA is missing: a file or folder of examples, or a --config that names it as data.",
+        ),
         (["compare", "a.csv", "--out", "x", "--losses", "bce,rge"], "there is no loss 'rge' (did you mean \"reg\"?)"),
         (["study", "lossess", "a.csv", "--out", "x"], "there is no study 'lossess' (did you mean \"losses\"?)"),
         (
@@ -287,6 +291,46 @@ def test_a_full_disk_is_one_line_and_the_run_can_be_resumed(command: Run, real: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["text", "vector"])
+def test_settings_that_fit_the_data_train_as_the_data_alone_do(
+    command: Run, tmp_path: Path, vectors: Path, kind: str
+) -> None:
+    rows = [{"message": one["text"], "tags": "; ".join([*one["labels"], "all"])} for one in GOOD]
+    (tmp_path / "data.jsonl").write_text(jsonl(rows))
+    words = [vectors if kind == "vector" else "data.jsonl", "--effort", "quick", "--loss", "reg:alpha=1"]
+    done = command("init", *words)
+    assert done.returncode == 0, done
+    how = "labelcontrast train --config labelcontrast.toml --out run"
+    assert done.stdout == f"settings in labelcontrast.toml; train with them: {how}\n"
+    text = (tmp_path / "labelcontrast.toml").read_text()
+    assert all(f"# {line}\n" in text for line in done.stderr.splitlines())
+    values = tomllib.loads(text)
+    assert values["loss"] == {"name": "reg", "alpha": 1}
+    if kind == "text":
+        assert values["columns"] == {"text": "message", "labels": "tags", "separator": ";", "multi_hot": 0}
+        assert values["training"] == {"epochs": 2}
+    assert command("init", *words).refusal() == "labelcontrast.toml exists already; --force replaces it."
+    assert command(*how.split()[1:]).returncode == 0
+    assert command("train", *words, "--out", "alone").returncode == 0
+    trained, alone = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("run", "alone"))
+    assert trained["metrics"] == alone["metrics"]
+    assert (tmp_path / "run" / "config.toml").read_text() == (tmp_path / "alone" / "config.toml").read_text()
+
+
+def test_the_cache_is_shown_and_emptied(real: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELCONTRAST_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "tokens").mkdir(parents=True)
+    (tmp_path / "cache" / "tokens" / "a.safetensors").write_bytes(bytes(3_000_000))
+    shown = real("cache")
+    assert shown.stdout.splitlines()[0] == str(tmp_path / "cache")
+    assert shown.stdout.splitlines()[-1].split() == ["tokens", "1", "3.0", "0.0"]
+    assert json.loads(real("cache", "--max-size", "0.003", "--json").stdout)["removed"] == {"files": 0, "bytes": 0}
+    emptied = json.loads(real("cache", "--unused", "0", "--json").stdout)
+    assert emptied["removed"] == {"files": 1, "bytes": 3_000_000}
+    assert emptied["tokens"] == {"files": 0, "bytes": 0, "unused_days": 0.0}
+    assert list((tmp_path / "cache").rglob("*.safetensors")) == []
+
+
 def test_a_killed_and_resumed_run_has_the_same_metrics(command: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     words = ["train", "data.jsonl", "--loss", "reg", "--epochs", "4", "--batch-size", "16"]

@@ -1,6 +1,8 @@
 """Cached arrays: computed once per key, and again if the file is damaged or cannot be written."""
 
+import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from labelcontrast.encoders.cache import ALIGNMENT, cached_arrays, content_key, saved_arrays
+from labelcontrast.encoders.cache import (
+    ALIGNMENT,
+    DAY,
+    cached_arrays,
+    cached_files,
+    content_key,
+    prune_cache,
+    saved_arrays,
+)
 from labelcontrast.errors import RunError
 
 ARRAYS = {"rows": np.arange(6, dtype=np.int32).reshape(2, 3), "empty": np.empty((0, 3))}
@@ -119,3 +129,28 @@ def test_arrays_are_memory_mapped_from_an_aligned_readable_file(tmp_path: Path, 
         array[:] = 0
         np.testing.assert_array_equal(load_file(path)[name], arrays[name])
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_cache_is_pruned_by_last_use_and_by_size(tmp_path: Path) -> None:
+    arrays = {"rows": np.zeros((1000, 3))}
+    paths = [tmp_path / "features" / "a", tmp_path / "tokens" / "b", tmp_path / "features" / "c.chunks" / "0"]
+    other = tmp_path / "tables" / "mine"
+    for age, path in enumerate([*paths, other], start=1):
+        assert ask(path, arrays=arrays)
+        os.utime(path, (time.time() - age * DAY,) * 2)
+    assert [(file.path, file.kind, round(file.unused)) for file in cached_files(tmp_path)] == [
+        (paths[0], "features", 1),
+        (paths[1], "tokens", 2),
+        (paths[2], "features", 3),
+    ]
+    assert not ask(paths[2], arrays=arrays)  # what is read is in use
+    assert [file.path for file in prune_cache(tmp_path, days=1.5)] == [paths[1]]
+    assert prune_cache(tmp_path, days=1.5) == []
+    size = sum(file.size for file in cached_files(tmp_path))
+    assert prune_cache(tmp_path, size=size) == []
+    assert [file.path for file in prune_cache(tmp_path, size=size - 1)] == [paths[0]]
+    draft = tmp_path / "features" / ".d.1.tmp"
+    draft.touch()
+    assert [file.path for file in prune_cache(tmp_path, days=0.0)] == [paths[2]]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == [draft, other]
+    assert not paths[2].parent.exists()

@@ -1,5 +1,6 @@
-"""The verbs that list or repeat what is there: ``losses``, ``settings``, ``studies`` and ``report``."""
+"""The verbs that list or repeat what is there: ``losses``, ``settings``, ``studies``, ``report`` and ``cache``."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -58,4 +59,51 @@ def settings(*, plugins: options.Plugins = None) -> None:
     from labelcontrast.settings import settings_template
 
     load_plugins(plugins or [])
-    typer.echo(settings_template(plugins or []))
+    typer.echo(settings_template({"plugins": plugins or []}))
+
+
+def cache(
+    *,
+    unused: Annotated[
+        float | None,
+        typer.Option("--unused", metavar="DAYS", min=0, help="Remove files that were not used for so many days."),
+    ] = None,
+    max_size: Annotated[
+        float | None,
+        typer.Option(
+            "--max-size", metavar="GB", min=0, help="Remove those used least recently, down to so many gigabytes."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show the size of the cache, or remove files from it.
+
+    It holds token ids of texts and the features of frozen encoders, which are computed again when they are needed. It
+    is the folder that LABELCONTRAST_CACHE names. "--unused 0" removes everything.
+    """
+    from labelcontrast.encoders.cache import KINDS, cached_files, prune_cache
+    from labelcontrast.files import cache_folder
+    from labelcontrast.reports.tables import Cell, Table, as_text
+
+    folder = cache_folder()
+    removed = prune_cache(folder, days=unused, size=None if max_size is None else round(max_size * 1e9))
+    files = cached_files(folder)
+    rows = {
+        kind: {
+            "files": len(own := [file for file in files if file.kind == kind]),
+            "bytes": sum(file.size for file in own),
+            "unused_days": round(max((file.unused for file in own), default=0.0), 2),
+        }
+        for kind in KINDS
+    }
+    freed = sum(file.size for file in removed)
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), **rows, "removed": {"files": len(removed), "bytes": freed}}))
+        return
+    cells = [
+        (Cell(kind), Cell(f"{row['files']:,}"), Cell(f"{row['bytes'] / 1e6:,.1f}"), Cell(f"{row['unused_days']:.1f}"))
+        for kind, row in rows.items()
+    ]
+    typer.echo(f"{folder}\n" + as_text(Table(("", "files", "MB", "unused for days, at most"), tuple(cells))))
+    if removed:
+        typer.echo(f"\n{len(removed):,} files removed, {freed / 1e6:,.1f} MB")

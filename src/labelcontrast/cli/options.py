@@ -58,12 +58,18 @@ def complete_studies() -> list[str]:
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, and no progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print the time of each step, and where errors are.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A file or folder of examples in any known format.")]
+DataOrConfig = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA", help="A file or folder of examples in any known format.", show_default="as in --config"
+    ),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 Input = Annotated[
     str, typer.Argument(metavar="INPUT", help="A file, a picture, a folder of pictures, or - for standard input.")
 ]
 IsText = Annotated[bool, typer.Option("--text", help="INPUT is itself the text.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON Lines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 RunData = Annotated[
     str | None,
     typer.Option("--data", help="The data of the run.", show_default="where they were in training"),
@@ -198,7 +204,11 @@ def read_values(config: Path | None, assignments: list[str] | None, **options: o
     for name, value in options.items():
         if value is not None and value != []:
             values = put(values, KEYS[name], value)
-    return override(values, assignments or [])
+    values = override(values, assignments or [])
+    if "data" in options and not values.get("data"):
+        message = "DATA is missing: a file or folder of examples, or a --config that names it as data."
+        raise ConfigError(message)
+    return values
 
 
 def build_settings(config: Path | None, assignments: list[str] | None = None, **options: object) -> "RunSettings":

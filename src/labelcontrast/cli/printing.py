@@ -27,7 +27,7 @@ from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.export.formats import Format, export_run
 from labelcontrast.export.onnx_graph import OnnxExport
-from labelcontrast.files import check_new, whole_file
+from labelcontrast.files import check_new, whole_file, write_text
 from labelcontrast.lab.comparison import DEMO_RUN, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
 from labelcontrast.lab.pipeline import Options
@@ -57,11 +57,11 @@ from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import METRICS as RUN
 from labelcontrast.run.folder import REPORT, RunResult, load_settings, load_training_labels
 from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
-from labelcontrast.run.inputs import build_encoder, load_data, read_splits, with_transfer_data
+from labelcontrast.run.inputs import build_encoder, fit_settings, load_data, read_splits, with_transfer_data
 from labelcontrast.run.machine import keep_freed_memory
 from labelcontrast.run.model import embed, embeddings_table, load, predict
 from labelcontrast.run.report import retrieval_groups, write_report
-from labelcontrast.settings import LabelChange, LossSettings, RunSettings
+from labelcontrast.settings import LabelChange, LossSettings, RunSettings, settings_template
 
 if TYPE_CHECKING:
     from labelcontrast.serving.gate import Limits
@@ -116,6 +116,20 @@ def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fi
         left_out |= write_fixed(splits, checkup.suspects, fix)
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items() if number) or "nothing"
         show(f"\nRepaired copy in {fix}; left out: {reasons}")
+
+
+def write_fitted_settings(settings: RunSettings, out: Path) -> None:
+    """Write a file of settings that fit the data, with what was found as its first comment, and print how to use it."""
+    sentences: list[str] = []
+    fitted = fit_settings(settings, sentences.append)
+    head = ["Settings for labelcontrast train --config. What is set here fits the data:", *sentences]
+    head += ["Everything else has its default, and is a comment."]
+    values = fitted.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    comment = "".join(f"# {line}\n" for sentence in head for line in printable(sentence).splitlines())
+    write_text(out, f"{comment}\n{settings_template(values, defaults=False)}")
+    for sentence in sentences:
+        say(sentence)
+    show(f"settings in {out}; train with them: labelcontrast train --config {out} --out run")
 
 
 def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:

@@ -1,4 +1,4 @@
-"""The verbs from data to a trained model: ``demo``, ``describe`` and ``train``."""
+"""The verbs from data to a trained model: ``demo``, ``describe``, ``init`` and ``train``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from labelcontrast.cli import options
 from labelcontrast.cli.options import build_settings, in_home
+from labelcontrast.errors import ConfigError
 
 
 def demo(*, out: options.Out = Path("demo"), force: options.Force = False) -> None:
@@ -53,8 +54,50 @@ def describe(
         print_description(settings, plot)
 
 
-def train(
+def init(
     data: options.Data,
+    *,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="TOML file to write.", callback=in_home)
+    ] = Path("labelcontrast.toml"),
+    effort: options.Effort = None,
+    loss: options.Loss = None,
+    encoder: options.Encoder = None,
+    text_column: options.TextColumn = None,
+    image_column: options.ImageColumn = None,
+    label_column: options.LabelColumn = None,
+    assignments: options.Assignments = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a file of settings for DATA, with comments.
+
+    What was found in the data is set: columns, encoder and epochs. Every other setting is there with its default and
+    what it means, as a comment. Train with it: labelcontrast train --config labelcontrast.toml --out run.
+    """
+    from labelcontrast.run.validation import validate_settings
+
+    settings = build_settings(
+        None,
+        assignments,
+        data=data,
+        effort=effort,
+        loss=loss,
+        encoder=encoder,
+        text_column=text_column,
+        image_column=image_column,
+        label_column=label_column,
+    )
+    validate_settings(settings)
+    if out.exists() and not force:
+        message = f"{out} exists already; --force replaces it."
+        raise ConfigError(message)
+    from labelcontrast.cli.printing import write_fitted_settings
+
+    write_fitted_settings(settings, out)
+
+
+def train(
+    data: options.DataOrConfig = None,
     *,
     out: options.Out,
     effort: options.Effort = None,

@@ -17,7 +17,7 @@ from labelcontrast.cli.options import (
 
 
 def compare(
-    data: options.Data,
+    data: options.DataOrConfig = None,
     *,
     out: options.Out,
     losses: Annotated[
@@ -141,7 +141,7 @@ def study(
 
 
 def search(
-    data: options.Data,
+    data: options.DataOrConfig = None,
     *,
     out: options.Out,
     losses: Annotated[

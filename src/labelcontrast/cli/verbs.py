@@ -26,6 +26,7 @@ RESUME = "--resume continues a run, comparison, study or search."
 VERBS: tuple[Callable[..., None], ...] = (
     train_verbs.demo,
     train_verbs.describe,
+    train_verbs.init,
     train_verbs.train,
     model_verbs.evaluate,
     model_verbs.predict,
@@ -42,6 +43,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     list_verbs.losses,
     list_verbs.studies,
     list_verbs.settings,
+    list_verbs.cache,
 )
 LABEL_VERBS: tuple[Callable[..., None], ...] = (
     label_verbs.add,

@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,66 @@ KEYS = "keys"
 ALIGNMENT = 64
 """Mapped arrays begin at a multiple of this many bytes, as torch's do in memory: products of arrays that are aligned
 otherwise can differ in their last digits."""
+
+
+KINDS = ("features", "tokens")
+"""Folders of the cache: the features of frozen encoders, and the token ids of texts."""
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A file of the cache folder."""
+
+    path: Path
+    kind: str
+    """The folder below the cache folder."""
+    size: int
+    """In bytes."""
+    unused: float
+    """Days since it was last written or read."""
+
+
+def cached_files(folder: str | Path) -> list[CachedFile]:
+    """List the files of a cache folder, those used last first; other files that are there are not listed."""
+    found = []
+    for kind in KINDS:
+        for path in Path(folder, kind).rglob("*"):
+            with suppress(FileNotFoundError):  # another process has removed it
+                if path.is_file():
+                    status = path.stat()
+                    found.append(CachedFile(path, kind, status.st_size, (time.time() - status.st_mtime) / DAY))
+    return sorted(found, key=lambda file: file.unused)
+
+
+def prune_cache(folder: str | Path, *, days: float | None = None, size: int | None = None) -> list[CachedFile]:
+    """Remove files of a cache folder, and return them; a process that has read one keeps it.
+
+    Args:
+        folder: The cache folder.
+        days: Remove files that were not used for so long.
+        size: Remove the files that were used least recently, until all together have at most so many bytes.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = cached_arrays(f"{folder}/tokens/a", {"made": "key"}, lambda: {"made": np.zeros(9)})
+        ...     [file.kind for file in prune_cache(folder, size=0)], cached_files(folder)
+        (['tokens'], [])
+    """
+    files = cached_files(folder)
+    kept = accumulate(file.size for file in files)
+    removed = [
+        file
+        for file, so_far in zip(files, kept, strict=True)
+        if (days is not None and file.unused >= days) or (size is not None and so_far > size)
+        if not file.path.name.startswith(".") or file.unused > 1  # one that is being written
+    ]
+    for file in removed:
+        file.path.unlink(missing_ok=True)
+        with suppress(OSError):  # others are left in it
+            file.path.parent.rmdir()
+    return removed
 
 
 def content_key(*contents: Iterable[Any]) -> str:
@@ -67,6 +131,8 @@ def cached_arrays(
     path = Path(path)
     cached = _read(path, keys)
     if cached is not None:
+        with suppress(OSError):  # a folder that may only be read
+            os.utime(path)  # when it was last used, for ``prune_cache``
         return cached
     arrays = compute()
     try:

@@ -154,6 +154,27 @@ def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = 
     return RunSettings.build(values).with_defaults({"training.epochs": epochs} if epochs else {})
 
 
+def fit_settings(settings: RunSettings, on_message: OnMessage = lambda _: None) -> RunSettings:
+    """Set what a run would find in its data: the columns, the encoder, and the number of epochs.
+
+    Args:
+        settings: What is given; it is kept.
+        on_message: Receives sentences about the data and the encoder.
+
+    Raises:
+        LabelContrastError: As ``load_inputs``.
+    """
+    data = load_data(settings)
+    for sentence in data.summary():
+        on_message(sentence)
+    splits = data.splits
+    settings = resolve_settings(with_found_columns(settings, splits), splits.train.kind, on_message)
+    encoder = build_encoder(settings.encoder, splits.train)
+    if isinstance(encoder, TextEncoder) and (cut := describe_cut(encoder, splits.train.inputs)):
+        on_message(cut)
+    return settings
+
+
 def prepare_inputs(
     settings: RunSettings, data: RunData, on_message: OnMessage = lambda _: None, *, device: str = "cpu"
 ) -> RunInputs:
