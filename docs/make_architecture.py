@@ -29,7 +29,7 @@ FLOORS = (
     ("data",),
     ("losses", "encoders", "labels", "metrics", "probes", "reports", "settings"),
     ("files", "dag"),
-    ("errors", "doors"),
+    ("errors", "doors", "progress"),
 )
 """The rooms, from the roof to the ground."""
 EXCEPTIONS = {

@@ -120,9 +120,9 @@ def write_json(path: str | Path, value: Any, *, sealed: bool = False) -> None:  
     write_text(path, as_json({**value, SEAL: checksum_of_text(as_json(value))} if sealed else value))
 
 
-def as_json(value: Any) -> str:  # noqa: ANN401
-    """Return the text that ``write_json`` writes."""
-    return json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def as_json(value: Any, *, indent: int | None = 1) -> str:  # noqa: ANN401
+    """Return the text that ``write_json`` writes; without indent it is one line."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_json(text: str | bytes, **options: Any) -> Any:  # noqa: ANN401

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from labelcontrast.cli.trial_verbs import search
 from labelcontrast.cli.verbs import app
+from labelcontrast.losses.registry import check_loss, loss_catalogue
 from labelcontrast.reports.tables import NOTHING
 from labelcontrast.settings import RunSettings
 
@@ -188,6 +189,8 @@ def test_quiet_prints_results_alone_and_verbose_where_an_error_is(command: Run, 
     assert quiet.stderr == ""
     assert "epoch 1/1" in said.stderr
     assert quiet.stdout == said.stdout.replace("said", "quiet")
+    again = command(*words, "--out", "said", "--resume", "--json")
+    assert json.loads(again.stdout) == json.loads((tmp_path / "said" / "metrics.json").read_text())
     refused = command("describe", "nowhere.csv", "-v")
     assert refused.stderr.startswith("Traceback (most recent call last):")
     assert refused.stderr.splitlines()[-1] == command("describe", "nowhere.csv", "-q").stderr.strip()
@@ -397,6 +400,11 @@ def test_evaluation_embedding_and_report(command: Run, tmp_path: Path, text_run:
     shown = command("evaluate", text_run, data).stdout.splitlines()[-1].split()
     metrics = json.loads((text_run / "metrics.json").read_text())["metrics"]["test"]
     assert shown[:3] == ["test", f"{100 * metrics['micro_f1']:.2f}", f"{100 * metrics['macro_f1']:.2f}"]  # not of train
+    found = json.loads(command("evaluate", text_run, data, "--json").stdout)
+    assert {name: round(100 * found["metrics"][name], 2) for name in ("micro_f1", "macro_f1")} == {
+        name: float(value) for name, value in zip(("micro_f1", "macro_f1"), shown[1:3], strict=True)
+    }
+    assert (found["run"], found["split"], found["examples"]) == (str(text_run), "test", len(GOOD) // 5)
     assert command("embed", text_run, data, "-o", "out.parquet").returncode == 0
     assert pq.read_table(tmp_path / "out.parquet").num_rows == len(GOOD)
     (text_run / "report.html").unlink()
@@ -518,6 +526,9 @@ def test_describe_prints_and_draws(command: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     result = command("describe", "data.jsonl", "--plot", "labels.png")
     assert "Labels: 3" in result.stdout
+    figures = json.loads(command("describe", "data.jsonl", "--json").stdout)
+    assert (figures["kind"], len(figures["labels"]), figures["hierarchy"]) == ("text", 3, [])
+    assert sum(split["examples"] for split in figures["splits"].values()) == len(GOOD)
     with Image.open(tmp_path / "labels.png") as picture:
         assert picture.width > 100
 
@@ -529,6 +540,9 @@ def test_the_doctor_finds_defects_and_writes_a_repaired_copy(command: Run, tmp_p
     assert "\nDoctor\n  - " in printed
     assert "\nRepaired copy in fixed; left out: " in printed
     assert command("describe", "data.jsonl", "--doctor").stdout in printed
+    findings = json.loads(command("describe", "data.jsonl", "--doctor", "--json").stdout)["findings"]
+    assert [(one["kind"], one["number"]) for one in findings] == [("duplicates", 1)]
+    assert f"\n  - {findings[0]['sentence']}" in printed
     assert "Labels: 3" in command("describe", "fixed").stdout
 
 
@@ -536,6 +550,9 @@ def test_the_losses_are_listed(command: Run) -> None:
     printed = command("losses").stdout
     for name in ("bce", "zlpr", "supcon", "wo_reg", "reg"):
         assert f"\n{name}  (on" in f"\n{printed}"
+    rows = {row["name"]: row for row in map(json.loads, command("losses", "--json").stdout.splitlines())}
+    assert rows.keys() == {row.name for row in loss_catalogue()}
+    assert {one["name"]: one["default"] for one in rows["reg"]["parameters"]} == check_loss("reg", {})
 
 
 def test_ranking_needs_comparisons(command: Run) -> None:
@@ -604,6 +621,12 @@ def test_a_study_is_run_printed_and_reported_again(command: Run, tmp_path: Path,
     assert result.stdout.splitlines()[4].startswith("* the best mean of its column, or ")
     assert "[2/2] vectors, reg, alpha 2.0, seed 0: macro-F1 " in result.stderr
     assert result.stdout.splitlines()[-1] == "report in out/report.html"
+    trials = [json.loads(one) for one in command(*words[:-2], "--out", "out", "--resume", "--json").stdout.splitlines()]
+    assert [(one["loss"], one["loss.alpha"], one["error"]) for one in trials] == [
+        ("bce", None, None),
+        ("reg", 2.0, None),
+    ]
+    assert f"{100 * trials[1]['macro_f1']:.2f}" in result.stdout
     (tmp_path / "out" / "report.html").unlink()
     assert command("report", "out").stdout == "out/report.html\n"
     assert "Does alpha help?" in (tmp_path / "out" / "report.html").read_text()
@@ -620,6 +643,9 @@ def test_comparisons_and_studies_test_on_every_fold(command: Run, tmp_path: Path
     assert shown == ["2"]
     kept = [json.loads(path.read_text()) for path in sorted((tmp_path / "compared/runs").glob("bce*/metrics.json"))]
     assert [(run["fold"], run["examples"]["test"]) for run in kept] == [(0, 120), (1, 120)]
+    again = json.loads(command("compare", *words, "--no-baseline", "--out", "compared", "--resume", "--json").stdout)
+    assert (again["loss"], again["failures"]) == ("bce", [])
+    assert again["metrics"]["micro_f1"] == [run["metrics"]["test"]["micro_f1"] for run in kept]
     one, fold = (
         command("train", vectors, "--out", "one", "--set", "folds=2", "--set", "fold=2"),
         "counted from 0. Got 2.",
@@ -638,6 +664,8 @@ def test_the_studies_are_listed_and_a_wrong_name_is_refused(command: Run) -> Non
     for name in ("losses", "temperature-prr", "few-labels"):
         assert f"\n{name}\n    " in f"\n{printed}"
     assert "source  Audibert et al. 2024, Table 7" in printed
+    rows = [json.loads(one) for one in command("studies", "--json").stdout.splitlines()]
+    assert [row["name"] for row in rows] == [line for line in printed.splitlines() if line and line[0] != " "]
     assert (
         "there is no study 'lossess' (did you mean \"losses\"?)"
         in command("study", "lossess", "a", "--out", "x").refusal()
@@ -652,6 +680,10 @@ def test_a_search_writes_settings_for_train(command: Run, vectors: Path, tmp_pat
     best = tomllib.loads((tmp_path / "out" / "best.toml").read_text())
     assert best["loss"]["name"] == "bce"
     assert 1e-4 <= best["training"]["learning_rate"] <= 1e-2
+    words = ["search", vectors, "--out", "out", "--losses", "bce", "--trials", 2, "--set", "training.epochs=1"]
+    trials = [json.loads(one) for one in command(*words, "--resume", "--json").stdout.splitlines()]
+    assert [(one["loss"], one["trial"], one["error"]) for one in trials] == [("bce", 1, None), ("bce", 2, None)]
+    assert best["training"]["learning_rate"] in [one["values"]["training.learning_rate"] for one in trials]
     page = tmp_path / "out" / "report.html"
     before = page.read_text()
     page.unlink()

@@ -1,11 +1,13 @@
 """What the verbs print: descriptions, metrics, progress and ranks; and files that are whole or not there."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from labelcontrast.cli import output
 from labelcontrast.cli.printing import (
     metrics_table,
     print_description,
@@ -99,6 +101,10 @@ def test_ranks_are_printed_and_the_page_is_written(tmp_path: Path, capsys: pytes
     ]
     assert lines[-1] == f"critical difference 2.34; report in {tmp_path / 'ranks.html'}"
     assert (tmp_path / "ranks.html").exists()
+    print_ranks(folders, tmp_path / "ranks.html", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["micro_f1"]["ranks"] == {"reg": 1.0, "msc": 2.0, "bce": 3.0}
+    assert found["micro_f1"]["critical_difference"] == pytest.approx(2.34, abs=0.005)
 
 
 def test_an_evaluation_shows_every_measure_and_last_the_short_table(
@@ -147,3 +153,38 @@ def test_a_transferred_run_is_evaluated_on_the_test_split_of_its_target(
     shown = capsys.readouterr().out.splitlines()[-1].split()
     assert shown[1] == percent(result["metrics"]["test"]["micro_f1"])
     assert shown[4] == percent(result["metrics"]["test"]["hamming_loss"])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("terminal", "verbosity", "seconds", "shown"),
+    [
+        (True, 0, 3.0, True),
+        (True, 0, 1.0, False),
+        (True, -1, 3.0, False),
+        (False, 0, 3.0, False),
+        (False, 1, 3.0, False),
+    ],
+)
+def test_a_bar_with_the_time_left_is_shown_on_a_terminal_after_two_seconds(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool, verbosity: int, seconds: float, shown: bool
+) -> None:
+    stream, clock = Terminal() if terminal else io.StringIO(), iter([0.0, seconds, seconds, seconds, seconds])
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
+    before = output.VERBOSITY.set(verbosity)
+    with output.show_progress("embeddings", 400) as advance:
+        advance(100)
+        output.say("a sentence")
+    output.VERBOSITY.reset(before)
+    printed = stream.getvalue()
+    assert ("embeddings  25 % |" in printed) == shown
+    assert ("100 of 400, 00:09 left" in printed) == shown
+    assert ("a sentence\n" in printed) == (verbosity >= 0)
+    assert printed.endswith("embeddings: 3.0 s\n") == (verbosity > 0)
+    if not shown:
+        assert "\r" not in printed

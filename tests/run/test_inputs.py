@@ -125,15 +125,3 @@ def test_what_the_limit_cuts_is_said_and_what_half_of_it_would_save() -> None:
         "the encoder's time"
     )
     assert inputs.describe_cut(make_encoder("hashed", kind="text"), ["one two"]) is None
-
-
-def test_the_time_left_is_said_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 4.0, 8.0, 24.0, 28.0, 44.0, 50.0, 90.0])
-    monkeypatch.setattr(inputs.time, "monotonic", lambda: next(clock))
-    said: list[str] = []
-    report = inputs.time_left("features", said.append)
-    for done in (10, 20, 60, 70, 100):
-        report(done, 100)
-    report(10, 50)
-    report(30, 50)
-    assert said == ["features: 60 of 100, 16 s left", "features: 30 of 50, 40 s left"]

@@ -1,12 +1,12 @@
 """The verbs that list or repeat what is there: ``losses``, ``settings``, ``studies``, ``report`` and ``cache``."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from labelcontrast.cli import options
+from labelcontrast.cli.output import show, show_json
 
 
 def report(
@@ -18,18 +18,21 @@ def report(
     print_report(folder)
 
 
-def studies() -> None:
+def studies(*, as_json: options.AsJson = False) -> None:
     """List the studies and the questions they answer."""
     from labelcontrast.lab.study import study_catalogue
 
     for name, study in study_catalogue().items():
+        if as_json:
+            show_json(study.model_dump(mode="json"))
+            continue
         lines = [study.question, f"losses  {', '.join(study.losses)}"]
         lines += [f"varies  {axis} = {', '.join(map(str, values))}" for axis, values in study.grid.items()]
         lines += [f"source  {study.source}"] if study.source else []
-        typer.echo("\n    ".join([name, *lines]) + "\n")
+        show("\n    ".join([name, *lines]) + "\n")
 
 
-def losses(*, plugins: options.Plugins = None) -> None:
+def losses(*, plugins: options.Plugins = None, as_json: options.AsJson = False) -> None:
     """List the losses with equations, parameters and sources."""
     from labelcontrast.losses.axes import contrastive
     from labelcontrast.losses.registry import loss_catalogue
@@ -38,6 +41,17 @@ def losses(*, plugins: options.Plugins = None) -> None:
     load_plugins(plugins or [])
     shared = {parameter.name for parameter in contrastive()}  # their meanings are not repeated for each loss
     for row in loss_catalogue():
+        if as_json:
+            show_json(
+                {name: getattr(row, name) for name in ("name", "kind", "summary", "equation", "reference")}
+                | {
+                    "parameters": [
+                        {"name": one.name, "default": row.parameters[one.name], "meaning": one.meaning}
+                        for one in row.takes
+                    ]
+                }
+            )
+            continue
         values = [f"{name}={value}" for name, value in row.parameters.items()]
         meanings = [f"{one.name}: {one.meaning}" for one in row.takes if one.meaning and one.name not in shared]
         facts = {
@@ -47,7 +61,7 @@ def losses(*, plugins: options.Plugins = None) -> None:
         }
         lines = [f"{row.name}  (on {'logits' if row.kind == 'logit' else 'projections'})", row.summary]
         lines += [f"{name:<12}{text}" for name, text in facts.items() if text]  # a registered loss may lack some
-        typer.echo("\n    ".join(lines) + "\n")
+        show("\n    ".join(lines) + "\n")
 
 
 def settings(*, plugins: options.Plugins = None) -> None:
@@ -59,7 +73,7 @@ def settings(*, plugins: options.Plugins = None) -> None:
     from labelcontrast.settings import settings_template
 
     load_plugins(plugins or [])
-    typer.echo(settings_template({"plugins": plugins or []}))
+    show(settings_template({"plugins": plugins or []}))
 
 
 def cache(
@@ -98,12 +112,12 @@ def cache(
     }
     freed = sum(file.size for file in removed)
     if as_json:
-        typer.echo(json.dumps({"folder": str(folder), **rows, "removed": {"files": len(removed), "bytes": freed}}))
+        show_json({"folder": str(folder), **rows, "removed": {"files": len(removed), "bytes": freed}})
         return
     cells = [
         (Cell(kind), Cell(f"{row['files']:,}"), Cell(f"{row['bytes'] / 1e6:,.1f}"), Cell(f"{row['unused_days']:.1f}"))
         for kind, row in rows.items()
     ]
-    typer.echo(f"{folder}\n" + as_text(Table(("", "files", "MB", "unused for days, at most"), tuple(cells))))
+    show(f"{folder}\n" + as_text(Table(("", "files", "MB", "unused for days, at most"), tuple(cells))))
     if removed:
-        typer.echo(f"\n{len(removed):,} files removed, {freed / 1e6:,.1f} MB")
+        show(f"\n{len(removed):,} files removed, {freed / 1e6:,.1f} MB")

@@ -14,14 +14,16 @@ from labelcontrast.errors import ConfigError
 def evaluate(
     run: options.Run,
     data: options.Data,
+    *,
     split: Annotated[
         Literal["train", "val", "test"], typer.Option(help="Split to evaluate on, when DATA has splits.")
     ] = "test",
+    as_json: options.AsJson = False,
 ) -> None:
     """Evaluate a trained model on labelled examples."""
     from labelcontrast.cli.printing import print_evaluation
 
-    print_evaluation(run, data, split)
+    print_evaluation(run, data, split, as_json=as_json)
 
 
 def predict(
@@ -108,6 +110,7 @@ def export(
     out: options.Out,
     int8: Annotated[bool, typer.Option("--int8", help="Write an ONNX graph with weights of 8 bits too.")] = False,
     data: options.RunData = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write a trained model in a format of other libraries.
 
@@ -115,7 +118,7 @@ def export(
     """
     from labelcontrast.cli.printing import print_export
 
-    print_export(run, out, to=to, int8=int8, data=data)
+    print_export(run, out, to=to, int8=int8, data=data, as_json=as_json)
 
 
 def serve(

@@ -1,7 +1,6 @@
 """Options that several verbs share, and the settings made from them; loads without torch."""
 
 import re
-from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,10 +19,6 @@ def in_home(path: Path | None) -> Path | None:
         return path and path.expanduser()
     except RuntimeError:  # there is no such home
         return path
-
-
-VERBOSITY = ContextVar("VERBOSITY", default=0)
-"""-1 under ``--quiet``: results and refusals alone; 1 under ``--verbose``."""
 
 
 def complete_losses(incomplete: str) -> list[str]:

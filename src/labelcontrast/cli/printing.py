@@ -1,4 +1,4 @@
-"""Print the results of the verbs on standard output, and their progress on standard error."""
+"""What the verbs do and print, beyond their arguments; imports torch."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from labelcontrast.cli.options import VERBOSITY
+from labelcontrast.cli.output import say, show, show_json
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.description import Description, describe, render_description
 from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
@@ -27,15 +27,15 @@ from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.export.formats import Format, export_run
 from labelcontrast.export.onnx_graph import OnnxExport
-from labelcontrast.files import check_new, whole_file, write_text
+from labelcontrast.files import check_new, read_json, whole_file, write_text
 from labelcontrast.lab.comparison import DEMO_RUN, run_comparison, run_demo
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
 from labelcontrast.lab.pipeline import Options
 from labelcontrast.lab.ranks import rank_comparisons
-from labelcontrast.lab.search import BEST, SEARCH, run_search, write_search
+from labelcontrast.lab.search import BEST, SEARCH, read_histories, run_search, write_search
 from labelcontrast.lab.search_space import SearchedLoss
 from labelcontrast.lab.study import Study
-from labelcontrast.lab.study_report import STUDY, run_study, write_study
+from labelcontrast.lab.study_report import STUDY, list_results, read_outcomes, run_study, write_study
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
@@ -70,20 +70,9 @@ MARK = "* the best mean of its column, or one that was tested and is not signifi
 """Meaning of the star in the tables of comparisons and studies."""
 
 
-def show(text: str) -> None:
-    """Print a result to standard output."""
-    print(printable(text), flush=True)  # noqa: T201
-
-
-def say(sentence: str) -> None:
-    """Print progress to standard error, unless it is to be quiet."""
-    if VERBOSITY.get() >= 0:
-        print(printable(sentence), file=sys.stderr, flush=True)  # noqa: T201
-
-
 def callbacks() -> Callbacks:
-    """Return callbacks that print a line per epoch, with a progress bar when standard error is a terminal."""
-    return Callbacks(on_message=say, on_epoch=lambda epoch: say(str(epoch)), progress_bar=sys.stderr.isatty())
+    """Return callbacks that print sentences, and a line per epoch."""
+    return Callbacks(on_message=say, on_epoch=lambda epoch: say(str(epoch)))
 
 
 def pick_device() -> str:
@@ -94,28 +83,40 @@ def pick_device() -> str:
     return "cpu"
 
 
-def print_description(settings: RunSettings, plot: Path | None) -> None:
+def print_description(settings: RunSettings, plot: Path | None, *, as_json: bool = False) -> None:
     """Print the statistics of data, and the texts that the encoder would truncate."""
     splits = read_splits(settings)
-    _show_description(_described(settings, splits), plot)
-    _show_hierarchy(settings, splits)
+    description = _described(settings, splits)
+    _draw_labels(description, plot)
+    if as_json:
+        show_json(asdict(description) | {"hierarchy": _hierarchy_lines(settings, splits)})
+    else:
+        _show_description(description, _hierarchy_lines(settings, splits))
 
 
-def print_doctor(settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None) -> None:
+def print_doctor(
+    settings: RunSettings, plot: Path | None, *, cleanlab: bool, fix: Path | None, as_json: bool = False
+) -> None:
     """Print the statistics of data and the defects found; write a repaired copy when ``fix`` names a folder."""
     if fix is not None:
         check_new(fix)
     splits, unreadable = without_unreadable(read_splits(settings, check_pictures=False))
     description = _described(settings, splits)
-    _show_description(description, plot)
-    _show_hierarchy(settings, splits)
+    _draw_labels(description, plot)
+    lines = _hierarchy_lines(settings, splits)
+    if not as_json:
+        _show_description(description, lines)
     checkup = examine(splits, description, cleanlab=cleanlab)
-    show("\n" + render_findings([*unreadable, *checkup.findings]))
+    findings = [*unreadable, *checkup.findings]
+    if as_json:
+        show_json(asdict(description) | {"hierarchy": lines, "findings": [asdict(one) for one in findings]})
+    else:
+        show("\n" + render_findings(findings))
     if fix is not None:
         left_out = {"unreadable": sum(finding.number for finding in unreadable)}
         left_out |= write_fixed(splits, checkup.suspects, fix)
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items() if number) or "nothing"
-        show(f"\nRepaired copy in {fix}; left out: {reasons}")
+        (say if as_json else show)(f"\nRepaired copy in {fix}; left out: {reasons}")
 
 
 def write_fitted_settings(settings: RunSettings, out: Path) -> None:
@@ -132,9 +133,12 @@ def write_fitted_settings(settings: RunSettings, out: Path) -> None:
     show(f"settings in {out}; train with them: labelcontrast train --config {out} --out run")
 
 
-def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool) -> None:
+def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool, as_json: bool = False) -> None:
     """Train and evaluate one model, and print its metrics."""
     result = run_experiment(settings, out, resume=resume, force=force, device=pick_device(), callbacks=callbacks())
+    if as_json:
+        show_json(dict(result))
+        return
     _show_metrics(result)
     if found := result.hierarchy:
         show_hierarchy({split: found[split] for split in result.metrics}, levels_of="test")
@@ -148,13 +152,16 @@ def _show_metrics(result: RunResult) -> None:
     show(as_text(metrics_table({**result.metrics, **alone})))
 
 
-def print_evaluation(run: Path, data: str, split: SplitName) -> None:
+def print_evaluation(run: Path, data: str, split: SplitName, *, as_json: bool = False) -> None:
     """Evaluate a run on labelled examples: print every measure on a line, then the short table."""
     model, settings = load(run), with_transfer_data(load_settings(run))
     examples = _labelled(data, split, settings)
     if settings.label_fraction < 1:
         examples = _with_known_labels(examples, model.vocabulary)
     found = evaluate(model, examples, train=load_training_labels(run))
+    if as_json:
+        show_json({"run": str(run), "split": split, "examples": len(examples), **asdict(found)})
+        return
     show(as_text(_details(found.metrics)) + "\n")
     show(as_text(metrics_table({split: found.metrics})))
     if found.hierarchy is not None:
@@ -185,7 +192,7 @@ def print_explanations(run: Path, source: str, *, text: bool, labels: Sequence[s
     model = load(run)
     for found in model.explain(_given(run, source, text=text), labels):
         if as_json:
-            show(json.dumps(found.as_row(), ensure_ascii=False))
+            show_json(found.as_row())
             continue
         show(f"{found.id}: {', '.join(one.label for one in found.labels) or 'no label is predicted'}")
         for one in found.labels:
@@ -207,14 +214,17 @@ def print_neighbours(run: Path, source: str, *, text: bool, k: int, as_json: boo
     ids = examples.ids if isinstance(examples, Examples) else ["1"]
     for identity, found in zip(ids, model.neighbours(examples, k), strict=True):
         if as_json:
-            show(json.dumps({"id": identity, "neighbours": [asdict(near) for near in found]}, ensure_ascii=False))
+            show_json({"id": identity, "neighbours": [asdict(near) for near in found]})
         else:
             show("\n    ".join([f"{identity}:", *map(_near, found)]))
 
 
-def print_export(run: Path, out: Path, *, to: Format, int8: bool, data: str | None) -> None:
+def print_export(run: Path, out: Path, *, to: Format, int8: bool, data: str | None, as_json: bool = False) -> None:
     """Export a run, and print what was measured and what to do with the folder."""
     found = export_run(run, out, to=to, int8=int8, data=data)
+    if as_json:
+        show_json({"folder": str(out), "format": to, **(asdict(found) if found else {})})
+        return
     if found is None:
         how = f'SentenceTransformer("{out}")' if to == "sentence-transformers" else f"hf upload NAME {out}"
         show(f"written to {out}; use it by: {how}")
@@ -373,8 +383,9 @@ def print_comparison(
     seeds: int,
     baseline: bool,
     keep_weights: bool,
+    as_json: bool = False,
 ) -> None:
-    """Compare losses and print the table."""
+    """Compare losses and print the table; or as JSON every loss with the test metrics of its runs."""
     table = run_comparison(
         settings,
         losses,
@@ -385,35 +396,69 @@ def print_comparison(
         options=replace(options, device=pick_device()),
         callbacks=callbacks(),
     )
+    summary = summarise_comparison(out)
+    if as_json:
+        for one in summary.losses:
+            values = {name: getattr(one, name) for name in ("metrics", "seconds", "failures")}
+            show_json({"loss": one.name, **values, "as_good": one.as_good})
+        return
     _show_marked(table)
-    if over_hierarchy := summarise_comparison(out).hierarchy_table:
+    if over_hierarchy := summary.hierarchy_table:
         show("\nover the hierarchy\n" + as_text(over_hierarchy))
     show(f"\nreport in {out / REPORT}")
 
 
 def print_study(
-    study: Study, data: list[str], settings: dict[str, Any], out: Path, options: Options, *, store: Path | None
+    study: Study,
+    data: list[str],
+    settings: dict[str, Any],
+    out: Path,
+    options: Options,
+    *,
+    store: Path | None,
+    as_json: bool = False,
 ) -> None:
-    """Run a study and print its table."""
+    """Run a study and print its table; or as JSON every trial with every quantity."""
     options = replace(options, device=pick_device())
     table = run_study(study, data, settings, out, store=store, options=options, say=say)
+    if as_json:
+        names, *rows = list_results(study, read_outcomes(out, read_json(out / STUDY)))
+        for row in rows:
+            show_json(dict(zip(map(str, names), row, strict=True)))
+        return
     _show_marked(table)
     show(f"\nreport in {out / REPORT}")
 
 
 def print_search(
-    settings: RunSettings, searched: list[SearchedLoss], out: Path, options: Options, *, trials: int, store: Path | None
+    settings: RunSettings,
+    searched: list[SearchedLoss],
+    out: Path,
+    options: Options,
+    *,
+    trials: int,
+    store: Path | None,
+    as_json: bool = False,
 ) -> None:
-    """Run a search and print the table of the best settings."""
+    """Run a search and print the table of the best settings; or as JSON every trial with its values and score."""
     options = replace(options, device=pick_device())
     table = run_search(settings, searched, out, trials=trials, store=store, options=options, say=say)
+    if as_json:
+        for found in read_histories(out, read_json(out / SEARCH)):
+            for number, one in enumerate(found.trials, start=1):
+                scored = {"map_macro": one.score, "error": one.error}
+                show_json({"loss": found.loss, "trial": number, "values": one.values, **scored})
+        return
     _show_marked(table, "* the best of all trials")
     show(f"\nbest settings in {out / BEST}, report in {out / REPORT}")
 
 
-def print_ranks(folders: Sequence[Path], out: Path) -> None:
+def print_ranks(folders: Sequence[Path], out: Path, *, as_json: bool = False) -> None:
     """Rank losses over comparisons and print their mean ranks."""
     rankings = rank_comparisons(folders, out)
+    if as_json:
+        show_json({name: asdict(one) for name, one in rankings.items()})
+        return
     first = next(iter(rankings.values()))
     rows = [(Cell(name), *(Cell(f"{one.ranks[name]:.2f}") for one in rankings.values())) for name in first.ranks]
     show(as_text(Table(("mean rank", *(METRICS[name].title for name in rankings)), tuple(rows))))
@@ -438,15 +483,13 @@ def _show_marked(table: Table, mark: str = MARK) -> None:
         show(mark)
 
 
-def _show_hierarchy(settings: RunSettings, splits: Splits) -> None:
-    """Print what the hierarchy of the labels is, or why it cannot be used."""
+def _hierarchy_lines(settings: RunSettings, splits: Splits) -> list[str]:
+    """Describe the hierarchy of the labels, or why it cannot be used; nothing if there is none."""
     try:
         found = find_hierarchy(settings, splits)
     except LabelError as error:
-        show(f"\nHierarchy: {error}")
-        return
-    if found is not None:
-        show("\nHierarchy\n" + "\n".join(describe_hierarchy(found, splits)))
+        return [f"Hierarchy: {error}"]
+    return [] if found is None else ["Hierarchy", *describe_hierarchy(found, splits)]
 
 
 def _described(settings: RunSettings, splits: Splits) -> Description:
@@ -466,8 +509,13 @@ def _token_lengths(encoder: TextEncoder, examples: Examples) -> list[int]:
     return [length for chunk in chunks for length in encoder.token_lengths(chunk).tolist()]
 
 
-def _show_description(description: Description, plot: Path | None) -> None:
+def _show_description(description: Description, hierarchy: Sequence[str]) -> None:
     show(render_description(description))
+    if hierarchy:
+        show("\n" + "\n".join(hierarchy))
+
+
+def _draw_labels(description: Description, plot: Path | None) -> None:
     if plot is not None:
         with whole_file(plot) as file:
             file.write(label_histogram({label.name: label.train for label in description.labels}))

@@ -41,6 +41,7 @@ def describe(
             metavar="FOLDER", help="Check, and write a repaired copy of DATA to this folder.", callback=in_home
         ),
     ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Summarise DATA: label statistics, imbalance and problems."""
     settings = build_settings(
@@ -49,9 +50,9 @@ def describe(
     from labelcontrast.cli.printing import print_description, print_doctor
 
     if doctor or cleanlab or fix:
-        print_doctor(settings, plot, cleanlab=cleanlab, fix=fix)
+        print_doctor(settings, plot, cleanlab=cleanlab, fix=fix, as_json=as_json)
     else:
-        print_description(settings, plot)
+        print_description(settings, plot, as_json=as_json)
 
 
 def init(
@@ -118,6 +119,7 @@ def train(
     assignments: options.Assignments = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a model on DATA and evaluate it."""
     from labelcontrast.run.validation import validate_settings, with_recorded
@@ -144,4 +146,4 @@ def train(
     validate_settings(settings)
     from labelcontrast.cli.printing import print_training
 
-    print_training(settings, out, resume=resume, force=force)
+    print_training(settings, out, resume=resume, force=force, as_json=as_json)

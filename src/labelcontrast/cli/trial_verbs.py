@@ -50,6 +50,7 @@ def compare(
     ray: options.Ray = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train several losses on DATA and print one table.
 
@@ -86,6 +87,7 @@ def compare(
         seeds=number_of_runs(seeds, folds) or 3,
         baseline=baseline,
         keep_weights=keep_weights,
+        as_json=as_json,
     )
 
 
@@ -118,6 +120,7 @@ def study(
     assignments: options.Assignments = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run a grid of trials on DATA that answers one question.
 
@@ -137,7 +140,8 @@ def study(
     from labelcontrast.cli.printing import print_study
     from labelcontrast.lab.pipeline import Options
 
-    print_study(chosen, data, settings, out, Options(jobs=jobs, ray=ray, resume=resume, force=force), store=store)
+    how = Options(jobs=jobs, ray=ray, resume=resume, force=force)
+    print_study(chosen, data, settings, out, how, store=store, as_json=as_json)
 
 
 def search(
@@ -178,6 +182,7 @@ def search(
     store: options.Store = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Search for the settings with the best validation mAP.
 
@@ -201,7 +206,7 @@ def search(
     from labelcontrast.lab.pipeline import Options
 
     how = Options(jobs=jobs, ray=ray, resume=resume, force=force)
-    print_search(settings, searched, out, how, trials=trials, store=store)
+    print_search(settings, searched, out, how, trials=trials, store=store, as_json=as_json)
 
 
 def rank(
@@ -210,8 +215,9 @@ def rank(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file to write.", callback=in_home)
     ] = Path("ranks.html"),
+    as_json: options.AsJson = False,
 ) -> None:
     """Rank losses over several data sets, with significance."""
     from labelcontrast.cli.printing import print_ranks
 
-    print_ranks(folders, out)
+    print_ranks(folders, out, as_json=as_json)

@@ -16,8 +16,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from labelcontrast.cli import label_verbs, list_verbs, model_verbs, train_verbs, trial_verbs
-from labelcontrast.cli.options import VERBOSITY, Quiet, Verbose
+from labelcontrast.cli.options import Quiet, Verbose
+from labelcontrast.cli.output import VERBOSITY, show_progress
 from labelcontrast.errors import LabelContrastError
+from labelcontrast.progress import shown_by
 from labelcontrast.reports.tables import printable
 
 NAME = "labelcontrast"
@@ -84,13 +86,14 @@ def _command(
 
 
 def with_verbosity(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add the options ``-q`` and ``-v`` to a verb; under ``-v`` a refusal comes with the place it was raised at."""
+    """Add ``-q`` and ``-v`` to a verb, and bars; under ``-v`` a refusal comes with the place it was raised at."""
 
     @wraps(verb)
     def run(*arguments: object, quiet: bool = False, verbose: bool = False, **options: object) -> None:
         before = VERBOSITY.set(verbose - quiet)
         try:
-            verb(*arguments, **options)
+            with shown_by(show_progress):
+                verb(*arguments, **options)
         except LabelContrastError:
             if verbose:
                 traceback.print_exc()

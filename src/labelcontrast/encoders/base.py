@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labelcontrast.errors import EncoderError
+from labelcontrast.progress import steps
 
 Kind = Literal["text", "image", "vector"]
 Inputs = Mapping[str, Tensor]
@@ -149,13 +150,15 @@ def embed_batches(
         device: Where ``embed`` computes.
     """
     result = torch.empty(total, 0)
-    for positions, inputs in batches:
-        with torch.inference_mode():
-            rows = embed({name: value.to(device) for name, value in inputs.items()}).float().cpu()
-        if not result.numel():
-            with torch.inference_mode(mode=False):  # a caller may train on the result
-                result = torch.empty(total, rows.shape[1])
-        result[torch.from_numpy(positions)] = rows
+    with steps("embeddings", total) as advance:
+        for positions, inputs in batches:
+            with torch.inference_mode():
+                rows = embed({name: value.to(device) for name, value in inputs.items()}).float().cpu()
+            if not result.numel():
+                with torch.inference_mode(mode=False):  # a caller may train on the result
+                    result = torch.empty(total, rows.shape[1])
+            result[torch.from_numpy(positions)] = rows
+            advance(len(positions))
     return result
 
 

@@ -1,7 +1,7 @@
 """A frozen encoder, whose features are computed once and cached, and a small network that is trained on them."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from labelcontrast.encoders.base import Encoder, Inputs, Items, embed_batches, l
 from labelcontrast.encoders.cache import cached_arrays, content_key
 from labelcontrast.encoders.embedded import VectorEncoder
 from labelcontrast.files import whole_file
+from labelcontrast.progress import tracked
 
 BATCH = 64
 CHUNK = 1024
@@ -36,7 +37,6 @@ class FrozenEncoder(Encoder):
         base: E. It is switched to evaluation mode, and its weights no longer require a gradient.
         width: Width of the embedding.
         generator: Source of the adapter's initial weights.
-        on_progress: Called with the number of inputs whose features are computed, and of all, as they are cached.
 
     Example:
         >>> import numpy as np
@@ -48,16 +48,8 @@ class FrozenEncoder(Encoder):
 
     caches_prepared = True
 
-    def __init__(
-        self,
-        base: Encoder,
-        *,
-        width: int = 256,
-        generator: torch.Generator | None = None,
-        on_progress: Callable[[int, int], None] = lambda _, __: None,
-    ) -> None:
+    def __init__(self, base: Encoder, *, width: int = 256, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self._on_progress = on_progress
         self._base = (base.eval().requires_grad_(requires_grad=False),)  # in a tuple, so that it is not a submodule
         self.kind, self.output_dim = base.kind, width
         self.adapter = VectorEncoder(input_dim=base.output_dim, width=width, generator=generator)
@@ -95,12 +87,11 @@ class FrozenEncoder(Encoder):
         """Compute the features by chunks, each of which is kept in a file until all are there."""
         chunks = path.with_suffix(".chunks")
         features = np.empty((len(inputs), self.base.output_dim), np.float32)
-        for start in range(0, len(inputs), CHUNK):
+        for start in tracked(range(0, len(inputs), CHUNK), f"features, {CHUNK:,} at a time"):
             chunk = inputs[start : start + CHUNK]
             keys, compute = {"features": f"{key}-{start}"}, partial(self._features, chunk)
             kept = cached_arrays(chunks / f"{start}.safetensors", keys, compute)
             features[start : start + CHUNK] = kept["features"]
-            self._on_progress(min(start + CHUNK, len(inputs)), len(inputs))
         shutil.rmtree(chunks, ignore_errors=True)
         return {"features": features}
 

@@ -23,6 +23,7 @@ from labelcontrast.encoders.pictures import as_rgb, decode_picture
 from labelcontrast.encoders.pretrained import Source, build_transformer, load_transformer, quietly
 from labelcontrast.errors import ConfigError, DataError, MissingExtraError, nearest
 from labelcontrast.files import write_text
+from labelcontrast.progress import tracked
 
 DESCRIBED_AT_ONCE = 256
 """Pictures that are decoded together to be described."""
@@ -55,7 +56,7 @@ def decode_pictures(
         decoded[index] = np.asarray(_resized(inputs[index], place=f"picture {index}", transform=transform))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, range(len(inputs))):
+        for _ in tracked(pool.map(decode, range(len(inputs))), "pictures", total=len(inputs)):
             pass
     return decoded
 

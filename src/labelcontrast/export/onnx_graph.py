@@ -35,6 +35,7 @@ from labelcontrast.probes import thresholds as rules
 from labelcontrast.probes.blend import LARGEST, Blend, fit_blend
 from labelcontrast.probes.calibration import Calibration
 from labelcontrast.probes.views import PROBE, NeighboursView
+from labelcontrast.progress import tracked
 from labelcontrast.run.evaluation import fit_decisions
 from labelcontrast.run.folder import load_settings, load_training_labels
 from labelcontrast.run.model import TrainedModel
@@ -447,7 +448,7 @@ def _scored(
     run_graph: Callable[[Feed], Any], feeds: Sequence[tuple[np.ndarray, Feed]], count: int
 ) -> Float[np.ndarray, "examples labels"]:
     scores: np.ndarray | None = None
-    for places, feed in feeds:
+    for places, feed in tracked(feeds, "check"):
         rows = run_graph(feed)[0]
         scores = np.empty((count, rows.shape[1]), np.float32) if scores is None else scores
         scores[places] = rows
@@ -460,7 +461,7 @@ def _speed(compute: Callable[[Feed], object], feeds: Sequence[tuple[np.ndarray, 
     with torch.inference_mode():
         compute(feeds[0][1])
         start = time.perf_counter()
-        for _, feed in feeds:
+        for _, feed in tracked(feeds, "speed"):
             compute(feed)
     return sum(len(places) for places, _ in feeds) / (time.perf_counter() - start)
 

@@ -15,6 +15,7 @@ from labelcontrast.files import Hold, Layout, held
 from labelcontrast.lab.quantities import QUANTITIES, read_quantity
 from labelcontrast.lab.trials import Perform, Record, Store, Trial, is_damaged
 from labelcontrast.lab.workers import Event, run_at
+from labelcontrast.progress import steps
 
 TRIALS = "trials"
 """The folder of the store, below the output folder."""
@@ -182,16 +183,19 @@ def run_missing(
             store.remove(trial.key)  # one that failed
     progress.start(unique, store)
 
-    def on_event(event: Event) -> None:
-        trial = by_key[event.key]
-        if event.kind == "begun":
-            progress.begun(trial)
-            return
-        progress.ended(trial, store.read(event.key) or {})
-        remove_trainings(unique, store)
-        after_each()
+    with steps("trials", sum(not store.has(trial.key) for trial in unique)) as advance:
 
-    run_at(options.ray)(unique, store, perform, jobs=options.jobs, on_event=on_event)
+        def on_event(event: Event) -> None:
+            trial = by_key[event.key]
+            if event.kind == "begun":
+                progress.begun(trial)
+                return
+            progress.ended(trial, store.read(event.key) or {})
+            advance(1)
+            remove_trainings(unique, store)
+            after_each()
+
+        run_at(options.ray)(unique, store, perform, jobs=options.jobs, on_event=on_event)
     remove_trainings(unique, store)
 
 

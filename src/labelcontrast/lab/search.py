@@ -24,6 +24,7 @@ from labelcontrast.lab.pipeline import TRIALS, Options, Progress, claim_folder, 
 from labelcontrast.lab.search_space import Range, SearchedLoss
 from labelcontrast.lab.trial_pages import Panel, Series, TrialsSummary, count_failures, draw, write_trials_page
 from labelcontrast.lab.trials import Record, Runner, Store, Trial, fingerprint_data, fingerprint_encoder, identify
+from labelcontrast.progress import tracked
 from labelcontrast.reports.tables import NOTHING, Cell, Table, as_markdown
 from labelcontrast.run.folder import REPORT
 from labelcontrast.run.machine import describe_origin, machine_facts
@@ -177,7 +178,7 @@ def run_search(
             content["width"] = _resumed_width(folder, content)
         write_json(folder / SEARCH, content, sealed=True)
         hold.share()
-        for first in range(0, trials, content["width"]):
+        for first in tracked(range(0, trials, content["width"]), "search"):
             chosen: list[list[Trial]] = []
             for one, sampler, asked in zip(searched, samplers, content["asked"], strict=True):
                 values = sampler.ask(min(content["width"], trials - first))

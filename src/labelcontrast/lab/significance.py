@@ -22,6 +22,7 @@ from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.labels.hierarchy_files import read_hierarchy
 from labelcontrast.metrics.measures import Outputs, draw_resamples, example_terms, resampled_metrics
 from labelcontrast.metrics.registry import METRICS
+from labelcontrast.progress import tracked
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics
 from labelcontrast.run.folder import HIERARCHY
 
@@ -214,7 +215,7 @@ def compare_with_best(
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in losses}
     asked = frozenset(metrics)
-    for metric, better in metrics.items():
+    for metric, better in tracked(metrics.items(), "significance"):
         having = {name: runs for name, runs in losses.items() if all(run.can_resample(metric) for run in runs.values())}
         every = [run.metrics[metric] for runs in having.values() for run in runs.values()]
         if not every or None in every:

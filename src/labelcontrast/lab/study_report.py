@@ -148,7 +148,7 @@ def write_study(folder: str | Path) -> Table:
     content = read_json(folder / STUDY)
     study = Study.build(content["study"])
     every = read_outcomes(folder, content)
-    listed = _as_csv(_list_results(study, every))
+    listed = _as_csv(list_results(study, every))
     study, outcomes, choices = choose_configurations(study, every)
     summary = _summarise(study, outcomes, content, _load_or_compute_verdicts(folder, study, outcomes))
     facts = [(f"chosen for {place}", choice) for place, choice in choices.items()]
@@ -258,7 +258,7 @@ def _glossary(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(", ".join(same), sentence) for sentence, same in labels.items()]
 
 
-def _list_results(study: Study, outcomes: Sequence[Outcome]) -> list[list[object]]:
+def list_results(study: Study, outcomes: Sequence[Outcome]) -> list[list[object]]:
     """Return a row for each trial with every quantity; a quantity that was not measured is None."""
     names = [*study.dimensions, SEED]
     rows: list[list[object]] = [[*names, *QUANTITIES, "error"]]

@@ -18,6 +18,7 @@ from sklearn.preprocessing import normalize
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
 from labelcontrast.metrics.counting import Labels, as_features, as_matrix, known_pairs, ratio
+from labelcontrast.progress import tracked
 
 PAIRS_AT_ONCE = 2**24
 """Similarities that are held at a time: 64 MiB."""
@@ -63,7 +64,7 @@ def nearest_neighbours(
     directions = unit_rows(examples, zero=True).T
     found = []
     rows_at_once = max(PAIRS_AT_ONCE // len(examples), 1)
-    for start in range(0, len(queries), rows_at_once):
+    for start in tracked(range(0, len(queries), rows_at_once), "neighbours"):
         similarity = unit_rows(queries[start : start + rows_at_once], zero=True) @ directions
         if without_self:
             row = torch.arange(len(similarity))

@@ -17,6 +17,7 @@ from labelcontrast.files import parse_json, write_text
 from labelcontrast.metrics.counting import checked_pair, known_pairs
 from labelcontrast.metrics.ranking import mean_average_precision
 from labelcontrast.probes.linear import standardise
+from labelcontrast.progress import tracked
 
 STRENGTHS = (np.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Penalties on the distance of a label's coefficients from the common ones, to choose from."""
@@ -102,7 +103,7 @@ def fit_blend(
     common = _common(standard, true, folds, usual=logit(usual), even=even, own=own)
     path = sorted(strengths, reverse=True)
     held_out = dict.fromkeys(path, 0.0)
-    for fold in range(FOLDS) if len(true) >= 2 * FOLDS and len(path) > 1 else ():
+    for fold in tracked(range(FOLDS), "blend") if len(true) >= 2 * FOLDS and len(path) > 1 else ():
         seen, hidden = folds != fold, folds == fold
         for strength, fitted in zip(path, _along(standard[seen], true[seen], common, path, own[seen]), strict=True):
             held_out[strength] += float((own[hidden] @ _log_loss(standard[hidden], true[hidden], fitted)) @ even)
@@ -297,7 +298,7 @@ def _best_shares(
         return mixtures[0]
     mixed = [logits @ shares for shares in mixtures]
     best = []
-    for fold in range(FOLDS):
+    for fold in tracked(range(FOLDS), "shares of the views"):
         seen = folds != fold
         weights = None if (own == 1).all() else own[seen]
         scores = np.array([mean_average_precision(labels[seen], one[seen], weights) for one in mixed])

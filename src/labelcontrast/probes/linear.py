@@ -21,6 +21,7 @@ from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
 from labelcontrast.metrics.counting import as_features, as_matrix, known_pairs
 from labelcontrast.metrics.ranking import average_precisions, mean_average_precision
 from labelcontrast.probes.logistic import solve_logistic
+from labelcontrast.progress import tracked
 
 STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 POSITIVES_TO_TRUST = 100
@@ -348,7 +349,7 @@ def _solve_path(
     solution = np.vstack([np.zeros((design.shape[1] - 1, len(count))), bias])
     varies = (count > 0) & (count < known)
     solutions = []
-    for strength in path:
+    for strength in tracked(path, "probe"):
         solution = solution.copy()
         start = solution[:, varies]
         solution[:, varies] = solve_logistic(design, labels[:, varies], start, strength=strength, weights=weights)

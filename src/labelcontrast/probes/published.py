@@ -40,6 +40,7 @@ from labelcontrast.probes.linear import (
     checked_data,
     fit_linear_probe,
 )
+from labelcontrast.progress import tracked
 
 Probe = Literal["newton", "paper", "released"]
 Optimiser = Literal["adamw", "adam", "rmsprop"]
@@ -254,7 +255,7 @@ def train_heads(
     rounded, slope = (torch.empty_like(solution.flatten(2), dtype=kind) for _ in range(2))
     error = torch.empty_like(chance.flatten(2), dtype=kind)
     steps = epochs * (len(features) // batch)
-    for step in range(steps):
+    for step in tracked(range(steps), "probe"):
         at = step % (len(features) // batch) * batch
         if at == 0:
             orders = torch.stack([torch.randperm(len(features), generator=generator) for _ in solution])

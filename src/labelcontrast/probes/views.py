@@ -34,6 +34,7 @@ from labelcontrast.errors import DataError
 from labelcontrast.files import whole_file
 from labelcontrast.metrics.counting import known_pairs
 from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
+from labelcontrast.progress import tracked
 
 PROBE = "probe"
 """The view of the probe, or of the head that was trained with the encoder."""
@@ -239,7 +240,7 @@ class WordsView(View):
         """Count the features of the training texts, and fit an SVM for each label."""
         features = TextFeatures.fit(rows)
         design = features.transform(rows)
-        fitted = [cls._row(design, column, seed, weights) for column in labels.T]
+        fitted = [cls._row(design, column, seed, weights) for column in tracked(labels.T, "view of words")]
         planes, biases = zip(*fitted, strict=True)
         return cls(features, sp.csr_array(sp.vstack(planes)), np.array(biases))
 
@@ -397,7 +398,7 @@ class TreesView(View):
         work = positives.size * np.sqrt(rows.shape[1])
         count = int(np.clip(cls.WORK // work, cls.FEWEST, cls.TREES))
         parts, roots = [], [0]
-        for state in np.random.RandomState(seed).randint(2**31 - 1, size=count):
+        for state in tracked(np.random.RandomState(seed).randint(2**31 - 1, size=count), "view of trees"):
             # One tree at a time: scikit-learn keeps a dense row of all labels for every node.
             grower = ExtraTreeRegressor(max_features="sqrt", random_state=int(state))
             grower.fit(rows, positives if positives.shape[1] > 1 else positives[:, 0], sample_weight=weights)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
+
+from labelcontrast.files import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,6 +73,16 @@ def printable(text: str) -> str:
         'a \\x1b[31mlabel'
     """
     return CONTROL.sub(lambda one: one[0].encode("unicode_escape").decode(), text)
+
+
+def json_line(value: Any) -> str:  # noqa: ANN401
+    r"""Return JSON on one line, with NaN as null and what a terminal would obey as escapes of JSON.
+
+    Example:
+        >>> print(json_line({"caf\u00e9 \x9b": float("nan")}))
+        {"café \u009b": null}
+    """
+    return CONTROL.sub(lambda one: json.dumps(one[0])[1:-1], as_json(value, indent=None).rstrip())
 
 
 def as_text(table: Table) -> str:

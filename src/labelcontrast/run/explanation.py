@@ -17,6 +17,7 @@ from labelcontrast.errors import ConfigError, LabelError, RunError, nearest
 from labelcontrast.metrics.neighbours import unit_rows
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.probes.views import TOKEN, NeighboursView, View, WordsView
+from labelcontrast.progress import tracked
 
 
 class _Explainable(Protocol):
@@ -122,7 +123,7 @@ def explain(
     asked = None if labels is None else [_column(model, label) for label in labels]
     return [
         _explain_one(model, examples.select([row]), asked, top=top, most=most, near=near)
-        for row in range(len(examples))
+        for row in tracked(range(len(examples)), "explanations")
     ]
 
 

@@ -55,8 +55,6 @@ class Callbacks:
     """Called with a sentence about the data."""
     on_epoch: Callable[[Epoch], None] = lambda _: None
     """Called at the end of every epoch."""
-    progress_bar: bool = False
-    """Show a progress bar within an epoch."""
 
 
 @dataclass(frozen=True)
@@ -166,14 +164,7 @@ def train_once(
         hierarchy=tree.nodes if tree and training.sampler == "hierarchical" else None,
         chunk=training.chunk,
     )
-    history = fit(
-        learner,
-        batches,
-        folder=folder,
-        settings=training,
-        on_epoch=callbacks.on_epoch,
-        progress_bar=callbacks.progress_bar,
-    )
+    history = fit(learner, batches, folder=folder, settings=training, on_epoch=callbacks.on_epoch)
     learner.cpu()
     return TrainResult(objective.classifier, history, selected_epoch(history, training.keep))
 

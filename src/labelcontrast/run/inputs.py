@@ -1,7 +1,6 @@
 """The inputs of a run: the data as splits, their labels multi-hot, and an encoder that fits them."""
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -185,7 +184,7 @@ def prepare_inputs(
         on_message(cut)
     if settings.encoder.frozen:
         on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
-        encoder = FrozenEncoder(encoder, on_progress=time_left("features of the frozen encoder", on_message)).to(device)
+        encoder = FrozenEncoder(encoder).to(device)
     encoder.fit(splits.train.inputs)
     prepared = _prepare_splits(encoder, splits, data.weights)
     if data.unseen:
@@ -213,30 +212,6 @@ def describe_cut(encoder: TextEncoder, texts: Any) -> str | None:  # noqa: ANN40
         f"{1 - kept / lengths.sum():.1%} of the tokens are cut, those after {limit} in a text; encoder.max_length="
         f"{limit // 2} would cut {1 - half / lengths.sum():.1%} and save {1 - half / kept:.0%} of the encoder's time"
     )
-
-
-def time_left(what: str, on_message: OnMessage, *, seconds: float = 10.0) -> Callable[[int, int], None]:
-    """Return a function that takes the number of things done and of all, and reports the time left now and then.
-
-    Args:
-        what: The things.
-        on_message: Receives the reports.
-        seconds: Between two reports.
-    """
-    start = reported = time.monotonic()
-    earlier = of_all = 0
-
-    def report(done: int, total: int) -> None:
-        nonlocal start, reported, earlier, of_all
-        now = time.monotonic()
-        if total != of_all:  # the first report of these things: their rate is measured from here
-            start, earlier, of_all = now, done, total
-        elif now - reported >= seconds and done < total:
-            left = (now - start) * (total - done) / (done - earlier)
-            on_message(f"{what}: {done:,} of {total:,}, {left:.0f} s left")
-            reported = now
-
-    return report
 
 
 def load_data(settings: RunSettings) -> RunData:

@@ -30,6 +30,7 @@ from labelcontrast.probes.decoding import all_paths, best_path
 from labelcontrast.probes.linear import Classifier, build_classifier
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, View
+from labelcontrast.progress import tracked
 from labelcontrast.run.explanation import Explanation, Neighbour, explain, neighbours
 from labelcontrast.run.folder import (
     BLEND,
@@ -436,7 +437,7 @@ def split_chunks(examples: Examples) -> Iterator[Examples]:
     if len(examples) <= CHUNK:
         yield examples
         return
-    for start in range(0, len(examples), CHUNK):
+    for start in tracked(range(0, len(examples), CHUNK), f"examples, {CHUNK:,} at a time"):
         yield examples.select(np.arange(start, min(start + CHUNK, len(examples))))
 
 

@@ -17,7 +17,7 @@ from zipfile import BadZipFile, ZipFile
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LambdaCallback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from labelcontrast.data.sampling import SeededBatches
 from labelcontrast.errors import RunError
 from labelcontrast.files import whole_file
+from labelcontrast.progress import steps
 from labelcontrast.settings import TrainingSettings
 from labelcontrast.training.epochs import HISTORY, MICRO_F1, Epoch, write_history
 from labelcontrast.training.learner import Learner
@@ -50,7 +51,6 @@ def fit(
     folder: str | Path,
     settings: TrainingSettings,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
-    progress_bar: bool = False,
 ) -> list[Epoch]:
     """Train until the last epoch or until patience ends, and leave the selected epoch's weights in the learner.
 
@@ -60,7 +60,6 @@ def fit(
         folder: Where ``history.csv`` and ``checkpoints/`` are written; training resumes from a last checkpoint there.
         settings: Epochs, precision, clipping, patience, checkpoints, loggers, and which epoch is kept.
         on_epoch: Called with every epoch as it ends.
-        progress_bar: Show a progress bar.
 
     Returns:
         The history, one entry an epoch.
@@ -77,7 +76,7 @@ def fit(
     learner.on_history = record
     last = folder / LAST
     sampler: Any = batches.batch_sampler
-    with quiet():
+    with quiet(), steps("training", settings.epochs * len(batches)) as advance:
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
             devices=1,
@@ -88,10 +87,14 @@ def fit(
                     sampler, last, minutes=settings.checkpoint_minutes, accumulate=settings.accumulate
                 ),
                 *_epoch_callbacks(folder, settings),
+                LambdaCallback(
+                    on_train_start=lambda trainer, _: advance(trainer.current_epoch * len(batches)),
+                    on_train_batch_end=lambda *_: advance(1),
+                ),
             ],
             plugins=[WholeCheckpoints()],
             logger=build_loggers(settings.loggers, folder) or False,
-            enable_progress_bar=progress_bar,
+            enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=folder,
         )

@@ -24,6 +24,7 @@ from labelcontrast.data.splits import Splits, absent_labels, load_splits
 from labelcontrast.encoders.pictures import open_picture
 from labelcontrast.errors import DataError
 from labelcontrast.files import check_new, whole_file, write_text
+from labelcontrast.progress import tracked
 
 SHOWN = 3
 """Examples of a finding, at most."""
@@ -107,7 +108,7 @@ def without_unreadable(splits: Splits) -> tuple[Splits, tuple[Finding, ...]]:
     for split, examples in splits.by_name.items():
         problems = {
             row: problem
-            for row, picture in enumerate(examples.inputs if examples.kind == "image" else ())
+            for row, picture in enumerate(tracked(examples.inputs, "pictures") if examples.kind == "image" else ())
             if (problem := picture_problem(picture, decode=True))
         }
         readable[split] = examples.select([row for row in range(len(examples)) if row not in problems])

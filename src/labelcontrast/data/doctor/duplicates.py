@@ -15,6 +15,7 @@ from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.splits import Splits
 from labelcontrast.encoders.pictures import Picture, decode_picture
 from labelcontrast.errors import DataError
+from labelcontrast.progress import tracked
 
 WORDS = 3
 """Words of a shingle."""
@@ -108,7 +109,8 @@ def near_pairs(parts: Sequence[Examples]) -> list[NearPair]:
     """
     if parts[0].kind == "vector":
         return []
-    inputs = chain.from_iterable(part.inputs for part in parts)
+    every = chain.from_iterable(part.inputs for part in parts)
+    inputs = tracked(every, "near duplicates", total=sum(map(len, parts)))
     if parts[0].kind == "text":
         pairs = _near_texts([shingles(str(text)) for text in inputs])
     else:

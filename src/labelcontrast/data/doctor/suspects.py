@@ -18,6 +18,7 @@ from labelcontrast.data.examples import Examples
 from labelcontrast.encoders.pictures import Picture, decode_picture
 from labelcontrast.errors import DataError, MissingExtraError
 from labelcontrast.probes.logistic import solve_logistic
+from labelcontrast.progress import tracked
 
 FOLDS = 5
 FEWEST = 10
@@ -78,7 +79,7 @@ def out_of_fold(
     evaluated = np.flatnonzero((hot.sum(0) >= FEWEST) & (hot.sum(0) <= len(hot) - FEWEST))
     probabilities = np.full(hot.shape, np.nan)
     design = np.column_stack([features, np.ones(len(features))])
-    for train, unseen in KFold(FOLDS, shuffle=True, random_state=seed).split(design):
+    for train, unseen in tracked(KFold(FOLDS, shuffle=True, random_state=seed).split(design), "labels", total=FOLDS):
         both = evaluated[(hot[train][:, evaluated].min(0) == 0) & (hot[train][:, evaluated].max(0) == 1)]
         start = np.zeros((design.shape[1], len(both)))
         weights = solve_logistic(design[train], hot[np.ix_(train, both)], start, strength=STRENGTH, tolerance=1e-2)
