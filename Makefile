@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test slow check format docs audit lock clean
+.PHONY: help setup demo test slow check format docs audit package lock clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -44,6 +44,11 @@ docs:  ## Build the documentation site into site/, with warnings as errors; its 
 audit: $(READY)  ## Licences and known vulnerabilities of the pinned packages; needs a network.
 	$(BIN)/uv tool run pip-licenses==5.5.5 --python $(BIN)/python --order license
 	$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements/dev.lock
+
+package: $(READY)  ## Wheel and source distribution in dist/, checked.
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
 
 lock: $(READY)  ## Solve pyproject.toml anew and write requirements/dev.lock and requirements/docs.lock.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
