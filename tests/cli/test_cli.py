@@ -2,14 +2,11 @@
 
 import gzip
 import json
-import os
-import platform
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -149,53 +146,6 @@ def test_a_reader_may_close_the_pipe(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "bce  (on logits)\n", "")
 
 
-def test_the_version_is_shown_with_those_it_runs_on(light: Run) -> None:
-    expected = (
-        f"labelcontrast {version('labelcontrast')} (Python {platform.python_version()}, torch {version('torch')})"
-    )
-    assert light("--version") == (0, expected + "\n", "")
-
-
-@pytest.mark.parametrize(
-    ("words", "completions"),
-    [
-        (["tra"], {"train"}),
-        (["train", "--res"], {"--resume"}),
-        (["train", "--loss", "zlpr+0.5*mul"], {"zlpr+0.5*mulsupcon", "zlpr+0.5*multisupcon"}),
-        (["compare", "a.csv", "--losses", "bce,sim"], {"bce,simclr", "bce,similarity_dissimilarity"}),
-        (["train", "a.csv", "--set", "finetuning.l"], {"finetuning.loss=", "finetuning.learning_rate="}),
-        (["study", "temp"], {"temperature", "temperature-prr"}),
-        (["export", "run", "--format", "o"], {"onnx"}),
-        (["train", "a.csv", "--encoder", "e"], {"embedded"}),
-        (["train", "a.csv", "--precision", "b"], {"bf16"}),
-        (["train", "a.csv", "--effort", "q"], {"quick"}),
-    ],
-)
-def test_bash_completes_verbs_options_and_values(tmp_path: Path, words: list[str], completions: set[str]) -> None:
-    program = tmp_path / "labelcontrast"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m labelcontrast "$@"\n')
-    program.chmod(0o755)
-    line = " ".join(f"'{word}'" for word in ["labelcontrast", *words])
-    shell = f"source <(labelcontrast --show-completion bash); COMP_WORDS=({line}); COMP_CWORD={len(words)}"
-    shell += '; _labelcontrast_completion labelcontrast; printf "%s\\n" "${COMPREPLY[@]}"'
-    path = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True, env=path)
-    assert {*done.stdout.split()} == completions
-
-
-def test_quiet_prints_results_alone_and_verbose_where_an_error_is(command: Run, tmp_path: Path, vectors: Path) -> None:
-    words = ["train", vectors, "--loss", "bce", "--epochs", "1"]
-    quiet, said = command(*words, "--out", "quiet", "-q"), command(*words, "--out", "said")
-    assert quiet.stderr == ""
-    assert "epoch 1/1" in said.stderr
-    assert quiet.stdout == said.stdout.replace("said", "quiet")
-    again = command(*words, "--out", "said", "--resume", "--json")
-    assert json.loads(again.stdout) == json.loads((tmp_path / "said" / "metrics.json").read_text())
-    refused = command("describe", "nowhere.csv", "-v")
-    assert refused.stderr.startswith("Traceback (most recent call last):")
-    assert refused.stderr.splitlines()[-1] == command("describe", "nowhere.csv", "-q").stderr.strip()
-
-
 def jsonl(rows: list[object]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
@@ -294,46 +244,6 @@ def test_a_full_disk_is_one_line_and_the_run_can_be_resumed(command: Run, real: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["text", "vector"])
-def test_settings_that_fit_the_data_train_as_the_data_alone_do(
-    command: Run, tmp_path: Path, vectors: Path, kind: str
-) -> None:
-    rows = [{"message": one["text"], "tags": "; ".join([*one["labels"], "all"])} for one in GOOD]
-    (tmp_path / "data.jsonl").write_text(jsonl(rows))
-    words = [vectors if kind == "vector" else "data.jsonl", "--effort", "quick", "--loss", "reg:alpha=1"]
-    done = command("init", *words)
-    assert done.returncode == 0, done
-    how = "labelcontrast train --config labelcontrast.toml --out run"
-    assert done.stdout == f"settings in labelcontrast.toml; train with them: {how}\n"
-    text = (tmp_path / "labelcontrast.toml").read_text()
-    assert all(f"# {line}\n" in text for line in done.stderr.splitlines())
-    values = tomllib.loads(text)
-    assert values["loss"] == {"name": "reg", "alpha": 1}
-    if kind == "text":
-        assert values["columns"] == {"text": "message", "labels": "tags", "separator": ";", "multi_hot": 0}
-        assert values["training"] == {"epochs": 2}
-    assert command("init", *words).refusal() == "labelcontrast.toml exists already; --force replaces it."
-    assert command(*how.split()[1:]).returncode == 0
-    assert command("train", *words, "--out", "alone").returncode == 0
-    trained, alone = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("run", "alone"))
-    assert trained["metrics"] == alone["metrics"]
-    assert (tmp_path / "run" / "config.toml").read_text() == (tmp_path / "alone" / "config.toml").read_text()
-
-
-def test_the_cache_is_shown_and_emptied(real: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABELCONTRAST_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache" / "tokens").mkdir(parents=True)
-    (tmp_path / "cache" / "tokens" / "a.safetensors").write_bytes(bytes(3_000_000))
-    shown = real("cache")
-    assert shown.stdout.splitlines()[0] == str(tmp_path / "cache")
-    assert shown.stdout.splitlines()[-1].split() == ["tokens", "1", "3.0", "0.0"]
-    assert json.loads(real("cache", "--max-size", "0.003", "--json").stdout)["removed"] == {"files": 0, "bytes": 0}
-    emptied = json.loads(real("cache", "--unused", "0", "--json").stdout)
-    assert emptied["removed"] == {"files": 1, "bytes": 3_000_000}
-    assert emptied["tokens"] == {"files": 0, "bytes": 0, "unused_days": 0.0}
-    assert list((tmp_path / "cache").rglob("*.safetensors")) == []
-
-
 def test_a_killed_and_resumed_run_has_the_same_metrics(command: Run, tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(jsonl(GOOD))
     words = ["train", "data.jsonl", "--loss", "reg", "--epochs", "4", "--batch-size", "16"]

@@ -165,6 +165,13 @@ Store = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the work in the folder.")]
 Force = Annotated[bool, typer.Option("--force", help="Remove earlier results from the folder first.")]
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Train a few batches, print what would run, how long and in how much memory; write nothing."
+    ),
+]
+
 KEYS = {
     "data": "data",
     "seed": "seed",

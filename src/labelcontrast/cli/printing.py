@@ -28,14 +28,22 @@ from labelcontrast.experiment import run_experiment
 from labelcontrast.export.formats import Format, export_run
 from labelcontrast.export.onnx_graph import OnnxExport
 from labelcontrast.files import check_new, read_json, whole_file, write_text
-from labelcontrast.lab.comparison import DEMO_RUN, run_comparison, run_demo
+from labelcontrast.lab.comparison import (
+    DEMO_RUN,
+    fingerprint_comparison,
+    plan_comparison,
+    run_comparison,
+    run_demo,
+    shared_settings,
+)
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
-from labelcontrast.lab.pipeline import Options
+from labelcontrast.lab.pipeline import TRIALS, Options, estimate_missing
 from labelcontrast.lab.ranks import rank_comparisons
 from labelcontrast.lab.search import BEST, SEARCH, read_histories, run_search, write_search
 from labelcontrast.lab.search_space import SearchedLoss
-from labelcontrast.lab.study import Study
-from labelcontrast.lab.study_report import STUDY, list_results, read_outcomes, run_study, write_study
+from labelcontrast.lab.study import GridTrial, Study
+from labelcontrast.lab.study_report import STUDY, list_results, name_trials, read_outcomes, run_study, write_study
+from labelcontrast.lab.trials import Store, Trial
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
@@ -51,6 +59,7 @@ from labelcontrast.reports.tables import (
     retrieval_table,
 )
 from labelcontrast.run.changes import FOLDS, Version, change_labels, read_changes, set_thresholds, undo_change
+from labelcontrast.run.estimate import estimate_run
 from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.explanation import Neighbour
 from labelcontrast.run.fitting import Callbacks
@@ -61,11 +70,14 @@ from labelcontrast.run.inputs import build_encoder, fit_settings, load_data, rea
 from labelcontrast.run.machine import keep_freed_memory
 from labelcontrast.run.model import embed, embeddings_table, load, predict
 from labelcontrast.run.report import retrieval_groups, write_report
+from labelcontrast.run.validation import load_plugins
 from labelcontrast.settings import LabelChange, LossSettings, RunSettings, settings_template
 
 if TYPE_CHECKING:
     from labelcontrast.serving.gate import Limits
 
+AFTERWARDS = "probe, views, thresholds and page, which are not timed"
+"""What an estimate leaves out."""
 MARK = "* the best mean of its column, or one that was tested and is not significantly worse"
 """Meaning of the star in the tables of comparisons and studies."""
 
@@ -131,6 +143,72 @@ def write_fitted_settings(settings: RunSettings, out: Path) -> None:
     for sentence in sentences:
         say(sentence)
     show(f"settings in {out}; train with them: labelcontrast train --config {out} --out run")
+
+
+def print_estimate(settings: RunSettings, *, as_json: bool = False) -> None:
+    """Print what a run would do, how long it would take, and how much memory; nothing is written."""
+    found = estimate_run(settings, device=pick_device(), on_message=say)
+    if as_json:
+        show_json(asdict(found))
+        return
+    show(f"would train {settings.loss.title} with the encoder {found.encoder}")
+    show(f"{found.steps:,} batches, {found.seconds_per_step:.3g} s each; {_gigabytes(found.memory)} of memory at most")
+    for name, seconds in found.seconds.items():
+        show(f"{name:<10}{_duration(seconds):>9}")
+    show(f"{'together':<10}{_duration(sum(found.seconds.values())):>9}, before {AFTERWARDS}")
+
+
+def print_planned_comparison(
+    settings: RunSettings, losses: list[LossSettings], out: Path, *, seeds: int, jobs: int, as_json: bool = False
+) -> None:
+    """Print the runs that a comparison would do, as ``print_estimate`` does; the baselines are not timed."""
+    load_plugins(settings.plugins)
+    shared = shared_settings(settings)
+    trials = plan_comparison(shared, losses, seeds, out, fingerprint_comparison(shared))
+    _show_planned(trials, Store(out / TRIALS), jobs=jobs, as_json=as_json)
+
+
+def print_planned_study(
+    planned: Sequence[GridTrial], out: Path, *, store: Path | None, jobs: int, as_json: bool = False
+) -> None:
+    """Print the trials that a study would run, as ``print_estimate`` does."""
+    records = Store(Path(store or out / TRIALS))
+    _show_planned(name_trials(planned, records), records, jobs=jobs, as_json=as_json)
+
+
+def _show_planned(trials: Sequence[Trial], store: Store, *, jobs: int, as_json: bool) -> None:
+    found = estimate_missing(trials, store, device=pick_device())
+    if as_json:
+        for one in found:
+            show_json(asdict(one) | {"seconds": one.seconds})
+        return
+    rows = [
+        (
+            Cell(one.title),
+            Cell(str(one.number)),
+            Cell(f"{one.each.steps:,}"),
+            Cell(f"{one.each.seconds_per_step:.3g}"),
+            Cell(_duration(one.seconds)),
+            Cell(_gigabytes(one.each.memory)),
+        )
+        for one in found
+    ]
+    show(as_text(Table(("would run", "trials", "batches each", "s a batch", "time", "memory"), tuple(rows))))
+    done = len({trial.key for trial in trials}) - sum(one.number for one in found)
+    if done:
+        show(f"{done} trials were done before")
+    show(f"together {_duration(sum(one.seconds for one in found) / jobs)} at {jobs} at a time, before {AFTERWARDS}")
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
 
 
 def print_training(settings: RunSettings, out: Path, *, resume: bool, force: bool, as_json: bool = False) -> None:

@@ -119,6 +119,7 @@ def train(
     assignments: options.Assignments = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a model on DATA and evaluate it."""
@@ -144,6 +145,9 @@ def train(
     if resume:
         settings = with_recorded(settings, out / "config.toml")
     validate_settings(settings)
-    from labelcontrast.cli.printing import print_training
+    from labelcontrast.cli.printing import print_estimate, print_training
 
+    if dry_run:
+        print_estimate(settings, as_json=as_json)
+        return
     print_training(settings, out, resume=resume, force=force, as_json=as_json)

@@ -50,6 +50,7 @@ def compare(
     ray: options.Ray = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train several losses on DATA and print one table.
@@ -76,15 +77,19 @@ def compare(
     entries = parse_losses(losses)
     for entry in entries:
         validate_settings(settings.model_copy(update={"loss": entry}))
-    from labelcontrast.cli.printing import print_comparison
+    from labelcontrast.cli.printing import print_comparison, print_planned_comparison
     from labelcontrast.lab.pipeline import Options
 
+    runs = number_of_runs(seeds, folds) or 3
+    if dry_run:
+        print_planned_comparison(settings, entries, out, seeds=runs, jobs=jobs, as_json=as_json)
+        return
     print_comparison(
         settings,
         entries,
         out,
         Options(jobs=jobs, ray=ray, resume=resume, force=force),
-        seeds=number_of_runs(seeds, folds) or 3,
+        seeds=runs,
         baseline=baseline,
         keep_weights=keep_weights,
         as_json=as_json,
@@ -120,6 +125,7 @@ def study(
     assignments: options.Assignments = None,
     resume: options.Resume = False,
     force: options.Force = False,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run a grid of trials on DATA that answers one question.
@@ -136,10 +142,13 @@ def study(
     settings = read_values(config, shared, folds=folds, plugins=plugins)
     if resume and (found := plugins_to_resume_with(settings.get("plugins", ()), out / "study.json")):
         settings["plugins"] = list(found)
-    plan_study(chosen, data, settings)
-    from labelcontrast.cli.printing import print_study
+    planned = plan_study(chosen, data, settings)
+    from labelcontrast.cli.printing import print_planned_study, print_study
     from labelcontrast.lab.pipeline import Options
 
+    if dry_run:
+        print_planned_study(planned, out, store=store, jobs=jobs, as_json=as_json)
+        return
     how = Options(jobs=jobs, ray=ray, resume=resume, force=force)
     print_study(chosen, data, settings, out, how, store=store, as_json=as_json)
 

@@ -171,16 +171,9 @@ def run_comparison(
     if options.resume:
         settings = with_recorded(settings, folder / SHARED)
     load_plugins(settings.plugins)
-    settings = settings.with_defaults(LOSSES_ALONE).model_copy(update={"loss": LossSettings(), "seed": 0})
+    settings = shared_settings(settings)
     data = load_data(settings)
-    fingerprints = {
-        "data": fingerprint_data(settings.data),
-        "encoder": fingerprint_encoder(settings.encoder.name),
-        "hierarchy": fingerprint_hierarchy(settings.hierarchy.file),
-        "version": version("labelcontrast"),
-    }
-    if settings.plugins:
-        fingerprints["plugins"] = fingerprint_plugins(settings.plugins)
+    fingerprints = fingerprint_comparison(settings)
     with _claim(folder, settings, fingerprints, options):
         for sentence in data.summary():
             callbacks.on_message(sentence)
@@ -218,6 +211,22 @@ def _check_run(run: Path) -> None:
     except (RunError, ConfigError) as error:
         problem = str(error).partition(";")[0].removesuffix(".")
         raise RunError(f"{problem}; --resume runs it again.") from error
+
+
+def shared_settings(settings: RunSettings) -> RunSettings:
+    """Return the settings that all runs of a comparison share."""
+    return settings.with_defaults(LOSSES_ALONE).model_copy(update={"loss": LossSettings(), "seed": 0})
+
+
+def fingerprint_comparison(settings: RunSettings) -> dict[str, str | None]:
+    """Return the fingerprints of all that the runs of a comparison share beside their settings."""
+    fingerprints = {
+        "data": fingerprint_data(settings.data),
+        "encoder": fingerprint_encoder(settings.encoder.name),
+        "hierarchy": fingerprint_hierarchy(settings.hierarchy.file),
+        "version": version("labelcontrast"),
+    }
+    return fingerprints | ({"plugins": fingerprint_plugins(settings.plugins)} if settings.plugins else {})
 
 
 def plan_comparison(

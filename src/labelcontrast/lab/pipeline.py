@@ -15,7 +15,8 @@ from labelcontrast.files import Hold, Layout, held
 from labelcontrast.lab.quantities import QUANTITIES, read_quantity
 from labelcontrast.lab.trials import Perform, Record, Store, Trial, is_damaged
 from labelcontrast.lab.workers import Event, run_at
-from labelcontrast.progress import steps
+from labelcontrast.progress import steps, tracked
+from labelcontrast.run.estimate import Estimate, estimate_run
 
 TRIALS = "trials"
 """The folder of the store, below the output folder."""
@@ -197,6 +198,43 @@ def run_missing(
 
         run_at(options.ray)(unique, store, perform, jobs=options.jobs, on_event=on_event)
     remove_trainings(unique, store)
+
+
+@dataclass(frozen=True)
+class EstimatedTrials:
+    """Trials that differ in nothing but their seed, and the estimate of one of them."""
+
+    title: str
+    number: int
+    """Those that would be run."""
+    trainings: int
+    """Of them those that train: others take the training of one that differs in later stages alone."""
+    each: Estimate
+
+    @property
+    def seconds(self) -> float:
+        """Of all of them, one after the other."""
+        return (
+            self.number * sum(self.each.seconds.values())
+            - (self.number - self.trainings) * self.each.seconds["training"]
+        )
+
+
+def estimate_missing(trials: Sequence[Trial], store: Store, *, device: str = "cpu") -> list[EstimatedTrials]:
+    """Estimate the trials that a store lacks, without running or writing any; of equal ones but for seeds only one."""
+    alike: dict[str, list[Trial]] = {}
+    for trial in {trial.key: trial for trial in trials}.values():
+        if "error" in (store.read(trial.key) or {"error": ""}):
+            same = trial.settings.model_copy(update={"seed": 0, "fold": None})
+            alike.setdefault(same.model_dump_json(), []).append(trial)
+    found, trained = [], set[Path]()
+    for own in tracked(alike.values(), "estimate"):
+        shared = {trial.training for trial in own if trial.training}
+        trainings = len(own) if not shared else len(shared - trained)
+        trained |= shared
+        title = own[0].title.partition(", seed ")[0]
+        found.append(EstimatedTrials(title, len(own), trainings, estimate_run(own[0].settings, device=device)))
+    return found
 
 
 def remove_trainings(trials: Sequence[Trial], store: Store) -> None:

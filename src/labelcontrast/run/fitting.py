@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torch.utils.data import DataLoader
 
 from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.encoders.base import Projector
@@ -43,6 +44,9 @@ from labelcontrast.training.epochs import (
     write_history,
 )
 from labelcontrast.training.features import compute_features, evaluation_mode
+
+if TYPE_CHECKING:
+    from labelcontrast.training.learner import Learner
 
 FINETUNING = "finetuning"
 
@@ -128,8 +132,20 @@ def train_once(
 ) -> TrainResult:
     """Train encoder and head under one loss, from the start or from the last checkpoint."""
     # Lightning takes seconds to import; bad data are refused before.
-    from labelcontrast.training.learner import Learner, Rates
     from labelcontrast.training.trainer import fit
+
+    training = settings.training
+    learner, batches, objective = build_learner(settings, kind, inputs)
+    history = fit(learner, batches, folder=folder, settings=training, on_epoch=callbacks.on_epoch)
+    learner.cpu()
+    return TrainResult(objective.classifier, history, selected_epoch(history, training.keep))
+
+
+def build_learner(
+    settings: RunSettings, kind: LossKind, inputs: RunInputs
+) -> "tuple[Learner, DataLoader[Any], Objective]":
+    """Build what is trained under one loss, the loader of its training batches, and its objective."""
+    from labelcontrast.training.learner import Learner, Rates
 
     training, encoder, tree = settings.training, inputs.encoder, inputs.data.tree
     objective = build_objective(
@@ -164,9 +180,7 @@ def train_once(
         hierarchy=tree.nodes if tree and training.sampler == "hierarchical" else None,
         chunk=training.chunk,
     )
-    history = fit(learner, batches, folder=folder, settings=training, on_epoch=callbacks.on_epoch)
-    learner.cpu()
-    return TrainResult(objective.classifier, history, selected_epoch(history, training.keep))
+    return learner, batches, objective
 
 
 def build_objective(

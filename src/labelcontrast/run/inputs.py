@@ -179,20 +179,32 @@ def prepare_inputs(
 ) -> RunInputs:
     """Encode the labels, and prepare the examples for an encoder; the arguments are those of ``load_inputs``."""
     splits = data.splits
-    encoder = build_encoder(settings.encoder, splits.train)
-    if isinstance(encoder, TextEncoder) and (cut := describe_cut(encoder, splits.train.inputs)):
-        on_message(cut)
-    if settings.encoder.frozen:
-        on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
-        encoder = FrozenEncoder(encoder).to(device)
-    encoder.fit(splits.train.inputs)
+    encoder = build_run_encoder(settings.encoder, splits.train, device, on_message)
     prepared = _prepare_splits(encoder, splits, data.weights)
     if data.unseen:
         prepared["unseen"] = prepare(encoder, data.unseen.examples, cache=cache_folder())
-    lowest = None
-    if settings.hierarchy.train_on == "lowest" and data.tree:
-        lowest = data.tree.lowest(prepared["train"].labels)
-    return RunInputs(data, encoder.cpu(), prepared, lowest)
+    return RunInputs(data, encoder.cpu(), prepared, lowest_labels(settings, data, prepared))
+
+
+def build_run_encoder(
+    settings: EncoderSettings, train: Examples, device: str = "cpu", on_message: OnMessage = lambda _: None
+) -> Encoder:
+    """Build the encoder of a run, frozen if the settings say so, and fit it to the training inputs."""
+    encoder = build_encoder(settings, train)
+    if isinstance(encoder, TextEncoder) and (cut := describe_cut(encoder, train.inputs)):
+        on_message(cut)
+    if settings.frozen:
+        on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
+        encoder = FrozenEncoder(encoder).to(device)
+    encoder.fit(train.inputs)
+    return encoder
+
+
+def lowest_labels(settings: RunSettings, data: RunData, prepared: Mapping[str, Prepared]) -> sp.csr_array | None:
+    """Return the training labels without the ancestors of others, if the encoder is to be trained on these."""
+    if settings.hierarchy.train_on != "lowest" or data.tree is None:
+        return None
+    return data.tree.lowest(prepared["train"].labels)
 
 
 def describe_cut(encoder: TextEncoder, texts: Any) -> str | None:  # noqa: ANN401

@@ -108,6 +108,40 @@ def fit(
     return learner.history
 
 
+def time_batches(learner: Learner, batches: DataLoader[Any], *, settings: TrainingSettings) -> tuple[float, float]:
+    """Train one epoch without a checkpoint; return the seconds of a batch, the first left out, and of the epoch's end.
+
+    Args:
+        learner: The modules to train, which change.
+        batches: The loader of at least two batches; of one alone its time is returned.
+        settings: Precision and accumulation.
+    """
+    marks: list[float] = []
+
+    def mark(*_: object) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        marks.append(time.monotonic())
+
+    with quiet(), _own_signals():
+        pl.Trainer(
+            max_epochs=1,
+            devices=1,
+            accumulate_grad_batches=settings.accumulate,
+            precision=resolve_precision(settings.precision),
+            callbacks=[LambdaCallback(on_train_start=mark, on_train_batch_end=mark)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        ).fit(learner, batches)
+    mark()
+    learner.cpu()
+    *batch_ends, end = marks
+    timed = batch_ends[1:] if len(batch_ends) > 2 else batch_ends
+    return (timed[-1] - timed[0]) / (len(timed) - 1), end - batch_ends[-1]
+
+
 class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints that are written completely or not at all: a full disk leaves the one before."""
 
