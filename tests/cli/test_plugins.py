@@ -145,7 +145,7 @@ def test_a_loss_that_fails_is_one_line_with_its_name(command: Run, tmp_path: Pat
 
 def test_the_losses_and_the_settings_show_it(command: Run, plugin: str) -> None:
     assert "\ndice  (on projections)" in command("losses", "--plugin", plugin).stdout
-    assert 'plugins = [\n    "my_losses.py",\n]' in command("settings", "--plugin", plugin).stdout
+    assert 'plugins = ["my_losses.py"]' in command("settings", "--plugin", plugin).stdout
     assert "plugins = []" in command("settings").stdout
 
 

@@ -53,7 +53,8 @@ def cached_files(folder: str | Path) -> list[CachedFile]:
             with suppress(FileNotFoundError):  # another process has removed it
                 if path.is_file():
                     status = path.stat()
-                    found.append(CachedFile(path, kind, status.st_size, (time.time() - status.st_mtime) / DAY))
+                    used = max(status.st_atime, status.st_mtime)
+                    found.append(CachedFile(path, kind, status.st_size, (time.time() - used) / DAY))
     return sorted(found, key=lambda file: file.unused)
 
 
@@ -132,7 +133,7 @@ def cached_arrays(
     cached = _read(path, keys)
     if cached is not None:
         with suppress(OSError):  # a folder that may only be read
-            os.utime(path)  # when it was last used, for ``prune_cache``
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # for ``prune_cache``; not every disk does it
         return cached
     arrays = compute()
     try:
