@@ -29,7 +29,15 @@ PARTS = {
         "thresholds",
         "transfer",
     ),
-    "Which component matters?": ("gradients", "joint", "prototypes", "regularise-all", "temperature", "weighting"),
+    "Which component matters?": (
+        "gradients",
+        "joint",
+        "prototypes",
+        "regularise-all",
+        "regulariser",
+        "temperature",
+        "weighting",
+    ),
 }
 HEAD = """# The studies
 
@@ -41,7 +49,8 @@ under one protocol that answers one question with a table and figures:
     labelcontrast report out                                            write the report again
 
 `--config FILE` and `--set KEY=VALUE` set what all trials share, such as the encoder and the epochs; for an axis of the
-study they choose its values. `--jobs`, `--ray`, `--store`, `--resume`: [trials.md](trials.md). The folder contains
+study `--set` chooses its values, and with a list for any other setting it adds an axis. `--jobs`, `--ray`, `--store`,
+`--resume`: [trials.md](trials.md). The folder contains
 
 - `report.html`, one page with everything, and the same as `report.md` with `figures/` (SVG and PNG);
 - `table.md`, `table.tex`, `table.csv`: mean and standard deviation over seeds, with the best mean and those not

@@ -178,7 +178,9 @@ class TrainingSettings(Settings):
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate of the encoder; by default 5e-5 if it is pretrained, 1e-3 if it is from scratch or frozen."""
     head_learning_rate: float | None = Field(default=None, gt=0)
-    """Peak learning rate of projector, linear head and prototypes; by default that of the encoder."""
+    """Peak learning rate of projector and linear head, and of prototypes; by default that of the encoder."""
+    prototype_learning_rate: float | None = Field(default=None, gt=0, exclude_if=lambda rate: rate is None)
+    """Peak learning rate of what the loss itself learns, such as prototypes; by default that of the head."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Weight decay of all weights but biases and norms; decoupled from the gradient under AdamW."""
     schedule: Literal["auto", "cosine", "linear"] = "auto"

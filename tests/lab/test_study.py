@@ -293,3 +293,13 @@ def test_the_example_of_the_docs_page_is_short_and_can_be_planned(maker: ModuleT
     assert len(planned) == 3 * 3 * 3
     assert {one.settings.training.epochs for one in planned} == {20}
     assert {one.settings.training.projection_dim for one in planned} == {16, 64, 256}
+
+
+def test_a_list_for_another_setting_is_one_more_axis() -> None:
+    study = Study.build({"name": "mine", **SOUND, "protocol": {"training.epochs": 5}})
+    assignments = ["training.epochs=[2, 3]", "loss.alpha=[1.0]", "training.epoch_grid=[1, 2]"]
+    assert [study.varies(one) for one in assignments] == [True, True, False]
+    wider = study.with_changes(assignments=assignments)
+    assert wider.grid == {"loss.alpha": (1.0,), "training.epochs": (2, 3)}
+    assert wider.table.rows == ("loss", "loss.alpha", "training.epochs")
+    assert {one.settings.training.epochs for one in plan_study(wider, ["a.npz"], {})} == {2, 3}

@@ -140,3 +140,22 @@ def test_a_single_process_gathers_nothing() -> None:
 
     assert (processes(), rank()) == (1, 0)
     assert sum_over_processes(torch.tensor(3.0)) == 3
+
+
+@pytest.mark.parametrize("name", ["proto", "msc", "wo_reg", "bcl", "paco", "lacon"])
+def test_prototypes_stay_or_follow_the_means_of_their_labels(name: str) -> None:
+    z = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]])
+    start = torch.randn(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    unit = torch.nn.functional.normalize
+    means = torch.stack([unit(start)[c] if not y[:, c].any() else unit(z)[y[:, c] == 1].mean(0) for c in range(3)])
+    for update, expected in {"fixed": start, "means": 0.75 * unit(start) + 0.25 * means}.items():
+        loss = make_loss(name, num_labels=3, dim=3, prototype_update=update, prototype_momentum=0.75).double()
+        assert not any(one.requires_grad for one in loss.parameters())
+        loss.prototypes.data = start.clone()
+        learned = make_loss(name, num_labels=3, dim=3).double()
+        learned.prototypes.data = start.clone()
+        assert loss.eval()(z, y) == learned(z, y)
+        assert torch.equal(loss.prototypes, start), "evaluation moves nothing"
+        assert loss.train()(z, y) == learned(z, y)
+        torch.testing.assert_close(loss.prototypes.data, expected)

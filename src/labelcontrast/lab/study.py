@@ -143,8 +143,9 @@ class Study(Settings):
         return values
 
     def varies(self, assignment: str) -> bool:
-        """Return True if ``KEY=VALUE`` is about a setting of the grid."""
-        return assignment.partition("=")[0].strip() in self.grid
+        """Return True if ``KEY=VALUE`` is about an axis: of the grid, or a list for a setting that takes none."""
+        key, _, text = (part.strip() for part in assignment.partition("="))
+        return key in self.grid or (isinstance(value := read_value(text), list) and not _takes(key, value))
 
     def with_changes(
         self, *, losses: str | None = None, seeds: int | None = None, assignments: Sequence[str] = ()
@@ -154,15 +155,20 @@ class Study(Settings):
         Args:
             losses: Separated by commas, as in ``compare``.
             seeds: Runs of each combination.
-            assignments: ``KEY=VALUE``, one value or a list; assignments that are not about the grid are ignored.
+            assignments: ``KEY=VALUE``, one value or a list; a list for another setting is one more axis, with rows of
+                its own. Assignments that are not about an axis are ignored.
         """
         grid = dict(self.grid)
+        rows = list(self.table.rows)
         for assignment in filter(self.varies, assignments):
             key, _, text = assignment.partition("=")
             value = read_value(text.strip())
+            rows += [key.strip()] if key.strip() not in grid else []
             grid[key.strip()] = tuple(value) if isinstance(value, list) else (value,)
         changes = {"losses": losses.split(",") if losses else self.losses, "seeds": seeds or self.seeds, "grid": grid}
-        return self.build({**self.model_dump(), **changes})
+        table = {**self.table.model_dump(), "rows": rows}
+        protocol = {name: value for name, value in self.protocol.items() if name not in grid}
+        return self.build({**self.model_dump(), **changes, "table": table, "protocol": protocol})
 
 
 @dataclass(frozen=True)
@@ -333,6 +339,15 @@ def _list_axes(study: Study, data: Mapping[str, str]) -> dict[str, list[_AxisVal
     if study.transfer:
         axes[TRANSFER] = [_AxisValue(name, {TRANSFER: path}) for name, path in data.items()]
     return axes
+
+
+def _takes(key: str, value: object) -> bool:
+    """Return True if a setting can have a value."""
+    try:
+        RunSettings.build(put({"data": ""}, key, value))
+    except ConfigError:
+        return False
+    return True
 
 
 def _name_data(data: Sequence[str]) -> dict[str, str]:

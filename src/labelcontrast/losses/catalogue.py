@@ -37,6 +37,17 @@ from labelcontrast.losses.axes import (
     optional_number,
 )
 
+_PROTOTYPES = (
+    choice(
+        "prototype_update",
+        "learned",
+        "whether prototypes are learned, stay as they begin, or follow the mean projection of their label's examples",
+        among=("learned", "fixed", "means"),
+    ),
+    number("prototype_momentum", 0.9, "share of a prototype that stays in a step towards that mean", low=0.0, high=1.0),
+)
+"""Parameters of the losses that have prototypes."""
+
 
 def contrastive_row(
     name: str,
@@ -49,14 +60,16 @@ def contrastive_row(
     stop_repulsion: float = 0.0,
 ) -> LossRow:
     """Return the row of a loss on the axes: its parameters are those in ``takes``, and those that all have."""
-    averaging = contrast(**{parameter.name: parameter.default for parameter in takes}).averaging
+    usual = contrast(**{parameter.name: parameter.default for parameter in takes})
+    if "prototypes" in usual.candidates or any(parameter.name == "candidates" for parameter in takes):
+        takes = (*takes, *(own for own in _PROTOTYPES if own.name not in {one.name for one in takes}))
     return LossRow(
         name=name,
         kind="contrastive",
         summary=summary,
         equation=equation,
         reference=reference,
-        takes=contrastive(*takes, averaging=averaging, stop_repulsion=stop_repulsion),
+        takes=contrastive(*takes, averaging=usual.averaging, stop_repulsion=stop_repulsion),
         contrast=contrast,
     )
 

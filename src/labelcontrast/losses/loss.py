@@ -3,7 +3,7 @@ r"""The contrastive losses as modules: they collect anchors and candidates, and 
 A loss over a hierarchy is either one of weighted pairs, as any other, or the sum of the mean losses of its levels.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,7 @@ class ContrastiveLoss(LossModule):
         if "prototypes" in contrast.candidates:
             self.prototypes = nn.Parameter(torch.empty(num_labels or 0, dim or 0))
             nn.init.xavier_uniform_(self.prototypes, generator=generator)
+            self.prototypes.requires_grad_(settings["prototype_update"] == "learned")
         if contrast.denominator == "each_pair":
             self.bias = nn.Parameter(torch.tensor(contrast.bias))
         self.queue: Queue | None = None
@@ -190,6 +191,8 @@ class ContrastiveLoss(LossModule):
         loss = self._terms(batch) if self.settings["reduction"] == "none" else self._averaged(batch)
         if self.queue is not None and batch.fresh is not None and self.training:
             self.queue.append(batch.fresh.units.detach(), batch.fresh.sets.raw)
+        if self.training and self.settings.get("prototype_update") == "means":
+            self._follow_means(batch.participants.anchors)
         return loss
 
     @uncompiled
@@ -380,6 +383,29 @@ class ContrastiveLoss(LossModule):
         one = torch.eye(len(units), dtype=like.dtype, device=like.device)
         own = BatchLabels(one, torch.ones_like(units[:, 0]), labels=sets.labels)
         return Rows(units, own, "prototypes", anchor=anchor), negatives
+
+    @torch.no_grad()
+    def _follow_means(self, anchors: Sequence[Rows]) -> None:
+        r"""Move the prototypes of the labels that occur: :math:`c \leftarrow m c + (1 - m) \bar z_c`."""
+        instances = [rows for rows in anchors if rows.kind == "instances"]
+        sets = BatchLabels.join([rows.sets for rows in instances])
+        with torch.autocast(sets.matrix.device.type, enabled=False):
+            sums = sum_over_processes(
+                self._by_label(sets, sets.matrix.T @ torch.cat([rows.units for rows in instances]))
+            )
+            counts = sum_over_processes(self._by_label(sets, sets.matrix.sum(0)[:, None]))
+            means = sums / counts.masked_fill(counts == 0, 1)
+            before = unit_vectors(self.prototypes, means.dtype, name="prototypes")[:, 0]
+            moved = before.lerp(means, 1 - self.settings["prototype_momentum"])
+            self.prototypes.copy_(torch.where(counts > 0, moved, before))
+
+    def _by_label(self, sets: BatchLabels, values: Float[Tensor, "columns _"]) -> Float[Tensor, "labels _"]:
+        """Return one row per label from one per column."""
+        return (
+            values
+            if sets.labels is None
+            else values.new_zeros(self.num_labels or 0, values.shape[1]).index_copy(0, sets.labels, values)
+        )
 
     def _unit(self, projections: Tensor) -> Tensor:
         """Return projections as unit vectors, shape [batch, views, dim]."""

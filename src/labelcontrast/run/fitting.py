@@ -169,7 +169,12 @@ def build_learner(
         measures=objective.measures,
         registered_loss=next((name for name in named if not is_built_in(name)), None),
         settings=training,
-        rates=Rates(settings.learning_rate, training.head_learning_rate or settings.learning_rate, schedule),
+        rates=Rates(
+            settings.learning_rate,
+            training.head_learning_rate or settings.learning_rate,
+            schedule,
+            training.prototype_learning_rate,
+        ),
     )
     batches = training_batches(
         inputs.train,

@@ -40,6 +40,8 @@ class Rates:
     encoder: float
     head: float
     schedule: Literal["cosine", "linear"]
+    loss: float | None = None
+    """Of what the loss learns; by default that of the head."""
 
 
 class Learner(pl.LightningModule):
@@ -174,7 +176,8 @@ class Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Build the optimiser and its schedule over all steps."""
-        rates = [(self.encoder, self._rates.encoder), (self.head, self._rates.head), (self.loss, self._rates.head)]
+        of_loss = self._rates.loss or self._rates.head
+        rates = [(self.encoder, self._rates.encoder), (self.head, self._rates.head), (self.loss, of_loss)]
         settings, half = self._settings, self._settings.precision == "16"
         optimiser = build_optimiser(settings.optimiser, rates, weight_decay=settings.weight_decay, fused=not half)
         steps = int(self.trainer.estimated_stepping_batches)
