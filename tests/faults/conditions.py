@@ -14,6 +14,7 @@ import json
 import os
 import pwd
 import random
+import re
 import resource
 import signal
 import sys
@@ -191,8 +192,8 @@ def _continued(trial: Trial, expected: dict[str, Any]) -> str:
     if code:
         child = place.start((*what.words, *(["--force"] if place.out.is_dir() else [])))
         code, problem = _ended(place, child)
-        if code and "is not a run; choose another folder." in place.said(child):
-            return "refused"  # what made it a run of ours is gone: nothing in it is removed
+        if code and re.search(r"is not a (run|comparison|study|search); choose another folder\.", place.said(child)):
+            return "refused"  # what made it one of our results is gone: nothing in it is removed
         if code:
             return f"cannot begin anew: {problem or place.said(child).splitlines()[-1:]}"
         outcome = "refused"

@@ -43,6 +43,8 @@ LATER: dict[str, Any] = {
     "label_power": 0.0,
     "instance_attraction": 1.0,
     "instance_repulsion": 1.0,
+    "prototype_update": "learned",
+    "prototype_momentum": 0.9,
 }
 LATER_OF: dict[str, dict[str, Any]] = {"weighted": {"candidates": "instances", "prototype_anchors": False}}
 """Parameters that losses were given later, with defaults that have no part in a key: older trials keep theirs."""
