@@ -9,6 +9,8 @@ import torch
 from gather_worker import CASES, STEPS, compute, part
 
 from labelcontrast.errors import ConfigError
+from labelcontrast.losses import loss as loss_module
+from labelcontrast.losses import module
 from labelcontrast.losses.affinity import any_shared, jaccard
 from labelcontrast.losses.batch_labels import BatchLabels
 from labelcontrast.losses.candidates import Participants, Queue, Rows
@@ -159,3 +161,22 @@ def test_prototypes_stay_or_follow_the_means_of_their_labels(name: str) -> None:
         assert torch.equal(loss.prototypes, start), "evaluation moves nothing"
         assert loss.train()(z, y) == learned(z, y)
         torch.testing.assert_close(loss.prototypes.data, expected)
+
+
+def test_more_prototypes_than_are_compared_with_every_label_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_module, "MOST_COMPARED", 6)
+    with pytest.raises(ConfigError, match=r"reg with a queue.*: num_labels must be at most 6\. Got 7\."):
+        make_loss("reg", num_labels=7, dim=3, queue_size=4)(torch.ones(4, 3), torch.ones(4, 7))
+    make_loss("reg", num_labels=6, dim=3, queue_size=4)(torch.ones(4, 3), torch.ones(4, 6))
+
+
+def test_of_one_process_nothing_is_gathered_and_labels_stay_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_module, "MOST_COMPARED", 6)
+    monkeypatch.setattr(loss_module, "WIDE", 5)
+    monkeypatch.setattr(module, "WIDE", 5)
+    rows, labels = torch.eye(4), torch.eye(4, 7) + torch.eye(4, 7).roll(1, 1)
+    values = [
+        make_loss("msc", num_labels=7, dim=4, gather=gather, generator=torch.Generator().manual_seed(0))(rows, labels)
+        for gather in (False, True)
+    ]
+    assert values[0] == values[1]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
+from labelcontrast.metrics import counting
 from labelcontrast.metrics.counting import Confusion, TrainingLabels, average_labels, known_pairs, ratio
 from labelcontrast.metrics.registry import DETAILS, METRICS
 
@@ -84,3 +86,37 @@ def test_a_ratio_without_a_denominator_is_0_or_as_given() -> None:
 def test_labels_that_are_not_nan_are_known() -> None:
     assert known_pairs(np.array([[1, np.nan]])).tolist() == [[True, False]]
     assert known_pairs(np.array([[1, 0]])).all()
+
+
+def test_blocks_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.random.default_rng(0).integers(0, 3, (7, 5)).astype(np.float32)
+    monkeypatch.setattr(counting, "PAIRS_KEPT", 6)
+    some, few = np.array([4, 0]), np.array([6, 1, 1])
+    for matrix in (
+        counting.in_blocks((7, 5), lambda rows, columns: whole[rows][:, columns]),
+        counting.as_blocks(csr_array(whole), "labels"),
+        counting.part_of(counting.in_blocks((7, 5), lambda rows, columns: whole[rows][:, columns])),
+    ):
+        assert isinstance(matrix, counting.Blocks)
+        assert matrix.shape == whole.shape
+        assert len(matrix) == 7
+        for block, expected in (
+            (matrix[2:4], whole[2:4]),
+            (matrix[:, 1:3], whole[:, 1:3]),
+            (matrix[:, 1:3], whole[:, 1:3]),  # the one that was kept
+            (matrix[1:3, 2:], whole[1:3, 2:]),
+            (matrix[few], whole[few]),
+            (matrix[:, some], whole[:, some]),
+            (matrix[few, some], whole[few][:, some]),
+            (matrix[3], whole[3]),
+            (matrix[:, 3], whole[:, 3]),
+            (counting.part_of(matrix, few, some)[1:], whole[few][1:, some]),
+        ):
+            np.testing.assert_array_equal(block, expected)
+    monkeypatch.setattr(counting, "PAIRS_KEPT", 35)
+    assert isinstance(counting.as_blocks(csr_array(whole), "labels"), np.ndarray)
+
+
+def test_blocks_cover_all_once() -> None:
+    assert [(at.start, at.stop) for at in counting.column_blocks((3, 7), 9)] == [(0, 3), (3, 6), (6, 7)]
+    assert [(at.start, at.stop) for at in counting.row_blocks((3, 7), 9)] == [(0, 1), (1, 2), (2, 3)]

@@ -383,3 +383,33 @@ def test_outputs_are_saved_by_rows_however_they_lie_in_memory(tmp_path: Path) ->
     np.testing.assert_allclose(found.scores, scores, atol=2e-3)
     np.testing.assert_array_equal(found.predictions, scores > 0.5)
     np.testing.assert_array_equal(found.labels, scores > 0.7)
+
+
+def test_outputs_of_many_pairs_keep_the_highest_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    labels = (generator.random((40, 30)) < 0.1).astype(np.float32)
+    labels[3, 5] = labels[3, 6] = np.nan
+    scores = generator.random(labels.shape)
+    outputs = Outputs(labels, scores, scores > 0.97)
+    monkeypatch.setattr(measures, "MOST_PAIRS", 1000)
+    monkeypatch.setattr(measures, "MOST_SCORES", 40 * 6)
+    outputs.save(tmp_path / "test.safetensors")
+    again = Outputs.load(tmp_path / "test.safetensors")
+    np.testing.assert_array_equal(again.labels, labels)
+    np.testing.assert_array_equal(again.predictions, outputs.predictions)
+    sixth = np.sort(scores, axis=1)[:, -6, None]
+    kept = (scores >= sixth) | (labels != 0) | outputs.predictions
+    np.testing.assert_allclose(again.scores, np.where(kept, scores, 0), atol=2e-3)
+    assert kept.sum() < labels.size / 2
+
+
+def test_resamples_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(1)
+    labels = (generator.random((30, 8)) < 0.3).astype(np.uint8)
+    scores = generator.random(labels.shape)
+    counts = draw_resamples(30, resamples=5, generator=generator)
+    expected = resampled_metrics(labels, scores, scores > 0.5, counts)
+    monkeypatch.setattr(measures, "BLOCK", 50)
+    found = resampled_metrics(labels, scores, scores > 0.5, counts)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-12)

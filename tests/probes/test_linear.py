@@ -11,7 +11,9 @@ from torch import nn
 
 from labelcontrast import probes
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
+from labelcontrast.metrics import counting
 from labelcontrast.metrics.ranking import mean_average_precision
+from labelcontrast.probes import linear
 from labelcontrast.probes.linear import (
     STRENGTHS,
     AveragedHeads,
@@ -293,3 +295,36 @@ def test_probes_have_short_reprs() -> None:
     assert repr(fit_linear_probe(ones, ones, ones, ones)) == "LinearProbe(3 labels, 3 features)"
     heads = AveragedHeads(torch.ones(5, 2, 3), torch.ones(5, 2))
     assert repr(heads) == "AveragedHeads(heads=5, in_features=3, out_features=2)"
+
+
+def test_of_many_labels_the_weights_are_one_newton_step_and_the_bias_fits(
+    problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, train_labels, val, val_labels = halves(*problem)
+    train_labels = train_labels.astype(float)
+    train_labels[:20, 0] = np.nan
+    optimum = fit_linear_probe(train, train_labels, val, val_labels)
+    monkeypatch.setattr(linear, "MOST_EXACT", 0)
+    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", len(train))  # a label at a time
+    probe = fit_linear_probe(train, train_labels, val, val_labels)
+    standard = StandardScaler().fit(train)
+    rows = standard.transform(train)
+    for label, truth in enumerate(train_labels.T):
+        known = ~np.isnan(truth)
+        frequency = truth[known].mean()
+        curvature = frequency * (1 - frequency) * rows.T @ rows / len(rows) + probe.strength[label] * np.eye(
+            rows.shape[1]
+        )
+        slope = rows[known].T @ (truth[known] - frequency) / known.sum()
+        np.testing.assert_allclose(
+            probe.weight[label] * standard.scale_, np.linalg.solve(curvature, slope), rtol=1e-4, atol=1e-6
+        )
+        assert probe.probabilities(train[known])[:, label].mean() == pytest.approx(frequency, abs=1e-6)
+    scores = [mean_average_precision(val_labels, one.scores(val)) for one in (optimum, probe)]
+    assert scores[1] > scores[0] - 0.03
+
+
+def test_the_ridge_score_is_the_same_in_blocks(problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = selection_score(*halves(*problem))
+    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", 200)
+    assert selection_score(*halves(*problem)) == pytest.approx(whole, abs=1e-12)

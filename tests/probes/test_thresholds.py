@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
+from labelcontrast.metrics import counting
 from labelcontrast.probes import thresholds
 from labelcontrast.probes.thresholds import (
     Rule,
@@ -395,3 +396,27 @@ def test_wanted_thresholds_are_the_best_of_all_cuts(name: str, wanted: Any) -> N
         every = [worth(column, cut) for cut in [0.0, *scores[:, column]]]
         assert worth(column, found.values[column]) == pytest.approx(max(every))
     assert found.how.startswith(name)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 4), st.sampled_from([0.0, 0.3, 1.0]))
+def test_the_global_threshold_is_the_best_cut_of_all_pairs_together(
+    seed: int, examples: int, count: int, unknown: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((examples, count)) < 0.4).astype(float)
+    labels[generator.random(labels.shape) < unknown] = np.nan
+    scores = generator.integers(0, 5, size=labels.shape) / np.float32(4)
+    expected = best_cuts(labels.reshape(-1, 1), scores.reshape(-1, 1)).item()
+    assert global_threshold(labels, scores).values.tolist() == [expected] * count
+
+
+def test_thresholds_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    labels = (generator.random((60, 20)) < 0.1).astype(np.uint8)
+    labels[:, 7] = 0
+    scores = 0.5 * generator.random(labels.shape) + 0.4 * labels
+    whole = {rule: choose_thresholds(rule, labels, scores).values for rule in ("global", "per_label")}
+    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", 130)
+    for rule, values in whole.items():
+        assert choose_thresholds(rule, labels, scores).values.tolist() == values.tolist()

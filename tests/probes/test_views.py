@@ -10,8 +10,19 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import LinearSVC
 
-from labelcontrast.errors import DataError
-from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, NeighboursView, TextFeatures, TreesView, View, WordsView
+from labelcontrast.errors import ConfigError, DataError
+from labelcontrast.metrics.ranking import mean_average_precision
+from labelcontrast.probes import views
+from labelcontrast.probes.views import (
+    PROBE,
+    VIEWS_BY_NAME,
+    NeighboursView,
+    TextFeatures,
+    TreesView,
+    View,
+    WordsView,
+    fit_svm,
+)
 from labelcontrast.settings import VIEWS
 
 TEXTS = [
@@ -119,3 +130,39 @@ def test_a_view_is_saved_and_loaded(name: str, tmp_path: Path) -> None:
     for path in ("view.safetensors", "missing.safetensors"):
         with pytest.raises(DataError, match=f"{path}: is not a saved view of {name}"):
             view.load(tmp_path / path)
+
+
+def test_of_many_labels_an_svm_has_a_sample_of_the_others_and_few_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    labels = (random.random((400, 12)) < 0.1).astype(np.uint8)
+    texts = [
+        " ".join(
+            [*(f"word{label}" for label in np.flatnonzero(row)), *(f"noise{one}" for one in random.integers(0, 30, 5))]
+        )
+        for row in labels
+    ]
+    whole = WordsView.fit(texts[:300], labels[:300])
+    monkeypatch.setattr(WordsView, "FEW", 10)
+    monkeypatch.setattr(WordsView, "OTHERS", 60)
+    monkeypatch.setattr(WordsView, "FEWEST_WEIGHTS", 20)
+    monkeypatch.setattr(WordsView, "WEIGHTS", 12 * 15)
+    few = WordsView.fit(texts[:300], labels[:300])
+    assert max(np.diff(few.weight.indptr)) == 20 < min(np.diff(whole.weight.indptr))
+    for view in (whole, few):
+        scores = view.logits(texts[300:])
+        assert mean_average_precision(labels[300:], scores) > 0.95
+        np.testing.assert_array_equal(
+            view.score_labels(view.describe(view.prepare(texts[300:]))[5:9], slice(2, 6)), scores[5:9, 2:6]
+        )
+    weighed = fit_svm(TextFeatures.fit(texts).transform(texts), labels[:, 0], cost=0.3, others=np.arange(60))
+    rows = np.unique(np.append(np.arange(60), np.flatnonzero(labels[:, 0])))
+    factor = np.where(labels[rows, 0] == 1, 1.0, (labels[:, 0] == 0).sum() / (labels[:60, 0] == 0).sum())
+    svm = LinearSVC(C=0.3, tol=0.1, random_state=0)
+    svm.fit(TextFeatures.fit(texts).transform(texts)[rows], labels[rows, 0], sample_weight=factor)
+    np.testing.assert_allclose(weighed[0], svm.coef_[0])
+
+
+def test_too_many_labels_for_trees_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "MOST_FOR_TREES", 20)
+    with pytest.raises(ConfigError, match=r"the view trees takes at most 20 pairs .* Got 8 examples and 3 labels\."):
+        TreesView.fit(np.zeros((8, 2), np.float32), LABELS)

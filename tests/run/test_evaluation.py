@@ -19,6 +19,7 @@ from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json
 from labelcontrast.lab.comparison_report import flat_measures
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
+from labelcontrast.metrics import counting, measures
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.probes.calibration import calibration_errors, reliability
 from labelcontrast.probes.linear import fit_linear_probe
@@ -369,3 +370,35 @@ def test_unseen_leaves_are_measured_with_their_ancestors() -> None:
     assert found["unseen_leaves"] == pytest.approx(
         {"map": 1.0, "precision_at_1": 1.0, "precision_at_10": 1 / 3, "nmi": 1.0}
     )
+
+
+@pytest.mark.parametrize("evaluation", [{}, {"threshold": "top_k", "empty": "best", "calibration": "temperature"}])
+def test_an_evaluation_in_blocks_is_the_same(
+    vectors: Path, reg_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluation: dict[str, str]
+) -> None:
+    folders = shutil.copytree(reg_run, tmp_path / "whole"), shutil.copytree(reg_run, tmp_path / "blocks")
+    settings = build(vectors, evaluation={"views": "auto", "neighbours": 5, **evaluation})
+    whole = run_experiment(settings, folders[0], resume=True)
+    monkeypatch.setattr(counting, "PAIRS_KEPT", 0)
+    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", 60)
+    monkeypatch.setattr(measures, "BLOCK", 50)
+    monkeypatch.setattr(trained_model, "CHUNK", 7)
+    blocks = run_experiment(settings, folders[1], resume=True)
+    for split in ("val", "test"):
+        assert blocks.metrics[split] == pytest.approx(whole.metrics[split], abs=1e-6, nan_ok=True)
+    assert flat_numbers([blocks.views, blocks.reliability, blocks.representation]) == pytest.approx(
+        flat_numbers([whole.views, whole.reliability, whole.representation]), abs=1e-6, nan_ok=True
+    )
+    outputs = [Outputs.load(folder / "test.safetensors") for folder in folders]
+    assert isinstance(outputs[1].scores, np.ndarray) is isinstance(outputs[0].scores, np.ndarray)
+    np.testing.assert_allclose(outputs[1].scores, outputs[0].scores, atol=1e-3)
+    test = load_splits(vectors, seed=0).test
+    np.testing.assert_allclose(load(folders[1]).predict_proba(test), load(folders[0]).predict_proba(test), atol=1e-6)
+
+
+def flat_numbers(value: object) -> list[float]:
+    """List all numbers in nested lists and mappings."""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return [number for one in items for number in flat_numbers(one)]
+    return [float(value)] if isinstance(value, int | float) else []

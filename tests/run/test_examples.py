@@ -19,7 +19,7 @@ from labelcontrast.run.examples import (
     THUMBNAIL,
     confused_labels,
     curve_points,
-    example_losses,
+    example_errors,
     example_titles,
     most_mistaken,
     save_examples,
@@ -62,13 +62,13 @@ def test_the_loss_of_an_example_is_the_mean_log_loss_of_its_known_labels(monkeyp
         ]
         expected.append(sum(pairs) / len(pairs) if pairs else 0.0)
     monkeypatch.setattr("labelcontrast.run.examples.BLOCK", 20)
-    np.testing.assert_allclose(example_losses(outputs.labels, outputs.scores), expected, rtol=1e-12)
+    np.testing.assert_allclose(example_errors(outputs)[0], expected, rtol=1e-12)
 
 
 def test_mistakes_come_first_the_worst_before_the_others(tmp_path: Path) -> None:
     outputs = made_outputs(200)
     found = shown(tmp_path, made_examples(["text"] * 200, "text"), outputs)
-    losses = example_losses(outputs.labels, outputs.scores)
+    losses = example_errors(outputs)[0]
     wrong = ((outputs.labels > 0) != outputs.predictions).any(axis=1)
     assert (found["examples"], found["wrong"]) == (200, wrong.sum())
     assert [one["loss"] for one in found["mistakes"]] == sorted(losses[wrong], reverse=True)[:24]

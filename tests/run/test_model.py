@@ -20,7 +20,16 @@ from labelcontrast.errors import DataError, EncoderError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.probes.thresholds import fixed_threshold
-from labelcontrast.run.model import HierarchyDecoder, TrainedModel, embed, embeddings_table, final_scores, load, predict
+from labelcontrast.run.model import (
+    HierarchyDecoder,
+    TrainedModel,
+    embed,
+    embeddings_table,
+    final_scores,
+    load,
+    predict,
+    prediction_rows,
+)
 from labelcontrast.settings import HierarchySettings, RunSettings
 
 Runs = dict[str, Path]
@@ -273,3 +282,13 @@ def test_a_probability_that_is_no_number_is_refused() -> None:
     """A threshold would take it for an absent label."""
     with pytest.raises(RunError, match=r"^a probability is not a number: weights of the model are damaged"):
         final_scores(np.array([[0.5, np.nan]]), None, None)
+
+
+def test_the_first_labels_are_those_of_a_stable_sort() -> None:
+    random = np.random.default_rng(0)
+    scores = random.integers(0, 6, (50, 30)) / 5
+    chosen = np.zeros(scores.shape, dtype=bool)
+    names = [f"{number:02d}" for number in range(30)]
+    for top in (1, 4, 30, 40):
+        for row, found in zip(scores, prediction_rows(names, scores, chosen, top=top), strict=True):
+            assert list(found["scores"]) == [names[at] for at in np.argsort(-row, kind="stable")[:top]]

@@ -18,6 +18,7 @@ from labelcontrast.data.table import CHUNK
 from labelcontrast.encoders.base import Encoder, Items, longest_first
 from labelcontrast.labels.hierarchy import Hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.metrics.counting import Matrix, blocks_of_sparse
 
 KEPT = 2**29
 """Bytes that prepared items may take in memory."""
@@ -82,10 +83,10 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.items)
 
-    def truth(self) -> np.ndarray:
-        """Return the labels for metrics as a dense matrix of 0 and 1, with NaN where a label is unknown."""
+    def truth(self) -> Matrix:
+        """Return the labels for metrics as a matrix of 0 and 1, with NaN where a label is unknown."""
         assert self.labels is not None
-        return dense_truth(self.labels, self.targets)
+        return blocks_of_sparse(_with_unknown(self.labels, self.targets))
 
     def batch(self, indices: Sequence[int]) -> tuple[Mapping[str, Tensor], Tensor]:
         """Collate the inputs of some examples, and densify their labels; without labels, a matrix of width 0."""
@@ -153,10 +154,16 @@ def encode_labels(examples: Examples, vocabulary: LabelVocabulary) -> tuple[sp.c
 
 def dense_truth(labels: sp.csr_array, targets: sp.csr_array | None) -> np.ndarray:
     """Return labels as a dense matrix of 0 and 1, with NaN where a target is NaN."""
-    dense: np.ndarray = labels.toarray()
+    return np.asarray(_with_unknown(labels, targets).toarray())
+
+
+def _with_unknown(labels: sp.csr_array, targets: sp.csr_array | None) -> sp.csr_array:
+    """Return the labels with an entry of NaN where a target is NaN."""
     if targets is None or not np.isnan(targets.data).any():
-        return dense
-    return np.where(np.isnan(targets.toarray()), np.nan, dense).astype(np.float32)
+        return labels
+    unknown = targets.copy()
+    unknown.data = np.where(np.isnan(targets.data), np.nan, 0.0).astype(np.float32)
+    return sp.csr_array(labels.astype(np.float32) + unknown)
 
 
 def training_batches(

@@ -38,7 +38,7 @@ from labelcontrast.probes.views import PROBE, NeighboursView
 from labelcontrast.progress import tracked
 from labelcontrast.run.evaluation import fit_decisions
 from labelcontrast.run.folder import load_settings, load_training_labels
-from labelcontrast.run.model import TrainedModel
+from labelcontrast.run.model import TrainedModel, blend_views
 
 GRAPH, FACTS, SCRIPT, TOKENIZER = "model.onnx", "model.json", "predict.py", "tokenizer.json"
 HELPERS = "helpers.py"
@@ -157,7 +157,7 @@ def keep_views(run: str | Path, model: TrainedModel, splits: Splits) -> TrainedM
     train = load_training_labels(run) or TrainingLabels.of(encode_labels(splits.train, model.vocabulary)[0])
     blend = fit_blend(closed, logits, frequency=(train.counts + 0.5) / (train.examples + 1))
     decided = fit_decisions(
-        load_settings(run).evaluation, {"val": closed}, {"val": blend.probabilities(logits)}, model.decoder
+        load_settings(run).evaluation, {"val": closed}, {"val": blend_views(blend, logits)}, model.decoder
     )
     return replace(some, blend=blend, calibration=decided.calibration, thresholds=decided.thresholds)
 

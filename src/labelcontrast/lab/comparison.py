@@ -69,7 +69,7 @@ from labelcontrast.lab.trials import (
     identify,
 )
 from labelcontrast.metrics.counting import known_pairs
-from labelcontrast.metrics.measures import Outputs
+from labelcontrast.metrics.measures import Outputs, compute_metrics
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.reports.tables import Table, as_markdown
 from labelcontrast.run.evaluation import StreamedHierarchicalMetrics, fit_decisions
@@ -455,9 +455,9 @@ def _evaluate_baseline(
     truth = {part: dense_truth(*encode_labels(splits.by_name[part], splits.vocabulary)) for part in probabilities}
     decided = fit_decisions(evaluation, truth, probabilities, decoder)
     found: dict[str, Any] = {"name": name, "thresholds": decided.thresholds.rule}
-    found["metrics"] = {part: decided.measure(part, labels) for part, labels in truth.items()}
+    found["metrics"] = {part: compute_metrics(labels, *decided.of(part)) for part, labels in truth.items()}
     if outputs:
-        Outputs(truth["test"], decided.scores["test"], decided.predictions["test"]).save(outputs)
+        Outputs(truth["test"], *decided.of("test")).save(outputs)
     if decoder:
         found["hierarchy"] = {}
         for part, labels in truth.items():

@@ -259,7 +259,7 @@ def _by_example(runs: Sequence[EvaluatedRun], metric: str) -> np.ndarray:
     folds: dict[int, list[np.ndarray]] = {}
     for run in runs:
         outputs = Outputs.load(run.outputs)
-        terms = example_terms(METRICS[metric], outputs.labels, outputs.predictions)
+        terms = example_terms(METRICS[metric], outputs.labels[:], outputs.predictions[:])
         folds.setdefault(run.fold, []).append(np.hstack(terms))
     return np.stack([np.concatenate(each) for each in zip(*folds.values(), strict=False)])
 

@@ -3,18 +3,21 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from math import nan
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from labelcontrast.errors import LabelError, nearest
 from labelcontrast.files import is_utf8, parse_json, write_text
 from labelcontrast.labels.label_sets import LabelSets
+
+PAIRS_AT_ONCE = 2**22
+"""Pairs of an example and a label that are marked at a time."""
 
 
 @dataclass(frozen=True)
@@ -119,21 +122,20 @@ class LabelVocabulary:
             [[1.0, 0.699999988079071, nan]]
         """
         matrix = self.encode(label_sets, where=where).astype(np.float32)
-        rows: list[dict[int, float]] = []
-        for row in range(len(label_sets)):
-            held = values[row] if values else {}
-            if not held and annotated is None:
-                rows.append({})
-                continue
-            place = None if where is None else partial(_at, where, row)
-            own = self.encode([tuple(held)], where=place).indices.tolist()
-            changed = {column: held[self.names[column]] for column in own}
-            if annotated is not None:
-                looked_for = self.encode([annotated[row]], where=place).indices.tolist()
-                seen = {*looked_for, *changed, *matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].tolist()}
-                changed |= {column: nan for column in range(len(self)) if column not in seen}
-            rows.append(changed)
-        return _overridden(matrix, rows)
+        held = values or [{}] * len(label_sets)
+        self.encode([tuple(row) for row in held], where=where)  # refuses an unknown label
+        at = np.repeat(np.arange(len(held)), [len(row) for row in held])
+        columns = np.fromiter((self.column[name] for row in held for name in row), np.int64, count=len(at))
+        given = np.fromiter(chain.from_iterable(row.values() for row in held), np.float32, count=len(at))
+        if annotated is not None:
+            own = csr_array((np.ones(len(at), np.float32), (at, columns)), shape=matrix.shape)
+            seen = csr_array(matrix + own + self.encode(annotated, where=where))
+            step = max(1, PAIRS_AT_ONCE // len(self))
+            for start in range(0, len(held), step):
+                rows, others = np.nonzero(seen[start : start + step].toarray() == 0)
+                at, columns = np.concatenate([at, start + rows]), np.concatenate([columns, others])
+            given = np.concatenate([given, np.full(len(at) - len(given), nan, np.float32)])
+        return _overridden(matrix, at, columns, given)
 
     def decode(self, matrix: object) -> LabelSets:
         """Decode a multi-hot matrix, dense or sparse, into label sets in the order of the vocabulary."""
@@ -175,15 +177,10 @@ class LabelVocabulary:
         raise LabelError(message, path=place)
 
 
-def _at(where: Callable[[int], str], row: int, _: int) -> str:
-    return where(row)
-
-
-def _overridden(matrix: csr_array, rows: Sequence[Mapping[int, float]]) -> csr_array[Any, tuple[int, int]]:
-    """Replace the entries of each row that are given."""
-    at = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-    columns = np.fromiter(chain.from_iterable(rows), np.int64, count=len(at))
-    values = np.fromiter(chain.from_iterable(row.values() for row in rows), np.float32, count=len(at))
+def _overridden(
+    matrix: csr_array, at: NDArray[np.int64], columns: NDArray[np.int64], values: NDArray[np.float32]
+) -> csr_array[Any, tuple[int, int]]:
+    """Replace the entries that are given."""
     before = matrix.tocoo()
     width = matrix.shape[1]
     kept = ~np.isin(before.row.astype(np.int64) * width + before.col, at * width + columns)

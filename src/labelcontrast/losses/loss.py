@@ -48,6 +48,9 @@ from labelcontrast.losses.module import (
 )
 from labelcontrast.losses.pair_weights import Pairs, SharedWeights, share
 
+MOST_COMPARED = 2**14
+"""Labels, at most, where every prototype is compared with every label: a matrix of 1 GiB in single precision."""
+
 
 @dataclass(frozen=True)
 class PreparedBatch:
@@ -279,7 +282,7 @@ class ContrastiveLoss(LossModule):
     def _averaged(self, batch: PreparedBatch) -> Tensor:
         """Average over the anchors of all processes."""
         factors = batch.factors
-        everywhere = processes() if self.settings["gather"] else 1
+        everywhere = processes() if self._gathers else 1
         total = factors.sum(0, keepdim=True)
         if everywhere > 1:
             own = batch.participants.own()
@@ -357,7 +360,7 @@ class ContrastiveLoss(LossModule):
         if "prototypes" in self.contrast.candidates:
             prototypes, negatives = self._prototypes(views, sets)
             groups.append(prototypes)
-        if not sampled or (self.queue is None and not self.settings["gather"]):
+        if not sampled or (self.queue is None and not self._gathers):
             return Participants.of(groups, negatives), None
         others, fresh = self._elsewhere(Rows(offered.flatten(0, 1), self._foreign(sets.repeat(offered.shape[1]).raw)))
         return Participants.of(groups + others, negatives), fresh
@@ -365,7 +368,7 @@ class ContrastiveLoss(LossModule):
     def _elsewhere(self, fresh: Rows) -> tuple[list[Rows], Rows]:
         """Return the candidates of other processes and of earlier batches; and the new rows of all processes."""
         others = []
-        if self.settings["gather"] and processes() > 1:
+        if self._gathers:
             units, matrices = gather_rows(fresh.units), gather_rows(fresh.sets.raw)
             everywhere = [Rows(one, self._foreign(matrix)) for one, matrix in zip(units, matrices, strict=True)]
             others = [rows for number, rows in enumerate(everywhere) if number != rank()]
@@ -379,6 +382,9 @@ class ContrastiveLoss(LossModule):
         """Return the prototypes of the labels that have a column, each with its label; and the others."""
         units, anchor = unit_vectors(self.prototypes, like.dtype, name="prototypes")[:, 0], self._prototype_anchors
         negatives = None if sets.labels is None else Negatives(units, sets.labels, anchor)
+        if negatives is None and len(units) > MOST_COMPARED:
+            how = "with a queue, several processes, or this sharing compares every prototype with every label"
+            raise ConfigError(f"{self.name} {how}: num_labels must be at most {MOST_COMPARED:,}. Got {len(units):,}.")
         units = units if sets.labels is None else units[sets.labels]
         one = torch.eye(len(units), dtype=like.dtype, device=like.device)
         own = BatchLabels(one, torch.ones_like(units[:, 0]), labels=sets.labels)
@@ -426,9 +432,14 @@ class ContrastiveLoss(LossModule):
             return SampleIds.of(torch.arange(len(views), dtype=views.dtype, device=views.device)[:, None])
         prototypes = "prototypes" in self.contrast.candidates
         by_column |= (prototypes and not self._absent_repel) or self.contrast.sharing == "per_level"
-        dense = by_column or self.queue is not None or self.settings["gather"]
+        dense = by_column or self.queue is not None or self._gathers
         repeated |= prototypes  # a label of one example makes a pair with its prototype
         return label_sets(labels, views, num_labels=self.num_labels, dense=dense, repeated=repeated, close=self.closure)
+
+    @property
+    def _gathers(self) -> bool:
+        """True if there are rows of other processes."""
+        return bool(self.settings["gather"]) and processes() > 1
 
     @property
     def _prototype_anchors(self) -> bool:

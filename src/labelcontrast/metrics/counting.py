@@ -3,14 +3,14 @@
 A weighting says how often each example counts; a resample of a bootstrap is one. Counts have one row a weighting.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Real, Shaped
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 from labelcontrast.errors import LabelShapeError
 from labelcontrast.metrics.registry import HEAD, TAIL, Metric
@@ -19,6 +19,96 @@ Labels: TypeAlias = Shaped[np.ndarray, "examples labels"]
 """True labels are 0, 1 or NaN (unknown); predictions are 0 or 1."""
 Weights: TypeAlias = Real[np.ndarray, "weightings examples"]
 """Weight of each example in each weighting, such as its count in a resample."""
+PAIRS_AT_ONCE = 2**22
+"""Pairs of an example and a label that are held at a time."""
+PAIRS_KEPT = 2**24
+"""Pairs up to which a matrix is computed once and kept: 64 MiB in single precision."""
+Places: TypeAlias = slice | np.ndarray
+"""Some rows, or some columns: a slice, or their numbers in order."""
+ALL = slice(None)
+
+
+class Blocks:
+    """A matrix [examples, labels] of which blocks are computed when they are asked for; the last one is kept.
+
+    ``matrix[rows]``, ``matrix[:, columns]`` and ``matrix[rows, columns]`` are arrays, as they are of an array.
+
+    Args:
+        shape: Numbers of examples and labels.
+        compute: Returns the block of some rows and columns.
+
+    Example:
+        >>> table = Blocks((2, 3), lambda rows, columns: np.arange(6).reshape(2, 3)[rows, columns])
+        >>> table[:, 1:].tolist(), table[0].tolist(), len(table)
+        ([[1, 2], [4, 5]], [0, 1, 2], 2)
+    """
+
+    ndim = 2
+
+    def __init__(self, shape: tuple[int, int], compute: Callable[[Places, Places], np.ndarray]) -> None:
+        self.shape = shape
+        self._compute = compute
+        self._kept: tuple[Any, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, at: Any) -> np.ndarray:  # noqa: ANN401
+        rows, columns = at if isinstance(at, tuple) else (at, ALL)
+        if isinstance(rows, int | np.integer):
+            return np.asarray(self[rows : rows + 1, columns][0])
+        if isinstance(columns, int | np.integer):
+            return self[rows, columns : columns + 1][:, 0]
+        named = isinstance(rows, slice) and isinstance(columns, slice)
+        if not named or self._kept is None or self._kept[0] != (rows, columns):
+            block = self._compute(rows, columns)
+            if not named:
+                return block
+            self._kept = (rows, columns), block
+        return self._kept[1]
+
+
+Matrix: TypeAlias = np.ndarray | Blocks
+"""[examples, labels], as an array or in blocks."""
+AnyMatrix: TypeAlias = ArrayLike | csr_array | Blocks
+"""What a caller may give for a matrix [examples, labels]."""
+
+
+def in_blocks(shape: tuple[int, int], compute: Callable[[Places, Places], np.ndarray]) -> Matrix:
+    """Return a matrix that is computed at once, or, of more than ``PAIRS_KEPT`` pairs, in blocks."""
+    return compute(ALL, ALL) if shape[0] * shape[1] <= PAIRS_KEPT else Blocks(shape, compute)
+
+
+def blocks_of_sparse(matrix: csr_array) -> Matrix:
+    """Return a sparse matrix as one whose blocks are dense."""
+    by_column = matrix.tocsc() if matrix.shape[0] * matrix.shape[1] > PAIRS_KEPT else matrix
+
+    def block(rows: Places, columns: Places) -> np.ndarray:
+        if isinstance(columns, slice) and columns == ALL:
+            return np.asarray(matrix[rows].toarray())
+        return np.asarray(by_column[:, columns].tocsr()[rows].toarray())
+
+    return in_blocks(matrix.shape, block)
+
+
+def part_of(matrix: Matrix, rows: Places = ALL, columns: Places = ALL) -> Matrix:
+    """Return the matrix of some rows and columns, each a slice or their numbers."""
+    if isinstance(matrix, np.ndarray):
+        return matrix[rows][:, columns]
+    (every, labels), inner = matrix.shape, matrix
+    own, chosen = np.arange(every)[rows], np.arange(labels)[columns]
+    return in_blocks((len(own), len(chosen)), lambda some, others: inner[own[some], chosen[others]])
+
+
+def column_blocks(shape: tuple[int, ...], pairs: int = 0) -> Iterator[slice]:
+    """Divide the columns so that a block has about so many pairs, by default ``PAIRS_AT_ONCE``."""
+    step = max(1, (pairs or PAIRS_AT_ONCE) // max(shape[0], 1))
+    return (slice(at, min(at + step, shape[1])) for at in range(0, shape[1], step))
+
+
+def row_blocks(shape: tuple[int, ...], pairs: int = 0) -> Iterator[slice]:
+    """Divide the rows so that a block has about so many pairs, by default ``PAIRS_AT_ONCE``."""
+    return column_blocks((shape[1], shape[0]), pairs)
 
 
 @dataclass(frozen=True)
@@ -147,6 +237,17 @@ def as_matrix(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
+def as_blocks(values: AnyMatrix, name: str) -> Any:  # noqa: ANN401
+    """Return a matrix of which blocks can be taken, dense or not, without making a dense one.
+
+    Raises:
+        LabelShapeError: It is no matrix of numbers.
+    """
+    if issparse(values):
+        return blocks_of_sparse(csr_array(values))
+    return values if isinstance(values, Blocks) else as_matrix(values, name)
+
+
 def as_features(features: ArrayLike, name: str) -> Float[np.ndarray, "examples dim"]:
     """Convert features to a matrix of floating-point numbers; those in float32 or float64 keep their type.
 
@@ -157,7 +258,7 @@ def as_features(features: ArrayLike, name: str) -> Float[np.ndarray, "examples d
     return matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float32)
 
 
-def checked_pair(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def checked_pair(labels: AnyMatrix, probabilities: AnyMatrix) -> tuple[Any, Any]:
     """Convert labels and probabilities to two matrices of one shape.
 
     Raises:
@@ -167,7 +268,7 @@ def checked_pair(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarra
         >>> [one.shape for one in checked_pair([[1, 0]], [[0.9, 0.2]])]
         [(1, 2), (1, 2)]
     """
-    labels, probabilities = as_matrix(labels, "labels"), as_matrix(probabilities, "probabilities")
+    labels, probabilities = as_blocks(labels, "labels"), as_blocks(probabilities, "probabilities")
     if labels.shape != probabilities.shape or not len(labels):
         message = "labels and probabilities must have one shape, with at least one example. "
         raise LabelShapeError(f"{message}Got {list(labels.shape)} and {list(probabilities.shape)}.")

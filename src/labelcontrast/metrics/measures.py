@@ -6,53 +6,59 @@ without labels. A label without a positive has no average precision (NaN) and is
 ``labels_scored`` counts the others. A mean of nothing, as the F1 of tail labels where there are none, is NaN.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import safetensors.numpy
-import scipy.sparse as sp
-from jaxtyping import Bool, Float, Integer, Real, Shaped
-from numpy.typing import ArrayLike
+from jaxtyping import Bool, Float, Integer, Real
 from safetensors import SafetensorError
+from scipy.sparse import csr_array
 from scipy.special import expit, logit
 
 from labelcontrast.errors import DataError, LabelShapeError, TensorError
 from labelcontrast.files import whole_file
 from labelcontrast.metrics.counting import (
+    AnyMatrix,
     Confusion,
     Labels,
+    Matrix,
     TrainingLabels,
     Weights,
-    as_matrix,
+    as_blocks,
     average_labels,
+    blocks_of_sparse,
     known_pairs,
     mean_of_known,
     ratio,
+    row_blocks,
 )
 from labelcontrast.metrics.ranking import (
     LabelRanking,
     ScoreHistogram,
     average_precisions,
     inverse_propensities,
+    micro_average_precision,
     weighted_average_precision,
 )
 from labelcontrast.metrics.registry import DETAILS, METRICS, RATIOS, Metric
 
-Matrix: TypeAlias = np.ndarray | sp.csr_array
-"""[examples, labels], dense or sparse."""
 Scores: TypeAlias = Float[np.ndarray, "examples labels"]
 BLOCK = 2**20
 """Pairs of an example and a label that are counted together."""
+MOST_PAIRS, MOST_SCORES = 2**25, 2**23
+"""Pairs of an example and a label up to which outputs are saved whole, and the scores that are saved of more."""
 _FARTHEST = 30.0  # log-odds of a probability of 0 or 1
+_PREDICTED, _UNKNOWN = 2, 4  # bits beside that of a true label
 
 
 def compute_metrics(
-    labels: ArrayLike | sp.csr_array,
-    scores: ArrayLike | sp.csr_array,
-    predictions: ArrayLike | sp.csr_array,
+    labels: AnyMatrix,
+    scores: AnyMatrix,
+    predictions: AnyMatrix,
     *,
     train: TrainingLabels | None = None,
 ) -> dict[str, float]:
@@ -86,16 +92,49 @@ def compute_metrics(
 
     Reference: Tsoumakas, Katakis and Vlahavas, Mining Multi-label Data, 2010.
     """
-    labels, scores = _as_matrix(labels, "labels"), _as_matrix(scores, "scores")
-    predictions = _as_matrix(predictions, "predictions")
+    return measure(labels, scores, predictions, train=train).metrics
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of predictions, and the counts of each label behind them."""
+
+    metrics: dict[str, float]
+    counts: Confusion
+    """A row of one weighting."""
+    precisions: Float[np.ndarray, " labels"]
+    """The average precision of each label."""
+
+    def rows(
+        self,
+        names: Sequence[str],
+        *,
+        train_counts: Integer[np.ndarray, " labels"],
+        thresholds: Real[np.ndarray, " labels"],
+    ) -> list["LabelRow"]:
+        """Return the metrics of each label on its own; the arguments are those of ``per_label_table``."""
+        rates = [ratio(*terms(self.counts))[0] for terms in RATIOS.values()]
+        columns = (train_counts, self.counts.support[0], *rates, self.precisions, thresholds)
+        return [
+            LabelRow(name, int(seen), int(present), *map(float, rest))
+            for name, (seen, present, *rest) in zip(names, zip(*columns, strict=True), strict=True)
+        ]
+
+
+def measure(
+    labels: AnyMatrix,
+    scores: AnyMatrix,
+    predictions: AnyMatrix,
+    *,
+    train: TrainingLabels | None = None,
+) -> Measured:
+    """Compute the metrics of ``compute_metrics`` with the counts of each label, in blocks of rows and of labels."""
+    labels, scores = as_blocks(labels, "labels"), as_blocks(scores, "scores")
     streamed = StreamedMetrics(labels.shape[-1], train=train, bins=None)
     streamed.update(labels, scores, predictions)
-    true, ranked = _dense(labels), _dense(scores)
-    precisions = {
-        "map_macro": mean_of_known(average_precisions(true, ranked)),
-        "map_micro": average_precisions(true.reshape(-1, 1), ranked.reshape(-1, 1)).item(),
-    }
-    return _ordered(streamed.measures() | precisions)
+    precisions = average_precisions(labels, scores)
+    of_all = {"map_macro": mean_of_known(precisions), "map_micro": micro_average_precision(labels, scores)}
+    return Measured(_ordered(streamed.measures() | of_all), streamed.counts, precisions)
 
 
 class StreamedMetrics:
@@ -124,9 +163,9 @@ class StreamedMetrics:
 
     def update(
         self,
-        labels: ArrayLike | sp.csr_array,
-        scores: ArrayLike | sp.csr_array,
-        predictions: ArrayLike | sp.csr_array,
+        labels: AnyMatrix,
+        scores: AnyMatrix,
+        predictions: AnyMatrix,
     ) -> None:
         """Count a batch, dense or sparse; a sparse one is made dense a few rows at a time.
 
@@ -135,15 +174,18 @@ class StreamedMetrics:
             TensorError: A score is NaN or infinite, or no probability where there is a histogram; or a label or a
                 prediction is not 0 or 1.
         """
-        labels, scores = _as_matrix(labels, "labels"), _as_matrix(scores, "scores")
-        predictions = _as_matrix(predictions, "predictions")
-        _check_measurable(labels, scores, predictions)
-        for true, ranked, predicted in _blocks(labels, scores, predictions):
+        labels, scores = as_blocks(labels, "labels"), as_blocks(scores, "scores")
+        for true, ranked, predicted in _blocks(labels, scores, as_blocks(predictions, "predictions")):
             if self._histogram is not None:
                 if not ((ranked >= 0) & (ranked <= 1)).all():
                     raise TensorError(f"scores must be probabilities. Got {ranked.min():g} to {ranked.max():g}.")
                 self._histogram.update(true, ranked)
             self._counters.update(true, ranked, predicted)
+
+    @property
+    def counts(self) -> Confusion:
+        """The counts of each label so far."""
+        return self._counters.by_label
 
     def measures(self) -> dict[str, float]:
         """Compute the metrics of all batches so far."""
@@ -226,9 +268,9 @@ def draw_resamples(
 
 
 def resampled_metrics(
-    labels: Labels,
-    scores: Scores,
-    predictions: Labels,
+    labels: Matrix,
+    scores: Matrix,
+    predictions: Matrix,
     counts: Weights,
     metrics: Collection[str] = tuple(METRICS),
     *,
@@ -257,19 +299,21 @@ def resampled_metrics(
 
     Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
     """
-    _check_measurable(labels, scores, predictions)
     weights = counts.astype(np.float64)
     counters = _Counters(labels.shape[1], train=train, weightings=len(weights), metrics=metrics)
-    counters.update(labels, scores, predictions, weights)
+    start = 0
+    for block in _blocks(labels, scores, predictions):
+        counters.update(block[0], block[1], block[2], weights[:, start : start + len(block[0])])
+        start += len(block[0])
     found = counters.values()
     if "map_macro" in metrics:
-        columns = zip(labels.T, scores.T, strict=True)
+        columns = ((labels[:, label], scores[:, label]) for label in range(labels.shape[1]))
         by_label = np.stack([weighted_average_precision(*column, weights) for column in columns])
         measured = ~np.isnan(by_label)
         total = np.where(measured, by_label, 0).sum(axis=0)
         found["map_macro"] = ratio(total, measured.sum(axis=0), empty=np.nan)
     if "map_micro" in metrics:
-        found["map_micro"] = weighted_average_precision(labels, scores, weights)
+        found["map_micro"] = weighted_average_precision(labels[:], scores[:], weights)
     return {name: found[name] for name in _FLAT if name in found}
 
 
@@ -317,9 +361,9 @@ class LabelRow:
 
 def per_label_table(
     names: Sequence[str],
-    labels: Labels,
-    scores: Scores,
-    predictions: Labels,
+    labels: Matrix,
+    scores: Matrix,
+    predictions: Matrix,
     *,
     train_counts: Integer[np.ndarray, " labels"],
     thresholds: Real[np.ndarray, " labels"],
@@ -345,14 +389,7 @@ def per_label_table(
         >>> row.label, row.support, row.precision, row.recall, row.average_precision
         ('news', 1, 0.5, 1.0, 1.0)
     """
-    _check_measurable(labels, scores, predictions)
-    counts = Confusion.of(labels, predictions).over_examples()
-    rates = [ratio(*terms(counts))[0] for terms in RATIOS.values()]
-    columns = (train_counts, counts.support[0], *rates, average_precisions(labels, scores), thresholds)
-    return [
-        LabelRow(name, int(seen), int(present), *map(float, rest))
-        for name, (seen, present, *rest) in zip(names, zip(*columns, strict=True), strict=True)
-    ]
+    return measure(labels, scores, predictions).rows(names, train_counts=train_counts, thresholds=thresholds)
 
 
 @dataclass(frozen=True)
@@ -362,13 +399,16 @@ class Outputs:
     The file takes two bytes a score and a bit each for true, predicted and, where not all are, known labels: 0.6 MB for
     3,000 examples and 90 labels. Scores are saved as log-odds: half precision has a thousand steps a power of two, and
     near 1 a probability would have none left.
+
+    Of more than 2^25 pairs of an example and a label, the file holds those that are true, predicted or unknown, and the
+    highest scores of each example, 2^23 in all; when it is read, a score that it lacks is 0.
     """
 
-    labels: Shaped[np.ndarray, "examples labels"]
+    labels: Matrix
     """0 or 1; NaN where it is not known."""
-    scores: Float[np.ndarray, "examples labels"]
+    scores: Matrix
     """Probabilities."""
-    predictions: Bool[np.ndarray, "examples labels"]
+    predictions: Matrix
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all.
@@ -376,22 +416,18 @@ class Outputs:
         Raises:
             RunError: The file cannot be written.
         """
-        with np.errstate(divide="ignore"):
-            odds = logit(self.scores).clip(-_FARTHEST, _FARTHEST)
-        bits = {name: np.packbits(getattr(self, name) > 0, axis=1) for name in ("labels", "predictions")}
-        known = known_pairs(self.labels)
-        if not known.all():
-            bits["known"] = np.packbits(known, axis=1)
+        examples, labels = self.labels.shape
+        few = examples * labels <= MOST_PAIRS
+        pack = _packed if few else partial(_highest, count=max(1, MOST_SCORES // examples))
+        blocks = [pack(self.labels[at], self.scores[at], self.predictions[at]) for at in row_blocks((examples, labels))]
+        saved = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+        if few and all(known_pairs(self.labels[at]).all() for at in row_blocks((examples, labels))):
+            del saved["known"]
+        if not few:
+            saved["shape"] = np.array([examples, labels])
         with whole_file(Path(path)) as file:
             # in rows: an array in columns would be written as it lies in memory
-            file.write(
-                safetensors.numpy.save(
-                    {
-                        "log_odds": np.ascontiguousarray(odds, np.float16),
-                        **{name: np.ascontiguousarray(one) for name, one in bits.items()},
-                    }
-                )
-            )
+            file.write(safetensors.numpy.save({name: np.ascontiguousarray(one) for name, one in saved.items()}))
 
     @classmethod
     def load(cls, path: str | Path) -> "Outputs":
@@ -402,53 +438,78 @@ class Outputs:
         """
         try:
             saved = safetensors.numpy.load_file(path)
-            odds = saved["log_odds"].astype(np.float64)
-            bits = {
-                name: np.unpackbits(saved[name], axis=1, count=odds.shape[1]) for name in saved if name != "log_odds"
-            }
-            labels, predictions = bits["labels"], bits["predictions"] > 0
-        except (OSError, KeyError, SafetensorError) as error:
+            return _of_highest(saved) if "shape" in saved else _of_packed(saved)
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
             message = f"expected the outputs of a run on its test examples. Got {error!r}."
             raise DataError(message, path=Path(path)) from error
-        if "known" in bits:
-            labels = np.where(bits["known"], labels, np.nan).astype(np.float32)
-        return cls(labels, expit(odds), predictions)
+
+
+def _packed(labels: Labels, scores: Scores, predictions: Labels) -> dict[str, np.ndarray]:
+    """Pack all pairs of some examples."""
+    matrices = {"labels": labels > 0, "predictions": predictions > 0, "known": known_pairs(labels)}
+    bits = {name: np.packbits(matrix, axis=1) for name, matrix in matrices.items()}
+    return {"log_odds": _log_odds(scores), **bits}
+
+
+def _of_packed(saved: Mapping[str, np.ndarray]) -> Outputs:
+    odds = saved["log_odds"].astype(np.float64)
+    bits = {name: np.unpackbits(saved[name], axis=1, count=odds.shape[1]) for name in saved if name != "log_odds"}
+    labels, predictions = bits["labels"], bits["predictions"] > 0
+    if "known" in bits:
+        labels = np.where(bits["known"], labels, np.nan).astype(np.float32)
+    return Outputs(labels, expit(odds), predictions)
+
+
+def _highest(labels: Labels, scores: Scores, predictions: Labels, *, count: int) -> dict[str, np.ndarray]:
+    """Pack the pairs of some examples that are true, predicted or unknown, and those of the highest scores."""
+    kept = (labels != 0) | (predictions != 0)
+    first = np.argpartition(-scores, min(count, scores.shape[1] - 1), axis=1)[:, :count]
+    np.put_along_axis(kept, first, values=True, axis=1)
+    columns = np.nonzero(kept)[1].astype(np.int32)
+    is_known = known_pairs(labels)[kept]
+    kinds = np.where(is_known, labels[kept] > 0, _UNKNOWN) + _PREDICTED * (predictions[kept] > 0)
+    sizes = kept.sum(axis=1)
+    return {"sizes": sizes, "columns": columns, "kinds": kinds.astype(np.uint8), "log_odds": _log_odds(scores[kept])}
+
+
+def _of_highest(saved: Mapping[str, np.ndarray]) -> Outputs:
+    starts, kinds = np.append(0, saved["sizes"].cumsum()), saved["kinds"]
+    label = np.where(kinds & _UNKNOWN, np.nan, kinds & 1).astype(np.float32)
+    values = label, expit(saved["log_odds"].astype(np.float64)), (kinds & _PREDICTED) > 0
+    shape = tuple(saved["shape"].tolist())
+    matrices = (blocks_of_sparse(csr_array((one, saved["columns"], starts), shape=shape)) for one in values)
+    return Outputs(*matrices)
+
+
+def _log_odds(scores: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.asarray(logit(scores).clip(-_FARTHEST, _FARTHEST), dtype=np.float16)
 
 
 def _ordered(found: dict[str, float]) -> dict[str, float]:
     return {name: found[name] for name in (*_FLAT, "labels_scored") if name in found}
 
 
-def _as_matrix(values: ArrayLike | sp.csr_array, name: str) -> Matrix:
-    return sp.csr_array(values) if sp.issparse(values) else as_matrix(values, name)
-
-
-def _dense(matrix: Matrix) -> np.ndarray:
-    return matrix if isinstance(matrix, np.ndarray) else np.asarray(matrix.toarray())
-
-
-def _check_measurable(labels: Matrix, scores: Matrix, predictions: Matrix) -> None:
+def _blocks(labels: Matrix, scores: Matrix, predictions: Matrix) -> Iterator[list[np.ndarray]]:
+    """Yield the same few rows of each matrix, checked."""
     shapes = {labels.shape, scores.shape, predictions.shape}
     if len(shapes) > 1 or labels.ndim != 2 or not min(labels.shape):
         raise LabelShapeError(
             "labels, scores and predictions must be three matrices [examples, labels] of one shape with at least one "
             f"example and one label. Got {labels.shape}, {scores.shape} and {predictions.shape}."
         )
-    values = scores if isinstance(scores, np.ndarray) else scores.data
-    if not np.isfinite(values).all():
-        raise TensorError(f"scores must be finite. Got {np.count_nonzero(~np.isfinite(values))} that are not.")
+    for rows in row_blocks(labels.shape, BLOCK):
+        block = labels[rows], scores[rows], predictions[rows]
+        _check_measurable(*block)
+        yield list(block)
+
+
+def _check_measurable(labels: np.ndarray, scores: np.ndarray, predictions: np.ndarray) -> None:
+    if not np.isfinite(scores).all():
+        raise TensorError(f"scores must be finite. Got {np.count_nonzero(~np.isfinite(scores))} that are not.")
     for name, matrix in (("labels", labels), ("predictions", predictions)):
-        held = matrix if isinstance(matrix, np.ndarray) else matrix.data
-        wrong = (held != 0) & (held != 1) if held.dtype.kind != "b" else np.zeros(0, dtype=bool)
+        wrong = (matrix != 0) & (matrix != 1) if matrix.dtype.kind != "b" else np.zeros(0, dtype=bool)
         if name == "labels":
-            wrong &= known_pairs(held) if wrong.size else True
+            wrong &= known_pairs(matrix) if wrong.size else True
         if wrong.any():
-            raise TensorError(f"{name} must be 0 or 1. Got {held[wrong][0]:g}.")
-
-
-def _blocks(*matrices: Matrix) -> Iterator[list[np.ndarray]]:
-    """Yield the same few rows of each matrix, dense."""
-    rows, labels = matrices[0].shape
-    step = max(1, BLOCK // labels)
-    for at in range(0, rows, step):
-        yield [_dense(matrix[at : at + step]) for matrix in matrices]
+            raise TensorError(f"{name} must be 0 or 1. Got {matrix[wrong][0]:g}.")

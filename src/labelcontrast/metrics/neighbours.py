@@ -5,7 +5,7 @@ the similarity 0 to every other; between equals the choice is arbitrary.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +17,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.metrics.counting import Labels, as_features, as_matrix, known_pairs, ratio
+from labelcontrast.metrics.counting import AnyMatrix, Labels, as_blocks, as_features, known_pairs, ratio
 from labelcontrast.progress import tracked
 
 PAIRS_AT_ONCE = 2**24
@@ -103,9 +103,9 @@ def neighbour_scores(
 
     Reference: Zhang and Zhou, ML-KNN: A Lazy Learning Approach to Multi-label Learning, 2007, without its prior.
     """
-    train_features, train_labels = checked_rows(train_features, train_labels)
-    found = nearest_neighbours(features, train_features, neighbours=neighbours)
-    return np.asarray(np.nan_to_num(_shares(found, train_labels)))
+    train, sets = checked_rows(train_features, train_labels)
+    found = nearest_neighbours(features, train, neighbours=neighbours)
+    return np.asarray(np.nan_to_num(_shares(found, sets)))
 
 
 def neighbourhood_purity(
@@ -134,9 +134,9 @@ def neighbourhood_purity(
         >>> neighbourhood_purity(points, np.array([[1, 0], [1, 0], [0, 1]]), neighbours=1)
         array([1., 0.])
     """
-    features, labels = checked_rows(features, labels)
-    found = _shares(nearest_neighbours(features, features, neighbours=neighbours, without_self=True), labels)
-    having = (labels == 1) & ~np.isnan(found)
+    given, sets = checked_rows(features, labels)
+    found = _shares(nearest_neighbours(given, given, neighbours=neighbours, without_self=True), sets)
+    having = (sets == 1) & ~np.isnan(found)
     counts = having.sum(axis=0)
     sums = np.where(having, found, 0.0).sum(axis=0)
     return ratio(sums, counts, empty=np.nan)
@@ -268,15 +268,15 @@ def _shares(found: Integer[np.ndarray, "queries neighbours"], labels: Labels) ->
     return ratio(having, neighbours - unknown, empty=np.nan)
 
 
-def checked_rows(features: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def checked_rows(features: ArrayLike, labels: AnyMatrix) -> tuple[np.ndarray, Any]:
     """Convert features and labels to matrices, and check that they have the same number of rows.
 
     Raises:
         LabelShapeError: They have not, or are no matrices of numbers.
     """
-    features, labels = as_features(features, "features"), as_matrix(labels, "labels")
-    if len(features) != len(labels):
+    rows, sets = as_features(features, "features"), as_blocks(labels, "labels")
+    if len(rows) != len(sets):
         raise LabelShapeError(
-            f"features and labels must have the same number of rows. Got {len(features)} and {len(labels)}."
+            f"features and labels must have the same number of rows. Got {len(rows)} and {len(sets)}."
         )
-    return features, labels
+    return rows, sets

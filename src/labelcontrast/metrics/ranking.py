@@ -6,12 +6,24 @@ scikit-learn does; metrics at k take the mean over every order of equals.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, Shaped
+from jaxtyping import Float, Integer, Shaped
 from numpy.typing import ArrayLike
 
-from labelcontrast.metrics.counting import Labels, TrainingLabels, Weights, as_matrix, known_pairs, mean_of_known, ratio
+from labelcontrast.metrics.counting import (
+    AnyMatrix,
+    Labels,
+    Matrix,
+    TrainingLabels,
+    Weights,
+    as_blocks,
+    column_blocks,
+    known_pairs,
+    mean_of_known,
+    ratio,
+)
 from labelcontrast.metrics.registry import TOP
 
 _AT_ONCE = 2**22  # numbers that are held for a label at a time
@@ -19,7 +31,7 @@ _REACH = 16.0  # the histogram ends at this logit on either side
 
 
 def average_precisions(
-    labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+    labels: AnyMatrix, scores: AnyMatrix, weights: ArrayLike | None = None
 ) -> Float[np.ndarray, " labels"]:
     r"""Compute the average precision of each label.
 
@@ -38,22 +50,63 @@ def average_precisions(
         >>> average_precisions(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.9, 0.1], [0.7, 0.2], [0.3, 0.3]]))
         array([0.83333333,        nan])
     """
-    labels, scores = as_matrix(labels, "labels"), as_matrix(scores, "scores")
+    labels, scores = as_blocks(labels, "labels"), as_blocks(scores, "scores")
     if weights is not None:
-        pairs = zip(labels.T, scores.T, strict=True)
+        pairs = ((labels[:, label], scores[:, label]) for label in range(labels.shape[1]))
         once = np.asarray(weights, dtype=np.float64)[None]
         return np.array([weighted_average_precision(*pair, once)[0] for pair in pairs])
-    known = known_pairs(labels)
     found = np.full(labels.shape[1], np.nan)
-    for label in np.flatnonzero((known & (labels == 1)).any(axis=0)):
-        everyone = np.sort(scores[known[:, label], label])
-        positives = np.sort(scores[labels[:, label] == 1, label])
-        above = len(everyone) - np.searchsorted(everyone, positives)
-        found[label] = ((len(positives) - np.searchsorted(positives, positives)) / above).mean()
+    for at in column_blocks(labels.shape):
+        true, ranked = labels[:, at].T, np.ascontiguousarray(scores[:, at].T)
+        known, positive = known_pairs(true), true == 1
+        for label in np.flatnonzero(positive.any(axis=1)):
+            positives = np.sort(ranked[label, positive[label]])
+            above = _at_least(positives, np.sort(ranked[label, known[label]]))
+            found[at.start + label] = (_at_least(positives, positives) / above).mean()
     return found
 
 
-def mean_average_precision(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
+def micro_average_precision(labels: AnyMatrix, scores: AnyMatrix) -> float:
+    """Compute the average precision of all pairs as one ranking; NaN when no label has a positive.
+
+    Example:
+        >>> micro_average_precision(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.1], [0.3, 0.2]])).round(3)
+        np.float64(0.833)
+    """
+    labels, scores = as_blocks(labels, "labels"), as_blocks(scores, "scores")
+    positives, above, _ = rank_positives(labels, scores)
+    return float((_at_least(positives, positives) / above).mean()) if len(positives) else float("nan")
+
+
+def rank_positives(
+    labels: Matrix, scores: Matrix
+) -> tuple[Float[np.ndarray, " positives"], Integer[np.ndarray, " positives"], Float[np.ndarray, " positives"]]:
+    """Rank the pairs with a true label among all known pairs.
+
+    Returns: The scores of the positives from the lowest on; for each the number of pairs that score at least as high,
+        itself included; and the highest score below its own, minus infinity where there is none.
+
+    Example:
+        >>> [one.tolist() for one in rank_positives(np.array([[1, 0, 1]]), np.array([[0.9, 0.5, 0.2]]))]
+        [[0.2, 0.9], [3, 1], [-inf, 0.5]]
+    """
+    blocks = list(column_blocks(labels.shape))
+    positives = np.sort(np.concatenate([scores[:, at][labels[:, at] == 1] for at in blocks]))
+    above, below = np.zeros(len(positives), dtype=np.int64), np.full(len(positives), -np.inf)
+    for at in blocks if len(positives) else ():
+        everyone = np.sort(scores[:, at][known_pairs(labels[:, at])])
+        above += _at_least(positives, everyone)
+        before = np.searchsorted(everyone, positives) - 1
+        below = np.where(before >= 0, np.maximum(below, everyone[before]), below)
+    return positives, above, below
+
+
+def _at_least(values: np.ndarray, ascending: np.ndarray) -> Integer[np.ndarray, " values"]:
+    """Count the entries that are at least as large as each value."""
+    return len(ascending) - np.searchsorted(ascending, values)
+
+
+def mean_average_precision(labels: AnyMatrix, scores: AnyMatrix, weights: ArrayLike | None = None) -> float:
     """Compute the mean average precision over the labels that have a positive; NaN when none has.
 
     Example:
@@ -176,26 +229,34 @@ class LabelRanking:
         weights: Float[np.ndarray, " labels"] | None = None,
     ) -> None:
         known = known_pairs(labels)
-        # Unknown labels come after all others, and count as neither hit nor place.
-        order = np.argsort(np.where(known, -scores, np.inf), axis=1)
-        self._first, self._last = _ties(np.take_along_axis(np.where(known, scores, -np.inf), order, axis=1))
-        self._hits: Bool[np.ndarray, "examples labels"] = np.take_along_axis(labels == 1, order, axis=1)
-        self._positives, self._known = self._hits.sum(axis=1), known.sum(axis=1)
-        self._weighted = None if weights is None else self._hits * weights[order]
+        # Unknown labels come after all others. Only labels that are true need a place, and they are few.
+        self._ascending = np.sort(scores if known.all() else np.where(known, scores, -np.inf), axis=1)
+        rows, columns = np.nonzero(labels == 1)
+        order = np.lexsort((-scores[rows, columns], rows))
+        self._rows, columns = rows[order], columns[order]
+        self._scores = scores[self._rows, columns]
+        self._weights = None if weights is None else weights[columns]
+        self._known = known.sum(axis=1)
+        self._positives = np.bincount(self._rows, minlength=len(labels))
+        self._starts = np.cumsum(self._positives) - self._positives
+        self._places = labels.shape[1] - _number_below(self._ascending, self._rows, self._scores)
+        ends = np.flatnonzero((np.diff(self._rows, append=-1) != 0) | (np.diff(self._scores, append=np.inf) != 0))
+        last = ends[np.searchsorted(ends, np.arange(len(order)))]  # of the positives with the same score
+        self._hits = last - self._starts[self._rows] + 1
 
     def average_precision(self) -> Float[np.ndarray, " examples"]:
         """Mean over true labels of the precision at their place; 1 where no label, or each label, is true."""
-        precision = np.where(self._hits, self._hits_above / (self._last + 1.0), 0.0).sum(axis=1)
+        precision = self._sum(self._hits / self._places)
         trivial = (self._positives == 0) | (self._positives == self._known)
         return np.where(trivial, 1.0, ratio(precision, self._positives))
 
     def coverage(self) -> Integer[np.ndarray, " examples"]:
         """Places of the ranking that it takes to include all true labels."""
-        return np.asarray(np.where(self._hits, self._last + 1, 0).max(axis=1))
+        return np.append(self._places, 0)[np.where(self._positives > 0, self._starts + self._positives - 1, -1)]
 
     def loss(self) -> Float[np.ndarray, " examples"]:
         """Share of pairs of a true and a false label in the wrong order."""
-        worse = np.where(self._hits, self._last + 1 - self._hits_above, 0).sum(axis=1)
+        worse = self._sum(self._places - self._hits)
         return ratio(worse, self._positives * (self._known - self._positives))
 
     def precision(self, k: int) -> Float[np.ndarray, " examples"]:
@@ -218,38 +279,50 @@ class LabelRanking:
         return np.asarray(self._best_weights[:, :k].sum(axis=1))
 
     @cached_property
-    def _hits_above(self) -> Integer[np.ndarray, "examples labels"]:
-        return np.take_along_axis(self._hits.cumsum(axis=1, dtype=np.int32), self._last, axis=1)
-
-    @cached_property
     def _gains(self) -> Float[np.ndarray, "examples top"]:
-        return self._shared(self._hits.astype(np.float64))
+        return self._shared(np.ones(len(self._rows)))
 
     @cached_property
     def _weighted_gains(self) -> Float[np.ndarray, "examples top"]:
-        assert self._weighted is not None
-        return self._shared(self._weighted)
+        assert self._weights is not None
+        return self._shared(self._weights)
 
     @cached_property
     def _best_weights(self) -> Float[np.ndarray, "examples top"]:
-        assert self._weighted is not None
-        return np.asarray(-np.sort(-self._weighted, axis=1)[:, : max(TOP)])
+        assert self._weights is not None
+        order = np.lexsort((-self._weights, self._rows))
+        place = np.arange(len(order)) - self._starts[self._rows]
+        first = place < max(TOP)
+        best = np.zeros((len(self._positives), max(TOP)))
+        best[self._rows[first], place[first]] = self._weights[order][first]
+        return best
 
-    def _shared(self, gains: Float[np.ndarray, "examples labels"]) -> Float[np.ndarray, "examples top"]:
+    def _shared(self, gains: Float[np.ndarray, " positives"]) -> Float[np.ndarray, "examples top"]:
         """Mean gain of the places that equal each of the first ones."""
-        sums = np.pad(gains.cumsum(axis=1), ((0, 0), (1, 0)))
-        first, last = self._first[:, : max(TOP)], self._last[:, : max(TOP)]
-        total = np.take_along_axis(sums, last + 1, axis=1) - np.take_along_axis(sums, first, axis=1)
-        return np.asarray(total / (last + 1 - first))
+        everyone, shared = np.arange(len(self._positives)), []
+        for score in self._ascending[:, : -max(TOP) - 1 : -1].T:
+            below = _number_below(self._ascending, everyone, score)
+            equals = _number_below(self._ascending, everyone, score, side="right") - below
+            shared.append(self._sum(gains * (self._scores == score[self._rows])) / equals)
+        return np.stack(shared, axis=1)
+
+    def _sum(self, values: Shaped[np.ndarray, " positives"]) -> Float[np.ndarray, " examples"]:
+        """Sum over the true labels of each example."""
+        return np.bincount(self._rows, weights=values, minlength=len(self._positives)).astype(np.float64)
 
 
-def _ties(ranked: Float[np.ndarray, "examples labels"]) -> tuple[np.ndarray, np.ndarray]:
-    """First and last place, from 0, of the scores that equal the one at each place."""
-    places = np.arange(ranked.shape[1], dtype=np.int32)
-    new = np.ones(ranked.shape, dtype=bool)
-    new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    ends = np.ones(ranked.shape, dtype=bool)
-    ends[:, :-1] = new[:, 1:]
-    first = np.maximum.accumulate(np.where(new, places, 0), axis=1)
-    last = np.minimum.accumulate(np.where(ends, places, places[-1])[:, ::-1], axis=1)[:, ::-1]
-    return first, last
+def _number_below(
+    ascending: Float[np.ndarray, "examples labels"],
+    rows: Integer[np.ndarray, " values"],
+    values: Float[np.ndarray, " values"],
+    *,
+    side: Literal["left", "right"] = "left",
+) -> Integer[np.ndarray, " values"]:
+    """Count the entries of a row that are smaller than each value, or on the right side not larger."""
+    low, high = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), ascending.shape[1])
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, ascending.shape[1] - 1)
+        found = ascending[rows, middle]
+        before = ((found < values) if side == "left" else (found <= values)) & (low < high)
+        low, high = np.where(before, middle + 1, low), np.where(before, high, np.minimum(high, middle))
+    return low

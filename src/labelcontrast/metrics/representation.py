@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from labelcontrast.metrics.counting import Labels, as_features, known_pairs
+from labelcontrast.metrics.counting import AnyMatrix, Matrix, as_features, known_pairs, part_of, row_blocks
 from labelcontrast.metrics.neighbours import Features, checked_rows, unit_rows
 
 EXACT_UP_TO = 20_000
@@ -26,7 +26,7 @@ class Estimate:
 
 def alignment(
     features: ArrayLike,
-    labels: ArrayLike,
+    labels: AnyMatrix,
     *,
     without_labels: bool = False,
 ) -> float:
@@ -56,12 +56,18 @@ def alignment(
     Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Eq. 22; after Wang and
         Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity, 2020.
     """
-    features, labels = checked_rows(features, labels)
-    kept = known_pairs(labels).all(axis=1) & (without_labels | labels.any(axis=1))
-    rows = unit_rows(features[kept].astype(np.float64)).numpy()
-    _, group, sizes = np.unique(np.packbits(labels[kept] > 0, axis=1), axis=0, return_inverse=True, return_counts=True)
+    given, sets = checked_rows(features, labels)
+    group = np.full(len(given), -1)
+    groups: dict[bytes, int] = {}
+    for at in row_blocks(sets.shape):
+        block = sets[at]
+        for place in np.flatnonzero(known_pairs(block).all(axis=1) & (without_labels | block.any(axis=1))):
+            own = np.packbits(block[place] > 0).tobytes()
+            group[at.start + place] = groups.setdefault(own, len(groups))
+    kept = group >= 0
+    rows, sizes = unit_rows(given[kept].astype(np.float64)).numpy(), np.bincount(group[kept])
     sums = np.zeros((len(sizes), rows.shape[1]))
-    np.add.at(sums, group.reshape(-1), rows)
+    np.add.at(sums, group[kept], rows)
     pairs = (sizes * (sizes - 1)).sum() / 2
     return float((sizes.astype(np.float64) ** 2 - (sums**2).sum(axis=1)).sum() / pairs) if pairs else float("nan")
 
@@ -145,7 +151,7 @@ def effective_rank(features: ArrayLike) -> float:
 
 def describe_representation(
     features: Features,
-    labels: Labels,
+    labels: Matrix,
     *,
     generator: np.random.Generator,
 ) -> dict[str, float]:
@@ -159,7 +165,7 @@ def describe_representation(
     directed = features.any(axis=1)
     spread = uniformity(features[directed], generator=generator)
     return {
-        "alignment": alignment(features[directed], labels[directed]),
+        "alignment": alignment(features[directed], part_of(labels, np.flatnonzero(directed))),
         "uniformity": spread.value,
         "uniformity_error": spread.error,
         "effective_rank": effective_rank(features),

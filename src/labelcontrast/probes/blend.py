@@ -14,7 +14,7 @@ from scipy.special import expit, logit, xlogy
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
 from labelcontrast.files import parse_json, write_text
-from labelcontrast.metrics.counting import checked_pair, known_pairs
+from labelcontrast.metrics.counting import ALL, AnyMatrix, Places, checked_pair, column_blocks, known_pairs
 from labelcontrast.metrics.ranking import mean_average_precision
 from labelcontrast.probes.linear import standardise
 from labelcontrast.progress import tracked
@@ -35,13 +35,14 @@ PAIRS = 2**20
 NUMBERS_AT_ONCE = 2**24
 NEWTON_STEPS, HALVINGS = 50, 10
 
+Labels = Float[np.ndarray, "examples labels"]
 Logits = Mapping[str, Float[np.ndarray, "examples labels"]]
 """Logits of all labels, by view."""
 
 
 def fit_blend(
-    labels: ArrayLike,
-    logits: Mapping[str, ArrayLike],
+    labels: AnyMatrix,
+    logits: Mapping[str, AnyMatrix],
     *,
     frequency: ArrayLike | None = None,
     strengths: Sequence[float] = STRENGTHS,
@@ -87,28 +88,46 @@ def fit_blend(
     if not logits or not len(strengths):
         raise ConfigError("a blend needs at least one view and one strength.")
     pairs = [checked_pair(labels, given) for given in logits.values()]
-    true = pairs[0][0].astype(np.float64)
-    given = np.stack([one.astype(np.float64) for _, one in pairs], axis=2)
-    own = np.ones(len(true)) if weights is None else np.asarray(weights, dtype=np.float64)
-    centre, scale = standardise(given, None if weights is None else own, constant=CONSTANT)
-    standard = _standardise(given, centre, scale)
-    known = known_pairs(true)
-    count, total = np.nansum(true * own[:, None], axis=0), (known * own[:, None]).sum(axis=0)
+    examples, width = pairs[0][0].shape
+    own = np.ones(examples) if weights is None else np.asarray(weights, dtype=np.float64)
+    centre, scale = np.empty((2, width, len(pairs)))
+    count, total = np.empty((2, width))
+
+    def standard(at: Places) -> tuple[Labels, Float[np.ndarray, "examples labels views"]]:
+        """Return the truth and the standardised logits of some labels."""
+        given = np.stack([one[:, at].astype(np.float64) for _, one in pairs], axis=2)
+        if isinstance(at, slice):  # comes first: every label has a mean and a deviation
+            centre[at], scale[at] = standardise(given, None if weights is None else own, constant=CONSTANT)
+        return pairs[0][0][:, at].astype(np.float64), _standardise(given, centre[at], scale[at])
+
+    blocks = list(column_blocks((examples, width)))
+    for at in blocks:
+        true = standard(at)[0]
+        count[at], total[at] = np.nansum(true * own[:, None], axis=0), own @ known_pairs(true)
     here = (count + 0.5) / (total + 1)
     usual = here if frequency is None else np.clip(np.asarray(frequency, dtype=np.float64), 1e-6, 1 - 1e-6)
     # In units of the log loss of a label's frequency, so that every label with a positive weighs the same.
     even = np.where(count > 0, 1 / np.maximum(total * -(xlogy(here, here) + xlogy(1 - here, 1 - here)), 1e-9), 0.0)
 
-    folds = np.random.default_rng(0).permutation(len(true)) % FOLDS
-    common = _common(standard, true, folds, usual=logit(usual), even=even, own=own)
+    folds = np.random.default_rng(0).permutation(examples) % FOLDS
+    chosen = np.flatnonzero(even > 0)
+    if len(chosen) > (most := max(1, PAIRS // examples)):
+        chosen = np.random.default_rng(0).choice(chosen, most, replace=False)
+    true, given = standard(chosen)
+    shares = _best_shares(given, true, folds, own) if len(chosen) else np.full(len(pairs), 1 / len(pairs))
+    slope, gamma, constant = _calibrate(given @ shares, true, logit(usual[chosen]), own[:, None] * even[chosen])
+    common = np.column_stack([np.tile(slope * shares, (width, 1)), gamma * logit(usual) + constant])
     path = sorted(strengths, reverse=True)
-    held_out = dict.fromkeys(path, 0.0)
-    for fold in tracked(range(FOLDS), "blend") if len(true) >= 2 * FOLDS and len(path) > 1 else ():
-        seen, hidden = folds != fold, folds == fold
-        for strength, fitted in zip(path, _along(standard[seen], true[seen], common, path, own[seen]), strict=True):
-            held_out[strength] += float((own[hidden] @ _log_loss(standard[hidden], true[hidden], fitted)) @ even)
-    strength = min(path, key=held_out.__getitem__)
-    fitted = _along(standard, true, common, [one for one in path if one >= strength], own)[-1]
+    held_out = np.zeros(len(path))
+    for at in tracked(blocks, "blend") if examples >= 2 * FOLDS and len(path) > 1 else ():
+        weighed = np.arange(width)[at][even[at] > 0]
+        held_out += _held_out_loss(*standard(weighed), common[weighed], path, folds, own) @ even[weighed]
+    strength = path[int(held_out.argmin())]
+    path = [one for one in path if one >= strength]
+    fitted = np.empty_like(common)
+    for at in blocks:
+        true, given = standard(at)
+        fitted[at] = _along(given, true, common[at], path, own)[-1]
     return Blend(tuple(logits), fitted[:, :-1], fitted[:, -1], centre, scale, strength)
 
 
@@ -137,27 +156,28 @@ class Blend:
         shares = np.divide(self.weight, total, out=np.full_like(self.weight, 1 / len(self.views)), where=total > 0)
         return dict(zip(self.views, shares.mean(axis=0).tolist(), strict=True))
 
-    def contributions(self, logits: Logits) -> dict[str, Float[np.ndarray, "examples labels"]]:
+    def contributions(self, logits: Logits, at: Places = ALL) -> dict[str, Float[np.ndarray, "examples labels"]]:
         """Compute what each view adds to the log-odds of every label; ``bias`` is added to their sum.
 
         Args:
             logits: Keyed by view; views that the blend does not know are ignored.
+            at: The labels that they are of; by default all.
 
         Raises:
             LabelShapeError: A view is missing, or has another number of labels.
         """
-        added = {}
+        added, bias = {}, self.bias[at]
         for place, name in enumerate(self.views):
-            if name not in logits or logits[name].shape[1] != len(self.bias):
+            if name not in logits or logits[name].shape[1] != len(bias):
                 got = logits[name].shape[1] if name in logits else "none"
-                raise LabelShapeError(f"the view {name} must have logits of {len(self.bias)} labels. Got {got}.")
-            standard = _standardise(logits[name], self.centre[:, place], self.scale[:, place])
-            added[name] = standard * self.weight[:, place]
-        return {**added, "bias": np.broadcast_to(self.bias, added[self.views[0]].shape)}
+                raise LabelShapeError(f"the view {name} must have logits of {len(bias)} labels. Got {got}.")
+            standard = _standardise(logits[name], self.centre[at, place], self.scale[at, place])
+            added[name] = standard * self.weight[at, place]
+        return {**added, "bias": np.broadcast_to(bias, added[self.views[0]].shape)}
 
-    def probabilities(self, logits: Logits) -> Float[np.ndarray, "examples labels"]:
+    def probabilities(self, logits: Logits, at: Places = ALL) -> Float[np.ndarray, "examples labels"]:
         """Compute the blended probability of every label, in float32; the arguments are those of ``contributions``."""
-        return np.asarray(expit(sum(self.contributions(logits).values())), dtype=np.float32)
+        return np.asarray(expit(sum(self.contributions(logits, at).values())), dtype=np.float32)
 
     def select(self, columns: Sequence[int]) -> "Blend":
         """Return the blend of some labels, in this order."""
@@ -246,42 +266,39 @@ def _standardise(
     return np.asarray(np.clip((logits - centre) / scale, -LARGEST, LARGEST))
 
 
-def _common(
+def _held_out_loss(  # noqa: PLR0917
+    labels: Labels,
     logits: Float[np.ndarray, "examples labels views"],
-    labels: Float[np.ndarray, "examples labels"],
+    common: Float[np.ndarray, "labels coefficients"],
+    path: Sequence[float],
     folds: Int[np.ndarray, " examples"],
-    *,
-    usual: Float[np.ndarray, " labels"],
-    even: Float[np.ndarray, " labels"],
     own: Float[np.ndarray, " examples"],
-) -> Float[np.ndarray, "labels coefficients"]:
-    """Fit shares and calibration of all labels together; the constant of each label comes last.
+) -> Float[np.ndarray, "strengths labels"]:
+    """Compute the log loss of each label on held-out folds, for each strength."""
+    losses = np.zeros((len(path), labels.shape[1]))
+    for fold in range(FOLDS):
+        seen, hidden = folds != fold, folds == fold
+        for place, fitted in enumerate(_along(logits[seen], labels[seen], common, path, own[seen])):
+            losses[place] += own[hidden] @ _log_loss(logits[hidden], labels[hidden], fitted)
+    return losses
+
+
+def _calibrate(
+    mixed: Labels, labels: Labels, usual: Float[np.ndarray, " labels"], weights: Float[np.ndarray, "examples labels"]
+) -> tuple[float, float, float]:
+    """Fit the calibration of all labels together on some: slope, weight of the usual log-odds, and constant.
 
     Args:
-        logits: Standardised.
+        mixed: Standardised logits, the views mixed by their shares.
         labels: 0 or 1; NaN where it is not known.
-        folds: Of each example.
         usual: Log-odds of each label in training.
-        even: Weight of a pair of each label.
-        own: Weight of each example.
+        weights: Of the pairs.
     """
-    most = max(1, PAIRS // len(labels))
-    chosen = np.flatnonzero(even > 0)
-    if len(chosen) > most:
-        chosen = np.random.default_rng(0).choice(chosen, most, replace=False)
-    views = logits.shape[2]
-    if len(chosen):
-        shares = _best_shares(logits[:, chosen], labels[:, chosen], folds, own)
-    else:
-        shares = np.full(views, 1 / views)
-    start, weights = np.array([[1.0, 1.0, 0.0]]), (own[:, None] * even)[:, chosen]
-    offsets = np.broadcast_to(usual, labels.shape)[:, chosen]
-    pairs = np.stack([logits[:, chosen] @ shares, offsets], axis=2).reshape(-1, 1, 2)
-    fitted = _solve(
-        pairs, labels[:, chosen].reshape(-1, 1), start, start, strength=1e-3, weights=weights.reshape(-1, 1)
-    )
+    start = np.array([[1.0, 1.0, 0.0]])
+    pairs = np.stack([mixed, np.broadcast_to(usual, labels.shape)], axis=2).reshape(-1, 1, 2)
+    fitted = _solve(pairs, labels.reshape(-1, 1), start, start, strength=1e-3, weights=weights.reshape(-1, 1))
     slope, gamma, constant = fitted[0]
-    return np.column_stack([np.tile(slope * shares, (len(usual), 1)), gamma * usual + constant])
+    return slope, gamma, constant
 
 
 def _best_shares(

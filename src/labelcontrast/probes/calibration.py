@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
@@ -15,22 +15,32 @@ from sklearn.isotonic import IsotonicRegression
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError
 from labelcontrast.files import parse_json, write_text
-from labelcontrast.metrics.counting import as_matrix, checked_pair, known_pairs, ratio
+from labelcontrast.metrics.counting import (
+    ALL,
+    AnyMatrix,
+    Places,
+    as_matrix,
+    checked_pair,
+    column_blocks,
+    known_pairs,
+    ratio,
+    row_blocks,
+)
 
 Method = Literal["temperature", "isotonic"]
 Map = float | list[tuple[float, float]]
 """A temperature; or pairs (from, to), linear between them and constant beyond."""
 FEWEST = 10
 """A label with fewer positives, or fewer negatives, uses the map fitted on all labels together."""
-PAIRS_AT_ONCE = 2**22
-"""Pairs that are counted together."""
+PAIRS = 2**24
+"""Pairs, at most, that the map of all labels together is fitted on: those of labels drawn at random."""
 REACH = (-3.0, 3.0)
 """Bounds of the logarithm of a temperature."""
 
 
 def fit_calibration(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    labels: AnyMatrix,
+    probabilities: AnyMatrix,
     *,
     method: Method,
     weights: ArrayLike | None = None,
@@ -62,63 +72,62 @@ def fit_calibration(
     """
     if method not in get_args(Method):
         raise ConfigError(f"method must be temperature or isotonic. Got {method!r}.")
-    labels, probabilities = checked_pair(labels, probabilities)
-    known = known_pairs(labels)
+    given, scored = checked_pair(labels, probabilities)
     fit = _temperature if method == "temperature" else _steps
-    own = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
-    together = fit(labels[known], probabilities[known], np.broadcast_to(own[:, None], labels.shape)[known])
+    (examples, count), most = given.shape, max(1, PAIRS // len(given))
+    drawn = np.arange(count) if count <= most else np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    sample = given[:, drawn]
+    own = np.ones(examples) if weights is None else np.asarray(weights, dtype=np.float64)
+    known = known_pairs(sample)
+    together = fit(sample[known], scored[:, drawn][known], np.broadcast_to(own[:, None], sample.shape)[known])
     maps: list[Map] = []
-    for column, scores, here in zip(labels.T, probabilities.T, known.T, strict=True):
-        positives = int((column[here] == 1).sum())
-        enough = min(positives, here.sum() - positives) >= FEWEST
-        maps.append(fit(column[here], scores[here], own[here]) if enough else together)
+    for at in column_blocks((examples, count)):
+        block = given[:, at]
+        for column, scores, here in zip(block.T, scored[:, at].T, known_pairs(block).T, strict=True):
+            positives = int((column[here] == 1).sum())
+            enough = min(positives, here.sum() - positives) >= FEWEST
+            maps.append(fit(column[here], scores[here], own[here]) if enough else together)
     return Calibration(method, maps)
 
 
-def reliability(
-    labels: Shaped[np.ndarray, " pairs"], probabilities: Float[np.ndarray, " pairs"], *, bins: int = 15
-) -> "Reliability":
+def reliability(labels: AnyMatrix, probabilities: AnyMatrix, *, bins: int = 15) -> "Reliability":
     """Compare predicted probabilities of pairs of an example and a label with true labels, by bins.
 
     Args:
-        labels: 0 or 1; NaN where it is not known, and such a pair is left out.
-        probabilities: Of the same pairs.
+        labels: 0 or 1, shape [examples, labels] or [examples]; NaN where it is not known, and it is left out.
+        probabilities: Of the same examples.
         bins: Number of bins between 0 and 1.
 
     Example:
-        >>> found = reliability(np.array([1, 0, 0, 1]), np.array([0.9, 0.9, 0.1, 0.2]), bins=2)
+        >>> found = reliability([[1, 0], [0, 1]], [[0.9, 0.9], [0.1, 0.2]], bins=2)
         >>> found.count.tolist(), found.predicted.round(2).tolist(), found.true.tolist(), round(found.error, 3)
         ([2, 2], [0.15, 0.9], [0.5, 0.5], 0.375)
 
     Reference: Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015.
     """
-    count, sums, hits = np.zeros(bins, dtype=np.int64), np.zeros(bins), np.zeros(bins)
-    for at in range(0, len(labels), PAIRS_AT_ONCE):
-        here = slice(at, at + PAIRS_AT_ONCE)
-        known = known_pairs(labels[here])
-        predicted, true = probabilities[here][known].astype(np.float64), labels[here][known] == 1
-        place = np.minimum((predicted * bins).astype(np.int64), bins - 1)
-        count += np.bincount(place, minlength=bins)
-        sums += np.bincount(place, weights=predicted, minlength=bins)
-        hits += np.bincount(place, weights=true, minlength=bins)
-    return Reliability(count, ratio(sums, count), ratio(hits, count))
+    given, scored = checked_pair(*map(_as_column, (labels, probabilities)))
+    width = given.shape[1]
+    count, sums, hits = np.zeros((width, bins), dtype=np.int64), np.zeros((width, bins)), np.zeros((width, bins))
+    for rows in row_blocks(given.shape):
+        true, predicted = given[rows], scored[rows]
+        known = known_pairs(true)
+        true, predicted, label = true[known] == 1, predicted[known].astype(np.float64), np.nonzero(known)[1]
+        place = label * bins + np.minimum((predicted * bins).astype(np.int64), bins - 1)
+        count += np.bincount(place, minlength=count.size).reshape(count.shape)
+        sums += np.bincount(place, weights=predicted, minlength=count.size).reshape(count.shape)
+        hits += np.bincount(place, weights=true, minlength=count.size).reshape(count.shape)
+    of_all = (one.sum(axis=0) for one in (count, sums, hits))
+    return Reliability(*_diagram(*of_all), by_label=_error(*_diagram(count, sums, hits)))
 
 
-def calibration_errors(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    bins: int = 15,
-) -> Float[np.ndarray, " labels"]:
+def calibration_errors(labels: AnyMatrix, probabilities: AnyMatrix, *, bins: int = 15) -> Float[np.ndarray, " labels"]:
     """Compute the expected calibration error of each label; the arguments are those of ``reliability``.
 
     Example:
         >>> calibration_errors(np.array([[1, 0], [0, 0]]), np.array([[0.5, 0.1], [0.5, 0.1]])).tolist()
         [0.0, 0.1]
     """
-    labels, probabilities = checked_pair(labels, probabilities)
-    pairs = zip(labels.T, probabilities.T, strict=True)
-    return np.array([reliability(column, scores, bins=bins).error for column, scores in pairs])
+    return reliability(labels, probabilities, bins=bins).by_label
 
 
 @dataclass(frozen=True)
@@ -128,8 +137,12 @@ class Calibration:
     method: Method
     maps: list[Map]
 
-    def apply(self, probabilities: ArrayLike) -> Float[np.ndarray, "examples labels"]:
+    def apply(self, probabilities: ArrayLike, at: Places = ALL) -> Float[np.ndarray, "examples labels"]:
         """Map the probabilities of each label; within a label their order stays, except that ties may arise.
+
+        Args:
+            probabilities: Of every label, or of some.
+            at: Which labels they are of.
 
         Raises:
             LabelShapeError: The probabilities have another number of labels.
@@ -139,13 +152,14 @@ class Calibration:
             [[0.75], [0.5]]
         """
         probabilities = as_matrix(probabilities, "probabilities")
-        if probabilities.shape[1] != len(self.maps):
+        maps = [self.maps[label] for label in np.arange(len(self.maps))[at]]
+        if probabilities.shape[1] != len(maps):
             raise LabelShapeError(
-                f"probabilities must have one column per label, {len(self.maps)}. Got {probabilities.shape[1]}."
+                f"probabilities must have one column per label, {len(maps)}. Got {probabilities.shape[1]}."
             )
         if self.method == "temperature":
-            return np.asarray(expit(_logit(probabilities) / np.array(self.maps))).astype(probabilities.dtype)
-        columns = [np.interp(column, *np.array(one).T) for column, one in zip(probabilities.T, self.maps, strict=True)]
+            return np.asarray(expit(_logit(probabilities) / np.array(maps))).astype(probabilities.dtype)
+        columns = [np.interp(column, *np.array(one).T) for column, one in zip(probabilities.T, maps, strict=True)]
         return np.stack(columns, axis=1).astype(probabilities.dtype)
 
     def select(self, columns: Sequence[int]) -> "Calibration":
@@ -197,12 +211,29 @@ class Reliability:
     """Mean predicted probability in each bin; 0 in an empty one."""
     true: Float[np.ndarray, " bins"]
     """Share of positives in each bin; 0 in an empty one."""
+    by_label: Float[np.ndarray, " labels"]
+    """The expected calibration error of each label alone."""
 
     @property
     def error(self) -> float:
         """The expected calibration error: the mean distance of the two over pairs; NaN without pairs."""
-        total = self.count.sum()
-        return float((self.count * np.abs(self.predicted - self.true)).sum() / total) if total else float("nan")
+        return float(_error(self.count, self.predicted, self.true))
+
+
+def _as_column(values: Any) -> Any:  # noqa: ANN401
+    return values[:, None] if isinstance(values, np.ndarray) and values.ndim == 1 else values
+
+
+def _diagram(count: np.ndarray, sums: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return count, ratio(sums, count), ratio(hits, count)
+
+
+def _error(count: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    return ratio(
+        np.sum(count * np.abs(predicted - true), axis=-1, keepdims=True),
+        count.sum(axis=-1, keepdims=True),
+        empty=np.nan,
+    )[..., 0]
 
 
 def _logit(probabilities: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

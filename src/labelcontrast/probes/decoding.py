@@ -2,11 +2,10 @@
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
-from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 from labelcontrast.errors import LabelShapeError
-from labelcontrast.metrics.counting import checked_pair
+from labelcontrast.metrics.counting import AnyMatrix, checked_pair, part_of
 from labelcontrast.probes.thresholds import Thresholds, global_threshold
 
 
@@ -59,8 +58,8 @@ def best_path(
 
 
 def level_thresholds(
-    labels: ArrayLike,
-    scores: ArrayLike,
+    labels: AnyMatrix,
+    scores: AnyMatrix,
     depths: Integer[np.ndarray, " labels"],
 ) -> Thresholds:
     """Choose one threshold for each level of a hierarchy, which maximises micro-F1 on its labels.
@@ -78,12 +77,12 @@ def level_thresholds(
         >>> level_thresholds(labels, scores, np.array([0, 1])).values.round(6)
         array([0.5, 0.2])
     """
-    labels, scores = checked_pair(labels, scores)
-    _check_width(scores.shape[1], depths)
+    true, given = checked_pair(labels, scores)
+    _check_width(given.shape[1], depths)
     values = np.empty(len(depths))
     for depth in np.unique(depths):
-        here = depths == depth
-        values[here] = global_threshold(labels[:, here], scores[:, here]).values
+        here = np.flatnonzero(depths == depth)
+        values[here] = global_threshold(part_of(true, columns=here), part_of(given, columns=here)).values
     return Thresholds(values, "level")
 
 

@@ -8,6 +8,7 @@ regression that scores the embeddings of an epoch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from labelcontrast.errors import ConfigError, EmbeddingError, LabelShapeError
-from labelcontrast.metrics.counting import as_features, as_matrix, known_pairs
+from labelcontrast.metrics.counting import (
+    ALL,
+    AnyMatrix,
+    Matrix,
+    Places,
+    as_blocks,
+    as_features,
+    column_blocks,
+    in_blocks,
+    known_pairs,
+    ratio,
+)
 from labelcontrast.metrics.ranking import average_precisions, mean_average_precision
 from labelcontrast.probes.logistic import solve_logistic
 from labelcontrast.progress import tracked
@@ -27,13 +39,16 @@ STRENGTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 POSITIVES_TO_TRUST = 100
 ExampleWeights = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]
 """The weights of the training and of the validation examples, above 0; None where each counts once."""
+MOST_EXACT = 1_000
+"""Labels up to which the probe is fitted to its optimum."""
+BIAS_STEPS = 10
 
 
 def fit_linear_probe(
     train_features: ArrayLike,
-    train_labels: ArrayLike,
+    train_labels: AnyMatrix,
     val_features: ArrayLike,
-    val_labels: ArrayLike,
+    val_labels: AnyMatrix,
     *,
     strengths: Sequence[float] = STRENGTHS,
     weights: ExampleWeights = (None, None),
@@ -46,6 +61,14 @@ def fit_linear_probe(
     with :math:`\tilde x` the features, each shifted and scaled to mean 0 and deviation 1 over the training examples.
     A label that is constant over the training examples has no optimum. It gets the same score everywhere: the log-odds
     with half an example more on either side, far below 0 where it has no positive.
+
+    With more than 1,000 labels the weights are those of one Newton step from the bias alone, for which all labels share
+    one matrix, and the bias is then fitted to them:
+
+    .. math:: w_l = \left(\pi_l (1 - \pi_l) \tfrac1n \tilde X^\top \tilde X + \lambda I\right)^{-1}
+              \tfrac1n \tilde X^\top (y_l - \pi_l)
+
+    with :math:`\pi_l` the frequency of the label. In principal axes the matrix is diagonal.
 
     Args:
         train_features: Features to fit on, shape [train, dim].
@@ -75,25 +98,32 @@ def fit_linear_probe(
     path = sorted(strengths, reverse=True)
     if not path or path[-1] <= 0:
         raise ConfigError(f"strengths must be one or more positive numbers. Got {tuple(strengths)}.")
-    train_features, train_labels, val_features, val_labels = checked_data(
-        train_features, train_labels, val_features, val_labels
-    )
-
-    mean, axes = _principal_axes(train_features, weights[0])
-    design, val_design = _with_ones((train_features - mean) @ axes), _with_ones((val_features - mean) @ axes)
-    fitted = _solve_path(design, train_labels.astype(np.float64), path, weights[0])
-    precision = np.stack([average_precisions(val_labels, val_design @ one, weights[1]) for one in fitted])
-    chosen = _choose(precision, _times(val_labels == 1, weights[1]).sum(axis=0))
-    rotated = fitted[chosen, :, np.arange(len(chosen))]
+    train, true, val, held_out = checked_data(train_features, train_labels, val_features, val_labels)
+    mean, axes = _principal_axes(train, weights[0])
+    design, val_design = _with_ones((train - mean) @ axes), _with_ones((val - mean) @ axes)
+    exact = true.shape[1] <= MOST_EXACT
+    blocks = [slice(0, true.shape[1])] if exact else list(column_blocks(true.shape))
+    precision, positives = np.empty((len(path), true.shape[1])), np.empty(true.shape[1])
+    for at in blocks:
+        fitted = (_solve_path if exact else _first_steps)(design, true[:, at].astype(np.float64), path, weights[0])
+        precision[:, at] = [average_precisions(held_out[:, at], val_design @ one, weights[1]) for one in fitted]
+        positives[at] = _times(held_out[:, at] == 1, weights[1]).sum(axis=0)
+    chosen = _choose(precision, positives)
+    rotated = np.empty((true.shape[1], design.shape[1]))
+    for at in blocks:
+        labels = true[:, at].astype(np.float64)
+        fitted = fitted if exact else _first_steps(design, labels, path, weights[0])
+        solution = fitted[chosen[at], :, np.arange(labels.shape[1])].T
+        rotated[at] = (solution if exact else _with_bias(design, labels, solution, weights[0])).T
     weight = rotated[:, :-1] @ axes.T
     return LinearProbe(weight, rotated[:, -1] - weight @ mean, np.array(path)[chosen])
 
 
 def selection_score(
     train_features: ArrayLike,
-    train_labels: ArrayLike,
+    train_labels: AnyMatrix,
     val_features: ArrayLike,
-    val_labels: ArrayLike,
+    val_labels: AnyMatrix,
     *,
     ridge: float = 0.1,
     weights: ExampleWeights = (None, None),
@@ -131,19 +161,19 @@ def selection_score(
 
     Reference: Hoerl and Kennard, Ridge Regression, 1970.
     """
-    data = checked_data(train_features, train_labels, val_features, val_labels)
-    scores, _ = ridge_scores(*data[:3], ridge=ridge, weights=weights[0])
-    return mean_average_precision(data[3], scores, weights[1])
+    train, true, val, held_out = checked_data(train_features, train_labels, val_features, val_labels)
+    scores, _ = ridge_scores(train, true, val, ridge=ridge, weights=weights[0])
+    return mean_average_precision(held_out, scores, weights[1])
 
 
 def ridge_scores(
     train_features: Float[np.ndarray, "train dim"],
-    train_labels: Shaped[np.ndarray, "train labels"],
+    train_labels: Matrix,
     val_features: Float[np.ndarray, "val dim"],
     *,
     ridge: float = 0.1,
     weights: Float[np.ndarray, " train"] | None = None,
-) -> tuple[Float[np.ndarray, "val labels"], Float[np.ndarray, " labels"]]:
+) -> tuple[Matrix, Float[np.ndarray, " labels"]]:
     """Compute the scores of ``selection_score``, and those of one half: a label is predicted from there on."""
     if not ridge > 0:
         raise ConfigError(f"ridge must be a positive number. Got {ridge}.")
@@ -151,10 +181,14 @@ def ridge_scores(
     design, val_design = (train_features - mean) / deviation, (val_features - mean) / deviation
     weighted, total = _times(design, weights), len(design) if weights is None else weights.sum()
     spread = design.T @ weighted / total + ridge * np.eye(design.shape[1])
-    targets = _fill_unknown(train_labels, weights)
-    weight = np.linalg.solve(spread, weighted.T @ targets / total)
-    # The constant that centring leaves out shifts all scores of a label equally: no rank changes.
-    return val_design @ weight, 0.5 - np.average(targets, axis=0, weights=weights)
+    weight, half = np.empty((design.shape[1], train_labels.shape[1])), np.empty(train_labels.shape[1])
+    for at in column_blocks(train_labels.shape):
+        targets = _fill_unknown(train_labels[:, at], weights)
+        weight[:, at] = np.linalg.solve(spread, weighted.T @ targets / total)
+        # The constant that centring leaves out shifts all scores of a label equally: no rank changes.
+        half[at] = 0.5 - np.average(targets, axis=0, weights=weights)
+    shape = (len(val_design), weight.shape[1])
+    return in_blocks(shape, lambda rows, columns: val_design[rows] @ weight[:, columns]), half
 
 
 def standardise(
@@ -181,17 +215,17 @@ def standardise(
 
 
 def checked_data(
-    train: ArrayLike, train_labels: ArrayLike, val: ArrayLike, val_labels: ArrayLike
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Convert features and labels to arrays, and check that they fit together and that the features are finite.
+    train: ArrayLike, train_labels: AnyMatrix, val: ArrayLike, val_labels: AnyMatrix
+) -> tuple[np.ndarray, Any, np.ndarray, Any]:
+    """Convert features and labels to matrices, and check that they fit together and that the features are finite.
 
     Raises:
         LabelShapeError: Features and labels have different lengths, or there is no example.
         EmbeddingError: Features have different widths, or hold NaN or infinity.
     """
     train, val = as_features(train, "train features"), as_features(val, "validation features")
-    train_labels, val_labels = as_matrix(train_labels, "train labels"), as_matrix(val_labels, "validation labels")
-    for name, features, labels in (("train", train, train_labels), ("validation", val, val_labels)):
+    true, held_out = as_blocks(train_labels, "train labels"), as_blocks(val_labels, "validation labels")
+    for name, features, labels in (("train", train, true), ("validation", val, held_out)):
         if len(features) != len(labels) or not len(features):
             raise LabelShapeError(
                 f"{name} features and labels must have the same number of rows, at least one. "
@@ -200,12 +234,12 @@ def checked_data(
         if not np.isfinite(features).all():
             rows = np.count_nonzero(~np.isfinite(features).all(axis=1))
             raise EmbeddingError(f"{name} features must be finite. Got {rows} rows with NaN or infinity.")
-    if train.shape[1] != val.shape[1] or train_labels.shape[1] != val_labels.shape[1]:
+    if train.shape[1] != val.shape[1] or true.shape[1] != held_out.shape[1]:
         raise EmbeddingError(
             "train and validation must have as many features and as many labels. Got "
-            f"{train.shape[1]} and {val.shape[1]} features, {train_labels.shape[1]} and {val_labels.shape[1]} labels."
+            f"{train.shape[1]} and {val.shape[1]} features, {true.shape[1]} and {held_out.shape[1]} labels."
         )
-    return train, train_labels, val, val_labels
+    return train, true, val, held_out
 
 
 @dataclass(frozen=True)
@@ -288,6 +322,23 @@ Classifier = nn.Linear | AveragedHeads
 """A module that computes logits from embeddings."""
 
 
+def head_logits(
+    classifier: Classifier, embeddings: Float[np.ndarray, "examples dim"], at: Places = ALL
+) -> Float[np.ndarray, "examples labels"]:
+    """Compute the logits of some labels; by default of all.
+
+    Example:
+        >>> head = LinearHead(4, 3)
+        >>> head_logits(head, np.ones((2, 4), np.float32), slice(1, 3)).shape
+        (2, 2)
+    """
+    weight, bias = classifier.weight[..., at, :], classifier.bias[..., at]
+    rows = torch.from_numpy(embeddings).to(weight)
+    with torch.inference_mode():
+        found = F.linear(rows, weight, bias) if weight.ndim == 2 else AveragedHeads(weight, bias)(rows)
+        return np.asarray(found.float().cpu())
+
+
 def build_classifier(
     weight: Float[Tensor, "*heads labels dim"], bias: Float[Tensor, "*heads labels"]
 ) -> LinearHead | AveragedHeads:
@@ -355,6 +406,45 @@ def _solve_path(
         solution[:, varies] = solve_logistic(design, labels[:, varies], start, strength=strength, weights=weights)
         solutions.append(solution)
     return np.stack(solutions)
+
+
+def _first_steps(
+    design: Float[np.ndarray, "examples coefficients"],
+    labels: Float[np.ndarray, "examples labels"],
+    path: Sequence[float],
+    weights: Float[np.ndarray, " examples"] | None,
+) -> Float[np.ndarray, "strengths coefficients labels"]:
+    """Compute one Newton step from the solution of the bias alone, for each strength; the columns are uncorrelated."""
+    true, known = np.nan_to_num(labels), _times(known_pairs(labels), weights)
+    count, total = (known * true).sum(axis=0), known.sum(axis=0)
+    frequency = ratio(count, total)
+    slope = ratio(
+        design[:, :-1].T @ (known * (true - frequency)), np.broadcast_to(total, (design.shape[1] - 1, len(total)))
+    )
+    squares = np.average(np.square(design[:, :-1]), axis=0, weights=weights)
+    curvature = squares[:, None] * (frequency * (1 - frequency))
+    bias = np.log(count + 0.5) - np.log(total - count + 0.5)
+    return np.stack([np.vstack([slope / (curvature + strength), bias]) for strength in path])
+
+
+def _with_bias(
+    design: Float[np.ndarray, "examples coefficients"],
+    labels: Float[np.ndarray, "examples labels"],
+    solution: Float[np.ndarray, "coefficients labels"],
+    weights: Float[np.ndarray, " examples"] | None,
+) -> Float[np.ndarray, "coefficients labels"]:
+    """Fit the bias of each label for given weights; that of a constant label stays."""
+    true, known = np.nan_to_num(labels), _times(known_pairs(labels), weights)
+    count = (known * true).sum(axis=0)
+    varies = (count > 0) & (count < known.sum(axis=0))
+    margins, bias = design[:, :-1] @ solution[:-1], solution[-1].copy()
+    for _ in range(BIAS_STEPS):
+        chance = expit(margins + bias)
+        found, spread = (known * chance).sum(axis=0), (known * chance * (1 - chance)).sum(axis=0)
+        # In the logarithm of the sum, whose steps do not overshoot where nearly all are near 0.
+        step = np.log(np.where(varies, count, 1.0) / np.maximum(found, 1e-300)) * found / np.maximum(spread, 1e-300)
+        bias += np.where(varies, np.clip(step, -2.0, 2.0), 0.0)
+    return np.vstack([solution[:-1], bias])
 
 
 def _principal_axes(

@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from labelcontrast.errors import ConfigError, nearest
-from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.counting import AnyMatrix, known_pairs
 from labelcontrast.metrics.ranking import average_precisions
 from labelcontrast.probes.linear import (
     AveragedHeads,
@@ -44,6 +44,8 @@ from labelcontrast.progress import tracked
 
 Probe = Literal["newton", "paper", "released"]
 Optimiser = Literal["adamw", "adam", "rmsprop"]
+MOST_LABELS = 10_000
+"""Labels that a published probe is trained on, at most: its weights and moments then take some 4 GiB."""
 _MOMENTUM, _MEMORY, _FLOOR = 0.9, 0.999, 1e-8  # AdamW's defaults
 _LONG_MEMORY = 0.99  # RMSprop's
 
@@ -86,9 +88,9 @@ PROTOCOLS = {
 def fit_probe(
     name: Probe,
     train_features: ArrayLike,
-    train_labels: ArrayLike,
+    train_labels: AnyMatrix,
     val_features: ArrayLike,
-    val_labels: ArrayLike,
+    val_labels: AnyMatrix,
     *,
     generator: torch.Generator | None = None,
     changes: Mapping[str, Any] = MappingProxyType({}),
@@ -137,9 +139,9 @@ def fit_probe(
 
 def fit_published_probe(
     train_features: ArrayLike,
-    train_labels: ArrayLike,
+    train_labels: AnyMatrix,
     val_features: ArrayLike,
-    val_labels: ArrayLike,
+    val_labels: AnyMatrix,
     *,
     protocol: Protocol = PROTOCOLS["paper"],
     generator: torch.Generator,
@@ -173,13 +175,17 @@ def fit_published_probe(
     """
     if not protocol.grid or protocol.heads < 1:
         raise ConfigError(f"a probe needs at least one rate, one decay and one trained head. Got {protocol}.")
-    train_features, train_labels, val_features, val_labels = checked_data(
-        train_features, train_labels, val_features, val_labels
-    )
-    sizes = {"labels": train_labels.shape[1], "dim": train_features.shape[1]}
+    train, true, val, held_out = checked_data(train_features, train_labels, val_features, val_labels)
+    if true.shape[1] > MOST_LABELS:
+        raise ConfigError(
+            f"a published probe trains every label under every configuration at once, {MOST_LABELS:,} at most: "
+            f"take the probe newton. Got {true.shape[1]:,} labels."
+        )
+    true, held_out = true[:], held_out[:]
+    sizes = {"labels": true.shape[1], "dim": train.shape[1]}
     trained = train_heads(
-        torch.from_numpy(train_features),
-        torch.from_numpy(train_labels),
+        torch.from_numpy(train),
+        torch.from_numpy(true),
         draw_heads(heads=protocol.heads, generator=generator, **sizes),
         grid=protocol.grid,
         epochs=protocol.epochs,
@@ -190,9 +196,9 @@ def fit_published_probe(
     )
     untrained = draw_heads(heads=protocol.untrained_heads, generator=generator, **sizes)
     weight, bias = _beside(trained.weight, untrained.weight), _beside(trained.bias, untrained.bias)
-    unseen = torch.from_numpy(val_features).to(weight.dtype)
+    unseen = torch.from_numpy(val).to(weight.dtype)
     logits = [AveragedHeads(*heads)(unseen).numpy() for heads in zip(weight, bias, strict=True)]
-    chosen, label = choose(protocol, val_labels, np.stack(logits)), np.arange(len(val_labels.T))
+    chosen, label = choose(protocol, held_out, np.stack(logits)), np.arange(len(held_out.T))
     return AveragedHeads(weight[chosen, :, label].transpose(0, 1), bias[chosen, :, label].transpose(0, 1))
 
 

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from labelcontrast.errors import ConfigError, DataError, LabelShapeError, nearest
 from labelcontrast.files import parse_json, write_text
-from labelcontrast.metrics.counting import as_matrix, checked_pair, known_pairs
+from labelcontrast.metrics.counting import AnyMatrix, as_matrix, checked_pair, column_blocks, known_pairs
+from labelcontrast.metrics.ranking import rank_positives
 
 Rule = Literal["global", "fixed", "per_label", "top_k", "expected_f1"]
 Empty = Literal["allow", "best"]
@@ -30,8 +31,8 @@ EXAMPLES_AT_ONCE = 2**25
 
 def choose_thresholds(
     rule: Rule,
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    labels: AnyMatrix,
+    probabilities: AnyMatrix,
     *,
     top_k: int = 3,
     empty: Empty = "allow",
@@ -57,12 +58,12 @@ def choose_thresholds(
         >>> choose_thresholds("fixed", np.zeros((1, 2)), np.zeros((1, 2))).values
         array([0.5, 0.5])
     """
-    labels, probabilities = checked_pair(labels, probabilities)
-    count = labels.shape[1]
+    true, given = checked_pair(labels, probabilities)
+    count = true.shape[1]
     rules: dict[Rule, Callable[[], Thresholds]] = {
         "fixed": lambda: fixed_threshold(count),
-        "global": lambda: global_threshold(labels, probabilities, weights=weights),
-        "per_label": lambda: per_label_thresholds(labels, probabilities, weights=weights),
+        "global": lambda: global_threshold(true, given, weights=weights),
+        "per_label": lambda: per_label_thresholds(true, given, weights=weights),
         "top_k": lambda: top_labels(count, most=top_k),
         "expected_f1": lambda: expected_f1_rule(count),
     }
@@ -88,7 +89,7 @@ def fixed_threshold(num_labels: int, *, threshold: float = 0.5) -> "Thresholds":
     return Thresholds(np.full(num_labels, float(threshold)), "fixed")
 
 
-def global_threshold(labels: ArrayLike, probabilities: ArrayLike, *, weights: ArrayLike | None = None) -> "Thresholds":
+def global_threshold(labels: AnyMatrix, probabilities: AnyMatrix, *, weights: ArrayLike | None = None) -> "Thresholds":
     """Return one threshold for all labels, which maximises micro-F1; between equals the nearest to 0.5.
 
     Args:
@@ -102,10 +103,22 @@ def global_threshold(labels: ArrayLike, probabilities: ArrayLike, *, weights: Ar
 
     Reference: Lipton, Elkan and Naryanaswamy, Optimal Thresholding of Classifiers to Maximize F1 Measure, 2014.
     """
-    labels, probabilities = checked_pair(labels, probabilities)
-    own = None if weights is None else np.repeat(np.asarray(weights, dtype=np.float64), labels.shape[1])
-    best = best_cuts(labels.reshape(-1, 1), probabilities.reshape(-1, 1), weights=own).item()
-    return Thresholds(np.full(labels.shape[1], best), "global")
+    true, given = checked_pair(labels, probabilities)
+    best = 0.5
+    if weights is not None:
+        own = np.repeat(np.asarray(weights, dtype=np.float64), true.shape[1])
+        best = best_cuts(true[:].reshape(-1, 1), given[:].reshape(-1, 1), weights=own).item()
+        return Thresholds(np.full(true.shape[1], best), "global")
+    scores, above, below = rank_positives(true, given)
+    lower = np.maximum(below, 0.0)
+    # The best cut is just below a positive: one more negative would only lower F1.
+    f1 = 2 * (len(scores) - np.searchsorted(scores, scores)) / (above + len(scores))
+    f1[scores <= lower] = -1
+    if f1.max(initial=-1) >= 0:
+        chosen = np.flatnonzero(f1 == f1.max())[::-1]
+        cuts = _cuts(scores[chosen].astype(np.float64), lower[chosen], 0.5)
+        best = float(cuts[np.abs(cuts - 0.5).argmin()])
+    return Thresholds(np.full(true.shape[1], best), "global")
 
 
 def top_labels(num_labels: int, *, most: int) -> "Thresholds":
@@ -134,8 +147,8 @@ def expected_f1_rule(num_labels: int) -> "Thresholds":
 
 
 def per_label_thresholds(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    labels: AnyMatrix,
+    probabilities: AnyMatrix,
     *,
     strengths: Sequence[float] = SHRINKAGES,
     generator: np.random.Generator | None = None,
@@ -163,26 +176,18 @@ def per_label_thresholds(
         >>> per_label_thresholds(labels, scores).values.round(2)
         array([0.25, 0.82])
     """
-    labels, probabilities = checked_pair(labels, probabilities)
-    start = global_threshold(labels, probabilities, weights=weights).values[0]
+    given, scored = checked_pair(labels, probabilities)
+    start = global_threshold(given, scored, weights=weights).values[0]
+    order = (generator or np.random.default_rng(0)).permutation(len(given))
+    path = sorted(strengths, reverse=True)
     own_weights = None if weights is None else np.asarray(weights, dtype=np.float64)
-    counted = 1 if own_weights is None else own_weights[:, None]
-    known = known_pairs(labels)
-    true = known & (labels == 1)
-    folds = _folds(true, generator or np.random.default_rng(0))
-    own, positives = np.empty((2, FOLDS, labels.shape[1]))
-    for fold in range(FOLDS):
-        seen = np.where(folds == fold, np.nan, labels)
-        own[fold] = best_cuts(seen, probabilities, preferred=start, weights=own_weights)
-        positives[fold] = np.nansum(seen * counted, axis=0)
-
-    def held_out_f1(strength: float) -> float:
-        cuts = _shrink(own, positives, start, strength)
-        predicted = known & (probabilities > np.take_along_axis(cuts, folds, axis=0))
-        return _mean_f1(true, predicted, counted)
-
-    best = max(sorted(strengths, reverse=True), key=held_out_f1)
-    return Thresholds(_shrink(own.mean(axis=0), (true * counted).sum(axis=0), start, best), "per_label")
+    found = [
+        _label_cuts(given[:, at], scored[:, at], order, start, path, weights=own_weights)
+        for at in column_blocks(given.shape)
+    ]
+    own, count, hits, claimed = (np.concatenate(one, axis=-1) for one in zip(*found, strict=True))
+    best = path[int(np.argmax([_mean_f1(*counts, count) for counts in zip(hits, claimed, strict=True)]))]
+    return Thresholds(_shrink(own, count, start, best), "per_label")
 
 
 def best_cuts(
@@ -230,8 +235,8 @@ def f1_of_cuts(hits: Counts, claimed: Counts, positives: Counts) -> Float[np.nda
 
 def wanted_thresholds(
     thresholds: "Thresholds",
-    labels: ArrayLike,
-    probabilities: ArrayLike,
+    labels: AnyMatrix,
+    probabilities: AnyMatrix,
     *,
     columns: Sequence[int] | None = None,
     precision: float | None = None,
@@ -266,7 +271,7 @@ def wanted_thresholds(
         ...  for name in ("precision", "recall")]
         [0.75, 0.25]
     """
-    labels, probabilities = checked_pair(labels, probabilities)
+    truth, scores = (one[:] for one in checked_pair(labels, probabilities))
     wanted = {
         name: one for name, one in (("precision", precision), ("recall", recall), ("cost", cost)) if one is not None
     }
@@ -291,10 +296,10 @@ def wanted_thresholds(
         return np.where(hits >= recall * positives - 1e-9, exact, -np.inf)
 
     preferred = 0.5 if cost is None else cost[0] / sum(cost)
-    cuts = best_cuts(labels, probabilities, preferred=preferred, value=value)
-    chosen = np.arange(labels.shape[1]) if columns is None else np.asarray(columns)
-    known = known_pairs(labels)
-    true, predicted = known & (labels == 1), known & (probabilities > cuts)
+    cuts = best_cuts(truth, scores, preferred=preferred, value=value)
+    chosen = np.arange(truth.shape[1]) if columns is None else np.asarray(columns)
+    known = known_pairs(truth)
+    true, predicted = known & (truth == 1), known & (scores > cuts)
     counts = (one.sum(axis=0, keepdims=True) for one in (true & predicted, predicted, true))
     reached = true.any(axis=0) & np.isfinite(value(*counts))[0]
     changed = chosen[reached[chosen]]
@@ -423,12 +428,64 @@ def _best_cuts(
     del hits
     found[(bounds[:-1] <= bounds[1:]) & (claimed > 0)] = -np.inf
     rows, columns = np.nonzero(found == found.max(axis=0))
-    upper, lower = bounds[rows, columns], bounds[rows + 1, columns]
-    middle = (upper + lower) / 2
-    # The middle of two neighbouring floats can be the upper one, which would then no longer be predicted.
-    cuts = np.where((lower <= preferred) & (preferred < upper), preferred, np.where(middle < upper, middle, lower))
+    cuts = _cuts(bounds[rows, columns], bounds[rows + 1, columns], preferred)
     nearest = np.lexsort((rows, np.abs(cuts - preferred), columns))
     return np.asarray(cuts[nearest[np.unique(columns[nearest], return_index=True)[1]]])
+
+
+def _cuts(
+    upper: Float[np.ndarray, " cuts"], lower: Float[np.ndarray, " cuts"], preferred: float
+) -> Float[np.ndarray, " cuts"]:
+    """Return a threshold between each two scores."""
+    middle = (upper + lower) / 2
+    # The middle of two neighbouring floats can be the upper one, which would then no longer be predicted.
+    return np.where((lower <= preferred) & (preferred < upper), preferred, np.where(middle < upper, middle, lower))
+
+
+def _label_cuts(
+    labels: Shaped[np.ndarray, "examples labels"],
+    probabilities: Float[np.ndarray, "examples labels"],
+    order: Integer[np.ndarray, " examples"],
+    start: float,
+    strengths: Sequence[float],
+    *,
+    weights: Float[np.ndarray, " examples"] | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Choose the thresholds of some labels on all folds but one, and count what they predict in that fold.
+
+    Args:
+        labels: 0 or 1; NaN where it is not known.
+        probabilities: Of the same examples.
+        order: Of the examples, in which they are assigned to folds.
+        start: The global threshold.
+        strengths: Each shrinks the thresholds.
+        weights: Of the examples; by default each counts once.
+
+    Returns: The mean of the thresholds over folds and the positives, for each label; and for each strength the right
+        and the predicted or true examples of each label.
+    """
+    known = known_pairs(labels)
+    true = known & (labels == 1)
+    counted = 1 if weights is None else weights[:, None]
+    count = (counted * true).sum(axis=0)
+    cuts, sizes = np.full(len(count), start), count + (counted * (known & (probabilities > start))).sum(axis=0)
+    hits = (counted * (true & (probabilities > start))).sum(axis=0)
+    hits, sizes = (np.repeat(one[None], len(strengths), axis=0) for one in (hits, sizes))
+    present = np.flatnonzero(count)  # a label without a positive keeps the global threshold
+    labels, probabilities, known, true = (one[:, present] for one in (labels, probabilities, known, true))
+    folds = _folds(true, order)
+    own, positives = np.empty((2, FOLDS, len(present)))
+    for fold in range(FOLDS):
+        seen = np.where(folds == fold, np.nan, labels)
+        own[fold] = best_cuts(seen, probabilities, preferred=start, weights=weights)
+        positives[fold] = np.nansum(seen * counted, axis=0)
+    cuts[present] = own.mean(axis=0)
+    for place, strength in enumerate(strengths):
+        shrunk = np.take_along_axis(_shrink(own, positives, start, strength), folds, axis=0)
+        predicted = known & (probabilities > shrunk)
+        hits[place, present] = (counted * (true & predicted)).sum(axis=0)
+        sizes[place, present] = count[present] + (counted * predicted).sum(axis=0)
+    return cuts, count, hits, sizes
 
 
 def _most_probable(
@@ -440,10 +497,9 @@ def _most_probable(
 
 
 def _folds(
-    true: Bool[np.ndarray, "examples labels"], generator: np.random.Generator
+    true: Bool[np.ndarray, "examples labels"], order: Integer[np.ndarray, " examples"]
 ) -> Integer[np.ndarray, "examples labels"]:
     """Assign positives and negatives of each label evenly to folds, each label by itself."""
-    order = generator.permutation(len(true))
     shuffled = true[order]
     folds = np.empty(true.shape, dtype=np.int64)
     folds[order] = np.where(shuffled, shuffled.cumsum(axis=0), (~shuffled).cumsum(axis=0)) % FOLDS
@@ -456,14 +512,10 @@ def _shrink(own: np.ndarray, positives: np.ndarray, start: float, strength: floa
 
 
 def _mean_f1(
-    true: Bool[np.ndarray, "examples labels"],
-    predicted: Bool[np.ndarray, "examples labels"],
-    counted: Float[np.ndarray, "examples 1"] | int,
+    hits: Shaped[np.ndarray, " labels"], sizes: Shaped[np.ndarray, " labels"], count: Shaped[np.ndarray, " labels"]
 ) -> float:
-    """Mean of micro-F1 and of macro-F1 over the labels with a positive; every example as often as it is counted."""
-    hits = (counted * (true & predicted)).sum(axis=0)
-    sizes = (counted * true).sum(axis=0) + (counted * predicted).sum(axis=0)
-    present = true.any(axis=0)
+    """Mean of micro-F1 and of macro-F1 over the labels with a positive."""
+    present = count > 0
     if not present.any():
         return 0.0
     return float(2 * hits.sum() / sizes.sum() + (2 * hits[present] / sizes[present]).mean()) / 2

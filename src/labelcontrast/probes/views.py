@@ -30,9 +30,9 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 from sklearn.tree import ExtraTreeRegressor
 
-from labelcontrast.errors import DataError
+from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.files import whole_file
-from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.counting import ALL, AnyMatrix, Places, as_blocks, column_blocks, known_pairs
 from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
 from labelcontrast.progress import tracked
 
@@ -46,7 +46,8 @@ TOLERANCE = 0.1
 """Of the solver, as LIBLINEAR has it: half the time of scikit-learn's 0.0001, and the same average precision."""
 TOKEN = r"\w+|[^\w\s]"
 """A word, or a single other character such as an emoji."""
-Labels = Shaped[np.ndarray, "examples labels"]
+MOST_FOR_TREES = 2**27
+"""Pairs of an example and a label, at most, that trees are grown on."""
 Logits = Float[np.ndarray, "examples labels"]
 Arrays = Mapping[str, NDArray[Any]]
 Weights = NDArray[np.float64] | None
@@ -65,7 +66,7 @@ class View(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, rows: Any, labels: Labels, *, seed: int = 0, weights: Weights = None) -> "View":  # noqa: ANN401
+    def fit(cls, rows: Any, labels: AnyMatrix, *, seed: int = 0, weights: Weights = None) -> "View":  # noqa: ANN401
         """Fit on the inputs or embeddings of the training examples; a label is NaN where it is not known."""
 
     def logits(self, rows: Any) -> Logits:  # noqa: ANN401
@@ -76,16 +77,24 @@ class View(ABC):
         """Compute what a score of any label needs, a row for each example; by default the rows themselves."""
         return rows
 
+    def score(self, prepared: Any, at: Places = ALL) -> Logits:  # noqa: ANN401
+        """Compute the scores of some labels from what ``prepare`` returns; by default of all labels."""
+        return self.score_labels(self.describe(prepared), at)
+
     @abstractmethod
-    def score(self, prepared: Any) -> Logits:  # noqa: ANN401
-        """Compute the scores from what ``prepare`` returns."""
+    def describe(self, prepared: Any) -> sp.csr_array:  # noqa: ANN401
+        """Compute what the scores of all labels have in common, a row for each example."""
+
+    @abstractmethod
+    def score_labels(self, described: sp.csr_array, at: Places = ALL) -> Logits:
+        """Compute the scores of some labels from the description of some examples."""
 
     @abstractmethod
     def fit_label(self, prepared: Any, labels: Shaped[np.ndarray, " examples"], *, seed: int = 0) -> "View":  # noqa: ANN401
         """Fit a view of one further label alone, on training examples that are prepared; NaN where it is not known."""
 
     @abstractmethod
-    def with_label(self, one: Any, older: Labels) -> "View":  # noqa: ANN401
+    def with_label(self, one: Any, older: Shaped[np.ndarray, "examples labels"]) -> "View":  # noqa: ANN401
         """Append a view of one further label.
 
         Args:
@@ -152,18 +161,22 @@ class NeighboursView(View):
 
     @classmethod
     def fit(
-        cls, rows: Float[np.ndarray, "train dim"], labels: Labels, *, seed: int = 0, weights: Weights = None
+        cls, rows: Float[np.ndarray, "train dim"], labels: AnyMatrix, *, seed: int = 0, weights: Weights = None
     ) -> "NeighboursView":
         """Keep the embeddings; an unknown label counts as absent, and nothing is drawn."""
         del seed
-        own = np.ones(len(labels)) if weights is None else weights
-        known, positives = own @ known_pairs(labels), np.nan_to_num(labels)
-        frequency = own @ positives / np.where(known > 0, known, 1)
-        votes = None if weights is None else weights.astype(np.float32)
-        return cls(unit_rows(rows, zero=True).numpy(), sp.csr_array(positives.astype(np.float32)), frequency, votes)
+        given = as_blocks(labels, "labels")
+        own = np.ones(len(given)) if weights is None else weights
+        kept, frequency = [], np.empty(given.shape[1])
+        for at in column_blocks(given.shape):
+            known, positives = own @ known_pairs(given[:, at]), np.nan_to_num(given[:, at])
+            frequency[at] = own @ positives / np.where(known > 0, known, 1)
+            kept.append(sp.csr_array(positives.astype(np.float32)))
+        units, sets = unit_rows(rows, zero=True).numpy(), sp.csr_array(sp.hstack(kept, format="csr"))
+        return cls(units, sets, frequency, None if weights is None else weights.astype(np.float32))
 
-    def score(self, prepared: Float[np.ndarray, "examples dim"]) -> Logits:
-        """Compute the log-odds of the smoothed share of neighbours."""
+    def describe(self, prepared: Float[np.ndarray, "examples dim"]) -> sp.csr_array:
+        """Compute the weights of the nearest training examples, the nearest first."""
         units = unit_rows(prepared, zero=True).numpy()
         found = nearest_neighbours(units, self.embeddings, neighbours=min(self.NEIGHBOURS, len(self.embeddings)))
         near = [self.embeddings[places] @ unit for places, unit in zip(found, units, strict=True)]
@@ -171,16 +184,20 @@ class NeighboursView(View):
         weight = np.exp((similarity - similarity[:, :1]) / self.TEMPERATURE)
         weight = weight if self.votes is None else weight * self.votes[found]
         starts = np.arange(0, found.size + 1, found.shape[1])
-        shape = len(units), len(self.embeddings)
-        votes = sp.csr_array((weight.ravel(), found.ravel(), starts), shape=shape) @ self.labels
-        share = (votes.toarray() + self.PRIOR * self.frequency) / (weight.sum(axis=1, keepdims=True) + self.PRIOR)
+        return sp.csr_array((weight.ravel(), found.ravel(), starts), shape=(len(units), len(self.embeddings)))
+
+    def score_labels(self, described: sp.csr_array, at: Places = ALL) -> Logits:
+        """Compute the log-odds of the smoothed share of neighbours."""
+        votes = (described @ self.labels[:, at]).toarray()
+        total = described.data.reshape(len(votes), min(self.NEIGHBOURS, len(self.embeddings))).sum(axis=1)
+        share = (votes + self.PRIOR * self.frequency[at]) / (total[:, None] + self.PRIOR)
         return np.asarray(logit(np.clip(share, 1e-6, 1 - 1e-6)))
 
     def fit_label(self, prepared: Any, labels: Shaped[np.ndarray, " examples"], *, seed: int = 0) -> "NeighboursView":  # noqa: ANN401
         """Keep the embeddings with one label."""
         return self.fit(prepared, labels[:, None], seed=seed)
 
-    def with_label(self, one: Any, older: Labels) -> "NeighboursView":  # noqa: ANN401
+    def with_label(self, one: Any, older: Shaped[np.ndarray, "examples labels"]) -> "NeighboursView":  # noqa: ANN401
         """Append the label, and the embeddings of the others."""
         labels = sp.vstack([self.labels, sp.csr_array(np.nan_to_num(older).astype(np.float32))])
         return NeighboursView(
@@ -216,6 +233,10 @@ class WordsView(View):
     length, with a logarithm of the counts; features of a single text are left out. C is 0.3. A label that all or no
     training texts have gets a constant. Memory: 8 bytes a weight that is kept, those below 0.003 are not.
 
+    With more than 1,000 labels, the SVM of a label is fitted on its positives and 1,000 other texts, the same ones for
+    all labels, which stand for the rest in the sum, and its weights of largest size are kept, 100 at least and ten
+    million in all.
+
     Example:
         >>> view = WordsView.fit(["good film", "bad film", "good book", "bad book"], np.array([[1], [0], [1], [0]]))
         >>> (view.logits(["a good song", "a bad song"]) > 0).ravel().tolist()
@@ -229,6 +250,7 @@ class WordsView(View):
     kinds = ("text",)
     scores_by = "a linear SVM on words, word pairs and pieces of words"
     COST = 0.3
+    FEW, OTHERS, WEIGHTS, FEWEST_WEIGHTS = 1_000, 1_000, 10_000_000, 100
 
     features: "TextFeatures"
     weight: sp.csr_array
@@ -236,31 +258,42 @@ class WordsView(View):
     bias: Float[np.ndarray, " labels"]
 
     @classmethod
-    def fit(cls, rows: Sequence[str], labels: Labels, *, seed: int = 0, weights: Weights = None) -> "WordsView":
+    def fit(cls, rows: Sequence[str], labels: AnyMatrix, *, seed: int = 0, weights: Weights = None) -> "WordsView":
         """Count the features of the training texts, and fit an SVM for each label."""
         features = TextFeatures.fit(rows)
-        design = features.transform(rows)
-        fitted = [cls._row(design, column, seed, weights) for column in tracked(labels.T, "view of words")]
-        planes, biases = zip(*fitted, strict=True)
+        design, given = features.transform(rows), as_blocks(labels, "labels")
+        count = given.shape[1]
+        most = max(cls.FEWEST_WEIGHTS, cls.WEIGHTS // count) if count > cls.FEW else design.shape[1]
+        drawn = np.random.default_rng(seed).permutation(len(given))[: cls.OTHERS if count > cls.FEW else None]
+        planes, biases = [], []
+        columns = (column for at in column_blocks(given.shape) for column in given[:, at].T)
+        for column in tracked(columns, "view of words", total=count):
+            weight, bias = fit_svm(design, column, cost=cls.COST, seed=seed, weights=weights, others=drawn)
+            planes.append(_largest(weight, most))
+            biases.append(bias)
         return cls(features, sp.csr_array(sp.vstack(planes)), np.array(biases))
 
     def prepare(self, rows: Sequence[str]) -> sp.csr_array:
         """Compute the features of texts."""
         return self.features.transform(rows)
 
-    def score(self, prepared: sp.csr_array) -> Logits:
-        """Compute the margin of every label."""
-        margins = prepared @ self.weight.T
-        return np.asarray(margins.toarray() + self.bias, dtype=np.float64)
+    def describe(self, prepared: sp.csr_array) -> sp.csr_array:
+        """Return the features."""
+        return prepared
+
+    def score_labels(self, described: sp.csr_array, at: Places = ALL) -> Logits:
+        """Compute the margins."""
+        margins = described @ self.weight[at].T
+        return np.asarray(margins.toarray() + self.bias[at], dtype=np.float64)
 
     def fit_label(
         self, prepared: sp.csr_array, labels: Shaped[np.ndarray, " examples"], *, seed: int = 0
     ) -> "WordsView":
         """Fit an SVM on the features of this view; words that no training text has stay unknown."""
-        weight, bias = self._row(prepared, labels, seed)
-        return WordsView(self.features, weight, np.array([bias]))
+        weight, bias = fit_svm(prepared, labels, cost=self.COST, seed=seed)
+        return WordsView(self.features, _largest(weight, len(weight)), np.array([bias]))
 
-    def with_label(self, one: Any, older: Labels) -> "WordsView":  # noqa: ANN401
+    def with_label(self, one: Any, older: Shaped[np.ndarray, "examples labels"]) -> "WordsView":  # noqa: ANN401
         """Append the weights of the label."""
         del older
         weight = sp.csr_array(sp.vstack([self.weight, one.weight]))
@@ -269,13 +302,6 @@ class WordsView(View):
     def select(self, columns: Sequence[int]) -> "WordsView":
         """Return the weights of some labels."""
         return replace(self, weight=sp.csr_array(self.weight[columns]), bias=self.bias[columns])
-
-    @classmethod
-    def _row(
-        cls, design: sp.csr_array, labels: Shaped[np.ndarray, " examples"], seed: int, weights: Weights = None
-    ) -> tuple[sp.csr_array, float]:
-        weight, bias = fit_svm(design, labels, cost=cls.COST, seed=seed, weights=weights)
-        return sp.csr_array(np.where(np.abs(weight) < SMALLEST_WEIGHT, 0, weight).astype(np.float32)[None]), bias
 
     def arrays(self) -> Arrays:
         """Return the features with their weights."""
@@ -388,13 +414,23 @@ class TreesView(View):
     def fit(
         cls,
         rows: Float[np.ndarray, "examples dim"] | sp.csr_array,
-        labels: Labels,
+        labels: AnyMatrix,
         *,
         seed: int = 0,
         weights: Weights = None,
     ) -> "TreesView":
-        """Grow the trees on all labels at once."""
-        positives = np.nan_to_num(labels).astype(np.float64)
+        """Grow the trees on all labels at once.
+
+        Raises:
+            ConfigError: Examples times labels are more than 2^27: a tree of scikit-learn would take 2 GiB.
+        """
+        given = as_blocks(labels, "labels")
+        if given.shape[0] * given.shape[1] > MOST_FOR_TREES:
+            raise ConfigError(
+                f"the view trees takes at most {MOST_FOR_TREES:,} pairs of an example and a label: leave it out of "
+                f"evaluation.views. Got {given.shape[0]:,} examples and {given.shape[1]:,} labels."
+            )
+        positives = np.nan_to_num(given[:]).astype(np.float64)
         work = positives.size * np.sqrt(rows.shape[1])
         count = int(np.clip(cls.WORK // work, cls.FEWEST, cls.TREES))
         parts, roots = [], [0]
@@ -426,12 +462,14 @@ class TreesView(View):
                 node[inner] = np.where(below, self.left[here], self.right[here])
         return leaves
 
-    def score(self, prepared: Int[np.ndarray, "examples trees"]) -> Logits:
+    def describe(self, prepared: Int[np.ndarray, "examples trees"]) -> sp.csr_array:
+        """Mark the leaves of each example."""
+        starts = np.arange(0, prepared.size + 1, prepared.shape[1])
+        return sp.csr_array((np.ones(prepared.size), prepared.ravel(), starts), shape=(len(prepared), len(self.left)))
+
+    def score_labels(self, described: sp.csr_array, at: Places = ALL) -> Logits:
         """Compute the log-odds of the mean share, with half a tree more on either side."""
-        total = np.zeros((len(prepared), self.shares.shape[1]))
-        for leaves in prepared.T:
-            total += self.shares[leaves]
-        count = len(self.roots)
+        total, count = (described @ self.shares[:, at]).toarray(), len(self.roots)
         return np.asarray(np.log(total + 0.5) - np.log(np.maximum(count - total, 0) + 0.5))
 
     def fit_label(
@@ -444,7 +482,7 @@ class TreesView(View):
         count, positive = (np.bincount(one, minlength=len(self.left)) for one in (every, having))
         return replace(self, shares=sp.csr_array((positive / np.maximum(count, 1)).astype(np.float32)[:, None]))
 
-    def with_label(self, one: Any, older: Labels) -> "TreesView":  # noqa: ANN401
+    def with_label(self, one: Any, older: Shaped[np.ndarray, "examples labels"]) -> "TreesView":  # noqa: ANN401
         """Append the shares of the label."""
         del older
         return replace(self, shares=sp.csr_array(sp.hstack([self.shares, one.shares])))
@@ -476,14 +514,37 @@ def fit_svm(
     cost: float,
     seed: int = 0,
     weights: Weights = None,
+    others: Int[np.ndarray, " others"] | None = None,
 ) -> tuple[Float[np.ndarray, " features"], float]:
-    """Fit a linear SVM of one label on the examples with a known value; weights 0 and -1 or 1 if it is constant."""
+    """Fit a linear SVM of one label on the examples with a known value; weights 0 and -1 or 1 if it is constant.
+
+    Args:
+        features: Of the examples, dense or sparse.
+        labels: 0 or 1; NaN where it is not known.
+        cost: Of an error.
+        seed: Of the solver.
+        weights: Of the examples, above 0; by default each counts once.
+        others: Examples drawn at random. Those of them without the label weigh so much that their sum is in expectation
+            that of all without it. By default all are taken.
+    """
     known = known_pairs(labels)
-    present = labels[known] == 1
-    if not present.any() or present.all():
+    present = labels == 1
+    if not present.any() or present[known].all():
         return np.zeros(features.shape[1]), 1.0 if present.any() else -1.0
+    factor = None
+    if others is not None and (known & ~present)[others].any():
+        taken = np.zeros_like(known)
+        taken[others] = True
+        negatives, known = (known & ~present).sum(), known & (taken | present)
+        factor = np.where(present, 1.0, negatives / (known & ~present).sum())
+    if weights is not None:
+        factor = weights if factor is None else weights * factor
     svm = LinearSVC(C=cost, tol=TOLERANCE, random_state=seed)
-    svm.fit(features if known.all() else features[known], present, None if weights is None else weights[known])
+    svm.fit(
+        features if known.all() else features[known],
+        present[known],
+        sample_weight=None if factor is None else factor[known],
+    )
     return svm.coef_[0], float(svm.intercept_[0])
 
 
@@ -508,6 +569,14 @@ def _word_counter(vocabulary: Mapping[str, int] | None = None) -> CountVectorize
 
 def _piece_counter(vocabulary: Mapping[str, int] | None = None) -> CountVectorizer:
     return CountVectorizer(analyzer="char_wb", ngram_range=(3, 5), vocabulary=vocabulary)
+
+
+def _largest(weight: Float[np.ndarray, " features"], most: int) -> sp.csr_array:
+    """Return the weights of the largest size as a row."""
+    kept = np.flatnonzero(np.abs(weight) >= SMALLEST_WEIGHT)
+    if len(kept) > most:
+        kept = np.sort(kept[np.argpartition(-np.abs(weight[kept]), most)[:most]])
+    return sp.csr_array((weight[kept].astype(np.float32), kept, [0, len(kept)]), shape=(1, len(weight)))
 
 
 def _shifted(children: Shaped[np.ndarray, " nodes"], root: int) -> Int[np.ndarray, " nodes"]:

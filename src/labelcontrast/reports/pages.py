@@ -54,6 +54,8 @@ MARKER_PATHS = (
     "m-.65-.35l.3-.3l.35.35l.35-.35l.3.3l-.35.35l.35.35l-.3.3l-.35-.35l-.35.35l-.3-.3l.35-.35z",
 )
 """Shapes of the points of a map, about one unit wide, as the rest of an SVG path: circle, square, triangle, ..."""
+MOST_UNSEEN = 20
+"""Labels without a training example that a model card names."""
 MOST_OPEN = 60
 """A tree of more nodes is closed below its roots when the page opens."""
 
@@ -117,6 +119,7 @@ def write_model_card(path: str | Path, summary: RunSummary, facts: CardFacts) ->
         "task": TASKS.get(facts.kind, "other"),
         "titles": [measure.title for measure in summary.measures],
         "unseen": [row["label"] for row in rows if not row["train_count"]],
+        "most_unseen": MOST_UNSEEN,
         "weak": [f"{row['label']} (F1 {percent(row['f1'])})" for row in present[:5]],
         "frequent": frequent,
         "labels_each": pairs / max(examples, 1),

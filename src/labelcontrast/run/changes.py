@@ -308,7 +308,8 @@ def _features(before: _Run, after: RunData, splits: Sequence[SplitName]) -> Feat
 def _logits(model: TrainedModel, data: RunData, features: Features) -> Logits:
     """Compute the logits of every view on validation and test."""
     views = model.views, model.classifier, model.other_views
-    return {name: view_logits(*views, data.splits.by_name[name], features[name]) for name in ("val", "test")}
+    found = {name: view_logits(*views, data.splits.by_name[name], features[name]) for name in ("val", "test")}
+    return {name: {view: one[:] for view, one in own.items()} for name, own in found.items()}
 
 
 def _select(model: TrainedModel, columns: Sequence[int]) -> TrainedModel:
@@ -344,7 +345,7 @@ def _fit_label(
         added: It is a new one; of one that is merged, all examples tell whether they have it.
         frequency: Of a new label.
     """
-    train, truth = inputs.splits.train, inputs.truth("train").astype(np.float64)
+    train, truth = inputs.splits.train, inputs.truth("train")[:].astype(np.float64)
     old, column = before.model.labels, model.vocabulary.column[name]
     labels, known = truth[:, column], len(before.data.splits.train)
     appended = np.arange(len(labels)) >= known
@@ -389,7 +390,7 @@ def _fit_label(
         logits = _logits(grown, inputs.data, features)
         held_out[PROBE] += shift
     earlier = before.model.view_logits(sample.given)
-    hidden = {view: np.column_stack([earlier[view], held_out[view]]) for view in model.views}
+    hidden = {view: np.column_stack([earlier[view][:], held_out[view]]) for view in model.views}
     order = [len(old) if one == name else before.model.vocabulary.column[one] for one in model.labels]
     grown = _select(grown, order)
     logits = {part: {view: one[:, order] for view, one in found.items()} for part, found in logits.items()}

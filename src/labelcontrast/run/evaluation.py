@@ -14,9 +14,9 @@ from labelcontrast.data.readers import read
 from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.files import write_json
 from labelcontrast.labels.hierarchy import LabelTree
-from labelcontrast.metrics.counting import TrainingLabels
+from labelcontrast.metrics.counting import Matrix, TrainingLabels, in_blocks
 from labelcontrast.metrics.hierarchical import HierarchicalMetrics, LevelMetrics
-from labelcontrast.metrics.measures import LabelRow, Outputs, StreamedMetrics, compute_metrics, per_label_table
+from labelcontrast.metrics.measures import LabelRow, Outputs, StreamedMetrics, compute_metrics, measure
 from labelcontrast.metrics.neighbours import (
     cluster_nmi,
     level_retrieval,
@@ -26,7 +26,7 @@ from labelcontrast.metrics.neighbours import (
 )
 from labelcontrast.metrics.representation import describe_representation
 from labelcontrast.probes.blend import Blend, fit_blend
-from labelcontrast.probes.calibration import Calibration, calibration_errors, fit_calibration, reliability
+from labelcontrast.probes.calibration import Calibration, fit_calibration, reliability
 from labelcontrast.probes.decoding import level_thresholds
 from labelcontrast.probes.linear import Classifier
 from labelcontrast.probes.published import fit_probe
@@ -189,7 +189,7 @@ def measure_model(
     settings: EvaluationSettings,
     inputs: RunInputs,
     model: TrainedModel,
-    logits: Mapping[str, Mapping[str, Labels]],
+    logits: Mapping[str, Mapping[str, Matrix]],
     decided: "Decisions",
 ) -> RunEvaluation:
     """Measure a model on validation and test.
@@ -203,9 +203,9 @@ def measure_model(
     """
     tree, names, blend, decoder = inputs.data.tree, inputs.splits.vocabulary.names, model.blend, model.decoder
     truth, train = {name: inputs.truth(name) for name in logits}, TrainingLabels.of(inputs.labels("train"))
-    test = truth["test"], decided.scores["test"], decided.predictions["test"]
+    measured = {name: measure(truth[name], *decided.of(name), train=train) for name in truth}
     diagrams = {"as said": blend_views(blend, logits["test"])} | (
-        {"calibrated": test[1]} if decided.calibration else {}
+        {"calibrated": decided.scores["test"]} if decided.calibration else {}
     )
     counted = {name: StreamedHierarchicalMetrics(tree) for name in truth} if tree is not None else {}
     for name, one in counted.items():
@@ -213,9 +213,9 @@ def measure_model(
     over_hierarchy = {"source": inputs.data.source, **{name: one.measures() for name, one in counted.items()}}
     return RunEvaluation(
         model=model,
-        outputs=Outputs(*test),
-        metrics={name: decided.measure(name, truth[name], train=train) for name in truth},
-        per_label=per_label_table(names, *test, train_counts=train.counts, thresholds=decided.thresholds.values),
+        outputs=Outputs(truth["test"], *decided.of("test")),
+        metrics={name: one.metrics for name, one in measured.items()},
+        per_label=measured["test"].rows(names, train_counts=train.counts, thresholds=decided.thresholds.values),
         reliability={name: reliability_diagram(truth["test"], one) for name, one in diagrams.items()},
         views=measure_views(settings, blend, logits, truth, decoder=decoder, **_for_blend(inputs)) if blend else None,
         hierarchy=over_hierarchy if counted else None,
@@ -237,18 +237,18 @@ class Decisions:
 
     calibration: Calibration | None
     thresholds: Thresholds
-    scores: dict[str, Labels]
-    predictions: dict[str, Labels]
+    scores: dict[str, Matrix]
+    predictions: dict[str, Matrix]
 
-    def measure(self, split: str, labels: Labels, *, train: TrainingLabels | None = None) -> dict[str, float]:
-        """Measure the scores and predictions of a split; the arguments are those of ``compute_metrics``."""
-        return compute_metrics(labels, self.scores[split], self.predictions[split], train=train)
+    def of(self, split: str) -> tuple[Matrix, Matrix]:
+        """Return the scores and the predictions of a split."""
+        return self.scores[split], self.predictions[split]
 
 
 def fit_decisions(
     settings: EvaluationSettings,
-    truth: Mapping[Any, Labels],
-    probabilities: Mapping[Any, Labels],
+    truth: Mapping[Any, Matrix],
+    probabilities: Mapping[Any, Matrix],
     decoder: HierarchyDecoder | None,
     weights: Float[np.ndarray, " val"] | None = None,
 ) -> Decisions:
@@ -271,12 +271,17 @@ def fit_decisions(
 def decisions(
     calibration: Calibration | None,
     thresholds: Thresholds,
-    scores: dict[str, Labels],
+    scores: dict[str, Matrix],
     decoder: HierarchyDecoder | None,
 ) -> Decisions:
     """Decide the label sets of every split from final scores."""
-    predictions = {split: decide(one, thresholds, decoder) for split, one in scores.items()}
+    predictions = {split: _predictions(one, thresholds, decoder) for split, one in scores.items()}
     return Decisions(calibration=calibration, thresholds=thresholds, scores=scores, predictions=predictions)
+
+
+def _predictions(scores: Matrix, thresholds: Thresholds, decoder: HierarchyDecoder | None) -> Matrix:
+    """Turn scores into label sets, all labels of some examples at a time."""
+    return in_blocks(scores.shape, lambda rows, columns: decide(scores[rows], thresholds, decoder)[:, columns])
 
 
 def chosen_views(settings: EvaluationSettings, inputs: RunInputs) -> tuple[str, ...]:
@@ -310,8 +315,8 @@ def fit_views(names: Sequence[str], inputs: RunInputs, features: Features, *, se
 def measure_views(
     settings: EvaluationSettings,
     blend: Blend,
-    logits: Mapping[str, Mapping[str, Labels]],
-    truth: Mapping[str, Labels],
+    logits: Mapping[str, Mapping[str, Matrix]],
+    truth: Mapping[str, Matrix],
     *,
     decoder: HierarchyDecoder | None,
     frequency: Float[np.ndarray, " labels"],
@@ -334,9 +339,9 @@ def measure_views(
     measured = {}
     for name, share in blend.shares.items():
         alone = fit_blend(truth["val"], {name: logits["val"][name]}, frequency=frequency, weights=weights)
-        scores = {split: alone.probabilities(logits[split]) for split in truth}
+        scores = {split: blend_views(alone, logits[split]) for split in truth}
         decided = fit_decisions(settings, truth, scores, decoder, weights)
-        measured[name] = {"share": share, "test": decided.measure("test", truth["test"])}
+        measured[name] = {"share": share, "test": compute_metrics(truth["test"], *decided.of("test"))}
     return measured
 
 
@@ -371,7 +376,7 @@ def evaluate(
     number, decoder = len(model.labels), model.decoder
     streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
     over_hierarchy = None if decoder is None else StreamedHierarchicalMetrics(decoder.tree)
-    for chunk in split_chunks(examples):
+    for chunk in split_chunks(examples, number):
         scores = model.predict_proba(chunk)
         predictions = model.decide(scores)
         truth = dense_truth(*encode_labels(chunk, model.vocabulary))
@@ -383,8 +388,8 @@ def evaluate(
 
 def fit_thresholds(
     settings: EvaluationSettings,
-    labels: Labels,
-    scores: Labels,
+    labels: Matrix,
+    scores: Matrix,
     tree: LabelTree | None,
     weights: Float[np.ndarray, " val"] | None = None,
 ) -> Thresholds:
@@ -396,10 +401,10 @@ def fit_thresholds(
     return choose_thresholds(settings.threshold, labels, scores, **how)
 
 
-def reliability_diagram(labels: Labels, scores: Labels) -> dict[str, Any]:
+def reliability_diagram(labels: Matrix, scores: Matrix) -> dict[str, Any]:
     """Compare probabilities with observed frequencies by bin, over all pairs; with the calibration errors."""
-    found = reliability(labels.ravel(), scores.ravel())
-    errors = {"error": found.error, "error_by_label": calibration_errors(labels, scores).tolist()}
+    found = reliability(labels, scores)
+    errors = {"error": found.error, "error_by_label": found.by_label.tolist()}
     return {"count": found.count.tolist(), "said": found.predicted.tolist(), "true": found.true.tolist(), **errors}
 
 
@@ -412,11 +417,11 @@ def describe_embeddings(
     count = min(settings.neighbours, len(inputs.prepared["train"]), len(inputs.prepared["test"]) - 1)
     if count:
         scores = {
-            name: neighbour_scores(features["train"], inputs.truth("train"), features[name], neighbours=count)
+            name: neighbour_scores(features["train"], inputs.truth("train")[:], features[name], neighbours=count)
             for name in ("val", "test")
         }
         thresholds = fit_thresholds(settings, inputs.truth("val"), scores["val"], inputs.data.tree)
-        purity = neighbourhood_purity(test, truth, neighbours=count)
+        purity = neighbourhood_purity(test, truth[:], neighbours=count)
         found["neighbours"] = compute_metrics(truth, scores["test"], thresholds.predict(scores["test"]))
         found["purity"] = dict(zip(inputs.splits.vocabulary.names, purity.tolist(), strict=True))
     return found
@@ -453,7 +458,7 @@ def evaluate_unseen(inputs: RunInputs, features: Features, *, seed: int) -> dict
 
 
 def measure_unseen(
-    tree: LabelTree, labels: Labels, unseen: UnseenLeaves, features: Features, *, seed: int
+    tree: LabelTree, labels: Matrix, unseen: UnseenLeaves, features: Features, *, seed: int
 ) -> dict[str, Any]:
     """Measure embeddings by retrieval and by clustering, on seen and on unseen leaves.
 
@@ -472,7 +477,7 @@ def measure_unseen(
     own = features["unseen"]
     return {
         "held_out": list(unseen.leaves),
-        "seen": level_retrieval(features["test"], tree.close_soft(labels), tree.nodes.depths, seed=seed),
+        "seen": level_retrieval(features["test"], tree.close_soft(labels[:]), tree.nodes.depths, seed=seed),
         "unseen": level_retrieval(own, unseen.labels, unseen.tree.nodes.depths, seed=seed),
         "unseen_leaves": {**retrieval(own, leaves), "nmi": cluster_nmi(own, leaves, seed=seed)},
     }
@@ -496,7 +501,7 @@ class StreamedHierarchicalMetrics:
         self._levels = LevelMetrics(tree.nodes.depths, resamples=resamples)
 
     def update(
-        self, labels: Labels, predictions: Labels, counts: Shaped[np.ndarray, "resamples examples"] | None = None
+        self, labels: Matrix, predictions: Matrix, counts: Shaped[np.ndarray, "resamples examples"] | None = None
     ) -> None:
         """Count a batch, some rows at a time.
 

@@ -14,7 +14,7 @@ from labelcontrast.data.examples import Examples
 from labelcontrast.encoders.base import Kind
 from labelcontrast.encoders.pictures import decode_picture
 from labelcontrast.files import write_json
-from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.counting import Matrix, Places, column_blocks, in_blocks, known_pairs, row_blocks
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.run.folder import EXAMPLES
 
@@ -52,8 +52,7 @@ def save_examples(folder: str | Path, examples: Examples, names: Sequence[str], 
     """
     if not most:
         return
-    losses = example_losses(outputs.labels, outputs.scores)
-    wrong, labelled = np.any(wrong_pairs(outputs), axis=1), np.any(outputs.labels > 0, axis=1)
+    losses, wrong, labelled = example_errors(outputs)
     chosen = choose_examples(losses, wrong, labelled, most=most)
     write_json(
         Path(folder) / EXAMPLES,
@@ -96,36 +95,43 @@ def example_titles(examples: Examples, rows: Shaped[np.ndarray, " chosen"]) -> l
     ]
 
 
-def example_losses(
-    labels: Shaped[np.ndarray, "examples labels"], scores: Float[np.ndarray, "examples labels"]
-) -> Float[np.ndarray, " examples"]:
-    r"""Compute the mean log loss of each example over its known labels.
+def example_errors(
+    outputs: Outputs,
+) -> tuple[Float[np.ndarray, " examples"], Bool[np.ndarray, " examples"], Bool[np.ndarray, " examples"]]:
+    r"""Compute the mean log loss of each example over its known labels, whether one is wrong, and whether it has one.
 
     .. math:: -\frac1L \sum_l y_{il} \log p_{il} + (1 - y_{il}) \log (1 - p_{il})
 
     Args:
-        labels: 0 or 1; NaN where it is not known.
-        scores: Probabilities.
+        outputs: Labels, probabilities and predictions.
 
-    Returns: 0 for an example without a known label.
+    Returns: A loss of 0 for an example without a known label.
 
     Example:
-        >>> example_losses(np.array([[1.0, 0.0], [1.0, np.nan]]), np.array([[0.5, 0.5], [0.25, 0.9]])).round(3).tolist()
-        [0.693, 1.386]
+        >>> truth, said = np.array([[1.0, 0.0], [1.0, np.nan]]), np.array([[0.5, 0.5], [0.25, 0.9]])
+        >>> losses, wrong, _ = example_errors(Outputs(truth, said, said > 0.3))
+        >>> losses.round(3).tolist(), wrong.tolist()
+        ([0.693, 1.386], [True, True])
     """
-    losses = np.zeros(len(labels))
-    step = max(1, BLOCK // max(1, labels.shape[1]))
-    for at in range(0, len(labels), step):
-        true, given = labels[at : at + step], scores[at : at + step].astype(np.float64)
+    losses = np.zeros(len(outputs.labels))
+    (wrong, labelled), bad = np.zeros((2, len(losses)), dtype=bool), wrong_pairs(outputs)
+    for at in row_blocks(outputs.labels.shape, BLOCK):
+        true, given = outputs.labels[at], outputs.scores[at].astype(np.float64)
         known = known_pairs(true)
         pairs = np.where(known, -np.log(np.where(true > 0, given, 1 - given).clip(SMALLEST, 1)), 0.0)
-        losses[at : at + step] = pairs.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return losses
+        losses[at] = pairs.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        wrong[at], labelled[at] = bad[at].any(axis=1), (true > 0).any(axis=1)
+    return losses, wrong, labelled
 
 
-def wrong_pairs(outputs: Outputs) -> Bool[np.ndarray, "examples labels"]:
+def wrong_pairs(outputs: Outputs) -> Matrix:
     """Return where a known label is predicted and absent, or present and not predicted."""
-    return np.asarray(((outputs.labels > 0) != (outputs.predictions > 0)) & known_pairs(outputs.labels))
+
+    def wrong(rows: Places, columns: Places) -> np.ndarray:
+        labels, predictions = outputs.labels[rows, columns], outputs.predictions[rows, columns]
+        return np.asarray(((labels > 0) != (predictions > 0)) & known_pairs(labels))
+
+    return in_blocks(outputs.labels.shape, wrong)
 
 
 def choose_examples(
@@ -143,7 +149,8 @@ def choose_examples(
 
 def most_mistaken(outputs: Outputs, *, most: int) -> list[int]:
     """Return the columns of the labels with the most wrong and missed examples, the most first; none without any."""
-    errors = wrong_pairs(outputs).sum(axis=0)
+    wrong = wrong_pairs(outputs)
+    errors = np.concatenate([wrong[:, at].sum(axis=0) for at in column_blocks(wrong.shape)])
     return [column for column in np.argsort(-errors, kind="stable")[:most].tolist() if errors[column]]
 
 
@@ -155,9 +162,11 @@ def confused_labels(outputs: Outputs, names: Sequence[str], column: int) -> dict
         >>> confused_labels(Outputs(labels, scores, scores > 0.5), ["cat", "dog"], 0)
         {'wrong': [('dog', 1)], 'missed': []}
     """
-    bad, true = wrong_pairs(outputs), outputs.labels > 0
-    missed, wrong = bad & true, bad & ~true
-    counts = {"wrong": wrong[missed[:, column]].sum(axis=0), "missed": missed[wrong[:, column]].sum(axis=0)}
+    bad, true = wrong_pairs(outputs), outputs.labels[:, column] > 0
+    counts = {}
+    for name, here in (("wrong", bad[:, column] & true), ("missed", bad[:, column] & ~true)):
+        rows = np.flatnonzero(here)
+        counts[name] = (bad[rows] & ((outputs.labels[rows] > 0) == (name == "missed"))).sum(axis=0)
     return {
         name: [(names[at], int(count[at])) for at in np.argsort(-count, kind="stable")[:CONFUSED] if count[at]]
         for name, count in counts.items()
@@ -166,8 +175,9 @@ def confused_labels(outputs: Outputs, names: Sequence[str], column: int) -> dict
 
 def threshold_curve(outputs: Outputs, column: int, *, cuts: int = CUTS) -> list[dict[str, float]]:
     """Count right, wrong and missed test examples of a label at thresholds from 0 to 1."""
-    known = known_pairs(outputs.labels[:, column])
-    true, scores = outputs.labels[known, column] > 0, outputs.scores[known, column]
+    labels = outputs.labels[:, column]
+    known = known_pairs(labels)
+    true, scores = labels[known] > 0, outputs.scores[:, column][known]
     levels = np.unique(np.quantile(np.append(scores, (0.0, 1.0)), np.linspace(0, 1, cuts)).round(4))
     return [count_at(true, scores, cut) for cut in np.unique([*levels, *np.linspace(0, 1, 21).round(2)]).tolist()]
 

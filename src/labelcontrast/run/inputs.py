@@ -23,6 +23,7 @@ from labelcontrast.encoders.registry import make_encoder
 from labelcontrast.errors import ConfigError, DataError, LabelError, nearest
 from labelcontrast.files import cache_folder
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
+from labelcontrast.metrics.counting import Matrix
 from labelcontrast.run.hierarchy import UnseenLeaves, close_splits, find_hierarchy, hold_out
 from labelcontrast.settings import (
     AUTO,
@@ -96,8 +97,8 @@ class RunInputs:
         train = self.prepared["train"]
         return train if self.lowest is None else replace(train, targets=self.lowest)
 
-    def truth(self, split: str) -> np.ndarray:
-        """Return the labels of a split as a dense matrix: 0 or 1, and NaN where a label is unknown."""
+    def truth(self, split: str) -> Matrix:
+        """Return the labels of a split as a matrix with dense blocks: 0 or 1, and NaN where a label is unknown."""
         return self.prepared[split].truth()
 
     def labels(self, split: str) -> sp.csr_array:

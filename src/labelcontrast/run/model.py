@@ -24,10 +24,11 @@ from labelcontrast.labels.consistency import consistent
 from labelcontrast.labels.hierarchy import LabelTree
 from labelcontrast.labels.hierarchy_files import read_hierarchy, write_hierarchy
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.metrics.counting import ALL, PAIRS_KEPT, Matrix, Places, in_blocks, row_blocks
 from labelcontrast.probes.blend import Blend
 from labelcontrast.probes.calibration import Calibration
 from labelcontrast.probes.decoding import all_paths, best_path
-from labelcontrast.probes.linear import Classifier, build_classifier
+from labelcontrast.probes.linear import Classifier, build_classifier, head_logits
 from labelcontrast.probes.thresholds import Thresholds
 from labelcontrast.probes.views import PROBE, VIEWS_BY_NAME, View
 from labelcontrast.progress import tracked
@@ -195,11 +196,14 @@ class TrainedModel:
 
     def predict_proba(self, inputs: ModelInputs) -> Float[np.ndarray, "examples labels"]:
         """Compute the probability of every label, calibrated and made consistent if the run was."""
-        chunks = split_chunks(as_examples(inputs, self.encoder))
+        chunks = split_chunks(as_examples(inputs, self.encoder), len(self.labels))
         return np.concatenate([self._blended_scores(self.view_logits(chunk)) for chunk in chunks])
 
-    def view_logits(self, inputs: ModelInputs) -> dict[str, Float[np.ndarray, "examples labels"]]:
-        """Compute the score of every label by each view alone, on a scale of its own; higher is more probable."""
+    def view_logits(self, inputs: ModelInputs) -> dict[str, Matrix]:
+        """Compute the score of every label by each view alone, on a scale of its own; higher is more probable.
+
+        Returns: For each view an array [examples, labels]; above 2^24 pairs a matrix whose blocks are arrays.
+        """
         examples = as_examples(inputs, self.encoder)
         on_embeddings = any(name == PROBE or self.other_views[name].reads == "embeddings" for name in self.views)
         embeddings = self.embed(examples) if on_embeddings else None
@@ -210,7 +214,7 @@ class TrainedModel:
 
         Their sum is the log-odds of the blended probability. A model of one view has no bias.
         """
-        logits = self.view_logits(inputs)
+        logits = {name: one[:] for name, one in self.view_logits(inputs).items()}
         return logits if self.blend is None else self.blend.contributions(logits)
 
     def embed(self, inputs: ModelInputs) -> Float[np.ndarray, "examples dim"]:
@@ -285,10 +289,8 @@ class TrainedModel:
         """Turn probabilities of this model into label sets."""
         return decide(scores, self.thresholds, self.decoder)
 
-    def _blended_scores(
-        self, logits: Mapping[str, Float[np.ndarray, "examples labels"]]
-    ) -> Float[np.ndarray, "examples labels"]:
-        return final_scores(blend_views(self.blend, logits), self.calibration, self.decoder)
+    def _blended_scores(self, logits: Mapping[str, Matrix]) -> Float[np.ndarray, "examples labels"]:
+        return final_scores(blend_views(self.blend, logits), self.calibration, self.decoder)[:]
 
 
 def predict(model: TrainedModel, examples: ModelInputs, *, top: int | None = None) -> Iterator[dict[str, Any]]:
@@ -325,16 +327,25 @@ def view_logits(
     views: Mapping[str, View],
     examples: Examples | None,
     embeddings: Float[np.ndarray, "examples dim"] | None,
-) -> dict[str, Float[np.ndarray, "examples labels"]]:
+) -> dict[str, Matrix]:
     """Compute the score of every label by each view, from the examples or the embeddings that it reads."""
-    logits = {}
+    logits: dict[str, Matrix] = {}
     for name in names:
         if name == PROBE:
-            with torch.inference_mode():
-                logits[name] = classifier(torch.from_numpy(embeddings)).numpy()
+            assert embeddings is not None
+            logits[name] = in_blocks(
+                (len(embeddings), classifier.out_features),
+                lambda rows, columns: head_logits(classifier, embeddings[rows], columns),
+            )
         else:
-            logits[name] = views[name].logits(view_rows(views[name], examples, embeddings))
+            logits[name] = _scores_of_view(views[name], view_rows(views[name], examples, embeddings), classifier)
     return logits
+
+
+def _scores_of_view(view: View, rows: Any, classifier: Classifier) -> Matrix:  # noqa: ANN401
+    described = view.describe(view.prepare(rows))
+    shape = described.shape[0], classifier.out_features
+    return in_blocks(shape, lambda rows, columns: view.score_labels(described[rows], columns))
 
 
 def view_rows(
@@ -347,29 +358,42 @@ def view_rows(
     return describe_pictures(examples.inputs) if examples.kind == "image" else examples.inputs
 
 
-def blend_views(
-    blend: Blend | None, logits: Mapping[str, Float[np.ndarray, "examples labels"]]
-) -> Float[np.ndarray, "examples labels"]:
+def blend_views(blend: Blend | None, logits: Mapping[str, Matrix]) -> Matrix:
     """Compute one probability of every label from the logits of the views; without a blend, those of the probe."""
-    if blend is not None:
-        return blend.probabilities(logits)
-    return torch.from_numpy(logits[PROBE]).sigmoid().numpy()
+
+    def probabilities(rows: Places, columns: Places) -> np.ndarray:
+        given = {name: logits[name][rows, columns] for name in (blend.views if blend else (PROBE,))}
+        if blend is not None:
+            return blend.probabilities(given, columns)
+        return torch.from_numpy(given[PROBE]).sigmoid().numpy()
+
+    return in_blocks(next(iter(logits.values())).shape, probabilities)
 
 
-def final_scores(
-    probabilities: Float[np.ndarray, "examples labels"],
-    calibration: Calibration | None,
-    decoder: HierarchyDecoder | None,
-) -> Float[np.ndarray, "examples labels"]:
+def final_scores(probabilities: Matrix, calibration: Calibration | None, decoder: HierarchyDecoder | None) -> Matrix:
     """Calibrate probabilities, then make them consistent with the hierarchy; either may be absent.
 
     Raises:
         RunError: A probability is not a number, which no threshold would tell from an absent label.
     """
-    if not np.isfinite(probabilities).all():
-        raise RunError("a probability is not a number: weights of the model are damaged, or an input is too large.")
-    scores = probabilities if calibration is None else calibration.apply(probabilities)
-    return scores if decoder is None else decoder.make_consistent(scores)
+    shape = probabilities.shape
+
+    def scores(rows: Places, columns: Places) -> np.ndarray:
+        found = probabilities[rows, columns]
+        if not np.isfinite(found).all():
+            raise RunError("a probability is not a number: weights of the model are damaged, or an input is too large.")
+        return found if calibration is None else calibration.apply(found, columns)
+
+    if decoder is None or decoder.settings.consistency == "none":
+        return in_blocks(shape, scores)
+
+    def consistent_scores(rows: Places, columns: Places) -> np.ndarray:
+        """Compute all labels of some rows at a time: the score of a label depends on those around it."""
+        chosen = np.arange(len(probabilities))[rows]
+        blocks = row_blocks((len(chosen), shape[1])) if shape[0] * shape[1] > PAIRS_KEPT else [ALL]
+        return np.concatenate([decoder.make_consistent(scores(chosen[at], ALL))[:, columns] for at in blocks])
+
+    return in_blocks(shape, consistent_scores)
 
 
 def decide(
@@ -432,17 +456,18 @@ def save_model(folder: str | Path, model: TrainedModel) -> None:
         file.write(safetensors.torch.save({name: value.contiguous().cpu() for name, value in weights.items()}))
 
 
-def split_chunks(examples: Examples) -> Iterator[Examples]:
-    """Yield ``CHUNK`` examples at a time."""
-    if len(examples) <= CHUNK:
+def split_chunks(examples: Examples, labels: int) -> Iterator[Examples]:
+    """Yield ``CHUNK`` examples at a time; fewer of many labels, so that a block of scores holds them."""
+    size = min(CHUNK, max(1, PAIRS_KEPT // labels))
+    if len(examples) <= size:
         yield examples
         return
-    for start in tracked(range(0, len(examples), CHUNK), f"examples, {CHUNK:,} at a time"):
-        yield examples.select(np.arange(start, min(start + CHUNK, len(examples))))
+    for start in tracked(range(0, len(examples), size), f"examples, {size:,} at a time"):
+        yield examples.select(np.arange(start, min(start + size, len(examples))))
 
 
 def _prediction_rows(model: TrainedModel, inputs: ModelInputs, *, top: int | None = None) -> Iterator[dict[str, Any]]:
-    for chunk in split_chunks(as_examples(inputs, model.encoder)):
+    for chunk in split_chunks(as_examples(inputs, model.encoder), len(model.labels)):
         scores = model.predict_proba(chunk)
         rows = prediction_rows(model.labels, scores, model.decide(scores), top=top)
         yield from ({"id": identity, **row} for identity, row in zip(chunk.ids, rows, strict=True))
@@ -463,13 +488,22 @@ def prediction_rows(
     """
     names = np.array(labels)
     for row, predicted in zip(scores, chosen, strict=True):
-        order = np.argsort(-row, kind="stable")
-        in_set = [index for index in order if predicted[index]]
-        shown = in_set if top is None else order[:top]
+        (in_set,) = np.nonzero(predicted)
+        in_set = in_set[np.argsort(-row[in_set], kind="stable")]
+        shown = in_set if top is None else _first(row, top)
         yield {
             "labels": names[in_set].tolist(),
             "scores": {str(names[index]): round(float(row[index]), 6) for index in shown},
         }
+
+
+def _first(scores: Float[np.ndarray, " labels"], count: int) -> np.ndarray:
+    """Return the numbers of the highest scores, between equals the first, without sorting all."""
+    if count >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    least = np.partition(scores, len(scores) - count)[len(scores) - count]
+    (high,) = np.nonzero(scores >= least)
+    return high[np.argsort(-scores[high], kind="stable")][:count]
 
 
 def _feature_rows(inputs: object) -> np.ndarray | sp.csr_array:

@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from labelcontrast.data.batches import dense_truth, encode_labels
+from labelcontrast.data.batches import encode_labels
 from labelcontrast.data.examples import Examples
 from labelcontrast.encoders.cache import saved_arrays
 from labelcontrast.errors import LabelContrastError
 from labelcontrast.files import read_json
+from labelcontrast.metrics.counting import row_blocks
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.metrics.neighbours import nearest_neighbours, unit_rows
 from labelcontrast.probes.views import NeighboursView
 from labelcontrast.reports.projection import MOST_POINTS, fit_to_drawing
 from labelcontrast.run.examples import (
     confused_labels,
-    example_losses,
+    example_errors,
     shown_examples,
     shown_inputs,
     threshold_curve,
@@ -100,7 +101,7 @@ class Results:
         if self.test is None or self.outputs is None:
             rows = [*self.saved.get("mistakes", ()), *self.saved.get("successes", ())]
             return rows[start : start + count], len(rows)
-        losses, wrong = example_losses(self.outputs.labels, self.outputs.scores), wrong_pairs(self.outputs).any(axis=1)
+        losses, wrong, _ = example_errors(self.outputs)
         order = np.lexsort((-losses, ~wrong))[start : start + count]
         return shown_examples(self.test, self.names, self.outputs, losses, order), len(losses)
 
@@ -112,7 +113,7 @@ class Results:
         """Return the test examples that most surely have a label wrongly, and most surely lack it wrongly."""
         if self.test is None or self.outputs is None:
             return {}
-        losses = example_losses(self.outputs.labels, self.outputs.scores)
+        losses, _, _ = example_errors(self.outputs)
         bad, true = wrong_pairs(self.outputs)[:, column], self.outputs.labels[:, column] > 0
         by_score = np.argsort(-self.outputs.scores[:, column], kind="stable")
         rows = {"wrong": by_score[(bad & ~true)[by_score]], "missed": by_score[::-1][(bad & true)[by_score[::-1]]]}
@@ -134,12 +135,12 @@ def _read_data(folder: Path, model: TrainedModel, outputs: Outputs | None) -> tu
     """Read the test and training examples again; none when they are gone, or are others than those of the run."""
     try:
         splits = load_data(load_settings(folder)).splits
-        truth = dense_truth(*encode_labels(splits.test, model.vocabulary))
+        truth, _ = encode_labels(splits.test, model.vocabulary)
     except (LabelContrastError, OSError):
         return None, None
     if outputs is None or truth.shape != outputs.labels.shape:
         return None, None
-    if not np.array_equal(np.nan_to_num(truth) > 0, np.nan_to_num(outputs.labels) > 0):
+    if any(((truth[at].toarray() > 0) != (outputs.labels[at] > 0)).any() for at in row_blocks(truth.shape)):
         return None, None
     return splits.test, splits.train
 

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from labelcontrast.data.batches import Prepared
 from labelcontrast.files import write_text
-from labelcontrast.metrics.counting import known_pairs
+from labelcontrast.metrics.counting import Matrix, in_blocks, known_pairs, row_blocks
 from labelcontrast.metrics.ranking import mean_average_precision
-from labelcontrast.probes.linear import ridge_scores
+from labelcontrast.probes.linear import head_logits, ridge_scores
 from labelcontrast.training.features import compute_features
 
 HISTORY = "history.csv"
@@ -75,10 +74,10 @@ def score_logits(validation: Prepared, *, f1: bool = False) -> EpochScore:
     """
 
     def score(encoder: nn.Module, head: nn.Module) -> Mapping[str, float]:
-        features = compute_features(encoder, validation)
-        with torch.inference_mode():
-            logits = head(features.to(next(head.parameters()).device)).float().cpu()
-        return _scores(validation, logits.numpy(), cut=0.0 if f1 else None)
+        assert isinstance(head, nn.Linear)
+        features, shape = compute_features(encoder, validation).numpy(), validation.truth().shape
+        logits = in_blocks(shape, lambda rows, columns: head_logits(head, features[rows], columns))
+        return _scores(validation, logits, cut=np.zeros(shape[1]) if f1 else None)
 
     return score
 
@@ -100,15 +99,16 @@ def score_features(train: Prepared, validation: Prepared, *, f1: bool = False) -
     return score
 
 
-def _scores(validation: Prepared, scores: np.ndarray, *, cut: np.ndarray | float | None) -> dict[str, float]:
+def _scores(validation: Prepared, scores: Matrix, *, cut: np.ndarray | None) -> dict[str, float]:
     truth, weights = validation.truth(), validation.weights
     found = {"score": mean_average_precision(truth, scores, weights)}
     if cut is not None:
-        predicted, true = known_pairs(truth) & (scores > cut), truth == 1
-        right, claimed, there = (
-            float(np.average(one.sum(1), weights=weights)) for one in (predicted & true, predicted, true)
-        )
-        found[MICRO_F1] = 2 * right / (claimed + there or 1.0)
+        right, claimed, there = np.zeros((3, len(truth)))
+        for rows in row_blocks(truth.shape):
+            predicted, true = known_pairs(truth[rows]) & (scores[rows] > cut), truth[rows] == 1
+            right[rows], claimed[rows], there[rows] = (one.sum(1) for one in (predicted & true, predicted, true))
+        hits, claims, positives = (float(np.average(one, weights=weights)) for one in (right, claimed, there))
+        found[MICRO_F1] = 2 * hits / (claims + positives or 1.0)
     return found
 
 
