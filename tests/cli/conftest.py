@@ -3,13 +3,14 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from labelcontrast.cli import main
+from labelcontrast.losses.registry import loss_catalogue, unregister_loss
 
 
 class Result(NamedTuple):
@@ -32,8 +33,12 @@ class Result(NamedTuple):
 @pytest.fixture
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Callable[..., Result]:
-    """Run the entry point in this process, which saves the seconds that importing torch takes."""
+) -> Iterator[Callable[..., Result]]:
+    """Run the entry point in this process, which saves the seconds that importing torch takes.
+
+    Losses that its plugins register are removed again.
+    """
+    before = {row.name for row in loss_catalogue()}
 
     def run(*arguments: object, stdin: str = "") -> Result:
         monkeypatch.chdir(tmp_path)
@@ -44,7 +49,9 @@ def command(
         out, err = capfdbinary.readouterr()
         return Result(int(str(end.value.code)), out.decode(), err.decode())
 
-    return run
+    yield run
+    for name in {row.name for row in loss_catalogue()} - before:
+        unregister_loss(name)
 
 
 @pytest.fixture

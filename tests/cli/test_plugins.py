@@ -2,14 +2,14 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labelcontrast.lab.trials import identify
-from labelcontrast.losses.registry import loss_catalogue, unregister_loss
+from labelcontrast.losses.registry import unregister_loss
 from labelcontrast.settings import RunSettings
 
 Run = Callable[..., Any]
@@ -20,14 +20,10 @@ BRIEF = ["--set", "training.epochs=1", "--set", "training.batch_size=32"]
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> Iterator[str]:
-    """The plugin of the tutorials in the working folder; the losses it registers here are removed again."""
+def plugin(tmp_path: Path) -> str:
+    """The plugin of the tutorials in the working folder."""
     (tmp_path / "my_losses.py").write_text(PLUGIN)
-    before = {row.name for row in loss_catalogue()}
-    yield "my_losses.py"
-    for row in loss_catalogue():
-        if row.name not in before:
-            unregister_loss(row.name)
+    return "my_losses.py"
 
 
 def test_a_model_is_trained_with_it_and_used_without_it(
@@ -125,7 +121,6 @@ def test_a_comparison_is_resumed_with_its_own_plugin(command: Run, tmp_path: Pat
     assert line == "a plugin has changed since out was begun; a comparison has one protocol."
 
 
-@pytest.mark.usefixtures("plugin")  # removes the losses again
 def test_a_loss_that_fails_is_one_line_with_its_name(command: Run, tmp_path: Path, vectors: Path) -> None:
     for name, value, message in [
         ("broken", "1 / 0", "the loss broken raised ZeroDivisionError: division by zero"),

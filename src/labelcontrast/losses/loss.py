@@ -150,7 +150,7 @@ class ContrastiveLoss(LossModule):
         if "prototypes" in contrast.candidates:
             self.prototypes = nn.Parameter(torch.empty(num_labels or 0, dim or 0))
             nn.init.xavier_uniform_(self.prototypes, generator=generator)
-            self.prototypes.requires_grad_(settings["prototype_update"] == "learned")
+            self.prototypes.requires_grad_(settings.get("prototype_update", "learned") == "learned")
         if contrast.denominator == "each_pair":
             self.bias = nn.Parameter(torch.tensor(contrast.bias))
         self.queue: Queue | None = None
