@@ -70,8 +70,8 @@ def micro_average_precision(labels: AnyMatrix, scores: AnyMatrix) -> float:
     """Compute the average precision of all pairs as one ranking; NaN when no label has a positive.
 
     Example:
-        >>> micro_average_precision(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.1], [0.3, 0.2]])).round(3)
-        np.float64(0.833)
+        >>> round(micro_average_precision(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.1], [0.3, 0.2]])), 3)
+        0.833
     """
     labels, scores = as_blocks(labels, "labels"), as_blocks(scores, "scores")
     positives, above, _ = rank_positives(labels, scores)
