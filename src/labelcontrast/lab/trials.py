@@ -29,7 +29,7 @@ from labelcontrast.experiment import run_experiment
 from labelcontrast.files import checksum, locked, parse_json, read_json, write_json
 from labelcontrast.losses.registry import check_loss, fingerprint_plugin
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import CONFIG, check_run, drop_weights
+from labelcontrast.run.folder import CONFIG, LAYOUT, check_run, drop_weights
 from labelcontrast.run.hierarchy import BESIDE
 from labelcontrast.settings import AUTO, EMBEDDED, EMBEDDED_ENCODERS, RunSettings, flatten
 from labelcontrast.training.epochs import HISTORY, read_history
@@ -128,9 +128,10 @@ class Runner:
 
 def is_damaged(run: Path) -> bool:
     """Return True if there is a run, finished or not, of which a file was removed or changed."""
+    if not (run / CONFIG).exists():
+        return run.is_dir() and all(LAYOUT.owns(path.name) for path in run.iterdir())
     try:
-        if (run / CONFIG).exists():
-            check_run(run)
+        check_run(run)
     except (RunError, ConfigError):
         return True
     return False
