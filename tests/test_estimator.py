@@ -19,7 +19,7 @@ import labelcontrast as lc
 from labelcontrast import ContrastiveClassifier
 from labelcontrast.data import batches
 from labelcontrast.data.batches import KEPT
-from labelcontrast.errors import ConfigError, LabelError, RunError
+from labelcontrast.errors import ConfigError, LabelContrastError, LabelError, RunError
 
 TEXTS = 12 * ["a late goal", "a close vote", "the minister at the match", "rain again"]
 SETS = 12 * [["sports"], ["politics"], ["politics", "sports"], []]
@@ -211,6 +211,66 @@ def test_a_fitted_model_is_saved_as_a_run_and_survives_a_pickle(
         of_texts.save(tmp_path / "run")
     of_texts.save(tmp_path / "run", force=True)
     assert lc.load(tmp_path / "run").labels == ("politics", "sports")
+
+
+def test_a_label_is_added_without_changing_the_others(tmp_path: Path) -> None:
+    rain = [f"heavy rain {word}" for word in ("at noon", "tonight", "in the north", "and snow")]
+    given, y = [*rain, "a goal tonight", "no rain perhaps"], [1, 1, 1, 1, 0, np.nan]
+    model = quick(epochs=8, views="probe,words").fit(TEXTS, SETS)
+    before = model.predict_proba(TEXTS)
+    model.add_label("weather", given, y, frequency=0.1)
+    assert model.classes_.tolist() == ["politics", "sports", "weather"]
+    assert model.predict_sets(["rain tonight", TEXTS[0]]) == [("weather",), ("sports",)]
+    np.testing.assert_allclose(model.predict_proba(TEXTS)[:, :2], before, atol=1e-6)
+    facts = model.added_["weather"]
+    assert (facts["positives"], facts["negatives"], facts["frequency"]) == (4, 1, 0.1)
+    assert facts["measured"]["average_precision"] == 1.0
+    other = quick(epochs=8, views="probe,words").fit(TEXTS, SETS).add_label("weather", given[:5], y[:5], frequency=0.1)
+    np.testing.assert_array_equal(other.predict_proba(TEXTS), model.predict_proba(TEXTS))
+    model.add_label("snow", ["snow in the streets", "snow and ice"])
+    assert model.predict_sets(["snow and ice"])[0][-1] == "snow"
+    model.save(tmp_path / "run")
+    assert lc.load(tmp_path / "run").labels == ("politics", "sports", "weather", "snow")
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(given), model.predict_proba(given))
+    with pytest.raises(ValueError, match="a model from a pickle has no training examples"):
+        again.add_label("storm", given)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array], ids=["dense", "sparse"])
+def test_a_label_of_numbers_is_added_to_columns_without_names(form) -> None:
+    rows = np.random.default_rng(0).normal(size=(90, 6)).astype(np.float32)
+    model = quick(epochs=4).fit(form(rows), rows[:, :2] > 0)
+    new = np.random.default_rng(1).normal(size=(40, 6)).astype(np.float32)
+    model.add_label(2, form(new), new[:, 3] > 0)
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert model.added_[2]["measured"]["average_precision"] > 0.7, "0.5 by chance"
+    assert model.predict(form(rows)).shape == (90, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "labels", "message"),
+    [
+        ("sports", ["rain", "snow"], None, 'there is a label "sports" already.'),
+        ("rain", ["rain"], None, '"rain" needs 2 examples that have it, or more. Got 1.'),
+        ("rain", ["rain", "snow"], [0, 0], 'no example has the label "rain".'),
+        ("rain", ["rain", "snow"], [1], "X has 2 examples, and y has 1."),
+        ("rain", ["rain", "snow"], [1, 2], "y must hold 0, 1 or NaN for each label. Got 2.0."),
+        ("rain", [[1.0], [2.0]], None, "holds vector inputs; the encoder is trained on text inputs."),
+    ],
+)
+def test_a_label_that_cannot_be_added_is_refused(
+    of_texts: ContrastiveClassifier, name: str, inputs: list, labels: list | None, message: str
+) -> None:
+    with pytest.raises((ValueError, LabelContrastError), match=re.escape(message)):
+        of_texts.add_label(name, inputs, labels)
+    assert of_texts.classes_.tolist() == ["politics", "sports"]
+
+
+def test_a_label_is_not_added_where_each_example_has_one() -> None:
+    model = quick().fit(ROWS, SIGNS[:, 0])
+    with pytest.raises(ValueError, match="here each has exactly one"):
+        model.add_label(2, ROWS)
 
 
 def test_it_works_in_pipelines_searches_and_cross_validation() -> None:

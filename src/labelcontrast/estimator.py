@@ -24,12 +24,14 @@ from sklearn.utils.validation import (
 
 from labelcontrast.data.examples import BySplit, Examples, Inputs
 from labelcontrast.data.picture_files import PICTURE_SUFFIXES
+from labelcontrast.data.relabelling import examples_of
 from labelcontrast.data.splits import Splits, data_warnings
 from labelcontrast.data.stratification import iterative_stratification
 from labelcontrast.encoders.base import Kind
-from labelcontrast.errors import ConfigError
+from labelcontrast.errors import ConfigError, LabelError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.labels.vocabulary import LabelVocabulary
+from labelcontrast.run.changes import add_label_of
 from labelcontrast.run.explanation import Explanation
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import load_settings, open_run
@@ -71,6 +73,7 @@ class ContrastiveClassifier(
         model_: The trained ``TrainedModel``.
         train_rows_: The rows of ``X`` that it was trained on; the others chose epoch, blend and thresholds.
         result_: Metrics and times of the run; ``val`` is the held-out share of the examples.
+        added_: What was measured of each label that ``add_label`` has added.
         settings_: All settings of the run.
 
     Example:
@@ -151,7 +154,60 @@ class ContrastiveClassifier(
             self.settings_ = load_settings(Path(folder) / "run")
             self.model_ = load(Path(folder) / "run")
         self._n_features_out = self.model_.encoder.output_dim
+        self._data, self.added_ = data, dict[Any, dict[str, Any]]()
         return self
+
+    def add_label(self, name: Any, X: Any, y: Any = None, *, frequency: float | None = None) -> Self:  # noqa: ANN401, N803
+        """Add a label from a few examples of it without training the encoder, as ``labelcontrast labels add`` does.
+
+        It is the last of ``classes_``. The examples of ``fit``, which must still be there, count as lacking it. New
+        examples come after ``X[train_rows_]`` in what ``explain`` names. ``result_`` keeps the metrics of ``fit``.
+
+        Args:
+            name: The label, of the type of ``classes_``.
+            X: Two examples with it or more, and any without it.
+            y: 1 or 0 for each example, or NaN, which leaves it out; by default all have the label.
+            frequency: Expected share of examples with it; by default its share of the training examples, or the mean of
+                the other labels, whichever is larger.
+
+        Raises:
+            ValueError: ``X`` or ``y`` has another shape or type; each example of ``fit`` has one label; or the model
+                comes from a pickle, which holds no training examples.
+            LabelContrastError: There is such a label already, or there are too few examples.
+
+        Example:
+            >>> from labelcontrast import ContrastiveClassifier
+            >>> texts, labels = 20 * ["a late goal", "a close vote"], 20 * [["sports"], ["politics"]]
+            >>> model = ContrastiveClassifier(encoder="hashed", random_state=0).fit(texts, labels)
+            >>> model.add_label("weather", ["heavy rain", "rain at noon", "snow", "rain"]).classes_.tolist()
+            ['politics', 'sports', 'weather']
+            >>> bool(model.predict_proba(["rain again"])[0, 2] > model.predict_proba(["a late vote"])[0, 2])
+            True
+        """
+        check_is_fitted(self, "model_")
+        if self.is_single_label_:
+            raise ValueError("a label can be added where an example may have several; here each has exactly one.")
+        if self._data is None:
+            raise ValueError("a model from a pickle has no training examples; a label can only be added after fit.")
+        inputs, kind = self._read_inputs(X)
+        truth = np.ones(_num_samples(inputs)) if y is None else column_or_1d(y, dtype=np.float64)
+        if len(truth) != _num_samples(inputs):
+            raise ValueError(f"X has {_num_samples(inputs)} examples, and y has {len(truth)}.")
+        label, vocabulary = str(name), self.model_.vocabulary
+        if label in vocabulary.column:
+            raise LabelError(f'there is a label "{label}" already.')
+        column, _, _ = _indicator(sp.csr_array(truth[:, None]), None)
+        given = examples_of(label, _examples(inputs, kind, column, LabelVocabulary((label,))), vocabulary)
+        added = add_label_of(self.model_, self._data, self.settings_, label, given, frequency=frequency)
+        self.model_, self._data, facts = added
+        self.classes_ = np.append(self.classes_, np.array([name], dtype=self.classes_.dtype))
+        self.added_ = {**self.added_, name: facts}
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the training examples out of a pickle."""
+        state: dict[str, Any] = super().__getstate__()
+        return {**state, "_data": None} if "_data" in state else state
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: ANN401, N803
         """Predict 0 or 1 for every label, shape [examples, labels]; the label itself if each example has one."""
@@ -254,27 +310,12 @@ class ContrastiveClassifier(
         share = self.validation_fraction
         if not 0 < share < 1:
             raise ConfigError(f"validation_fraction must be between 0 and 1. Got {share}.")
-        count = indicator.shape[0]
         vocabulary = LabelVocabulary(tuple(map(str, self.classes_)))
-        present, pairs = sp.csr_array(indicator == 1), indicator.tocoo()
-        missing = np.isnan(pairs.data)
-        unknown: list[dict[str, float]] = [{} for _ in range(count)]
-        for row, column in zip(pairs.row[missing], pairs.col[missing], strict=True):
-            unknown[row][vocabulary.names[column]] = np.nan
-        whole = Examples(
-            inputs=inputs,
-            label_sets=vocabulary.decode(present),
-            kind=kind,
-            ids=[str(row) for row in range(count)],
-            lines=range(count),
-            origin="X",
-            understood=f"X: {count:,} {kind} inputs",
-            counted="row",
-            values=unknown if missing.any() else None,
-        )
+        whole = _examples(inputs, kind, indicator, vocabulary)
+        present = sp.csr_array(indicator == 1)
         parts = iterative_stratification(present, (1 - share, share), generator=np.random.default_rng(seed))
         if not all(map(len, parts)):
-            raise ValueError(f"n_samples={count}: too few samples to train on some and to validate on others.")
+            raise ValueError(f"n_samples={len(whole)}: too few samples to train on some and to validate on others.")
         self.train_rows_ = parts[0]
         train, val = (whole.select(rows) for rows in parts)
         splits: BySplit = {"train": train, "val": val, "test": val}
@@ -294,6 +335,26 @@ class ContrastiveClassifier(
         if self.inputs == "image" or (self.inputs == "auto" and _are_pictures(strings)):
             return [Path(one) for one in strings], "image"
         return [str(one) for one in strings], "text"
+
+
+def _examples(inputs: Inputs, kind: Kind, indicator: sp.csr_array, vocabulary: LabelVocabulary) -> Examples:
+    """Return inputs with their labels: 0, 1, or NaN where one is unknown."""
+    count, pairs = indicator.shape[0], indicator.tocoo()
+    missing = np.isnan(pairs.data)
+    unknown: list[dict[str, float]] = [{} for _ in range(count)]
+    for row, column in zip(pairs.row[missing], pairs.col[missing], strict=True):
+        unknown[row][vocabulary.names[column]] = np.nan
+    return Examples(
+        inputs=inputs,
+        label_sets=vocabulary.decode(sp.csr_array(indicator == 1)),
+        kind=kind,
+        ids=[str(row) for row in range(count)],
+        lines=range(count),
+        origin="X",
+        understood=f"X: {count:,} {kind} inputs",
+        counted="row",
+        values=unknown if missing.any() else None,
+    )
 
 
 def _padded(inputs: Any) -> Any:  # noqa: ANN401

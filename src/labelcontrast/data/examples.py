@@ -230,6 +230,8 @@ def _pooled_inputs(inputs: Sequence[Inputs]) -> Inputs:
     arrays = [one for one in inputs if isinstance(one, np.ndarray)]
     if len(arrays) == len(inputs):
         return np.concatenate(arrays)
+    if all(map(sp.issparse, inputs)):
+        return sp.csr_array(sp.vstack(inputs))
     columns = [one for one in inputs if isinstance(one, ArrowColumn)]
     if len(columns) == len(inputs) and len({one.holds_bytes for one in columns}) == 1:
         return ArrowColumn.joined(columns)

@@ -32,8 +32,7 @@ def relabel_splits(splits: Splits, become: Mapping[str, str]) -> Splits:
 def read_examples_of(name: str, path: Path, vocabulary: LabelVocabulary, wanted: ColumnNames) -> Examples:
     """Read examples of a new label: without labels in the file, all have it; with them, those whose labels name it.
 
-    A column of the label's name, of 0 and 1, comes before a column of label sets. Examples that occur twice, or whose
-    value is unknown, are left out. Where a label of the vocabulary is not named, it is unknown.
+    A column of the label's name, of 0 and 1, comes before a column of label sets.
 
     Args:
         name: The new label.
@@ -42,17 +41,31 @@ def read_examples_of(name: str, path: Path, vocabulary: LabelVocabulary, wanted:
         wanted: The columns of the run.
 
     Raises:
-        LabelError: No example has the label, or one has a label that is not in the vocabulary.
+        LabelError: As ``examples_of``.
     """
     examples = _read(name, path, wanted)
     if examples.label_sets is None:
         examples = replace(examples, label_sets=[(name,)] * len(examples))
+    return examples_of(name, examples, vocabulary)
+
+
+def examples_of(name: str, examples: Examples, vocabulary: LabelVocabulary) -> Examples:
+    """Leave out examples that occur twice, or whose value of a new label is unknown; other labels are unknown too.
+
+    Args:
+        name: The new label.
+        examples: With the labels that they are known to have.
+        vocabulary: The other labels.
+
+    Raises:
+        LabelError: No example has the label, or one has a label that is not in the vocabulary.
+    """
     own = dense_truth(*encode_labels(examples.with_labels([name]), LabelVocabulary((name,))))[:, 0]
     keys = list(fingerprints(examples))
     first = {key: row for row, key in reversed(list(enumerate(keys)))}
     rows = [row for row, key in enumerate(keys) if first[key] == row and not np.isnan(own[row])]
     if not (own[rows] == 1).any():
-        raise LabelError(f'no example has the label "{name}".', path=path)
+        raise LabelError(f'no example has the label "{name}".', path=examples.origin)
     kept = examples.select(rows)
     LabelVocabulary((*vocabulary.names, name)).encode(kept.label_sets or [], where=kept.where_labels)
     values = [
@@ -72,7 +85,7 @@ def add_label(
     Args:
         splits: The data.
         name: The new label.
-        given: What ``read_examples_of`` returns.
+        given: What ``examples_of`` returns.
         possible: Of ``val`` and ``test``, the examples that may have the label; the others do not.
     """
     vocabulary = LabelVocabulary((*splits.vocabulary.names, name))

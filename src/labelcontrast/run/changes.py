@@ -55,7 +55,7 @@ from labelcontrast.run.folder import (
     open_run,
     refuse_other_data,
 )
-from labelcontrast.run.inputs import RunData, RunInputs, change_data, fingerprint_data, load_data
+from labelcontrast.run.inputs import RunData, RunInputs, change_data, fingerprint_data, load_data, with_label_of
 from labelcontrast.run.machine import describe_origin
 from labelcontrast.run.model import (
     HierarchyDecoder,
@@ -145,8 +145,7 @@ def change_labels(
     Reference: Lipton, Elkan and Naryanaswamy, Optimal Thresholding of Classifiers to Maximize F1 Measure, 2014.
     """
     start = time.monotonic()
-    if frequency is not None and not 0 < frequency < 1:
-        raise ConfigError(f"frequency must be between 0 and 1. Got {frequency}.")
+    _check_frequency(frequency)
     before = _open(run, data, out)
     after = change_data(before.data, change, before.settings)
     inputs = _inputs(after, before.model.encoder)
@@ -169,6 +168,37 @@ def change_labels(
     entry = {**change.model_dump(mode="json"), **facts}
     changed = _Changed(settings=settings, inputs=inputs, features=features, model=model, logits=logits, entry=entry)
     return _write(before, changed, out=out, start=start)
+
+
+def add_label_of(
+    model: TrainedModel,
+    data: RunData,
+    settings: RunSettings,
+    name: str,
+    given: Examples,
+    *,
+    frequency: float | None = None,
+) -> tuple[TrainedModel, RunData, dict[str, Any]]:
+    """Add a label to a model and the data in memory that it was trained on, as ``change_labels`` does to a run.
+
+    Args:
+        model: The model.
+        data: Its data, without a hierarchy.
+        settings: Its settings.
+        name: The new label.
+        given: Examples of it; see ``data.relabelling.examples_of``.
+        frequency: Expected share of examples with it.
+
+    Returns: The model and the data with the label, and what was measured.
+    """
+    _check_frequency(frequency)
+    before = _Run(folder=Path(), settings=settings, model=model, data=data, features={})
+    after = with_label_of(data, name, given)
+    features = _features(before, after, ("train", "val", "test"))
+    grown = replace(model, vocabulary=after.splits.vocabulary)
+    inputs = _inputs(after, model.encoder)
+    fitted, _, facts = _fit_label(before, grown, inputs, features, name, added=True, frequency=frequency)
+    return fitted, after, facts
 
 
 def set_thresholds(
@@ -259,6 +289,11 @@ def undo_change(run: str | Path) -> Path:
     with held(run, LAYOUT, resume=False, force=True):
         pass
     return parent
+
+
+def _check_frequency(frequency: float | None) -> None:
+    if frequency is not None and not 0 < frequency < 1:
+        raise ConfigError(f"frequency must be between 0 and 1. Got {frequency}.")
 
 
 def _open(run: str | Path, data: str | None, out: str | Path | None) -> _Run:

@@ -280,6 +280,17 @@ def change_data(data: RunData, change: LabelChange, settings: RunSettings) -> Ru
     return replace(data, splits=splits, tree=tree)
 
 
+def with_label_of(data: RunData, name: str, given: Examples) -> RunData:
+    """Add a label to data without a hierarchy: training examples lack it but for those given, elsewhere it is unknown.
+
+    Raises:
+        DataError: The examples given are of another kind, or vectors of another width.
+    """
+    _check_same_inputs(data.splits.train, given)
+    possible = {split: np.ones(len(data.splits.by_name[split]), dtype=bool) for split in HELD_OUT}
+    return replace(data, splits=add_label(data.splits, name, given, possible))
+
+
 def with_found_columns(settings: RunSettings, splits: Splits) -> RunSettings:
     """Name the columns that the data were read from in the settings, so that the run reads the same ones later."""
     train = splits.train
@@ -371,12 +382,12 @@ def _with_added_label(data: RunData, change: LabelChange, settings: RunSettings)
     splits, tree, name = data.splits, data.tree, change.labels[0]
     wanted = ColumnNames(**settings.columns.model_dump(), remembered=True)
     given = read_examples_of(name, Path(change.examples), splits.vocabulary, wanted)
-    _check_same_inputs(splits.train, given)
-    possible = {split: np.ones(len(splits.by_name[split]), dtype=bool) for split in HELD_OUT}
     if tree is None:
         if change.below:
             raise ConfigError(f'"{name}" cannot be below "{change.below}": the labels of this run have no hierarchy.')
-        return replace(data, splits=add_label(splits, name, given, possible))
+        return with_label_of(data, name, given)
+    _check_same_inputs(splits.train, given)
+    possible: dict[SplitName, Any] = {}
     nodes, column = tree.nodes.to_parents(), tree.nodes.vocabulary.column
     if change.below and change.below not in nodes:
         raise LabelError(f'there is no node "{change.below}" in the hierarchy{nearest(change.below, nodes)}.')

@@ -8,6 +8,7 @@ from itertools import chain, combinations, combinations_with_replacement
 from zlib import crc32
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -83,6 +84,8 @@ def fingerprints(examples: Examples) -> Iterator[bytes]:
     """
     if isinstance(examples.inputs, np.ndarray):
         contents = (row.tobytes() for row in examples.inputs)
+    elif sp.issparse(examples.inputs):
+        contents = (row.indices.tobytes() + row.data.tobytes() for row in sp.csr_array(examples.inputs))
     else:
         contents = (_content(item) for item in examples.inputs)
     for content in contents:
