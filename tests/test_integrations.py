@@ -23,11 +23,22 @@ HOSTS = {
     "TensorBoard": "tensorboard",
 }
 """The library of an example, by a word of its title, where it is an extra."""
+LAUNCHERS = {
+    "Accelerate": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"],
+    "metric-learning, with several": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29577"],
+}
+"""What starts two processes of an example."""
 
 
 def test_each_host_has_an_example() -> None:
-    assert len(EXAMPLES) == 8
-    assert sum(map(len, EXAMPLES.values())) == PAGE.count("```python") == 9
+    assert len(EXAMPLES) == 9
+    assert sum(map(len, EXAMPLES.values())) == PAGE.count("```python") == 10
+
+
+def test_the_table_names_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)`", PAGE)
+    assert len(named) > 10
+    assert all((Path(__file__).parents[1] / name).is_file() for name in named)
 
 
 @pytest.mark.slow
@@ -39,7 +50,7 @@ def test_the_example_runs(title: str, tmp_path: Path) -> None:
     for code in EXAMPLES[title]:  # a block that begins with a name is that file; the last one runs
         name = re.match(r"# (\w+\.py)\n", code)
         (tmp_path / (name[1] if name else "example.py")).write_text(code)
-    how = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"] if "Accelerate" in title else []
+    how = next((how for word, how in LAUNCHERS.items() if word in title), [])
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         [sys.executable, *how, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
