@@ -343,9 +343,11 @@ def test_labels_are_changed_listed_and_brought_back(command: Run, tmp_path: Path
     assert command("report", "second").returncode == 0
     assert command("export", "second", "--format", "folder", "--out", "hub").returncode == 0
     kept = next(name for name in known if name != "science")
-    assert command("labels", "thresholds", "second", "--cost", "1:5", "--out", "third").returncode == 0
-    assert command("labels", "remove", "third", kept, "--out", "fourth").returncode == 0
+    made = json.loads(command("labels", "thresholds", "second", "--cost", "1:5", "--out", "third", "--json").stdout)
+    assert (made["run"], made["verb"], made["cost"]) == ("third", "thresholds", [1.0, 5.0])
+    removed = json.loads(command("labels", "remove", "third", kept, "--out", "fourth", "--json").stdout)
     log = [json.loads(line) for line in command("labels", "log", "fourth").stdout.splitlines()]
+    assert {**log[-1], "run": "fourth"} == {**removed, "date": log[-1]["date"]}
     assert [one["verb"] for one in log] == ["add", "rename", "thresholds", "remove"]
     assert command("labels", "undo", "fourth").stdout == "fourth is removed; the run before is third\n"
     assert not (tmp_path / "fourth").exists()

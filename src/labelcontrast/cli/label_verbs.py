@@ -25,6 +25,7 @@ def add(
     ] = None,
     data: options.RunData = None,
     out: options.Version = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Add a label from a few examples of it.
 
@@ -34,17 +35,22 @@ def add(
     from labelcontrast.settings import LabelChange
 
     change = LabelChange(verb="add", labels=(name,), examples=examples, below=below)
-    print_change(run, change, frequency=frequency, data=data, out=out)
+    print_change(run, change, frequency=frequency, data=data, out=out, as_json=as_json)
 
 
 def remove(
-    run: options.Run, names: options.LabelNames, *, data: options.RunData = None, out: options.Version = None
+    run: options.Run,
+    names: options.LabelNames,
+    *,
+    data: options.RunData = None,
+    out: options.Version = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Remove labels."""
     from labelcontrast.cli.printing import print_change
     from labelcontrast.settings import LabelChange
 
-    print_change(run, LabelChange(verb="remove", labels=tuple(names)), data=data, out=out)
+    print_change(run, LabelChange(verb="remove", labels=tuple(names)), data=data, out=out, as_json=as_json)
 
 
 def rename(
@@ -54,12 +60,13 @@ def rename(
     *,
     data: options.RunData = None,
     out: options.Version = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rename a label."""
     from labelcontrast.cli.printing import print_change
     from labelcontrast.settings import LabelChange
 
-    print_change(run, LabelChange(verb="rename", labels=(name,), into=into), data=data, out=out)
+    print_change(run, LabelChange(verb="rename", labels=(name,), into=into), data=data, out=out, as_json=as_json)
 
 
 def merge(
@@ -69,12 +76,13 @@ def merge(
     into: Annotated[str, typer.Option(metavar="NEW", help="The name of the merged label.")],
     data: options.RunData = None,
     out: options.Version = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Merge labels into one, which an example has if it has any of them."""
     from labelcontrast.cli.printing import print_change
     from labelcontrast.settings import LabelChange
 
-    print_change(run, LabelChange(verb="merge", labels=tuple(names), into=into), data=data, out=out)
+    print_change(run, LabelChange(verb="merge", labels=tuple(names), into=into), data=data, out=out, as_json=as_json)
 
 
 def thresholds(
@@ -90,12 +98,14 @@ def thresholds(
     ] = None,
     data: options.RunData = None,
     out: options.Version = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Choose thresholds by precision, by recall or by cost."""
     costs = None if cost is None else options.two_numbers(cost)
     from labelcontrast.cli.printing import print_thresholds
 
-    print_thresholds(run, names or None, precision=precision, recall=recall, cost=costs, data=data, out=out)
+    wanted = {"precision": precision, "recall": recall, "cost": costs}
+    print_thresholds(run, names or None, wanted, data=data, out=out, as_json=as_json)
 
 
 def log(run: options.Run) -> None:

@@ -321,11 +321,20 @@ def print_export(run: Path, out: Path, *, to: Format, int8: bool, data: str | No
 
 
 def print_change(
-    run: Path, change: LabelChange, *, frequency: float | None = None, data: str | None, out: Path | None
+    run: Path,
+    change: LabelChange,
+    *,
+    frequency: float | None = None,
+    data: str | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Change labels of a run, and print how good a fitted one is and what became of the others."""
     version = change_labels(run, change, frequency=frequency, data=data, out=out)
     entry = version.entry
+    if as_json:
+        show_json({"run": str(version.folder), **entry})
+        return
     if change.verb in ("add", "merge"):
         measured = entry["measured"]
         held_out = f"{FOLDS} folds of the examples, and validation" if change.verb == "add" else "validation"
@@ -343,15 +352,17 @@ def print_change(
 def print_thresholds(
     run: Path,
     labels: list[str] | None,
+    wanted: Mapping[str, Any],
     *,
-    precision: float | None,
-    recall: float | None,
-    cost: tuple[float, float] | None,
     data: str | None,
     out: Path | None,
+    as_json: bool,
 ) -> None:
     """Choose thresholds, and print which labels keep theirs and what became of the decisions."""
-    version = set_thresholds(run, labels=labels, precision=precision, recall=recall, cost=cost, data=data, out=out)
+    version = set_thresholds(run, labels=labels, **wanted, data=data, out=out)
+    if as_json:
+        show_json({"run": str(version.folder), **version.entry})
+        return
     if unchanged := version.entry["unchanged"]:
         which = f"{len(unchanged)} labels keep their threshold: {listed(unchanged, most=5)}"
         show(f"{which}. They are on no validation example, or cannot reach what is wanted.")
@@ -375,7 +386,7 @@ def _show_version(version: Version) -> None:
 def print_changes(run: Path) -> None:
     """Print the changes of the labels of a run as JSON Lines, the first one first."""
     for entry in read_changes(run):
-        show(json.dumps(entry, ensure_ascii=False))
+        show_json(entry)
 
 
 def print_undo(run: Path) -> None:
