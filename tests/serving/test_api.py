@@ -17,9 +17,11 @@ from pathlib import Path
 import httpx2 as httpx
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 
 import labelcontrast as lc
+from labelcontrast.serving.server import _bound
 
 TEXTS = ["the striker and a late goal", "a close vote", "rain"]
 TOKEN = "a-token-of-the-tests"
@@ -306,6 +308,29 @@ def refused(*arguments: object) -> str:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr.splitlines()[-1].removeprefix("labelcontrast: ")
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    with _bound(uvicorn.Config("app", host="127.0.0.1", port=0)) as bound:
+        # asyncio turns off Nagle's delay, 40 ms, on sockets that are of this protocol by name
+        assert bound.proto == socket.IPPROTO_TCP
+
+
+def test_the_figures_of_speed_are_those_of_their_result() -> None:
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "benchmarks" / "results" / "serving.json").read_text())
+    page = (root / "docs" / "serving.md").read_text().split("## Speed")[1].split("## In a container")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    expected = [
+        [name, clients, *(f"{row[key]:.1f}" for key in ("requests/s", "p50 ms", "p99 ms")), f"{times[clients]:.2f}"]
+        for name, times in found["times the bare handler"].items()
+        for clients, row in found["servers"][name].items()
+    ]
+    assert rows[2:] == expected
+    answers, memory = found["soak"]["answers"], found["soak"]["MB each minute"]
+    assert set(answers["right"]) == {"200"}
+    for number in (answers["right"]["200"], sum(answers["wrong"].values()), memory[0], memory[1], memory[-1]):
+        assert f"{number:,} " in page.replace("\n", " ")
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ class FrozenEncoder(Encoder):
     def prepare(self, inputs: Sequence[Any] | NDArray[Any]) -> Rows:
         """Compute the features on the adapter's device, some thousand inputs at a time."""
         device = next(self.adapter.parameters()).device
-        base = self.base.to(device)
+        base = self.base
+        if any(parameter.device != device for parameter in islice(base.parameters(), 1)):
+            base.to(device)  # which takes longer than a short text where it changes nothing
         features = np.empty((len(inputs), base.output_dim), np.float32)
         for start in range(0, len(inputs), CHUNK):
             items = base.prepare(inputs[start : start + CHUNK])

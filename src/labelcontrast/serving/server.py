@@ -126,7 +126,7 @@ def is_loopback(host: str) -> bool:
 def _bound(config: "uvicorn.Config") -> socket.socket:
     """Bind the address before anything says that the server is ready."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle's delay on
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((config.host, config.port))
