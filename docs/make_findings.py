@@ -1,12 +1,13 @@
 """Write docs/findings.md from its text, findings.text, and the committed results: every number is computed here.
 
-python docs/make_findings.py
+python docs/make_findings.py        also writes docs/reproduce.md, the command of every result
 
 In the text a number that was measured is an expression, ``{{ mean("losses-corel5k", "reg") }}``, and beside a claim
 about numbers stands an assertion, ``<% assert mean(...) > 50 %>``, which stops the page where the results differ.
 A number in backticks is a setting, or is quoted from a paper.
 """
 
+import ast
 import csv
 import json
 import re
@@ -24,7 +25,7 @@ from labelcontrast.losses.registry import loss_row
 from labelcontrast.metrics.registry import METRICS
 
 HERE = Path(__file__).parent
-TEXT, PAGE = HERE / "findings.text", HERE / "findings.md"
+TEXT, PAGE, COMMANDS = HERE / "findings.text", HERE / "findings.md", HERE / "reproduce.md"
 RESULTS = HERE.parent / "results"
 STUDIES = RESULTS / "studies"
 
@@ -194,5 +195,52 @@ def page() -> str:
     return re.sub(r"<%(?P<statement>.*?)%>\n|\{\{(?P<expression>.*?)\}\}", shown, TEXT.read_text())
 
 
+def reproduce() -> str:
+    """Return the page of commands: those that the results record, and those in the first lines of the benchmarks."""
+    parts = [INTRODUCTION]
+    compared = {path.parent: json.loads(path.read_text())["origin"] for path in RESULTS.glob("*/results.json")}
+    studied = {path.parent: json.loads(path.read_text())["origin"] for path in STUDIES.glob("*/study.json")}
+    for title, found in {"Comparisons": compared, "Studies": studied}.items():
+        rows = [
+            f"| [{folder.name}](../{(folder / 'table.md').relative_to(HERE.parent).as_posix()}) | {_minutes(folder)} | "
+            f"`{origin['command']}` |"
+            for folder, origin in sorted(found.items())
+        ]
+        head = [f"## {title}\n", "| result | minutes | command |", "| --- | ---: | --- |"]
+        parts.append("\n".join([*head, *rows]) + "\n")
+    parts.append("## Benchmarks\n")
+    for path in sorted((HERE.parent / "benchmarks").glob("*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        commands = [line.strip() for line in text.splitlines() if line.strip().startswith("python ")]
+        if commands:
+            lines = "\n".join(f"    {line}" for line in commands)
+            parts.append(f"[{path.name}](../benchmarks/{path.name}): {text.splitlines()[0]}\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def _minutes(folder: Path) -> str:
+    """Return the minutes that the runs of a result took, one after the other."""
+    results = folder / "results.json"
+    if results.exists():
+        runs = [run for rows in json.loads(results.read_text())["rows"].values() for run in rows]
+        seconds = sum(sum(run["seconds"].values()) for run in runs if "metrics" in run)
+    else:
+        with (folder / "results.csv").open(newline="") as file:
+            seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+    return f"{seconds / 60:.0f}"
+
+
+INTRODUCTION = """# Every result, and the command that made it
+
+Made by `docs/make_findings.py` from the committed results. A command is run at the top of the repository; the data sets
+are the user's to get, and lie in `../shared/data` here. Minutes are those of all runs, one after the other, on two
+processors that did other work too. Where a run is missing, the same command with `--resume` goes on with it; with other
+settings, name another folder. Tables and figures of [findings.md](findings.md) are those of the studies; the tables on
+other pages name their result file and its command. Failures that were provoked have theirs in
+[reliability.md](reliability.md).
+"""
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    COMMANDS.write_text(reproduce())

@@ -31,6 +31,17 @@ def cells(study: str) -> list[dict[str, str]]:
 
 def test_the_page_is_made_from_the_results(maker: ModuleType) -> None:
     assert PAGE.read_text() == maker.page(), "run python docs/make_findings.py"
+    assert maker.COMMANDS.read_text() == maker.reproduce(), "run python docs/make_findings.py"
+
+
+def test_every_result_of_a_benchmark_has_its_command(maker: ModuleType) -> None:
+    """A result file is named as the benchmark that made it, or by it in its first lines."""
+    commands = maker.COMMANDS.read_text()
+    results = {*(ROOT / "benchmarks" / "results").glob("*.json")}
+    results.remove(ROOT / "benchmarks" / "results" / "house.json")  # of other benchmarks, before and after a change
+    for path in results:
+        maker_of = [one for one in (ROOT / "benchmarks").glob("*.py") if path.stem.startswith(one.stem)]
+        assert any(f"[{one.name}]" in commands for one in maker_of), path
 
 
 def test_no_measured_number_is_written_by_hand(maker: ModuleType) -> None:
