@@ -143,6 +143,7 @@ class Place:
         os.dup2(said, 1)
         os.dup2(said, 2)
         sys.argv = ["labelcontrast", *arguments]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its jobs in the background ignore it
         disturb()
         code = 99
         try:
