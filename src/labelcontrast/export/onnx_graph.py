@@ -1,7 +1,5 @@
 """The graph of a trained model in ONNX: from prepared inputs to calibrated probabilities, checked against torch."""
 
-import inspect
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,18 +18,16 @@ from torch import Tensor, nn
 from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.examples import Examples
 from labelcontrast.data.splits import Splits
-from labelcontrast.encoders import embedded
 from labelcontrast.encoders.base import Encoder, longest_first
 from labelcontrast.encoders.embedded import HashedEncoder, LatentSemanticEncoder
 from labelcontrast.encoders.frozen import FrozenEncoder
 from labelcontrast.encoders.text import TransformerText
 from labelcontrast.encoders.vision import PictureEncoder
 from labelcontrast.errors import EncoderError, MissingExtraError, RunError
-from labelcontrast.export import predict_onnx
-from labelcontrast.files import write_json, write_text
+from labelcontrast.export.script import pad_pieces, write_script
+from labelcontrast.files import write_json
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.measures import compute_metrics
-from labelcontrast.probes import thresholds as rules
 from labelcontrast.probes.blend import LARGEST, Blend, fit_blend
 from labelcontrast.probes.calibration import Calibration
 from labelcontrast.probes.views import PROBE, NeighboursView
@@ -40,9 +36,7 @@ from labelcontrast.run.evaluation import fit_decisions
 from labelcontrast.run.folder import load_settings, load_training_labels
 from labelcontrast.run.model import TrainedModel, blend_views
 
-GRAPH, FACTS, SCRIPT, TOKENIZER = "model.onnx", "model.json", "predict.py", "tokenizer.json"
-HELPERS = "helpers.py"
-"""Functions of this library, in NumPy alone, that the script needs for some models."""
+GRAPH = "model.onnx"
 OPSET = 20
 TOLERANCE = 1e-4
 """Largest difference between a probability of the graph and of torch."""
@@ -99,7 +93,7 @@ def export_onnx(run: str | Path, model: TrainedModel, splits: Splits, out: Path,
     feeds = list(_feeds(kept.encoder, test))
     graph = ModelGraph(kept).eval()
     write_graph(graph, feeds[0][1], out / GRAPH)
-    write_facts(kept, out)
+    write_script(kept, _reader(kept.encoder), out)
 
     truth = dense_truth(*encode_labels(test, kept.vocabulary))
     if kept.decoder is not None:
@@ -194,49 +188,6 @@ def write_graph(graph: "ModelGraph", example: Feed, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
-
-
-def write_facts(model: TrainedModel, out: Path) -> None:
-    """Write labels, thresholds and what the script needs of the inputs; the tokenizer; and the script itself."""
-    encoder = _reader(model.encoder)
-    thresholds, decoder = model.thresholds, model.decoder
-    ancestors = None if decoder is None else decoder.tree.ancestors
-    facts: dict[str, Any] = {
-        "kind": model.encoder.kind,
-        "labels": list(model.labels),
-        "thresholds": thresholds.values.tolist(),
-        "most": thresholds.most,
-        "expected_f1": thresholds.expected_f1,
-        "empty": thresholds.empty,
-        "decoding": "each" if decoder is None else decoder.settings.decoding,
-        "ancestors": None if ancestors is None else [row.nonzero()[0].tolist() for row in ancestors.toarray()],
-    }
-    helpers: list[tuple[Any, Sequence[str]]] = []
-    if thresholds.expected_f1:
-        helpers.append((rules, ("EXAMPLES_AT_ONCE", "expected_f1_sets", "_expected_f1_sets", "_expected_f1")))
-    if isinstance(encoder, HashedEncoder | LatentSemanticEncoder):
-        hashing = ("WORD", "PIECES", "FNV_BASIS", "FNV_PRIME", "hashed_pieces", "hashed_texts", "_words")
-        helpers.append((embedded, hashing))
-        facts |= {"rows": encoder.rows, "max_length": encoder.max_length}
-    if isinstance(encoder, TransformerText):
-        tokenizer = encoder.tokenizer.backend_tokenizer
-        tokenizer.enable_truncation(encoder.max_length, direction=encoder.tokenizer.truncation_side)
-        tokenizer.no_padding()
-        tokenizer.save(str(out / TOKENIZER))
-        facts["padding"] = encoder.tokenizer.pad_token_id or 0
-    if isinstance(encoder, PictureEncoder):
-        transform = encoder.transform
-        facts |= {"size": [transform.width, transform.height], "interpolation": transform.interpolation}
-    write_json(out / FACTS, facts)
-    shutil.copy(Path(predict_onnx.__file__), out / SCRIPT)
-    if helpers:
-        parts = ['"""Functions of labelcontrast that predict.py needs."""', "from __future__ import annotations"]
-        parts.append("import re\nimport zlib\n\nimport numpy as np")
-        for module, names in helpers:
-            for name in names:
-                one = getattr(module, name)
-                parts.append(inspect.getsource(one) if callable(one) else f"{name} = {one!r}")
-        write_text(out / HELPERS, "\n\n".join(parts) + "\n")
 
 
 class ModelGraph(nn.Module):
@@ -438,7 +389,7 @@ def _feeds(encoder: Encoder, examples: Examples) -> Iterator[tuple[np.ndarray, F
         if isinstance(reader, LatentSemanticEncoder):
             chosen = [np.repeat(*rows_and_counts.T) for rows_and_counts in chosen]
         if isinstance(reader, HashedEncoder | LatentSemanticEncoder):
-            yield places, predict_onnx.pad_pieces(chosen)
+            yield places, pad_pieces(chosen)
             continue
         batch = reader.collate(chosen)
         yield places, {name: batch[name].numpy() for name in _graph_inputs(reader)}
