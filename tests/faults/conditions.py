@@ -203,8 +203,13 @@ def _continued(trial: Trial, expected: dict[str, Any]) -> str:
 
 
 def _judged(folder: Path, found: str) -> str:
-    """Judge a file of a run that had ended: it is refused when it is used, or missing and no part of the model."""
+    """Judge a file of a run that had ended: it is refused when it is used, or missing and no part of the model.
+
+    A run without its manifest is one that its user chose to read unchecked: the refusals say so.
+    """
     path = Path(found.rsplit(" is ", 1)[0])
+    if path.name == MANIFEST and found.endswith(" is missing"):
+        return "held"
     run = next((folder / above for above in path.parents if (folder / above / MANIFEST).exists()), None)
     if run is None:
         return found

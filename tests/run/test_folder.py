@@ -1,6 +1,7 @@
 """The run folder: who may write to it, its result, and its model read back to the bit without a pickle."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +46,43 @@ def test_a_model_is_read_back_to_the_bit(finished_runs: Runs, tmp_path: Path) ->
     assert not again.encoder.training
 
 
-def test_the_result_is_a_type_and_a_mapping(finished_runs: Runs, tmp_path: Path) -> None:
-    written = read_json(finished_runs["reg"] / "metrics.json")
-    result = RunResult.load(str(finished_runs["reg"]))
+def test_the_result_is_a_type_and_a_mapping(finished_runs: Runs, copied: Path) -> None:
+    content = (copied / "metrics.json").read_bytes()
+    written = read_json(copied / "metrics.json")
+    result = RunResult.load(str(copied))
     assert result == written
     assert [*result] == [*written]
     assert result["metrics"]["test"]["micro_f1"] == result.metrics["test"]["micro_f1"]
     assert result.fold is None
     with pytest.raises(KeyError):
         result["fold"]
-    result.save(tmp_path)
-    assert (tmp_path / "metrics.json").read_bytes() == (finished_runs["reg"] / "metrics.json").read_bytes()
+    result.save(copied)
+    assert (copied / "metrics.json").read_bytes() == content
+    RunResult.load(finished_runs["reg"]).save(copied)
+    assert (copied / "metrics.json").read_bytes() == (finished_runs["reg"] / "metrics.json").read_bytes()
+
+
+def test_a_file_that_is_removed_while_the_run_is_at_work_is_missed_at_the_end(copied: Path) -> None:
+    whole = RunResult.load(copied)
+    calibrated = replace(whole, reliability={"as said": {}, "calibrated": {}})
+    blended = replace(whole, views={"probe": {}, "trees": {}})
+    for result, name in (
+        *((whole, name) for name in ("config.toml", "labels.json", "encoder/settings.json", "model.safetensors")),
+        *((whole, name) for name in ("thresholds.json", "per_label.json", "test.safetensors")),
+        *(
+            (calibrated, "calibration.json"),
+            (blended, "blend.json"),
+            (replace(whole, hierarchy={"a": 1}), "hierarchy.json"),
+        ),
+    ):
+        path = copied / name
+        content = path.read_bytes() if path.exists() else b""
+        path.unlink(missing_ok=True)
+        with pytest.raises(
+            RunError, match=rf"{name} was removed while the run was at work; continue it with --resume\.$"
+        ):
+            result.save(copied)
+        path.write_bytes(content)
 
 
 def test_a_result_that_is_missing_or_damaged_is_refused(tmp_path: Path) -> None:

@@ -138,14 +138,30 @@ class RunResult(Mapping[str, Any]):
         return len(list(iter(self)))
 
     def save(self, folder: str | Path) -> None:
-        """Write the manifest, and then ``metrics.json``, which makes a run finished; undefined numbers become null."""
+        """Write the manifest, and then ``metrics.json``, which makes a run finished; undefined numbers become null.
+
+        Raises:
+            RunError: A file that the model and its results need was removed while the run was at work.
+        """
         folder, text = Path(folder), as_json(dict(self))
+        if gone := next((name for name in self._needed() if not (folder / name).exists()), None):
+            raise RunError(f"{folder}: {gone} was removed while the run was at work; continue it with --resume.")
         files = {
             name: {"size": path.stat().st_size, "checksum": checksum(path)} for name, path in _found(folder).items()
         }
         files[METRICS] = {"size": len(text.encode()), "checksum": checksum(text.encode())}
         write_json(folder / MANIFEST, {"files": files, "checksum": checksum(as_json(files).encode())})
         write_text(folder / METRICS, text)
+
+    def _needed(self) -> Iterator[str]:
+        """Yield the files without which the folder would pass for another model, or for none."""
+        yield from (CONFIG, LABELS, f"{ENCODER}/settings.json", MODEL, THRESHOLDS, PER_LABEL, OUTPUTS)
+        if self.views:
+            yield BLEND
+        if self.hierarchy:
+            yield HIERARCHY
+        if "calibrated" in (self.reliability or {}):
+            yield CALIBRATION
 
     @classmethod
     def load(cls, folder: str | Path) -> "RunResult":
