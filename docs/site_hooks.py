@@ -19,15 +19,20 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "labelcontrast"
 OUTSIDE = re.compile(r"\]\(\.\./([^)#]+)(?:#[^)]*)?\)")
 """A link from a page to a file of the repository that is no page."""
+ROOM = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
+"""A row of the table of rooms, whose names have a page of their own."""
 TEXTS = {".md", ".py", ".toml", ".json"}
 """Files that a browser shows as text, if their name says so."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the README as the home page, and each file that a page links to outside of the docs."""
+    """Add the README as the home page, a page for each room of api.md, and each file that a page links to elsewhere."""
     home = (ROOT / "README.md").read_text().replace("](docs/", "](")
     home = re.sub(r"\]\((?!https?:|#)((?:results|benchmarks|recipes|src)/|[A-Z]+(?:\.md)?\))", r"](../\1", home)
     files.append(File.generated(config, "index.md", content=home))
+    for room in ROOM.findall((ROOT / "docs" / "api.md").read_text()):
+        title = room.removeprefix("labelcontrast.")
+        files.append(File.generated(config, f"api/{title}.md", content=f"# {title}\n\n<!-- names of {title} -->\n"))
     pages = [file.content_string for file in files if file.is_documentation_page()]
     for name in sorted({name for text in pages for name in OUTSIDE.findall(text)}):
         path = ROOT / name
@@ -52,7 +57,8 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
     def formula(found: re.Match[str]) -> str:
         text, block = html.unescape(found[2]).strip(), found[1] == "div"
-        return convert(text[2:-2].strip(), display="block" if block else "inline")
+        shown = convert(text[2:-2].strip(), display="block" if block else "inline")
+        return f'<div class="formula">{shown}</div>' if block else shown
 
     return re.sub(r'<(span|div) class="arithmatex">(.*?)</\1>', formula, content, flags=re.DOTALL)
 
