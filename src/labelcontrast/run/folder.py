@@ -141,7 +141,7 @@ class RunResult(Mapping[str, Any]):
         """Write the manifest, and then ``metrics.json``, which makes a run finished; undefined numbers become null.
 
         Raises:
-            RunError: A file that the model and its results need was removed while the run was at work.
+            RunError: A file that the model needs was removed while the run was at work.
         """
         folder, text = Path(folder), as_json(dict(self))
         if gone := next((name for name in self._needed() if not (folder / name).exists()), None):
@@ -155,7 +155,7 @@ class RunResult(Mapping[str, Any]):
 
     def _needed(self) -> Iterator[str]:
         """Yield the files without which the folder would pass for another model, or for none."""
-        yield from (CONFIG, LABELS, f"{ENCODER}/settings.json", MODEL, THRESHOLDS, PER_LABEL, OUTPUTS)
+        yield from (CONFIG, LABELS, f"{ENCODER}/settings.json", MODEL, THRESHOLDS)
         if self.views:
             yield BLEND
         if self.hierarchy:
