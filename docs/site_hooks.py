@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "labelcontrast"
 OUTSIDE = re.compile(r"\]\(\.\./([^)#]+)(?:#[^)]*)?\)")
 """A link from a page to a file of the repository that is no page."""
-ROOM = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
-"""A row of the table of rooms, whose names have a page of their own."""
+ROOMS = re.findall(r"^\| `labelcontrast\.(\w+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+"""The rooms in the table of api.md; the names of each have a page of their own."""
 TEXTS = {".md", ".py", ".toml", ".json"}
 """Files that a browser shows as text, if their name says so."""
 
@@ -30,9 +30,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     home = (ROOT / "README.md").read_text().replace("](docs/", "](")
     home = re.sub(r"\]\((?!https?:|#)((?:results|benchmarks|recipes|src)/|[A-Z]+(?:\.md)?\))", r"](../\1", home)
     files.append(File.generated(config, "index.md", content=home))
-    for room in ROOM.findall((ROOT / "docs" / "api.md").read_text()):
-        title = room.removeprefix("labelcontrast.")
-        files.append(File.generated(config, f"api/{title}.md", content=f"# {title}\n\n<!-- names of {title} -->\n"))
+    for room in (SOURCE.name, *ROOMS):
+        files.append(File.generated(config, f"api/{room}.md", content=f"# {room}\n\n<!-- names of {room} -->\n"))
     pages = [file.content_string for file in files if file.is_documentation_page()]
     for name in sorted({name for text in pages for name in OUTSIDE.findall(text)}):
         path = ROOT / name
@@ -89,17 +88,29 @@ def _place(name: str) -> str:
 
 
 def _names(room: str) -> str:
-    """List the names that a package exports, for mkdocstrings."""
+    """List the names that a package exports, for mkdocstrings; those of a room are linked from the package itself."""
+    found = _exported(room)
+    elsewhere = set().union(*map(_exported, ROOMS)) if room == SOURCE.name else set()
+    linked = ", ".join(f"[`{name.rsplit('.', 1)[1]}`][{name}]" for name in _sorted(found & elsewhere))
+    sentence = f"Names of the rooms that are exported here too: {linked}." if linked else ""
+    return "\n\n".join([sentence, *(f"::: {name}" for name in _sorted(found - elsewhere))])
+
+
+def _exported(room: str) -> set[str]:
+    """Return the names that a package exports, each with the module that defines it."""
     folder = SOURCE if room == SOURCE.name else SOURCE / room
     tree = ast.parse((folder / "__init__.py").read_text())
-    found = [
+    return {
         f"{node.module}.{name.name}"
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("labelcontrast.")
         for name in node.names
         if name.asname == name.name and _is_defined(node.module, name.name)
-    ]
-    return "\n\n".join(f"::: {name}" for name in sorted(found, key=lambda one: one.rsplit(".", 1)[1].lower()))
+    }
+
+
+def _sorted(names: set[str]) -> list[str]:
+    return sorted(names, key=lambda one: one.rsplit(".", 1)[1].lower())
 
 
 def _is_defined(module: str, name: str) -> bool:

@@ -142,6 +142,6 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    api = (tmp_path / "site" / "api" / "index.html").read_text()
-    assert "ContrastiveClassifier" in api
+    assert "ContrastiveClassifier" in (tmp_path / "site" / "api" / "labelcontrast" / "index.html").read_text()
+    api = (tmp_path / "site" / "api" / "losses" / "index.html").read_text()
     assert "<math" in api
