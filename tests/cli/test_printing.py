@@ -12,10 +12,10 @@ from labelcontrast.cli.printing import (
     metrics_table,
     print_description,
     print_evaluation,
-    print_ranks,
     print_training,
     write_predictions,
 )
+from labelcontrast.cli.trial_printing import print_ranks
 from labelcontrast.experiment import run_experiment
 from labelcontrast.files import read_json, write_json
 from labelcontrast.metrics.registry import DETAILS

@@ -18,9 +18,10 @@ from labelcontrast.experiment import run_experiment
 from labelcontrast.metrics.measures import Outputs
 from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.probes.views import NeighboursView, TreesView, WordsView, fit_svm
-from labelcontrast.run.changes import STRENGTH, change_labels, read_changes, set_thresholds, undo_change
+from labelcontrast.run.changes import change_labels, read_changes, set_thresholds, undo_change
 from labelcontrast.run.folder import RunResult, load_settings
 from labelcontrast.run.inputs import load_data
+from labelcontrast.run.label_rows import STRENGTH
 from labelcontrast.run.model import TrainedModel, load
 from labelcontrast.run.report import write_report
 from labelcontrast.settings import LabelChange, RunSettings

@@ -13,7 +13,7 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run, a comparison, a study or a search.")],
 ) -> None:
     """Write the HTML report of a folder again, from its results."""
-    from labelcontrast.cli.printing import print_report
+    from labelcontrast.cli.trial_printing import print_report
 
     print_report(folder)
 

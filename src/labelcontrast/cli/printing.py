@@ -1,10 +1,10 @@
-"""What the verbs do and print, beyond their arguments; imports torch."""
+"""What the verbs about data and one model do and print, beyond their arguments; imports torch."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -27,23 +27,7 @@ from labelcontrast.errors import LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.export.formats import Format, export_run
 from labelcontrast.export.onnx_graph import OnnxExport
-from labelcontrast.files import check_new, read_json, whole_file, write_text
-from labelcontrast.lab.comparison import (
-    DEMO_RUN,
-    fingerprint_comparison,
-    plan_comparison,
-    run_comparison,
-    run_demo,
-    shared_settings,
-)
-from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
-from labelcontrast.lab.pipeline import TRIALS, Options, estimate_missing
-from labelcontrast.lab.ranks import rank_comparisons
-from labelcontrast.lab.search import BEST, SEARCH, read_histories, run_search, write_search
-from labelcontrast.lab.search_space import SearchedLoss
-from labelcontrast.lab.study import GridTrial, Study
-from labelcontrast.lab.study_report import STUDY, list_results, name_trials, read_outcomes, run_study, write_study
-from labelcontrast.lab.trials import Store, Trial
+from labelcontrast.files import check_new, whole_file, write_text
 from labelcontrast.labels.vocabulary import LabelVocabulary
 from labelcontrast.metrics.registry import DETAILS, HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, RETRIEVAL_METRICS
 from labelcontrast.reports.figures import label_histogram
@@ -58,28 +42,25 @@ from labelcontrast.reports.tables import (
     printable,
     retrieval_table,
 )
-from labelcontrast.run.changes import FOLDS, Version, change_labels, read_changes, set_thresholds, undo_change
+from labelcontrast.run.changes import Version, change_labels, read_changes, set_thresholds, undo_change
 from labelcontrast.run.estimate import estimate_run
 from labelcontrast.run.evaluation import evaluate
 from labelcontrast.run.explanation import Neighbour
 from labelcontrast.run.fitting import Callbacks
-from labelcontrast.run.folder import METRICS as RUN
 from labelcontrast.run.folder import REPORT, RunResult, load_settings, load_training_labels
 from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
 from labelcontrast.run.inputs import build_encoder, fit_settings, load_data, read_splits, with_transfer_data
+from labelcontrast.run.label_rows import FOLDS
 from labelcontrast.run.machine import keep_freed_memory
 from labelcontrast.run.model import embed, embeddings_table, load, predict
-from labelcontrast.run.report import retrieval_groups, write_report
-from labelcontrast.run.validation import load_plugins
-from labelcontrast.settings import LabelChange, LossSettings, RunSettings, settings_template
+from labelcontrast.run.report import retrieval_groups
+from labelcontrast.settings import LabelChange, RunSettings, settings_template
 
 if TYPE_CHECKING:
     from labelcontrast.serving.gate import Limits
 
 AFTERWARDS = "probe, views, thresholds and page, which are not timed"
 """What an estimate leaves out."""
-MARK = "* the best mean of its column, or one that was tested and is not significantly worse"
-"""Meaning of the star in the tables of comparisons and studies."""
 
 
 def callbacks() -> Callbacks:
@@ -152,62 +133,22 @@ def print_estimate(settings: RunSettings, *, as_json: bool = False) -> None:
         show_json(asdict(found))
         return
     show(f"would train {settings.loss.title} with the encoder {found.encoder}")
-    show(f"{found.steps:,} batches, {found.seconds_per_step:.3g} s each; {_gigabytes(found.memory)} of memory at most")
+    show(f"{found.steps:,} batches, {found.seconds_per_step:.3g} s each; {gigabytes(found.memory)} of memory at most")
     for name, seconds in found.seconds.items():
-        show(f"{name:<10}{_duration(seconds):>9}")
-    show(f"{'together':<10}{_duration(sum(found.seconds.values())):>9}, before {AFTERWARDS}")
+        show(f"{name:<10}{duration(seconds):>9}")
+    show(f"{'together':<10}{duration(sum(found.seconds.values())):>9}, before {AFTERWARDS}")
 
 
-def print_planned_comparison(
-    settings: RunSettings, losses: list[LossSettings], out: Path, *, seeds: int, jobs: int, as_json: bool = False
-) -> None:
-    """Print the runs that a comparison would do, as ``print_estimate`` does; the baselines are not timed."""
-    load_plugins(settings.plugins)
-    shared = shared_settings(settings)
-    trials = plan_comparison(shared, losses, seeds, out, fingerprint_comparison(shared))
-    _show_planned(trials, Store(out / TRIALS), jobs=jobs, as_json=as_json)
-
-
-def print_planned_study(
-    planned: Sequence[GridTrial], out: Path, *, store: Path | None, jobs: int, as_json: bool = False
-) -> None:
-    """Print the trials that a study would run, as ``print_estimate`` does."""
-    records = Store(Path(store or out / TRIALS))
-    _show_planned(name_trials(planned, records), records, jobs=jobs, as_json=as_json)
-
-
-def _show_planned(trials: Sequence[Trial], store: Store, *, jobs: int, as_json: bool) -> None:
-    found = estimate_missing(trials, store, device=pick_device())
-    if as_json:
-        for one in found:
-            show_json(asdict(one) | {"seconds": one.seconds})
-        return
-    rows = [
-        (
-            Cell(one.title),
-            Cell(str(one.number)),
-            Cell(f"{one.each.steps:,}"),
-            Cell(f"{one.each.seconds_per_step:.3g}"),
-            Cell(_duration(one.seconds)),
-            Cell(_gigabytes(one.each.memory)),
-        )
-        for one in found
-    ]
-    show(as_text(Table(("would run", "trials", "batches each", "s a batch", "time", "memory"), tuple(rows))))
-    done = len({trial.key for trial in trials}) - sum(one.number for one in found)
-    if done:
-        show(f"{done} trials were done before")
-    show(f"together {_duration(sum(one.seconds for one in found) / jobs)} at {jobs} at a time, before {AFTERWARDS}")
-
-
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in its largest unit."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
 
 
-def _gigabytes(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """Return bytes in gigabytes."""
     return f"{size / 1e9:.1f} GB"
 
 
@@ -217,7 +158,7 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
     if as_json:
         show_json(dict(result))
         return
-    _show_metrics(result)
+    show_metrics(result)
     if found := result.hierarchy:
         show_hierarchy({split: found[split] for split in result.metrics}, levels_of="test")
         if groups := retrieval_groups(found):
@@ -225,7 +166,8 @@ def print_training(settings: RunSettings, out: Path, *, resume: bool, force: boo
     show(f"\nepoch {result.best_epoch} kept; model in {out}, report in {out / REPORT}")
 
 
-def _show_metrics(result: RunResult) -> None:
+def show_metrics(result: RunResult) -> None:
+    """Print the metrics of a run, and those of each view alone."""
     alone = {f"test, {name} alone": one["test"] for name, one in (result.views or {}).items()}
     show(as_text(metrics_table({**result.metrics, **alone})))
 
@@ -428,132 +370,6 @@ def print_serving(
     )
 
 
-def print_report(folder: Path) -> None:
-    """Write the report of a run, a comparison, a study or a search again, and print its path.
-
-    Raises:
-        RunError: The folder is none of these.
-    """
-    writers: dict[str, Callable[[Path], object]] = {
-        STUDY: write_study,
-        SEARCH: write_search,
-        RESULTS: write_comparison,
-        RUN: write_report,
-    }
-    write = next((writer for marker, writer in writers.items() if (folder / marker).exists()), None)
-    if write is None:
-        state = "is neither a finished run, a comparison, a study nor a search" if folder.exists() else "does not exist"
-        raise RunError(f"{folder} {state}.")
-    write(folder)
-    show(str(folder / REPORT))
-
-
-def print_demo(out: Path, *, force: bool) -> None:
-    """Run the demo, and print its tables, its pages and the commands to try next."""
-    table, result = run_demo(out, force=force, device=pick_device(), callbacks=callbacks())
-    run = out / DEMO_RUN
-    show("three losses, each with the probe or head alone")
-    _show_marked(table)
-    show("\nthe model of reg, blended with the nearest training pictures")
-    _show_metrics(result)
-    show(f"\nPictures and their predicted labels, mistakes first: {run / REPORT}")
-    show(f"The comparison, with figures: {out / 'comparison' / REPORT}")
-    show(f"\nPredict: labelcontrast predict {run} {out / 'digits' / 'images'}")
-    show("Your own data: labelcontrast train YOUR_FILE --out run")
-    show("Which loss helps there: labelcontrast compare YOUR_FILE --losses bce,zlpr,reg --out results")
-
-
-def print_comparison(
-    settings: RunSettings,
-    losses: list[LossSettings],
-    out: Path,
-    options: Options,
-    *,
-    seeds: int,
-    baseline: bool,
-    keep_weights: bool,
-    as_json: bool = False,
-) -> None:
-    """Compare losses and print the table; or as JSON every loss with the test metrics of its runs."""
-    table = run_comparison(
-        settings,
-        losses,
-        out,
-        seeds=seeds,
-        baseline=baseline,
-        keep_weights=keep_weights,
-        options=replace(options, device=pick_device()),
-        callbacks=callbacks(),
-    )
-    summary = summarise_comparison(out)
-    if as_json:
-        for one in summary.losses:
-            values = {name: getattr(one, name) for name in ("metrics", "seconds", "failures")}
-            show_json({"loss": one.name, **values, "as_good": one.as_good})
-        return
-    _show_marked(table)
-    if over_hierarchy := summary.hierarchy_table:
-        show("\nover the hierarchy\n" + as_text(over_hierarchy))
-    show(f"\nreport in {out / REPORT}")
-
-
-def print_study(
-    study: Study,
-    data: list[str],
-    settings: dict[str, Any],
-    out: Path,
-    options: Options,
-    *,
-    store: Path | None,
-    as_json: bool = False,
-) -> None:
-    """Run a study and print its table; or as JSON every trial with every quantity."""
-    options = replace(options, device=pick_device())
-    table = run_study(study, data, settings, out, store=store, options=options, say=say)
-    if as_json:
-        names, *rows = list_results(study, read_outcomes(out, read_json(out / STUDY)))
-        for row in rows:
-            show_json(dict(zip(map(str, names), row, strict=True)))
-        return
-    _show_marked(table)
-    show(f"\nreport in {out / REPORT}")
-
-
-def print_search(
-    settings: RunSettings,
-    searched: list[SearchedLoss],
-    out: Path,
-    options: Options,
-    *,
-    trials: int,
-    store: Path | None,
-    as_json: bool = False,
-) -> None:
-    """Run a search and print the table of the best settings; or as JSON every trial with its values and score."""
-    options = replace(options, device=pick_device())
-    table = run_search(settings, searched, out, trials=trials, store=store, options=options, say=say)
-    if as_json:
-        for found in read_histories(out, read_json(out / SEARCH)):
-            for number, one in enumerate(found.trials, start=1):
-                scored = {"map_macro": one.score, "error": one.error}
-                show_json({"loss": found.loss, "trial": number, "values": one.values, **scored})
-        return
-    _show_marked(table, "* the best of all trials")
-    show(f"\nbest settings in {out / BEST}, report in {out / REPORT}")
-
-
-def print_ranks(folders: Sequence[Path], out: Path, *, as_json: bool = False) -> None:
-    """Rank losses over comparisons and print their mean ranks."""
-    rankings = rank_comparisons(folders, out)
-    if as_json:
-        show_json({name: asdict(one) for name, one in rankings.items()})
-        return
-    first = next(iter(rankings.values()))
-    rows = [(Cell(name), *(Cell(f"{one.ranks[name]:.2f}") for one in rankings.values())) for name in first.ranks]
-    show(as_text(Table(("mean rank", *(METRICS[name].title for name in rankings)), tuple(rows))))
-    show(f"\ncritical difference {first.critical_difference:.2f}; report in {out}")
-
-
 def metrics_table(metrics: Mapping[str, Mapping[str, float | None]]) -> Table:
     """Tabulate metrics in percent, one row per split."""
     rows = [(Cell(split), *(Cell(percent(values[name])) for name in METRICS)) for split, values in metrics.items()]
@@ -564,12 +380,6 @@ def show_hierarchy(metrics: Mapping[str, Mapping[str, Any]], *, levels_of: str) 
     """Print hierarchical metrics of every split, and the levels of the split ``levels_of``."""
     show("\n" + as_text(measures_table(metrics, list(HIERARCHICAL_METRICS.values()))))
     show("\n" + as_text(level_table(metrics[levels_of]["levels"], list(LEVEL_METRICS.values()))))
-
-
-def _show_marked(table: Table, mark: str = MARK) -> None:
-    show("\n" + as_text(table))
-    if any(cell.best for row in table.rows for cell in row):
-        show(mark)
 
 
 def _hierarchy_lines(settings: RunSettings, splits: Splits) -> list[str]:

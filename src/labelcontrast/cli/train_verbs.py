@@ -16,7 +16,7 @@ def demo(*, out: options.Out = Path("demo"), force: options.Force = False) -> No
     It takes about two minutes and needs no download. It writes OUT/digits (the data), OUT/comparison (the results) and
     OUT/run (the model, with a page of pictures and their predicted labels).
     """
-    from labelcontrast.cli.printing import print_demo
+    from labelcontrast.cli.trial_printing import print_demo
 
     print_demo(out, force=force)
 

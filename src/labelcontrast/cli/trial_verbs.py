@@ -77,7 +77,7 @@ def compare(
     entries = parse_losses(losses)
     for entry in entries:
         validate_settings(settings.model_copy(update={"loss": entry}))
-    from labelcontrast.cli.printing import print_comparison, print_planned_comparison
+    from labelcontrast.cli.trial_printing import print_comparison, print_planned_comparison
     from labelcontrast.lab.pipeline import Options
 
     runs = number_of_runs(seeds, folds) or 3
@@ -143,7 +143,7 @@ def study(
     if resume and (found := plugins_to_resume_with(settings.get("plugins", ()), out / "study.json")):
         settings["plugins"] = list(found)
     planned = plan_study(chosen, data, settings)
-    from labelcontrast.cli.printing import print_planned_study, print_study
+    from labelcontrast.cli.trial_printing import print_planned_study, print_study
     from labelcontrast.lab.pipeline import Options
 
     if dry_run:
@@ -211,7 +211,7 @@ def search(
     if resume:
         settings = with_recorded(settings, out / "search.json")
     searched = plan_search(settings, parse_losses(losses or "reg"), ranges or [])
-    from labelcontrast.cli.printing import print_search
+    from labelcontrast.cli.trial_printing import print_search
     from labelcontrast.lab.pipeline import Options
 
     how = Options(jobs=jobs, ray=ray, resume=resume, force=force)
@@ -227,6 +227,6 @@ def rank(
     as_json: options.AsJson = False,
 ) -> None:
     """Rank losses over several data sets, with significance."""
-    from labelcontrast.cli.printing import print_ranks
+    from labelcontrast.cli.trial_printing import print_ranks
 
     print_ranks(folders, out, as_json=as_json)
