@@ -124,8 +124,7 @@ class Terminated(KeyboardInterrupt):
 
 def main() -> None:
     """Run the command line; a refusal is one line on standard error and exit code 1."""
-    # Threads that spin while they wait take the processors from one another where other jobs run: four times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _let_threads_sleep()
     command = typer.main.get_command(app)
     if f"_{NAME.upper()}_COMPLETE" in os.environ:  # a shell asks for completions
         command.main(prog_name=NAME)
@@ -154,6 +153,15 @@ def main() -> None:
         _drop_output()
         code = _refuse(f"{error.filename or 'the output'}: {error.strerror or error}.")
     sys.exit(code)
+
+
+def _let_threads_sleep() -> None:
+    """Let the threads of torch sleep while they wait; where other jobs run, threads that spin are four times slower.
+
+    Those of a server spin for a moment: it has its processors to itself, as a rule, and requests would wait for them.
+    """
+    if sys.argv[1:2] != ["serve"]:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:

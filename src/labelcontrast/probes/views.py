@@ -15,6 +15,7 @@ The probe (or the trained head) itself is the view ``probe``. ``fit_blend`` make
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -281,9 +282,15 @@ class WordsView(View):
         """Return the features."""
         return prepared
 
+    @cached_property
+    def _by_feature(self) -> sp.csr_array:
+        """The weights by feature, so that the product for a single text does not sort them anew."""
+        return self.weight.T.tocsr()
+
     def score_labels(self, described: sp.csr_array, at: Places = ALL) -> Logits:
         """Compute the margins."""
-        margins = described @ self.weight[at].T
+        of_all = isinstance(at, slice) and at == ALL
+        margins = described @ (self._by_feature if of_all else self.weight[at].T)
         return np.asarray(margins.toarray() + self.bias[at], dtype=np.float64)
 
     def fit_label(

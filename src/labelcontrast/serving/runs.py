@@ -1,7 +1,9 @@
 """The runs that a server answers for, each a model in memory with its name and version."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +121,11 @@ class Runs:
         self._served = self._load()
 
     def _load(self) -> dict[str, ServedRun]:
-        runs = [ServedRun.load(folder, with_data=self._with_data) for folder in self._folders]
-        return {run.name: run for run in runs}
+        # In a thread that ends: its OpenMP threads end with it. Two teams beside one another are more threads than
+        # processors, and then OpenMP puts those of the thread that computes to sleep after every operation.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            runs = thread.map(partial(ServedRun.load, with_data=self._with_data), self._folders)
+            return {run.name: run for run in runs}
 
     def reload(self) -> None:
         """Load all folders again; requests that are open keep the version that they began with.
