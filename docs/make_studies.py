@@ -21,6 +21,7 @@ PARTS = {
         "temperature-prr",
     ),
     "When do contrastive losses help?": (
+        "controls",
         "epochs",
         "hierarchy",
         "label-count",

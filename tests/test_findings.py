@@ -1,11 +1,17 @@
 """docs/findings.md says what the committed results say: its numbers, its claims, its tables and its links."""
 
 import importlib.util
+import json
 import re
+import shlex
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from labelcontrast.cli import trial_printing
+from labelcontrast.cli.verbs import app
+from labelcontrast.lab.study import GridTrial
 
 ROOT = Path(__file__).parents[1]
 DOCS, STUDIES = ROOT / "docs", ROOT / "results" / "studies"
@@ -42,6 +48,17 @@ def test_every_result_of_a_benchmark_has_its_command(maker: ModuleType) -> None:
     for path in results:
         maker_of = [one for one in (ROOT / "benchmarks").glob("*.py") if path.stem.startswith(one.stem)]
         assert any(f"[{one.name}]" in commands for one in maker_of), path
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*/study.json")), ids=lambda path: path.parent.name)
+def test_the_command_of_a_study_still_plans_its_trials(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[GridTrial] = []
+    monkeypatch.setattr(trial_printing, "print_planned_study", lambda trials, *_, **__: planned.extend(trials))
+    monkeypatch.chdir(ROOT)
+    written = json.loads(path.read_text())
+    words = shlex.split(written["origin"]["command"])[1:]
+    app([*words, "--dry-run"], standalone_mode=False)
+    assert len(planned) == len(written["trials"])
 
 
 def test_no_measured_number_is_written_by_hand(maker: ModuleType) -> None:

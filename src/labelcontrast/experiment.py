@@ -111,7 +111,7 @@ def run_experiment(
             clock.laps["training"] = round(sum(epoch.seconds for epoch in trained.history), 3)  # also of a killed run
 
             is_transfer = target is not inputs  # to data with other labels, which the trained head does not predict
-            head = None if is_transfer else trained.classifier
+            head = None if is_transfer or settings.evaluation.classifier == "probe" else trained.classifier
             with_train = head is None or settings.evaluation.neighbours > 0 or "neighbours" in views
             features = compute_split_features(training_folder / FEATURES, target, with_train=with_train, device=device)
             clock.lap("features")

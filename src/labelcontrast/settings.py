@@ -76,6 +76,8 @@ class EncoderSettings(Settings):
     """False starts the architecture of a pretrained encoder from random weights."""
     frozen: bool | None = None
     """Train only a small network on the features of a pretrained encoder; by default if ``auto`` finds the encoder."""
+    adapter: bool = Field(default=True, exclude_if=bool)
+    """False leaves that network out: the embedding is the feature vector, a control for which nothing is trained."""
 
 
 def share_or_names(given: object) -> float | tuple[str, ...]:
@@ -229,6 +231,8 @@ class FinetuningSettings(Settings):
 class EvaluationSettings(Settings):
     """How scores are computed from embeddings, and label sets from scores."""
 
+    classifier: Literal["auto", "probe"] = Field(default="auto", exclude_if=lambda name: name == "auto")
+    """``auto`` is the head that a logit loss trained, and a probe under other losses; ``probe`` is one under all."""
     probe: Literal["newton", "paper", "released"] = "newton"
     """The probe on the embeddings: the optimum for each label; as published; or as in the released code."""
     probe_rates: tuple[PositiveFloat, ...] = ()

@@ -12,7 +12,7 @@ from transformers import BertConfig
 
 from labelcontrast.encoders import frozen
 from labelcontrast.encoders.embedded import HashedEncoder
-from labelcontrast.encoders.frozen import FrozenEncoder
+from labelcontrast.encoders.frozen import FrozenEncoder, stored_frozen
 from labelcontrast.encoders.registry import load_encoder, make_encoder
 
 TEXTS = ["a short text", "a text that is rather longer than the others of its kind", "", "another", "one more text"]
@@ -38,6 +38,19 @@ def test_the_features_are_those_of_the_frozen_encoder_in_evaluation_mode() -> No
         expected = torch.cat([alone(alone.collate(alone.prepare([text]))) for text in TEXTS])
     features = FrozenEncoder(base(), width=4).train().prepare(TEXTS)
     np.testing.assert_allclose(features, expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_without_an_adapter_the_embeddings_are_the_features(tmp_path: Path) -> None:
+    encoder = FrozenEncoder(base(), width=None)
+    features = encoder.prepare(TEXTS)
+    np.testing.assert_array_equal(encoder(encoder.collate(features)).numpy(), features)
+    assert encoder.output_dim == 16
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == 0
+    encoder.save_assets(tmp_path)
+    again = stored_frozen(tmp_path, encoder.settings(), base(seed=1))
+    assert again.settings() == encoder.settings()
+    again.load_state_dict(encoder.state_dict())
+    np.testing.assert_array_equal(again.prepare(TEXTS), features)
 
 
 def test_the_cache_key_has_everything_that_features_depend_on(tmp_path: Path) -> None:

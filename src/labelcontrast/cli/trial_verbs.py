@@ -14,6 +14,7 @@ from labelcontrast.cli.options import (
     number_of_runs,
     read_values,
 )
+from labelcontrast.cli.output import say
 
 
 def compare(
@@ -140,6 +141,9 @@ def study(
     )
     shared = [one for one in assignments or [] if not chosen.varies(one)]
     settings = read_values(config, shared, folds=folds, plugins=plugins)
+    if "loss" in settings and not any(one.startswith("loss.") for one in shared):
+        say(f"the loss in {config} is left out: the study {chosen.name} has its own losses")
+        del settings["loss"]
     if resume and (found := plugins_to_resume_with(settings.get("plugins", ()), out / "study.json")):
         settings["plugins"] = list(found)
     planned = plan_study(chosen, data, settings)

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from labelcontrast.encoders.base import Encoder, Inputs, Items, embed_batches, longest_first
 from labelcontrast.encoders.cache import cached_arrays, content_key
@@ -36,7 +36,7 @@ class FrozenEncoder(Encoder):
 
     Args:
         base: E. It is switched to evaluation mode, and its weights no longer require a gradient.
-        width: Width of the embedding.
+        width: Width of the embedding; None for no adapter, so that the embedding is the feature vector.
         generator: Source of the adapter's initial weights.
 
     Example:
@@ -49,11 +49,15 @@ class FrozenEncoder(Encoder):
 
     caches_prepared = True
 
-    def __init__(self, base: Encoder, *, width: int = 256, generator: torch.Generator | None = None) -> None:
+    def __init__(self, base: Encoder, *, width: int | None = 256, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self._base = (base.eval().requires_grad_(requires_grad=False),)  # in a tuple, so that it is not a submodule
-        self.kind, self.output_dim = base.kind, width
-        self.adapter = VectorEncoder(input_dim=base.output_dim, width=width, generator=generator)
+        self.kind, self.output_dim = base.kind, width or base.output_dim
+        self.adapter = (
+            VectorEncoder(input_dim=base.output_dim, width=width, generator=generator)
+            if width
+            else NoAdapter(base.output_dim)
+        )
 
     @property
     def base(self) -> Encoder:
@@ -112,7 +116,8 @@ class FrozenEncoder(Encoder):
 
     def settings(self) -> dict[str, object]:
         """Return the settings that rebuild this encoder, beside the saved assets of the frozen one."""
-        return {"family": "frozen", "width": self.output_dim, "base": self.base.settings()}
+        width = None if isinstance(self.adapter, NoAdapter) else self.output_dim
+        return {"family": "frozen", "width": width, "base": self.base.settings()}
 
     def save_assets(self, folder: str | Path) -> None:
         """Write the assets and the weights of the frozen encoder."""
@@ -125,6 +130,23 @@ class FrozenEncoder(Encoder):
         """Yield the content of the frozen encoder and of the adapter."""
         yield from self.base.content()
         yield from self.adapter.content()
+
+
+class NoAdapter(VectorEncoder):
+    """Feature vectors as they are. Its only parameter has no element; it is on the device of the module."""
+
+    def __init__(self, dim: int) -> None:
+        Encoder.__init__(self)
+        self.input_dim = self.output_dim = dim
+        self.nothing = nn.Parameter(torch.zeros(0))
+
+    def forward(self, inputs: Inputs) -> Float[Tensor, "batch dim"]:
+        """Return the vectors."""
+        return inputs["vectors"]
+
+    def settings(self) -> dict[str, object]:
+        """Return the settings that rebuild it."""
+        return {"dim": self.output_dim}
 
 
 def stored_frozen(folder: Path, settings: Mapping[str, Any], base: Encoder) -> FrozenEncoder:

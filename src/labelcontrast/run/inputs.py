@@ -126,7 +126,7 @@ def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = 
     """Choose what the encoder ``auto`` and the effort leave open, for data of one kind.
 
     Raises:
-        ConfigError: An encoder is to be frozen, and no pretrained one is installed.
+        ConfigError: An encoder is to be frozen, and no pretrained one is installed; or one without an adapter is not.
     """
     encoder, effort = settings.encoder, settings.effort
     name, frozen = encoder.name, encoder.frozen
@@ -143,6 +143,8 @@ def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = 
             trained = "fine-tuned" if encoder.pretrained else "trained from random weights"
             how = "frozen, with a network trained on its features" if frozen else trained
             on_message(f"encoder {name}, which is installed: {how}; --encoder embedded needs less time")
+    if not encoder.adapter and not frozen:
+        raise ConfigError("encoder.adapter=false needs encoder.frozen=true: it leaves out the network on the features.")
     values = settings.model_dump(exclude_unset=True)
     values["encoder"] = values.get("encoder", {}) | {"name": name, "frozen": bool(frozen)}
     embedded = name in EMBEDDED_ENCODERS
@@ -196,7 +198,7 @@ def build_run_encoder(
         on_message(cut)
     if settings.frozen:
         on_message(f"the features of the frozen encoder are computed once and cached in {cache_folder() / 'features'}")
-        encoder = FrozenEncoder(encoder).to(device)
+        encoder = (FrozenEncoder(encoder) if settings.adapter else FrozenEncoder(encoder, width=None)).to(device)
     encoder.fit(train.inputs)
     return encoder
 
