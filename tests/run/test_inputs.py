@@ -115,6 +115,11 @@ def test_auto_cannot_be_frozen_where_nothing_is_installed(monkeypatch: pytest.Mo
     assert str(refusal.value) == line
 
 
+def test_an_encoder_that_is_not_frozen_has_an_adapter_by_nature() -> None:
+    with pytest.raises(ConfigError, match=r"^encoder\.adapter=false needs encoder\.frozen=true"):
+        resolve_settings(RunSettings.build({"data": "a", "encoder": {"name": "hashed", "adapter": False}}), "text")
+
+
 def test_what_the_limit_cuts_is_said_and_what_half_of_it_would_save() -> None:
     encoder = make_encoder("hashed", kind="text", max_length=4)
     assert inputs.describe_cut(encoder, ["one two", "one two three four"]) is None
