@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import wilcoxon
+from scipy.stats import t, wilcoxon
 
 from labelcontrast.lab.quantities import QUANTITIES
 from labelcontrast.lab.ranks import Ranking, rank_losses
@@ -120,17 +120,27 @@ def gain(study: str, one: str, other: str, metric: str = "macro_f1", **axes: obj
     return mean(study, one, metric, **axes) - mean(study, other, metric, **axes)
 
 
-def gains(ones: Iterable[str], others: Iterable[str], metric: str = "macro_f1") -> list[Number]:
+def controls() -> list[str]:
+    """List the studies of the controls, one for each data set."""
+    return sorted(path.name for path in STUDIES.glob("controls-*"))
+
+
+def gains(
+    ones: Iterable[str], others: Iterable[str], metric: str = "macro_f1", studies: Iterable[str] | None = None
+) -> list[Number]:
     """Return, on each set, how far the mean of some losses is above that of others."""
-    ones, others = list(ones), list(others)
-    return [Number(fmean(means(name, ones, metric)) - fmean(means(name, others, metric))) for name in sets()]
+    ones, others, names = list(ones), list(others), sets() if studies is None else studies
+    return [Number(fmean(means(name, ones, metric)) - fmean(means(name, others, metric))) for name in names]
 
 
 def pooled(gained: Iterable[float]) -> str:
-    """Write the mean of gains, on how many sets it is one, and the p-value of Wilcoxon's signed-rank test."""
+    """Write the mean of gains with its 95 % interval (t, over sets), on how many it is one, and Wilcoxon's p-value."""
     gained = list(gained)
     p, above = wilcoxon(gained).pvalue, sum(one > 0 for one in gained)
-    return f"{fmean(gained):+.1f} points in the mean, above 0 on {above} sets of {len(gained)}, p = {p:.2f}"
+    half = t.ppf(0.975, len(gained) - 1) * stdev(gained) / len(gained) ** 0.5
+    low, high = fmean(gained) - half, fmean(gained) + half
+    interval = f"95 % interval {low:+.1f} to {high:+.1f}"
+    return f"{fmean(gained):+.1f} points ({interval}), above 0 on {above} sets of {len(gained)}, p = {p:.2f}"
 
 
 @cache
