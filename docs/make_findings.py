@@ -167,6 +167,17 @@ def table(study: str) -> str:
     return f"<!-- {path.relative_to(HERE.parent).as_posix()} -->\n\n{path.read_text().strip()}"
 
 
+def controls_table(columns: Mapping[str, Iterable[str]], metrics: Iterable[str]) -> str:
+    """Tabulate, for each data set of the controls and each metric, the mean of groups of losses."""
+    lines = [f"| data | % | {' | '.join(columns)} |", "| --- | --- |" + " ---: |" * len(columns)]
+    for study in controls():
+        for metric in metrics:
+            cells = " | ".join(str(Number(fmean(means(study, group, metric)))) for group in columns.values())
+            link = f"[{study.partition('-')[2]}](../results/studies/{study}/table.md)"
+            lines.append(f"| {link} | {METRICS[metric].title} | {cells} |")
+    return "\n".join(lines)
+
+
 def labels(data: str) -> int:
     """Return the number of labels of a data set."""
     return int(json.loads((RESULTS / "every_set" / "sets.json").read_text())[data]["labels"])

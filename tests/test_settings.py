@@ -243,10 +243,10 @@ def test_recorded_settings_are_read_as_they_were_written_or_refused(tmp_path: Pa
     path = tmp_path / "config.toml"
     RunSettings.build({"data": "a.csv", "loss": {"name": "reg"}, "seed": 3}).write(path, sealed=True)
     written, read = path.read_bytes(), RunSettings.build(read_recorded(path))
-    for place in range(8 * len(written)):
+    for place in range(len(written)):
         changed = bytearray(written)
-        changed[place // 8] ^= 1 << place % 8
-        for content in (changed, written[: place // 8]) if place % 8 == 0 else (changed,):
+        changed[place] ^= 1 << place % 8
+        for content in (changed, written[:place]):
             path.write_bytes(content)
             try:
                 assert RunSettings.build(read_recorded(path)) == read
