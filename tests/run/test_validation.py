@@ -242,6 +242,16 @@ def test_a_run_is_resumed_with_its_recorded_settings_changed_by_those_given(tmp_
     expected = {**begun, "data": "b", "training": {"epochs": 2, "batch_size": 16}}
     expected["evaluation"] = {"threshold": "fixed", "views": "auto"}
     assert with_recorded(RunSettings.build(given), recorded) == RunSettings.build(expected)
+    # A setting that a file leaves out where it has its default can be given back.
+    others = {
+        "training": {"momentum": 0.9, "chunk": 4},
+        "evaluation": {"classifier": "probe", "probe_optimiser": "adam"},
+    }
+    RunSettings.build({"data": "a", **others}).write(tmp_path / "others.toml")
+    back = {"training": {"momentum": 0.0, "chunk": 0}, "evaluation": {"classifier": "auto", "probe_optimiser": "adamw"}}
+    assert with_recorded(RunSettings.build({"data": "a", **back}), tmp_path / "others.toml") == RunSettings.build(
+        {"data": "a"}
+    )
     # A loss that is given brings its own parameters.
     other = with_recorded(RunSettings.build({"data": "a", "loss": {"name": "reg"}}), recorded)
     assert other.loss.parameters == {}

@@ -91,7 +91,7 @@ def with_recorded(settings: RunSettings, recorded: str | Path) -> RunSettings:
     for name in settings.model_fields_set:
         given = getattr(settings, name)
         if isinstance(given, Settings):
-            values[name] = values.get(name, {}) | given.model_dump(mode="json", exclude_unset=True)
+            values[name] = values.get(name, {}) | {one: getattr(given, one) for one in given.model_fields_set}
         else:
             values[name] = given.model_dump(mode="json") if isinstance(given, NamedLoss) else given
     return RunSettings.build(values | {"plugins": plugins_to_resume_with(settings.plugins, recorded)})
