@@ -55,6 +55,13 @@ def test_features_of_texts_equal_those_of_scikit_learn() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+def test_features_of_the_texts_that_are_fitted_on_equal_those_of_the_same_texts_later() -> None:
+    features, fitted = TextFeatures.fit_transform(TEXTS)
+    later = features.transform(TEXTS)
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(fitted, name), getattr(later, name))
+
+
 @pytest.mark.parametrize("texts", [["", " "], ["a"], ["one two three"], ["!", "?"]])
 def test_texts_without_common_words_have_features_of_some_width(texts: list[str]) -> None:
     features = TextFeatures.fit(texts)

@@ -261,8 +261,8 @@ class WordsView(View):
     @classmethod
     def fit(cls, rows: Sequence[str], labels: AnyMatrix, *, seed: int = 0, weights: Weights = None) -> "WordsView":
         """Count the features of the training texts, and fit an SVM for each label."""
-        features = TextFeatures.fit(rows)
-        design, given = features.transform(rows), as_blocks(labels, "labels")
+        features, design = TextFeatures.fit_transform(rows)
+        given = as_blocks(labels, "labels")
         count = given.shape[1]
         most = max(cls.FEWEST_WEIGHTS, cls.WEIGHTS // count) if count > cls.FEW else design.shape[1]
         drawn = np.random.default_rng(seed).permutation(len(given))[: cls.OTHERS if count > cls.FEW else None]
@@ -342,8 +342,13 @@ class TextFeatures:
     @classmethod
     def fit(cls, texts: Sequence[str]) -> "TextFeatures":
         """Find the features that two texts or more have."""
+        return cls.fit_transform(texts)[0]
+
+    @classmethod
+    def fit_transform(cls, texts: Sequence[str]) -> tuple["TextFeatures", sp.csr_array]:
+        """Find the features that two texts or more have, and compute those of the texts, which are counted once."""
         words, pieces = _word_counter(), _piece_counter()
-        terms, idf = [], []
+        terms, idf, counted = [], [], []
         for counter, count in ((words, words.fit_transform), (pieces, lambda given: count_pieces(given, pieces))):
             try:
                 counts = sp.csr_array(count(texts))
@@ -354,19 +359,26 @@ class TextFeatures:
             kept = np.flatnonzero(texts_with >= min(2, len(texts)))
             terms.append(counter.get_feature_names_out()[kept])
             idf.append(1 + np.log((1 + len(texts)) / (1 + texts_with[kept])))
-        return cls([one.tolist() for one in terms], np.concatenate([np.zeros(0), *idf]))
+            counted += [counts[:, kept]] if len(kept) else []
+        features = cls([one.tolist() for one in terms], np.concatenate([np.zeros(0), *idf]))
+        return features, features._weigh(counted, len(texts))
 
     def transform(self, texts: Sequence[str]) -> sp.csr_array:
         """Compute the features of texts, shape [texts, features]."""
-        counted = [self._words.transform(texts)] if self._words else []
+        counted = [sp.csr_array(self._words.transform(texts))] if self._words else []
         counted += [count_pieces(texts, self._pieces)] if self._pieces else []
+        return self._weigh(counted, len(texts))
+
+    def _weigh(self, counted: Sequence[sp.csr_array], number: int) -> sp.csr_array:
+        """Compute the features of some texts from the counts of each part that has terms."""
         blocks, start = [], 0
         for counts in counted:
             weighted = sp.csr_array(counts, dtype=np.float64)
+            weighted.sort_indices()  # a sum over a text is then the same to the bit, however its words were counted
             weighted.data = (1 + np.log(weighted.data)) * self.idf[start + weighted.indices]
             start += weighted.shape[1]
-            blocks.append(normalize(weighted) if len(texts) else weighted)
-        return sp.csr_array(sp.hstack(blocks, format="csr") if blocks else sp.csr_array((len(texts), 0)))
+            blocks.append(normalize(weighted) if number else weighted)
+        return sp.csr_array(sp.hstack(blocks, format="csr") if blocks else sp.csr_array((number, 0)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the terms as bytes, one a line, and their weights."""
