@@ -210,7 +210,7 @@ class TrainingSettings(Settings):
     projection_dim: int = Field(default=256, ge=1)
     """Width of the projections that a contrastive loss takes."""
     repulsion: bool = False
-    """Measure the repulsion of positives after every epoch, by label frequency, on the ``selection_examples``."""
+    """After every epoch measure the repulsion of positives and the angles of steps, on the ``selection_examples``."""
     selection_examples: int = Field(default=2000, ge=1)
     """Training examples, at most, on which the probe of the validation score of a contrastive loss is fitted."""
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()

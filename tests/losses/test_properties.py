@@ -1,5 +1,7 @@
 """Properties of contrastive losses: what changes nothing, special cases, options, and statistics of pairs."""
 
+from itertools import permutations
+from math import exp
 from types import SimpleNamespace
 
 import pytest
@@ -145,6 +147,33 @@ def test_a_stopped_repulsion_never_pushes_a_positive_away() -> None:
         (grad,) = torch.autograd.grad(terms[0], z)
         # the first step of descent moves example 1 along -grad; it is repelled if that leads away from example 0
         assert bool(-grad[1, 1] > 0) == repelled
+
+
+@pytest.mark.parametrize("name", ["supcon", "mulsupcon"])
+@pytest.mark.parametrize("stop", [0.0, 0.5, 1.0])
+def test_steps_are_sums_over_pairs(name: str, stop: float) -> None:
+    """Pair by pair: the slope is m p - W, less its stopped part; a step is a sum of ways to the others."""
+    generator, tau = torch.Generator().manual_seed(0), 0.3
+    z = torch.randn(7, 3, generator=generator, dtype=torch.float64)
+    y = (torch.rand(7, 4, generator=generator) < 0.5).double()
+    loss = make_loss(name, temperature=tau)
+    w, u = loss.pair_weights(y).tolist(), z / z.norm(dim=1, keepdim=True)
+    e = [[0.0 if i == j else exp(float(u[i] @ u[j]) / tau) for j in range(7)] for i in range(7)]
+    size = [float(row.sum()) for row in y]
+    factors = [(size[i] if name == "mulsupcon" else 1.0) * (sum(w[i]) > 0) for i in range(7)]
+    slope = [[0.0] * 7 for _ in range(7)]
+    for i, j in permutations(range(7), 2):
+        slope[i][j] = sum(w[i]) * e[i][j] / sum(e[i]) - w[i][j]
+        if w[i][j] and slope[i][j] > 0:
+            slope[i][j] *= 1 - stop
+        slope[i][j] *= factors[i] / sum(factors) / tau
+    steps = loss.steps(z, y, stop_repulsion=stop)
+    for i in range(7):
+        ways = [(slope[i][j] + slope[j][i]) * (u[j] - (u[i] @ u[j]) * u[i]) for j in range(7) if j != i]
+        torch.testing.assert_close(steps[i], -sum(ways) / z[i].norm(), rtol=1e-6, atol=1e-7)  # weights in float32
+    assert not loss.steps(z, y).equal(loss.steps(z, y, stop_repulsion=1.0))
+    assert loss.steps(z, y).equal(loss.steps(z, y, stop_repulsion=0.0))
+    assert not z.requires_grad
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from labelcontrast import metrics
 from labelcontrast.errors import EmbeddingError, LabelShapeError
-from labelcontrast.metrics.representation import alignment, describe_representation, effective_rank, uniformity
+from labelcontrast.metrics.representation import (
+    alignment,
+    closing_angles,
+    describe_representation,
+    effective_rank,
+    uniformity,
+)
 
 
 def golden(folder: Path, name: str) -> list[dict]:
@@ -26,6 +32,29 @@ def test_alignment_equals_the_published_code(shared: Path) -> None:
         found = alignment(np.array(file["embeddings"]), np.array(file["labels"]), without_labels=True)
         expected = math.nan if file["n_pairs"] == 0 else file["value"]
         assert found == pytest.approx(expected, rel=1e-10, nan_ok=True)
+
+
+def test_angles_are_those_between_steps_and_great_circles() -> None:
+    """A short walk along the step, and one along the great circle to the other, leave a point at this angle."""
+    random = np.random.default_rng(0)
+    points, steps = random.normal(size=(2, 6, 3))
+    steps[4] = 2 * points[4]  # changes the length alone
+    points[5] = 3 * points[0]
+    got = closing_angles(torch.from_numpy(points), torch.from_numpy(steps)).numpy()
+    units = points / np.linalg.norm(points, axis=1, keepdims=True)
+
+    def leave(place: int, towards: np.ndarray) -> np.ndarray:
+        there = units[place] + 1e-6 * towards
+        move = there / np.linalg.norm(there) - units[place]
+        return move / np.linalg.norm(move)
+
+    for i in range(6):
+        for j in range(6):
+            if i in {j, 4} or {i, j} == {0, 5}:
+                assert math.isnan(got[i, j]) or i == 4, (i, j)
+            else:
+                cosine = leave(i, steps[i]) @ leave(i, units[j])
+                assert got[i, j] == pytest.approx(math.degrees(math.acos(cosine)), abs=1e-3)
 
 
 def test_an_example_with_an_unknown_label_is_left_out() -> None:

@@ -5,6 +5,7 @@ import math
 import signal
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,20 @@ from labelcontrast.data.batches import Prepared, training_batches
 from labelcontrast.data.splits import load_splits
 from labelcontrast.encoders.base import Projector
 from labelcontrast.experiment import run_experiment
+from labelcontrast.lab.quantities import QUANTITIES
 from labelcontrast.labels.hierarchy import Hierarchy, LabelTree
 from labelcontrast.losses.factory import make_loss
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.measures import compute_metrics
 from labelcontrast.run.fitting import (
+    SIMILARITY,
     Callbacks,
     Objective,
     build_objective,
     draw_sample,
     finetuning_settings,
     linear_head,
+    measure_directions,
     measure_repulsion,
 )
 from labelcontrast.run.model import TrainedModel, load
@@ -420,8 +424,14 @@ def test_repulsion_is_measured_by_label_frequency_if_asked_for() -> None:
 
     found = examined({"name": "reg"}, repulsion=True)
     names = [f"{what}_{bucket}" for bucket in ("head", "medium", "tail") for what in ("pushed_away", "push")]
-    assert list(found) == names
-    assert all(0 <= value < 1 for value in found.values())
+    directed = [
+        f"{place}{ending}" for ending in ("", "_regularised") for place in ("head", "medium", "tail", "near", "close")
+    ]
+    names += [f"{what}_{place}" for place in directed for what in ("angle", "away")]
+    assert list(found) == names  # no two are far apart here
+    assert set(found) <= set(QUANTITIES)
+    assert all(0 <= value <= (180 if name.startswith("angle") else 1) for name, value in found.items())
+    assert found["away_head_regularised"] < found["away_head"]
     assert found["pushed_away_head"] > 0
     assert found["push_head"] > 0
     assert examined({"name": "reg"}, repulsion=True, selection_examples=150) != found
@@ -446,4 +456,31 @@ def test_the_repulsion_of_a_bucket_is_the_sum_over_its_labels_and_batches() -> N
     positives, repelled, push = (
         sum(float(getattr(part, name)[[0, 2]].sum()) for part in parts) for name in ("positives", "repelled", "push")
     )
-    assert got == pytest.approx({"pushed_away_some": repelled / positives, "push_some": push / repelled})
+    expected = {"pushed_away_some": repelled / positives, "push_some": push / repelled}
+    assert {name: got[name] for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["supcon", "wo_reg", "reg"])
+def test_directions_are_those_of_the_steps_pair_by_pair(name: str) -> None:
+    random = torch.Generator().manual_seed(0)
+    z, y = torch.randn(24, 3, generator=random), (torch.rand(24, 4, generator=random) < 0.4).float()
+    loss, buckets = make_loss(name, num_labels=4, dim=3), {"some": np.array([True, False, True, False])}
+    batches = [(z[at : at + 10], y[at : at + 10]) for at in (0, 10, 20)]
+    got, expected = measure_directions(loss, batches, buckets), {}
+    for ending, stop in {"": 0.0, "_regularised": 1.0}.items():
+        pairs: dict[str, list[tuple[float, float]]] = {}
+        for rows, labels in batches:
+            steps = loss.steps(rows, labels, stop_repulsion=stop).double().numpy()
+            units = (rows / rows.norm(dim=1, keepdim=True)).double().numpy()
+            for i, j in permutations(range(len(rows)), 2):
+                way = units[j] - (units[i] @ units[j]) * units[i]
+                angle = np.degrees(np.arccos(steps[i] @ way / np.linalg.norm(steps[i]) / np.linalg.norm(way)))
+                shared = (labels[i] * labels[j]).numpy()
+                near = next(one for one, (low, high) in SIMILARITY.items() if low <= units[i] @ units[j] < high)
+                pairs.setdefault(f"some{ending}", []).append((shared[[0, 2]].sum(), angle))
+                pairs.setdefault(f"{near}{ending}", []).append((float(shared.any()), angle))
+        for place, found in pairs.items():
+            weights, angles = np.array(found).T
+            expected[f"angle_{place}"] = np.average(angles, weights=weights)
+            expected[f"away_{place}"] = np.average(angles > 90, weights=weights)
+    assert got == pytest.approx(expected, rel=1e-4)

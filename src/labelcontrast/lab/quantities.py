@@ -86,6 +86,20 @@ def _repulsion(bucket: str, which: str) -> list[Quantity]:
     ]
 
 
+def _directions(bucket: str, which: str, by: str = "") -> Iterator[Quantity]:
+    """Yield where the steps of training lead, seen from the positives of a bucket, without and with L_REG."""
+    for ending, how in {"": "without L_REG", "_regularised": "with L_REG"}.items():
+        angle = f"Mean angle between the step of an anchor, {how}, and the way to a positive {which}."
+        away = "Share of these positives that the step leads away from: the angle is above 90 degrees."
+        part = f"{bucket}, {how}"
+        yield Quantity(
+            f"angle_{bucket}{ending}", f"angle of the step{by}", "degrees", None, angle, part=part, by_epoch=True
+        )
+        yield Quantity(
+            f"away_{bucket}{ending}", f"positives left behind{by}", "%", None, away, part=part, by_epoch=True
+        )
+
+
 def _of_embeddings(name: str, better: Literal["higher", "lower"] | None, meaning: str) -> Quantity:
     return Quantity(name, name.replace("_", " "), "", better, meaning, ("representation", name))
 
@@ -103,6 +117,12 @@ QUANTITIES = {
         *_repulsion("head", f"with more than {HEAD} training examples"),
         *_repulsion("medium", f"with {TAIL} to {HEAD} training examples"),
         *_repulsion("tail", f"with fewer than {TAIL} training examples"),
+        *_directions("head", f"with a common label with more than {HEAD} training examples"),
+        *_directions("medium", f"with a common label with {TAIL} to {HEAD} training examples"),
+        *_directions("tail", f"with a common label with fewer than {TAIL} training examples"),
+        *_directions("far", "at a cosine below 0.5", by=" by similarity"),
+        *_directions("near", "at a cosine from 0.5 to below 0.9", by=" by similarity"),
+        *_directions("close", "at a cosine of 0.9 or more", by=" by similarity"),
         _of_embeddings("alignment", "lower", "Mean squared distance between test embeddings with the same label set."),
         _of_embeddings("uniformity", "lower", "Log of the mean Gaussian potential over all pairs of test embeddings."),
         _of_embeddings("effective_rank", None, "Effective number of dimensions of the test embeddings."),

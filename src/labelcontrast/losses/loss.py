@@ -4,7 +4,7 @@ A loss over a hierarchy is either one of weighted pairs, as any other, or the su
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -257,6 +257,29 @@ class ContrastiveLoss(LossModule):
         batch.softmax(average=torch.ones_like(batch.factors), statistics=statistics)
         found = statistics.repulsion
         return found if pairs.candidates.labels is None else found.spread(pairs.candidates.labels, labels.shape[1])
+
+    def steps(self, projections: Tensor, labels: Labels, *, stop_repulsion: float | None = None) -> Tensor:
+        """Compute the steps of a batch of projections down the loss: its negative gradient.
+
+        Args:
+            projections: As in :meth:`forward`.
+            labels: As in :meth:`forward`.
+            stop_repulsion: In place of that of the loss, to compare both.
+
+        Example:
+            >>> from labelcontrast.losses.factory import make_loss
+            >>> z, loss = torch.tensor([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.3]]), make_loss("supcon", temperature=0.5)
+            >>> [loss.steps(z, torch.ones(3, 1), stop_repulsion=stop)[0, 1].item() for stop in (0.0, 1.0)]
+            [0.031..., 0.095...]
+        """
+        rows = projections.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            batch = self._prepare(rows, labels, None, None)
+            stop = self.settings["stop_repulsion"] if stop_repulsion is None else stop_repulsion
+            batch = replace(batch, settings={**batch.settings, "stop_repulsion": stop})
+            total = batch.factors.sum()
+            loss = batch.softmax(average=self._scale * batch.factors / total.masked_fill(total == 0, 1))
+        return -torch.autograd.grad(loss, rows)[0]
 
     def _variable(self) -> Iterable[Parameter]:
         return [parameter for parameter in contrastive() if parameter.name != "queue_size"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from labelcontrast.metrics.registry import Metric as Metric
     from labelcontrast.metrics.representation import Estimate as Estimate
     from labelcontrast.metrics.representation import alignment as alignment
+    from labelcontrast.metrics.representation import closing_angles as closing_angles
     from labelcontrast.metrics.representation import effective_rank as effective_rank
     from labelcontrast.metrics.representation import uniformity as uniformity
 
@@ -55,6 +56,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         ],
         "ranking": ["average_precisions", "mean_average_precision"],
         "registry": ["DETAILS", "HIERARCHICAL_METRICS", "METRICS", "Metric"],
-        "representation": ["Estimate", "alignment", "effective_rank", "uniformity"],
+        "representation": ["Estimate", "alignment", "closing_angles", "effective_rank", "uniformity"],
     },
 )

@@ -1,4 +1,4 @@
-"""Metrics of embeddings without a probe: alignment, uniformity and effective rank."""
+"""Metrics of embeddings without a probe: alignment, uniformity, effective rank, and where a step of training leads."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,8 @@ from labelcontrast.metrics.neighbours import Features, checked_rows, unit_rows
 EXACT_UP_TO = 20_000
 """Number of examples up to which all pairs are used, in some seconds."""
 SAMPLED_PAIRS = 400_000
+ONE_LINE = 1 - 1e-12
+"""Cosine from which on two embeddings are on one line, up to rounding."""
 _BLOCK = 2048
 
 
@@ -147,6 +149,38 @@ def effective_rank(features: ArrayLike) -> float:
     spectrum = spectrum[spectrum > 1e-7 * spectrum.max()]
     share = spectrum / spectrum.sum()
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
+
+
+def closing_angles(
+    embeddings: Float[torch.Tensor, "batch dim"], steps: Float[torch.Tensor, "batch dim"]
+) -> Float[torch.Tensor, "batch batch"]:
+    r"""Compute the angles between the step of each embedding and the ways on the sphere that close its pairs.
+
+    .. math:: \theta_{ij} = \arccos \frac{\langle d_i, w_{ij} \rangle}{\lVert d_i \rVert \lVert w_{ij} \rVert}, \qquad
+       w_{ij} = z_j - \langle z_i, z_j \rangle z_i, \qquad d_i \perp z_i
+
+    Args:
+        embeddings: Not zero; their length does not matter.
+        steps: Of the same embeddings, such as those of :meth:`~labelcontrast.losses.loss.ContrastiveLoss.steps`; the
+            part along an embedding, which changes its length alone, is left out.
+
+    Returns:
+        Degrees, in double precision: at 0 the step of example i leads straight to example j, above 90 away from it. NaN
+        without a step, and for two embeddings on one line.
+
+    Example:
+        >>> z = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]])
+        >>> closing_angles(z, torch.tensor([[0.0, -1.0], [0.0, 0.0], [1.0, 1.0]])).round().tolist()
+        [[nan, 180.0, 180.0], [nan, nan, nan], [0.0, 0.0, nan]]
+
+    Reference: Audibert et al., Multi-Label Contrastive Learning: A Comprehensive Study, 2024, Figure 1, measured.
+    """
+    z = torch.nn.functional.normalize(embeddings.double())
+    d = steps.double() - (steps.double() * z).sum(1, keepdim=True) * z
+    cosine = z @ z.T
+    lengths = d.norm(dim=1, keepdim=True) * (1 - cosine.square()).clamp(min=0).sqrt()
+    angles = ((d @ z.T) / lengths).clamp(-1, 1).acos().rad2deg()
+    return angles.masked_fill((cosine.abs() >= ONE_LINE) | (lengths == 0), torch.nan)
 
 
 def describe_representation(

@@ -6,7 +6,8 @@ the best is kept, or a contrastive training that is followed by fine-tuning. Eac
 and checkpoints, and continues from what is there.
 """
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import reduce
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 from torch.utils.data import DataLoader
 
 from labelcontrast.data.batches import Prepared, training_batches
@@ -28,6 +29,7 @@ from labelcontrast.losses.factory import make_loss
 from labelcontrast.losses.loss import ContrastiveLoss
 from labelcontrast.losses.registry import check_loss, is_built_in, loss_row
 from labelcontrast.metrics.counting import by_frequency
+from labelcontrast.metrics.representation import closing_angles
 from labelcontrast.run.inputs import OnMessage, RunInputs
 from labelcontrast.run.machine import seeded
 from labelcontrast.run.validation import LossKind
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from labelcontrast.training.learner import Learner
 
 FINETUNING = "finetuning"
+SIMILARITY = {"far": (-2.0, 0.5), "near": (0.5, 0.9), "close": (0.9, 2.0)}
+"""Buckets of positives by the cosine of their projections, from the first to below the second."""
+RIGHT_ANGLE = 90.0
 
 
 @dataclass(frozen=True)
@@ -308,7 +313,7 @@ def measure_repulsion(
     batch_size: int,
     buckets: Mapping[str, np.ndarray],
 ) -> dict[str, float]:
-    """Measure the net repulsion of positive pairs, by the frequency of the labels that they share.
+    """Measure the net repulsion of positive pairs, and where the steps of training lead, by their common labels.
 
     Args:
         encoder: As it is after an epoch; it runs in evaluation mode.
@@ -320,15 +325,16 @@ def measure_repulsion(
 
     Returns:
         ``pushed_away_NAME``, the share of the positives whose repulsion exceeds their attraction, and ``push_NAME``, by
-        how much on average, in units of the loss of an anchor, before the regulariser clamps it. A pair counts for
-        each label that the two share. A bucket without a positive is left out.
+        how much on average, in units of the loss of an anchor, before the regulariser clamps it; and the values of
+        ``measure_directions``. A pair counts for each label that the two share. A bucket without a positive is left
+        out.
     """
     features, device = compute_features(encoder, sample), next(projector.parameters()).device
     assert sample.labels is not None
     labels = torch.from_numpy(sample.labels.toarray()).float().to(device)
     with evaluation_mode(projector):
         projections = projector(features.to(device)).float()
-    batches = zip(torch.split(projections, batch_size), torch.split(labels, batch_size), strict=True)
+    batches = [*zip(torch.split(projections, batch_size), torch.split(labels, batch_size), strict=True)]
     found = reduce(add, (loss.repulsion(*batch) for batch in batches))
     measured = {}
     for name, chosen in buckets.items():
@@ -338,6 +344,47 @@ def measure_repulsion(
         if positives:
             measured[f"pushed_away_{name}"] = repelled / positives
             measured[f"push_{name}"] = push / repelled if repelled else 0.0
+    return measured | measure_directions(loss, batches, buckets)
+
+
+def measure_directions(
+    loss: ContrastiveLoss,
+    batches: Iterable[tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch labels"]]],
+    buckets: Mapping[str, np.ndarray],
+) -> dict[str, float]:
+    """Measure the angles between the steps of examples and the ways to their positives, with and without L_REG.
+
+    Args:
+        loss: The steps are down this loss.
+        batches: Projections and labels, as in training.
+        buckets: Masks of the labels, keyed by bucket; those of ``SIMILARITY`` are added.
+
+    Returns:
+        For pairs in one batch that share a label: ``angle_NAME``, the mean angle in degrees, and ``away_NAME``, the
+        share of angles above 90, where the step leads away from the positive. With the ending ``_regularised`` the same
+        where the repulsion of positives is stopped, at the strength of the loss or 1. A pair counts for each label of a
+        bucket that the two share, and once in a bucket of similarities.
+    """
+    stops = {"": 0.0, "_regularised": loss.settings["stop_repulsion"] or 1.0}
+    sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for projections, labels in batches:
+        units = normalize(projections)
+        cosine = units @ units.T
+        counts = {name: labels[:, chosen] @ labels[:, chosen].T for name, chosen in buckets.items()}
+        alike = (labels @ labels.T).sign()
+        counts |= {name: alike * ((low <= cosine) & (cosine < high)) for name, (low, high) in SIMILARITY.items()}
+        for ending, stop in stops.items():
+            angles = closing_angles(projections, loss.steps(projections, labels, stop_repulsion=stop))
+            known = ~angles.isnan()
+            for name, pairs in counts.items():
+                weights = (pairs * known).double()
+                parts = weights, weights * angles.nan_to_num(), weights * (angles > RIGHT_ANGLE)
+                place = f"{name}{ending}"
+                sums[place] = [whole + float(part.sum()) for whole, part in zip(sums[place], parts, strict=True)]
+    measured = {}
+    for place, (number, angle, away) in sums.items():
+        if number:
+            measured[f"angle_{place}"], measured[f"away_{place}"] = angle / number, away / number
     return measured
 
 
