@@ -180,7 +180,8 @@ def closing_angles(
     cosine = z @ z.T
     lengths = d.norm(dim=1, keepdim=True) * (1 - cosine.square()).clamp(min=0).sqrt()
     angles = ((d @ z.T) / lengths).clamp(-1, 1).acos().rad2deg()
-    return angles.masked_fill((cosine.abs() >= ONE_LINE) | (lengths == 0), torch.nan)
+    undefined = (cosine.abs() >= ONE_LINE) | (lengths == 0)
+    return torch.where(undefined, torch.nan, angles)
 
 
 def describe_representation(
