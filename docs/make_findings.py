@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 TEXT, PAGE, COMMANDS = HERE / "findings.text", HERE / "findings.md", HERE / "reproduce.md"
 RESULTS = HERE.parent / "results"
 STUDIES = RESULTS / "studies"
+DIRECTIONS = HERE.parent / "benchmarks" / "results" / "directions.json"
 
 
 class Number(float):
@@ -192,6 +193,12 @@ def fine_tuned(data: str, loss: str, metric: str = "macro_f1") -> Number:
     """Return the mean of a comparison of fine-tuned encoders."""
     rows = json.loads((RESULTS / data / "results.json").read_text())["rows"]
     return Number(100 * fmean(run["metrics"]["test"][metric] for run in rows[loss]))
+
+
+def directed(state: str, name: str) -> Number:
+    """Return a mean over the pairs of one batch: an angle in degrees, or a share in percent."""
+    rows = {row["state"]: row for row in json.loads(DIRECTIONS.read_text())["rows"]}
+    return Number(rows[state][name] * (1 if name.startswith("angle") else 100))
 
 
 def _ends(point: Mapping[str, object]) -> dict[str, str]:
