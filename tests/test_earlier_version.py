@@ -11,6 +11,7 @@ They were made by these commands, on vectors.npz; checkpoints, features, figures
         --set training.epochs=1
 """
 
+import csv
 import json
 import shutil
 from contextlib import chdir
@@ -73,12 +74,22 @@ def test_a_comparison_is_resumed_without_running_a_trial(earlier: Path) -> None:
     assert after["significance"] == before["significance"]
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Read a table in CSV."""
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def test_a_study_is_resumed_without_running_a_trial(earlier: Path) -> None:
-    names = ("results.csv", "table.csv", "table.md", "significance.json")
+    names = ("table.csv", "table.md", "significance.json")
     before = {name: (earlier / "study" / name).read_text() for name in names}
+    trials = rows_of(earlier / "study" / "results.csv")
     changes = ["--set", "training.batch_size=32", "--set", "training.epochs=1"]
     changes += ["--set", "evaluation.threshold=global"]  # the default of that version
     grid = ["--seeds", "1", "--losses", "reg", *changes]
     command(earlier, "study", "alpha", "vectors.npz", *grid, "--out", "study", "--resume")
     assert {name: (earlier / "study" / name).read_text() for name in names} == before
-    assert before["results.csv"].count("\n") == 1 + 5  # with the seconds that each trial took
+    again = rows_of(earlier / "study" / "results.csv")
+    assert len(again) == len(trials) == 5
+    for one, found in zip(trials, again, strict=True):  # with the seconds that each trial took
+        assert found.items() >= one.items()
+        assert not any(found[name] for name in found.keys() - one.keys())  # quantities that are new

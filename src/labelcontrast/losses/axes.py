@@ -37,7 +37,7 @@ MODULE_ATTRIBUTES = frozenset(
 )
 """Attributes of any loss module; listed here, as torch is not imported."""
 CONTRASTIVE_ATTRIBUTES = frozenset(
-    "bias closure contrast dim log_scales of_level pair_weights per_anchor prototypes queue repulsion".split()  # noqa: SIM905
+    "bias closure contrast dim log_scales of_level pair_weights per_anchor prototypes queue repulsion steps".split()  # noqa: SIM905
 )
 """Further attributes of a loss on the axes."""
 LARGEST = 1e300
