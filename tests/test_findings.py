@@ -130,6 +130,7 @@ def test_a_claim_that_no_longer_holds_stops_the_page(maker: ModuleType, monkeypa
 def test_every_link_has_a_target(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
         path, _, place = link.partition("#")
-        assert (page.parent / path).exists(), link
-        headings = re.findall(r"^#+ (.*)$", (page.parent / path).read_text(), re.MULTILINE) if place else []
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE) if place else []
         assert place in {"", *(re.sub(r"[^\w -]", "", one).strip().lower().replace(" ", "-") for one in headings)}, link
