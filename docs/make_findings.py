@@ -11,7 +11,7 @@ import ast
 import csv
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -126,6 +126,16 @@ def controls() -> list[str]:
     return sorted(path.name for path in STUDIES.glob("controls-*"))
 
 
+def regularisers() -> list[str]:
+    """List the studies of the strength of the regulariser by temperature, one for each data set."""
+    return sorted(path.name for path in STUDIES.glob("regulariser-*"))
+
+
+def linked(studies: Iterable[str]) -> str:
+    """Write the names of data sets, each with a link to the table of its study."""
+    return ", ".join(f"[{name.partition('-')[2]}](../results/studies/{name}/table.md)" for name in studies)
+
+
 def gains(
     ones: Iterable[str], others: Iterable[str], metric: str = "macro_f1", studies: Iterable[str] | None = None
 ) -> list[Number]:
@@ -134,14 +144,42 @@ def gains(
     return [Number(fmean(means(name, ones, metric)) - fmean(means(name, others, metric))) for name in names]
 
 
+def seed_by_seed(
+    studies: Iterable[str], loss: str, metric: str, axis: str, ends: tuple[object, object], **axes: object
+) -> list[Number]:
+    """Return how far a value of an axis is above another, seed by seed on every set."""
+    found = []
+    for study in studies:
+        one, other = (values(study, loss, metric, **{axis: end}, **axes) for end in ends)
+        found += [Number(first - second) for first, second in zip(one, other, strict=True)]
+    return found
+
+
+def interval(gained: Sequence[float]) -> tuple[str, str, str]:
+    """Write the mean of gains, and the ends of its 95 % interval by Student's t."""
+    half = t.ppf(0.975, len(gained) - 1) * stdev(gained) / len(gained) ** 0.5
+    low, middle, high = (f"{fmean(gained) + one:+.1f}" for one in (-half, 0, half))
+    return middle, low, high
+
+
 def pooled(gained: Iterable[float]) -> str:
     """Write the mean of gains with its 95 % interval (t, over sets), on how many it is one, and Wilcoxon's p-value."""
     gained = list(gained)
-    p, above = wilcoxon(gained).pvalue, sum(one > 0 for one in gained)
-    half = t.ppf(0.975, len(gained) - 1) * stdev(gained) / len(gained) ** 0.5
-    low, high = fmean(gained) - half, fmean(gained) + half
-    interval = f"95 % interval {low:+.1f} to {high:+.1f}"
-    return f"{fmean(gained):+.1f} points ({interval}), above 0 on {above} sets of {len(gained)}, p = {p:.2f}"
+    p, above, (middle, low, high) = wilcoxon(gained).pvalue, sum(one > 0 for one in gained), interval(gained)
+    among = f"above 0 on {above} sets of {len(gained)}, p = {p:.2f}"
+    return f"{middle} points (95 % interval {low} to {high}), {among}"
+
+
+def strength_table(studies: Sequence[str], loss: str, metrics: Iterable[str], ends: tuple[object, object]) -> str:
+    """Tabulate how far a strength of the regulariser is above another, by temperature: mean and 95 % interval."""
+    metrics = list(metrics)
+    lines = [f"| temperature | {' | '.join(METRICS[name].title for name in metrics)} |"]
+    lines += ["| ---: |" + " ---: |" * len(metrics)]
+    for at in grid(studies[0], "temperature"):
+        found = (seed_by_seed(studies, loss, name, "stop_repulsion", ends, temperature=at) for name in metrics)
+        cells = (f"{middle} ({low} to {high})" for middle, low, high in map(interval, found))
+        lines.append(f"| {at} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 @cache

@@ -1,10 +1,12 @@
 """docs/findings.md says what the committed results say: its numbers, its claims, its tables and its links."""
 
+import csv
 import importlib.util
 import json
 import re
 import shlex
 from pathlib import Path
+from statistics import fmean, stdev
 from types import ModuleType
 
 import pytest
@@ -88,6 +90,19 @@ def test_an_axis_is_named_by_the_end_of_its_setting(maker: ModuleType) -> None:
         assert row["positives pushed more than pulled (%)"].startswith(f"{share:.2f} ±")
     with pytest.raises(LookupError, match="has no run of reg"):
         maker.mean("temperature-prr-corel5k", "reg", temperature=3)
+
+
+def test_pairs_of_runs_have_the_same_seed(maker: ModuleType) -> None:
+    rows = csv.DictReader((STUDIES / "regulariser-aapd2k" / "results.csv").read_text().splitlines())
+    chosen = [one for one in rows if (one["loss"], one["loss.temperature"]) == ("wo_reg", "0.05")]
+    found = {(one["loss.stop_repulsion"], one["seed"]): 100 * float(one["micro_f1"]) for one in chosen}
+    expected = [found["1.0", seed] - found["0.0", seed] for seed in "012"]
+    studies, ends = ["regulariser-aapd2k"], (1.0, 0.0)
+    got = maker.seed_by_seed(studies, "wo_reg", "micro_f1", "stop_repulsion", ends, temperature=0.05)
+    assert got == pytest.approx(expected)
+    half = 4.302653 * stdev(expected) / 3**0.5  # the quantile of Student's t with two degrees of freedom
+    cell = f"{fmean(expected):+.1f} ({fmean(expected) - half:+.1f} to {fmean(expected) + half:+.1f})"
+    assert f"| 0.05 | {cell} |" in maker.strength_table(studies, "wo_reg", ["micro_f1"], ends)
 
 
 def test_what_is_as_good_as_the_best_is_bold(maker: ModuleType) -> None:

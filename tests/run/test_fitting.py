@@ -26,7 +26,7 @@ from labelcontrast.losses.factory import make_loss
 from labelcontrast.metrics.counting import TrainingLabels
 from labelcontrast.metrics.measures import compute_metrics
 from labelcontrast.run.fitting import (
-    SIMILARITY,
+    THIRDS,
     Callbacks,
     Objective,
     build_objective,
@@ -424,11 +424,9 @@ def test_repulsion_is_measured_by_label_frequency_if_asked_for() -> None:
 
     found = examined({"name": "reg"}, repulsion=True)
     names = [f"{what}_{bucket}" for bucket in ("head", "medium", "tail") for what in ("pushed_away", "push")]
-    directed = [
-        f"{place}{ending}" for ending in ("", "_regularised") for place in ("head", "medium", "tail", "near", "close")
-    ]
+    directed = [f"{place}{ending}" for ending in ("", "_regularised") for place in ("head", "medium", "tail", *THIRDS)]
     names += [f"{what}_{place}" for place in directed for what in ("angle", "away")]
-    assert list(found) == names  # no two are far apart here
+    assert list(found) == names
     assert set(found) <= set(QUANTITIES)
     assert all(0 <= value <= (180 if name.startswith("angle") else 1) for name, value in found.items())
     assert found["away_head_regularised"] < found["away_head"]
@@ -470,15 +468,21 @@ def test_directions_are_those_of_the_steps_pair_by_pair(name: str) -> None:
     for ending, stop in {"": 0.0, "_regularised": 1.0}.items():
         pairs: dict[str, list[tuple[float, float]]] = {}
         for rows, labels in batches:
+            alike: list[tuple[float, float]] = []
             steps = loss.steps(rows, labels, stop_repulsion=stop).double().numpy()
             units = (rows / rows.norm(dim=1, keepdim=True)).double().numpy()
             for i, j in permutations(range(len(rows)), 2):
                 way = units[j] - (units[i] @ units[j]) * units[i]
                 angle = np.degrees(np.arccos(steps[i] @ way / np.linalg.norm(steps[i]) / np.linalg.norm(way)))
                 shared = (labels[i] * labels[j]).numpy()
-                near = next(one for one, (low, high) in SIMILARITY.items() if low <= units[i] @ units[j] < high)
                 pairs.setdefault(f"some{ending}", []).append((shared[[0, 2]].sum(), angle))
-                pairs.setdefault(f"{near}{ending}", []).append((float(shared.any()), angle))
+                if shared.any():
+                    alike.append((units[i] @ units[j], angle))
+            ranked = sorted(cosine for cosine, _ in alike)
+            ends = ranked[len(ranked) // 3], ranked[2 * len(ranked) // 3]
+            for cosine, angle in alike:
+                third = THIRDS[sum(cosine >= end for end in ends)]
+                pairs.setdefault(f"{third}{ending}", []).append((1.0, angle))
         for place, found in pairs.items():
             weights, angles = np.array(found).T
             expected[f"angle_{place}"] = np.average(angles, weights=weights)

@@ -6,6 +6,7 @@ the best is kept, or a contrastive training that is followed by fine-tuning. Eac
 and checkpoints, and continues from what is there.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
     from labelcontrast.training.learner import Learner
 
 FINETUNING = "finetuning"
-SIMILARITY = {"far": (-2.0, 0.5), "near": (0.5, 0.9), "close": (0.9, 2.0)}
-"""Buckets of positives by the cosine of their projections, from the first to below the second."""
+THIRDS = ("far", "near", "close")
+"""The positives of a batch by the cosine of their projections, a third each."""
 RIGHT_ANGLE = 90.0
 
 
@@ -357,34 +358,36 @@ def measure_directions(
     Args:
         loss: The steps are down this loss.
         batches: Projections and labels, as in training.
-        buckets: Masks of the labels, keyed by bucket; those of ``SIMILARITY`` are added.
+        buckets: Masks of the labels, keyed by bucket; the ``THIRDS`` by similarity are added.
 
     Returns:
         For pairs in one batch that share a label: ``angle_NAME``, the mean angle in degrees, and ``away_NAME``, the
         share of angles above 90, where the step leads away from the positive. With the ending ``_regularised`` the same
         where the repulsion of positives is stopped, at the strength of the loss or 1. A pair counts for each label of a
-        bucket that the two share, and once in a bucket of similarities.
+        bucket that the two share, and once in a third. NaN where no angle is defined.
     """
     stops = {"": 0.0, "_regularised": loss.settings["stop_repulsion"] or 1.0}
-    sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * 4)
     for projections, labels in batches:
         units = normalize(projections)
-        cosine = units @ units.T
-        counts = {name: labels[:, chosen] @ labels[:, chosen].T for name, chosen in buckets.items()}
-        alike = (labels @ labels.T).sign()
-        counts |= {name: alike * ((low <= cosine) & (cosine < high)) for name, (low, high) in SIMILARITY.items()}
+        cosine, alike = units @ units.T, (labels @ labels.T).fill_diagonal_(0).sign()
+        counts = {name: (labels[:, chosen] @ labels[:, chosen].T).fill_diagonal_(0) for name, chosen in buckets.items()}
+        if alike.any():
+            ranked = cosine[alike > 0].sort().values
+            third = torch.bucketize(cosine, ranked[[len(ranked) // 3, 2 * len(ranked) // 3]], right=True)
+            counts |= {name: alike * (third == place) for place, name in enumerate(THIRDS)}
         for ending, stop in stops.items():
             angles = closing_angles(projections, loss.steps(projections, labels, stop_repulsion=stop))
             known = ~angles.isnan()
             for name, pairs in counts.items():
-                weights = (pairs * known).double()
-                parts = weights, weights * angles.nan_to_num(), weights * (angles > RIGHT_ANGLE)
+                parts = pairs, pairs * known, pairs * angles.nan_to_num(), pairs * (angles > RIGHT_ANGLE)
                 place = f"{name}{ending}"
                 sums[place] = [whole + float(part.sum()) for whole, part in zip(sums[place], parts, strict=True)]
     measured = {}
-    for place, (number, angle, away) in sums.items():
+    for place, (number, defined, angle, away) in sums.items():
         if number:
-            measured[f"angle_{place}"], measured[f"away_{place}"] = angle / number, away / number
+            measured[f"angle_{place}"] = angle / defined if defined else math.nan
+            measured[f"away_{place}"] = away / defined if defined else math.nan
     return measured
 
 
