@@ -331,6 +331,12 @@ def test_the_figures_of_speed_are_those_of_their_result() -> None:
     assert set(answers["right"]) == {"200"}
     for number in (answers["right"]["200"], sum(answers["wrong"].values()), memory[0], memory[1], memory[-1]):
         assert f"{number:,} " in page.replace("\n", " ")
+    before = json.loads((root / "benchmarks" / "results" / "serving_litserve.json").read_text())[
+        "times the bare handler"
+    ]
+    litserve, own = (list(before[name].values()) for name in ("LitServe 0.2.19, /embed", "labelcontrast, /embed"))
+    assert "it served {:.2f}, {:.2f} and {:.2f} times".format(*litserve) in page
+    assert "this server {:.2f}, {:.2f} and {:.2f}.".format(*own) in page
 
 
 @pytest.mark.slow
