@@ -154,6 +154,7 @@ def test_without_an_adapter_the_probe_is_on_the_features(texts: Path, tmp_path: 
         run_experiment(settings, tmp_path / f"{loss}-{classifier}")
     models = {name: load(tmp_path / name) for name in ("reg-auto", "bce-probe", "bce-auto")}
     test = load_splits(texts, seed=0).test
+    assert "frozen, with no network on its features" in (tmp_path / "reg-auto" / "report.html").read_text()
     features = models["reg-auto"].encoder.prepare(test.inputs)
     scores = {name: model.predict_proba(test) for name, model in models.items()}
     for model in models.values():

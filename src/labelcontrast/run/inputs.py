@@ -141,7 +141,8 @@ def resolve_settings(settings: RunSettings, kind: Kind, on_message: OnMessage = 
             frozen = found is not None and effort != "best" and encoder.pretrained
         if found:
             trained = "fine-tuned" if encoder.pretrained else "trained from random weights"
-            how = "frozen, with a network trained on its features" if frozen else trained
+            network = "a network trained" if encoder.adapter else "no network"
+            how = f"frozen, with {network} on its features" if frozen else trained
             on_message(f"encoder {name}, which is installed: {how}; --encoder embedded needs less time")
     if not encoder.adapter and not frozen:
         raise ConfigError("encoder.adapter=false needs encoder.frozen=true: it leaves out the network on the features.")

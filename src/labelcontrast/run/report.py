@@ -221,7 +221,9 @@ def retrieval_groups(hierarchy: Mapping[str, Any]) -> dict[str, Sequence[Mapping
 
 
 def _encoder_title(encoder: EncoderSettings) -> str:
-    return f"{encoder.name}, frozen, with a trained network on its features" if encoder.frozen else encoder.name
+    if not encoder.frozen:
+        return encoder.name
+    return f"{encoder.name}, frozen, with {'a trained' if encoder.adapter else 'no'} network on its features"
 
 
 def _scores_by(view: str) -> str:
