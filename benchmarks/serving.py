@@ -14,12 +14,14 @@ earlier result stays.
 
 import argparse
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
 import platform
 import random
 import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -107,7 +109,7 @@ def start(words: list[str], port: int, log) -> subprocess.Popen:
     environment = {
         name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     }
-    process = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+    process = subprocess.Popen(words, stdout=log, stderr=log, env=environment, start_new_session=True)
     for _ in range(600):
         try:
             if httpx.get(f"http://127.0.0.1:{port}/health").status_code != 503:  # a bare handler has no such page
@@ -115,8 +117,15 @@ def start(words: list[str], port: int, log) -> subprocess.Popen:
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    process.kill()
+    end(process)
     raise SystemExit("a server did not start")
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a server with the processes that it started, which would take time from the others."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def text(source: random.Random) -> str:
@@ -236,12 +245,12 @@ def main() -> None:
                 for name, one in rates.items()
             }
             for process in rivals:
-                process.terminate()
+                end(process)
             if given.soak:
                 found["soak"] = asyncio.run(soak(ports[0], own, given.soak))
         finally:
             for process in (own, *rivals):
-                process.terminate()
+                end(process)
     given.out.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
