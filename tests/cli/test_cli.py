@@ -298,6 +298,8 @@ def test_explanations_and_neighbours(command: Run, tmp_path: Path, text_run: Pat
     shown = command("explain", text_run, "-", "--label", name, stdin="word1 and more\n").stdout
     assert f"  {name}  probability " in shown
     assert "    views   probe " in shown
+    for text in ("word1 and more", "word1 " * 1000):
+        assert command("explain", text_run, text).refusal().endswith("; --text takes INPUT itself as the text.")
     refused = command("explain", text_run, "word1", "--text", "--label", "nothing").refusal()
     assert refused == 'label "nothing" is not in the vocabulary.'
     printed = command("neighbours", text_run, "in.jsonl", "--k", "2", "--json").stdout.splitlines()
@@ -346,9 +348,12 @@ def test_labels_are_changed_listed_and_brought_back(command: Run, tmp_path: Path
     made = json.loads(command("labels", "thresholds", "second", "--cost", "1:5", "--out", "third", "--json").stdout)
     assert (made["run"], made["verb"], made["cost"]) == ("third", "thresholds", [1.0, 5.0])
     removed = json.loads(command("labels", "remove", "third", kept, "--out", "fourth", "--json").stdout)
-    log = [json.loads(line) for line in command("labels", "log", "fourth").stdout.splitlines()]
+    log = [json.loads(line) for line in command("labels", "log", "fourth", "--json").stdout.splitlines()]
     assert {**log[-1], "run": "fourth"} == {**removed, "date": log[-1]["date"]}
     assert [one["verb"] for one in log] == ["add", "rename", "thresholds", "remove"]
+    lines = [line.split("; ")[0][12:] for line in command("labels", "log", "fourth").stdout.splitlines()]
+    assert lines == ["add science", "rename science -> physics", "thresholds all labels by cost 1:5", f"remove {kept}"]
+    assert command("labels", "log", text_run).stdout == f"{text_run}: no change of its labels since training\n"
     assert command("labels", "undo", "fourth").stdout == "fourth is removed; the run before is third\n"
     assert not (tmp_path / "fourth").exists()
     left = sorted(path.name for path in tmp_path.iterdir())

@@ -108,11 +108,11 @@ def thresholds(
     print_thresholds(run, names or None, wanted, data=data, out=out, as_json=as_json)
 
 
-def log(run: options.Run) -> None:
+def log(run: options.Run, *, as_json: options.AsJson = False) -> None:
     """List the changes of the labels since training."""
     from labelcontrast.cli.printing import print_changes
 
-    print_changes(run)
+    print_changes(run, as_json=as_json)
 
 
 def undo(run: options.Run) -> None:

@@ -1,6 +1,7 @@
 """What the verbs about data and one model do and print, beyond their arguments; imports torch."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from labelcontrast.data.readers import read_as
 from labelcontrast.data.splits import Splits
 from labelcontrast.data.table import listed
 from labelcontrast.encoders.base import TextEncoder
-from labelcontrast.errors import LabelError, RunError
+from labelcontrast.errors import DataError, LabelError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.export.formats import Format, export_run
 from labelcontrast.export.onnx_graph import OnnxExport
@@ -306,29 +307,43 @@ def print_thresholds(
         show_json({"run": str(version.folder), **version.entry})
         return
     if unchanged := version.entry["unchanged"]:
-        which = f"{len(unchanged)} labels keep their threshold: {listed(unchanged, most=5)}"
-        show(f"{which}. They are on no validation example, or cannot reach what is wanted.")
+        why = "on no validation example, or none reaches what is wanted"
+        show(f"threshold as before: {listed(unchanged, most=5)} ({why})")
     _show_version(version)
 
 
 def _show_version(version: Version) -> None:
     """Print what became of the labels that are as before, and where the version is."""
     if others := version.entry["others"]:
-        micro, macro = (f"{percent(one[0])} -> {percent(one[1])}" for one in (others["micro_f1"], others["macro_f1"]))
-        show(
-            f"other labels on test: micro-F1 {micro}, macro-F1 {macro}; "
-            f"{others['changed']:,} of {others['decisions']:,} decisions changed"
-        )
+        changed = f"{others['changed']:,} of {others['decisions']:,} decisions changed"
+        show(f"{_of_others(version.entry).removeprefix('; ')}; {changed}")
         if others["worst"] and others["worst"]["f1"][1] < others["worst"]["f1"][0]:
             before, after = map(percent, others["worst"]["f1"])
             show(f'largest loss: "{others["worst"]["label"]}", F1 {before} -> {after}')
     show(f"version in {version.folder}, {version.entry['seconds']:.1f} s; labelcontrast labels undo removes it")
 
 
-def print_changes(run: Path) -> None:
-    """Print the changes of the labels of a run as JSON Lines, the first one first."""
-    for entry in read_changes(run):
-        show_json(entry)
+def print_changes(run: Path, *, as_json: bool) -> None:
+    """Print the changes of the labels of a run, the first one first, as text or as JSON Lines."""
+    entries = read_changes(run)
+    for entry in entries:
+        if as_json:
+            show_json(entry)
+            continue
+        what = ", ".join(entry["labels"]) or "all labels"
+        into = f" -> {entry['into']}" if entry.get("into") else ""
+        wanted = ", ".join(f"{name} {one}" for name in ("precision", "recall") if (one := entry.get(name)) is not None)
+        wanted += "cost {:g}:{:g}".format(*entry["cost"]) if entry.get("cost") else ""
+        show(f"{entry['date']}  {entry['verb']} {what}{into}{f' by {wanted}' if wanted else ''}{_of_others(entry)}")
+    if not (entries or as_json):
+        show(f"{run}: no change of its labels since training")
+
+
+def _of_others(entry: Mapping[str, Any]) -> str:
+    if not (others := entry["others"]):
+        return ""
+    micro, macro = (f"{percent(one[0])} -> {percent(one[1])}" for one in (others["micro_f1"], others["macro_f1"]))
+    return f"; other labels on test: micro-F1 {micro}, macro-F1 {macro}"
 
 
 def print_undo(run: Path) -> None:
@@ -466,6 +481,8 @@ def _unlabelled(source: str, settings: RunSettings) -> Examples:
 
 def _given(run: Path, source: str, *, text: bool) -> Examples | list[str]:
     """Return the argument itself as a text, or the inputs that it names."""
+    if not text and source != "-" and " " in source and not os.path.exists(source):  # noqa: PTH110  false for what is too long for a name
+        raise DataError("there is no such file or folder; --text takes INPUT itself as the text.", path=Path(source))
     return [source] if text else _unlabelled(source, load_settings(run))
 
 
