@@ -45,8 +45,26 @@ def predict(
         int | None,
         typer.Option(min=1, help="Write the scores of this many best labels.", show_default="the predicted labels"),
     ] = None,
+    shards: options.Shards = False,
+    jobs: options.ShardJobs = 1,
+    ray: options.Ray = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
 ) -> None:
-    """Predict label sets with scores, as JSON Lines."""
+    """Predict label sets with scores, as JSON Lines.
+
+    A folder of many files is predicted a file at a time, on several processes or machines, and continued after a kill.
+    """
+    if shards or jobs > 1 or ray or resume or force:
+        if out is None:
+            message = "--shards needs --out FOLDER."
+            raise ConfigError(message)
+        from labelcontrast.cli.trial_printing import print_shards
+        from labelcontrast.lab.pipeline import Options
+
+        how = Options(jobs=jobs, ray=ray, resume=resume, force=force)
+        print_shards("predict", run, source, out, how, top=top)
+        return
     from labelcontrast.cli.printing import write_predictions
 
     write_predictions(run, source, out, top=top)
@@ -86,9 +104,24 @@ def neighbours(
 def embed(
     run: options.Run,
     source: options.Input,
+    *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Parquet file to write.", callback=in_home)],
+    shards: options.Shards = False,
+    jobs: options.ShardJobs = 1,
+    ray: options.Ray = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
 ) -> None:
-    """Compute embeddings and write them as Parquet."""
+    """Compute embeddings and write them as Parquet.
+
+    Those of a folder of many files are computed as predict does it.
+    """
+    if shards or jobs > 1 or ray or resume or force:
+        from labelcontrast.cli.trial_printing import print_shards
+        from labelcontrast.lab.pipeline import Options
+
+        print_shards("embed", run, source, out, Options(jobs=jobs, ray=ray, resume=resume, force=force))
+        return
     if out.suffix != ".parquet":
         message = f"--out must be a name that ends in .parquet. Got {out}."
         raise ConfigError(message)

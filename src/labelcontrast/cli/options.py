@@ -156,6 +156,14 @@ Ray = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: auto, ray://HOST:PORT or local.", callback=_check_ray),
 ]
+ShardJobs = Annotated[int, typer.Option("--jobs", min=1, help="Files at the same time, each in its own process.")]
+Shards = Annotated[
+    bool,
+    typer.Option(
+        "--shards",
+        help="INPUT is a folder of files, OUT a folder with an output for each. The options below imply it.",
+    ),
+]
 Store = Annotated[
     Path | None,
     typer.Option(

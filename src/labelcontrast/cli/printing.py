@@ -1,6 +1,5 @@
 """What the verbs about data and one model do and print, beyond their arguments; imports torch."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from labelcontrast.cli.output import say, show, show_json
@@ -53,7 +51,7 @@ from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
 from labelcontrast.run.inputs import build_encoder, fit_settings, load_data, read_splits, with_transfer_data
 from labelcontrast.run.label_rows import FOLDS
 from labelcontrast.run.machine import keep_freed_memory
-from labelcontrast.run.model import embed, embeddings_table, load, predict
+from labelcontrast.run.model import load, save_embeddings, save_predictions
 from labelcontrast.run.report import retrieval_groups
 from labelcontrast.settings import LabelChange, RunSettings, settings_template
 
@@ -194,8 +192,7 @@ def write_predictions(run: Path, source: str, out: Path | None, *, top: int | No
     _refuse_source(source, out)
     model = load(run)
     with _destination(out) as file:
-        for row in predict(model, _unlabelled(source, load_settings(run)), top=top):
-            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        save_predictions(model, _unlabelled(source, load_settings(run)), file, top=top)
 
 
 def write_embeddings(run: Path, source: str, out: Path) -> None:
@@ -204,7 +201,7 @@ def write_embeddings(run: Path, source: str, out: Path) -> None:
     model = load(run)
     examples = _unlabelled(source, load_settings(run))
     with whole_file(out) as file:
-        pq.write_table(embeddings_table(examples.ids, embed(model, examples)), file)
+        save_embeddings(model, examples, file)
     say(f"{len(examples):,} embeddings of width {model.encoder.output_dim} in {out}")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from labelcontrast.cli.output import say, show, show_json
 from labelcontrast.cli.printing import AFTERWARDS, callbacks, duration, gigabytes, pick_device, show_metrics
@@ -18,10 +18,11 @@ from labelcontrast.lab.comparison import (
     shared_settings,
 )
 from labelcontrast.lab.comparison_report import RESULTS, summarise_comparison, write_comparison
-from labelcontrast.lab.pipeline import TRIALS, Options, estimate_missing
+from labelcontrast.lab.pipeline import TRIALS, Options, Progress, estimate_missing
 from labelcontrast.lab.ranks import rank_comparisons
 from labelcontrast.lab.search import BEST, SEARCH, read_histories, run_search, write_search
 from labelcontrast.lab.search_space import SearchedLoss
+from labelcontrast.lab.shards import ShardRunner, describe_shard, run_shards
 from labelcontrast.lab.study import GridTrial, Study
 from labelcontrast.lab.study_report import STUDY, list_results, name_trials, read_outcomes, run_study, write_study
 from labelcontrast.lab.trials import Store, Trial
@@ -213,3 +214,12 @@ def _show_marked(table: Table, mark: str = MARK) -> None:
     show("\n" + as_text(table))
     if any(cell.best for row in table.rows for cell in row):
         show(mark)
+
+
+def print_shards(
+    verb: Literal["predict", "embed"], run: Path, source: str, out: Path, how: Options, *, top: int | None = None
+) -> None:
+    """Compute the outputs of a folder of files, a line for each, and print how many there are."""
+    progress = Progress(say, name=verb, describe=describe_shard, what="files")
+    files, examples = run_shards(source, out, ShardRunner(run, verb, top), how, progress)
+    show(f"{examples:,} examples in {files} files in {out}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from labelcontrast.errors import RunError
 from labelcontrast.files import Hold, Layout, held
 from labelcontrast.lab.quantities import QUANTITIES, read_quantity
-from labelcontrast.lab.trials import Perform, Record, Store, Trial, is_damaged
+from labelcontrast.lab.trials import Job, Perform, Record, Store, Trial, is_damaged
 from labelcontrast.lab.workers import Event, run_at
 from labelcontrast.progress import steps, tracked
 from labelcontrast.run.estimate import Estimate, estimate_run
@@ -82,6 +82,7 @@ class Progress:
     Args:
         say: Receives the lines.
         name: Of the study or comparison: its trials are counted. Without a name, every trial done before has a line.
+        what: The trials, in the plural.
         announce: Report a trial when it begins, too; for trials that print their epochs.
         describe: Returns the result of a record in a few words.
     """
@@ -93,11 +94,12 @@ class Progress:
         name: str | None = None,
         announce: bool = False,
         describe: Callable[[Record], str] = describe_record,
+        what: str = "trials",
     ) -> None:
-        self.say, self._name, self._announce, self._describe = say, name, announce, describe
+        self.say, self._name, self._announce, self._describe, self._what = say, name, announce, describe, what
         self._count = self._left = 0
 
-    def start(self, trials: Sequence[Trial], store: Store) -> None:
+    def start(self, trials: Sequence[Job], store: Store) -> None:
         """Report how many of the trials were done before."""
         done = [trial for trial in trials if store.has(trial.key)]
         self._left = len(trials) - len(done)
@@ -105,14 +107,14 @@ class Progress:
             for trial in done:
                 self.say(f"{trial.title}: done before")
         else:
-            self.say(f"{self._name}: {len(trials)} trials" + (f", {len(done)} done before" if done else ""))
+            self.say(f"{self._name}: {len(trials)} {self._what}" + (f", {len(done)} done before" if done else ""))
 
-    def begun(self, trial: Trial) -> None:
+    def begun(self, trial: Job) -> None:
         """Report a trial that begins."""
         if self._announce:
             self.say(f"{self._number()}{trial.title}")
 
-    def ended(self, trial: Trial, record: Record) -> None:
+    def ended(self, trial: Job, record: Record) -> None:
         """Report the result of a trial."""
         number = "" if self._announce else self._number()
         self.say(f"{number}{trial.title}: {self._describe(record)}, {record['seconds']:.0f} s")

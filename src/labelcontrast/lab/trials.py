@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from labelcontrast.data.readers import HUB
 from labelcontrast.encoders.pretrained import find_installed, locate
@@ -53,6 +53,22 @@ Record = dict[str, Any]
 """Record of a trial: ``title``, ``seconds``, and ``error`` or ``settings``, ``folder``, ``result``, ``history``."""
 
 
+class Job(Protocol):
+    """What runs once, under a claim, and has a record: a trial, or a file to be predicted."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the store."""
+
+    @property
+    def title(self) -> str:
+        """Its name on the page and in messages."""
+
+    @property
+    def claim_key(self) -> str:
+        """The name of the claim under which it runs."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One run of a comparison, study or search."""
@@ -80,8 +96,8 @@ class Trial:
         return self.training.name if self.training else self.key
 
 
-Perform = Callable[[Trial], Record]
-"""Runs a trial and returns its record; a failure is a record too."""
+Perform = Callable[[Any], Record]
+"""Runs a ``Job`` and returns its record; a failure is a record too."""
 
 
 @dataclass(frozen=True)

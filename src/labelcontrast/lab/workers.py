@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from labelcontrast.errors import MissingExtraError, RunError
-from labelcontrast.lab.trials import Perform, Record, Store, Trial
+from labelcontrast.lab.trials import Job, Perform, Record, Store
 from labelcontrast.run.machine import keep_freed_memory
 
 PAUSE = 0.5
@@ -52,9 +52,7 @@ OnEvent = Callable[[Event], None]
 class RunTrials(Protocol):
     """Runs every trial that the store lacks, on processes here or on a cluster."""
 
-    def __call__(
-        self, trials: Sequence[Trial], store: Store, perform: Perform, *, jobs: int, on_event: OnEvent
-    ) -> None:
+    def __call__(self, trials: Sequence[Job], store: Store, perform: Perform, *, jobs: int, on_event: OnEvent) -> None:
         """See ``run_trials``."""
 
 
@@ -63,7 +61,7 @@ def run_at(address: str | None) -> RunTrials:
     return partial(run_on_ray, address=address) if address else run_trials
 
 
-def run_trials(trials: Sequence[Trial], store: Store, perform: Perform, *, jobs: int = 1, on_event: OnEvent) -> None:
+def run_trials(trials: Sequence[Job], store: Store, perform: Perform, *, jobs: int = 1, on_event: OnEvent) -> None:
     """Run every trial that the store lacks on this machine; return when all have ended.
 
     Args:
@@ -84,7 +82,7 @@ def run_trials(trials: Sequence[Trial], store: Store, perform: Perform, *, jobs:
         _run_in_processes(left, store, perform, jobs=min(jobs, len(left)), command=command, on_event=on_event)
 
 
-def work(trials: Sequence[Trial], store: Store, perform: Perform, *, command: str, on_event: OnEvent) -> None:
+def work(trials: Sequence[Job], store: Store, perform: Perform, *, command: str, on_event: OnEvent) -> None:
     """Run one trial after the other; return to those that others have claimed until all have ended."""
     left = list(trials)
     while left:
@@ -94,7 +92,7 @@ def work(trials: Sequence[Trial], store: Store, perform: Perform, *, command: st
 
 
 def run_on_ray(
-    trials: Sequence[Trial], store: Store, perform: Perform, *, address: str, jobs: int, on_event: OnEvent
+    trials: Sequence[Job], store: Store, perform: Perform, *, address: str, jobs: int, on_event: OnEvent
 ) -> None:
     """Run every trial that the store lacks on a Ray cluster; return when all have ended.
 
@@ -115,7 +113,7 @@ def run_on_ray(
     ray, command = _connect(address), uuid.uuid4().hex
     run = partial(_remote_task(ray, jobs).remote, perform, Path.cwd())
     left = list(trials)
-    running: dict[Any, tuple[Trial, ExitStack]] = {}
+    running: dict[Any, tuple[Job, ExitStack]] = {}
     try:
         while left or running:
             for trial in list(left):
@@ -139,7 +137,7 @@ def run_on_ray(
         ray.shutdown()
 
 
-def _try_trial(trial: Trial, store: Store, perform: Perform, *, command: str, on_event: OnEvent) -> bool:
+def _try_trial(trial: Job, store: Store, perform: Perform, *, command: str, on_event: OnEvent) -> bool:
     """Run a trial unless it has ended or another process has claimed it; return whether it has ended."""
     if store.has(trial.key):
         return True
@@ -154,7 +152,7 @@ def _try_trial(trial: Trial, store: Store, perform: Perform, *, command: str, on
     return True
 
 
-def _died(trial: Trial, times: int) -> Record:
+def _died(trial: Job, times: int) -> Record:
     return {"title": trial.title, "error": f"its process died, {times} times.", "seconds": 0.0}
 
 
@@ -167,7 +165,7 @@ class _Worker:
 
 # Not concurrent.futures or loky: there one killed worker breaks the pool, and the trials of all others are lost.
 def _run_in_processes(
-    trials: Sequence[Trial], store: Store, perform: Perform, *, jobs: int, command: str, on_event: OnEvent
+    trials: Sequence[Job], store: Store, perform: Perform, *, jobs: int, command: str, on_event: OnEvent
 ) -> None:
     """Start processes, forward their events, and replace those that die during a trial."""
     workers: dict[Connection, _Worker] = {}
@@ -206,7 +204,7 @@ def _run_in_processes(
         raise RunError(message)
 
 
-def _serve(connection: Connection, trials: Sequence[Trial], store: Store, perform: Perform, command: str) -> None:
+def _serve(connection: Connection, trials: Sequence[Job], store: Store, perform: Perform, command: str) -> None:
     """Work in a process that ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles an interruption and ends this process
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # in a training Lightning would exit with 0
@@ -275,21 +273,21 @@ def _remote_task(ray: Any, jobs: int) -> Any:  # noqa: ANN401
     return ray.remote(max_retries=MAX_DEATHS, **options)(_run_remotely)
 
 
-def _run_remotely(perform: Perform, folder: Path, trial: Trial) -> Record:
+def _run_remotely(perform: Perform, folder: Path, trial: Job) -> Record:
     """Run a trial on a machine of the cluster; relative paths are those of the command's folder."""
     os.chdir(folder)
     keep_freed_memory()
     return perform(trial)
 
 
-def _open_claim(store: Store, trial: Trial, command: str) -> ExitStack | None:
+def _open_claim(store: Store, trial: Job, command: str) -> ExitStack | None:
     """Claim a trial until the returned stack is closed; None if another command has claimed it, or it has ended."""
     with ExitStack() as stack:
         claim = stack.enter_context(store.claim(trial.claim_key, command=command))
         return None if claim is None or store.has(trial.key) else stack.pop_all()
 
 
-def _fetch_record(ray: Any, done: Any, trial: Trial) -> Record:  # noqa: ANN401
+def _fetch_record(ray: Any, done: Any, trial: Job) -> Record:  # noqa: ANN401
     """Return the record of a remote trial; a lost process or machine is a failure."""
     try:
         record: Record = ray.get(done)

@@ -1,9 +1,10 @@
 """A trained model: loaded from a run folder, it predicts labels, probabilities and embeddings of new inputs."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import safetensors.torch
@@ -310,6 +311,19 @@ def predict(model: TrainedModel, examples: ModelInputs, *, top: int | None = Non
 def embed(model: TrainedModel, examples: ModelInputs) -> Float[np.ndarray, "examples dim"]:
     """Compute the embedding of every example; the same as ``model.embed(examples)``."""
     return model.embed(examples)
+
+
+def save_predictions(model: TrainedModel, examples: ModelInputs, file: IO[bytes], *, top: int | None = None) -> None:
+    """Write the rows of ``predict`` as JSON Lines."""
+    for row in predict(model, examples, top=top):
+        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def save_embeddings(model: TrainedModel, examples: Examples, file: IO[bytes]) -> None:
+    """Write the embedding of every example, with its id, as Parquet."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(embeddings_table(examples.ids, embed(model, examples)), file)
 
 
 def embeddings_table(ids: Sequence[str], embeddings: Float[np.ndarray, "examples dim"]) -> Any:  # noqa: ANN401

@@ -1,0 +1,144 @@
+"""Shards: every file has one output with each of its examples once, also where a process is killed in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import labelcontrast as lc
+from labelcontrast.errors import DataError, LabelContrastError, RunError
+from labelcontrast.lab.pipeline import Options, Progress
+from labelcontrast.lab.shards import ShardRunner, describe_shard, run_shards
+
+EACH = 7
+
+
+@pytest.fixture
+def parts(vectors: Path, tmp_path: Path) -> Path:
+    """Five files of seven vectors."""
+    (tmp_path / "in").mkdir()
+    features = np.load(vectors)["X"]
+    for number in range(5):
+        np.savez(tmp_path / "in" / f"part-{number}.npz", X=features[number * EACH : (number + 1) * EACH])
+    return tmp_path / "in"
+
+
+def compute(run: Path, parts: Path, out: Path, verb: str = "predict", top: int | None = None, **how: object) -> list:
+    said: list[str] = []
+    progress = Progress(said.append, name=verb, describe=describe_shard, what="files")
+    found = run_shards(parts, out, ShardRunner(run, verb, top), Options(**how), progress)
+    assert found == (len(list(parts.glob("*.npz"))), EACH * len(list(parts.glob("*.npz"))))
+    return said
+
+
+def check_predictions(run: Path, parts: Path, out: Path) -> None:
+    model = lc.load(run)
+    assert sorted(path.name for path in out.glob("*.jsonl")) == [
+        f"{path.name}.jsonl" for path in sorted(parts.iterdir())
+    ]
+    for path in sorted(parts.iterdir()):
+        rows = [json.loads(line) for line in (out / f"{path.name}.jsonl").read_text().splitlines()]
+        features = np.load(path)["X"]
+        expected = model.predict(features)
+        assert [set(row["labels"]) for row in rows] == [
+            {name for name, chosen in zip(model.labels, row, strict=True) if chosen} for row in expected
+        ]
+
+
+def test_every_file_has_its_output(reg_run: Path, parts: Path, tmp_path: Path) -> None:
+    said = compute(reg_run, parts, tmp_path / "out")
+    assert said[:2] == ["predict: 5 files", said[1]]
+    assert said[1].startswith("[1/5] part-0.npz: 7 examples, ")
+    check_predictions(reg_run, parts, tmp_path / "out")
+    compute(reg_run, parts, tmp_path / "embedded", "embed")
+    found = pq.read_table(tmp_path / "embedded" / "part-3.npz.parquet")["embedding"].to_pylist()
+    expected = lc.load(reg_run).embed(np.load(parts / "part-3.npz")["X"])
+    np.testing.assert_array_equal(np.array(found, np.float32), expected)
+
+
+def test_what_is_missing_or_failed_is_computed_when_resumed(reg_run: Path, parts: Path, tmp_path: Path) -> None:
+    out, whole = tmp_path / "out", (parts / "part-2.npz").read_bytes()
+    (parts / "part-2.npz").write_bytes(whole[:100])
+    (parts / "notes.md").write_text("not data")
+    with pytest.raises(RunError, match=r"^1 of 5 files have no output; --resume tries them again. The first: .*part-2"):
+        compute(reg_run, parts, out)
+    (parts / "notes.md").unlink()
+    (parts / "part-2.npz").write_bytes(whole)
+    (out / "part-4.npz.jsonl").unlink()
+    kept = (out / "part-0.npz.jsonl").stat().st_mtime_ns
+    said = compute(reg_run, parts, out, resume=True)
+    assert said[0] == "predict: 5 files, 3 done before"
+    assert (out / "part-0.npz.jsonl").stat().st_mtime_ns == kept
+    check_predictions(reg_run, parts, out)
+
+
+def test_files_that_are_not_read_are_named(reg_run: Path, parts: Path, tmp_path: Path) -> None:
+    (parts / "notes.md").write_text("not data")
+    assert compute(reg_run, parts, tmp_path / "out")[0] == 'not read: "notes.md"'
+
+
+def test_what_would_mix_outputs_is_refused(reg_run: Path, parts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    compute(reg_run, parts, out)
+    before = sorted(path.name for path in out.iterdir())
+
+    def refused(error: type[LabelContrastError], message: str, *given: object, **how: object) -> None:
+        with pytest.raises(error, match=message):
+            compute(*given, **{"resume": True, **how})
+        assert sorted(path.name for path in out.iterdir()) == before
+
+    refused(RunError, "holds results of labelcontrast predict", reg_run, parts, out, resume=False)
+    refused(RunError, "was made with --top left out; use --force", reg_run, parts, out, top=2)
+    refused(RunError, "was made with verb predict", reg_run, parts, out, "embed")
+    refused(RunError, "is the folder that is read", reg_run, parts, parts)
+    refused(DataError, "expected a folder of files, one a shard", reg_run, parts / "part-0.npz", out)
+    refused(DataError, "there is no data file", reg_run, reg_run / "checkpoints", out)
+    (parts / "part-4.npz").unlink()
+    refused(RunError, 'holds "part-4.npz.jsonl", of files that are gone', reg_run, parts, out)
+    compute(reg_run, parts, out, force=True)
+    check_predictions(reg_run, parts, out)
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_is_continued(reg_run: Path, parts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "labelcontrast", "predict", str(reg_run), str(parts), "--out", str(out)]
+    with subprocess.Popen([*words, "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not list(out.glob("*.jsonl")):
+            time.sleep(0.01)
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+    done = subprocess.run([*words, "--resume"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{5 * EACH} examples in 5 files in {out}\n"
+    check_predictions(reg_run, parts, out)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_process_of_a_cluster_that_is_killed_is_replaced(
+    reg_run: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="Ray is an extra")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    once = tmp_path / "killed"
+
+    class Killed(ShardRunner):
+        def __call__(self, shard):
+            if shard.title == "part-1.npz" and not once.exists():
+                once.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__call__(shard)
+
+    out = tmp_path / "out"
+    progress = Progress(lambda _: None, name="predict", describe=describe_shard, what="files")
+    found = run_shards(parts, out, Killed(reg_run, "predict"), Options(ray="local", jobs=2), progress)
+    assert once.exists()
+    assert found == (5, 5 * EACH)
+    check_predictions(reg_run, parts, out)
