@@ -131,6 +131,11 @@ def regularisers() -> list[str]:
     return sorted(path.name for path in STUDIES.glob("regulariser-*"))
 
 
+def long_trainings() -> list[str]:
+    """List the studies of long training, one for each data set."""
+    return sorted(path.name for path in STUDIES.glob("epochs-*"))
+
+
 def linked(studies: Iterable[str]) -> str:
     """Write the names of data sets, each with a link to the table of its study."""
     return ", ".join(f"[{name.partition('-')[2]}](../results/studies/{name}/table.md)" for name in studies)
@@ -168,6 +173,21 @@ def pooled(gained: Iterable[float]) -> str:
     p, above, (middle, low, high) = wilcoxon(gained).pvalue, sum(one > 0 for one in gained), interval(gained)
     among = f"above 0 on {above} sets of {len(gained)}, p = {p:.2f}"
     return f"{middle} points (95 % interval {low} to {high}), {among}"
+
+
+def epochs_table(studies: Sequence[str], losses: Iterable[str], metrics: Iterable[str], ends: tuple[int, int]) -> str:
+    """Tabulate what the longest training changes, by loss: the means at both ends, and the 95 % interval of the change."""
+    metrics, (few, many) = list(metrics), ends
+    titles = [f"{METRICS[name].title}, {few} and {many} epochs | change" for name in metrics]
+    lines = [f"| loss | {' | '.join(titles)} |", "| --- |" + " ---: |" * 2 * len(metrics)]
+    for loss in losses:
+        cells = []
+        for name in metrics:
+            before, after = (Number(fmean(mean(study, loss, name, epochs=end) for study in studies)) for end in ends)
+            middle, low, high = interval(seed_by_seed(studies, loss, name, "epochs", (many, few)))
+            cells += [f"{before}, {after}", f"{middle} ({low} to {high})"]
+        lines.append(f"| `{loss}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def strength_table(studies: Sequence[str], loss: str, metrics: Iterable[str], ends: tuple[object, object]) -> str:

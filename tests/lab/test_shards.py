@@ -15,7 +15,9 @@ import pytest
 import labelcontrast as lc
 from labelcontrast.errors import DataError, LabelContrastError, RunError
 from labelcontrast.lab.pipeline import Options, Progress
-from labelcontrast.lab.shards import ShardRunner, describe_shard, run_shards
+from labelcontrast.lab.shards import ShardRunner, describe_shard, measure_shards, run_shards
+from labelcontrast.metrics.registry import METRICS
+from labelcontrast.run.evaluation import evaluate
 
 EACH = 7
 
@@ -104,6 +106,27 @@ def test_what_would_mix_outputs_is_refused(reg_run: Path, parts: Path, tmp_path:
     refused(RunError, 'holds "part-4.npz.jsonl", of files that are gone', reg_run, parts, out)
     compute(reg_run, parts, out, force=True)
     check_predictions(reg_run, parts, out)
+
+
+def test_files_are_measured_together(finished_runs: dict[str, Path], vectors: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    whole = np.load(vectors)
+    for number, rows in enumerate(np.array_split(np.arange(len(whole["X"])), 3)):
+        arrays = {"X": whole["X"][rows], "Y": whole["Y"][rows], "label_names": whole["label_names"]}
+        np.savez(tmp_path / "in" / f"part-{number}.npz", **arrays)
+    for name, run in finished_runs.items():
+        out, progress = tmp_path / name, Progress(lambda _: None, describe=describe_shard, what="files")
+        assert run_shards(tmp_path / "in", out, ShardRunner(run, "evaluate"), Options(), progress) == (3, 240)
+        found, expected = measure_shards(run, out), evaluate(run, vectors)
+        assert set(found) == set(expected)
+        for metric, value in expected.items():
+            exact = METRICS[metric].counted == "predictions" if metric in METRICS else True
+            assert found[metric] == pytest.approx(value, abs=1e-12 if exact else 2e-3, nan_ok=True), metric
+
+
+def test_files_without_labels_are_not_measured(reg_run: Path, parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"^5 of 5 files have no output.*has no labels to evaluate against"):
+        compute(reg_run, parts, tmp_path / "out", "evaluate")
 
 
 @pytest.mark.slow

@@ -2,13 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from labelcontrast.cli import options
 from labelcontrast.cli.options import in_home
 from labelcontrast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from labelcontrast.lab.pipeline import Options
 
 
 def evaluate(
@@ -18,9 +21,29 @@ def evaluate(
     split: Annotated[
         Literal["train", "val", "test"], typer.Option(help="Split to evaluate on, when DATA has splits.")
     ] = "test",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="With --shards: what is measured.", callback=in_home),
+    ] = None,
+    shards: options.Shards = False,
+    jobs: options.ShardJobs = 1,
+    ray: options.Ray = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Evaluate a trained model on labelled examples."""
+    """Evaluate a trained model on labelled examples.
+
+    Those of a folder of many files are evaluated as predict does it.
+    """
+    if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
+        from labelcontrast.cli.trial_printing import print_shards
+
+        print_shards("evaluate", run, data, *how, as_json=as_json)
+        return
+    if out is not None:
+        message = "--out is a folder for --shards; the metrics of one file are printed."
+        raise ConfigError(message)
     from labelcontrast.cli.printing import print_evaluation
 
     print_evaluation(run, data, split, as_json=as_json)
@@ -55,15 +78,10 @@ def predict(
 
     A folder of many files is predicted a file at a time, on several processes or machines, and continued after a kill.
     """
-    if shards or jobs > 1 or ray or resume or force:
-        if out is None:
-            message = "--shards needs --out FOLDER."
-            raise ConfigError(message)
+    if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
         from labelcontrast.cli.trial_printing import print_shards
-        from labelcontrast.lab.pipeline import Options
 
-        how = Options(jobs=jobs, ray=ray, resume=resume, force=force)
-        print_shards("predict", run, source, out, how, top=top)
+        print_shards("predict", run, source, *how, top=top)
         return
     from labelcontrast.cli.printing import write_predictions
 
@@ -116,11 +134,10 @@ def embed(
 
     Those of a folder of many files are computed as predict does it.
     """
-    if shards or jobs > 1 or ray or resume or force:
+    if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
         from labelcontrast.cli.trial_printing import print_shards
-        from labelcontrast.lab.pipeline import Options
 
-        print_shards("embed", run, source, out, Options(jobs=jobs, ray=ray, resume=resume, force=force))
+        print_shards("embed", run, source, *how)
         return
     if out.suffix != ".parquet":
         message = f"--out must be a name that ends in .parquet. Got {out}."
@@ -188,3 +205,17 @@ def serve(
     print_serving(
         runs, host=host, port=port, limits=limits, wait=wait / 1000, log_content=log_content, with_data=examples
     )
+
+
+def _of_shards(
+    out: Path | None, *, shards: bool, jobs: int, ray: str | None, resume: bool, force: bool
+) -> "tuple[Path, Options] | None":
+    """Return the output folder and the options for a folder of files; None where the input is one."""
+    if not (shards or jobs > 1 or ray or resume or force):
+        return None
+    if out is None:
+        message = "--shards needs --out FOLDER."
+        raise ConfigError(message)
+    from labelcontrast.lab.pipeline import Options
+
+    return out, Options(jobs=jobs, ray=ray, resume=resume, force=force)

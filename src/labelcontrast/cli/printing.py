@@ -43,7 +43,7 @@ from labelcontrast.reports.tables import (
 )
 from labelcontrast.run.changes import Version, change_labels, read_changes, set_thresholds, undo_change
 from labelcontrast.run.estimate import estimate_run
-from labelcontrast.run.evaluation import evaluate
+from labelcontrast.run.evaluation import ModelEvaluation, evaluate
 from labelcontrast.run.explanation import Neighbour
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import REPORT, RunResult, load_settings, load_training_labels
@@ -181,10 +181,15 @@ def print_evaluation(run: Path, data: str, split: SplitName, *, as_json: bool = 
     if as_json:
         show_json({"run": str(run), "split": split, "examples": len(examples), **asdict(found)})
         return
+    show_evaluation(found, split)
+
+
+def show_evaluation(found: ModelEvaluation, title: str) -> None:
+    """Print every measure on a line, then the short table."""
     show(as_text(_details(found.metrics)) + "\n")
-    show(as_text(metrics_table({split: found.metrics})))
+    show(as_text(metrics_table({title: found.metrics})))
     if found.hierarchy is not None:
-        show_hierarchy({split: found.hierarchy}, levels_of=split)
+        show_hierarchy({title: found.hierarchy}, levels_of=title)
 
 
 def write_predictions(run: Path, source: str, out: Path | None, *, top: int | None) -> None:

@@ -1,8 +1,9 @@
-"""Predictions or embeddings of a folder of files by one run: a file at a time, here or on a Ray cluster.
+"""Predictions, embeddings or measures of a folder of files by one run: a file at a time, here or on a Ray cluster.
 
 shards.json    the run, what is computed, and the command
 shards/        the store of records, one a file
-NAME.jsonl     the predictions for the file NAME, or for NAME.jsonl; in NAME.parquet its embeddings
+NAME.jsonl     the predictions for the file NAME, or for NAME.jsonl; in NAME.parquet its embeddings,
+               and in NAME.safetensors its labels, scores and predictions, which are measured together
 
 A file of the folder, a shard, is computed as a trial of a study is: claimed, run in a process or on the cluster, again
 if that process dies, and recorded. Its output is written whole under its name before the record, so that a command
@@ -14,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from labelcontrast.data.columns import ColumnNames
+from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers import data_files, read_as
 from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelContrastError, RunError
@@ -24,12 +26,15 @@ from labelcontrast.files import Layout, checksum, read_json, whole_file, write_j
 from labelcontrast.lab.pipeline import Options, Progress, claim_folder
 from labelcontrast.lab.trials import Record, Store
 from labelcontrast.lab.workers import Event, run_at
+from labelcontrast.metrics.measures import Outputs
 from labelcontrast.progress import steps
-from labelcontrast.run.folder import MANIFEST, load_settings
+from labelcontrast.run.evaluation import ModelEvaluation, check_labelled, compute_outputs, measure_outputs
+from labelcontrast.run.folder import MANIFEST, load_settings, load_training_labels
 from labelcontrast.run.model import TrainedModel, load, save_embeddings, save_predictions
 
 SHARDS, RECORDS = "shards.json", "shards"
-SUFFIXES = {"predict": ".jsonl", "embed": ".parquet"}
+Verb: TypeAlias = Literal["predict", "embed", "evaluate"]
+SUFFIXES: dict[Verb, str] = {"predict": ".jsonl", "embed": ".parquet", "evaluate": ".safetensors"}
 LAYOUT = Layout(
     kind="folder of shards",
     marker=SHARDS,
@@ -65,7 +70,7 @@ class ShardRunner:
     """Computes the output of a shard; can be pickled for another process, which loads the run once."""
 
     run: Path
-    verb: Literal["predict", "embed"]
+    verb: Verb
     top: int | None = None
 
     def __call__(self, shard: Shard) -> Record:
@@ -74,18 +79,27 @@ class ShardRunner:
         record: Record = {"title": shard.title}
         try:
             model = _loaded(self.run.absolute())
-            columns = load_settings(self.run).columns
-            wanted = ColumnNames(text=columns.text, image=columns.image, remembered=True, with_labels=False)
-            examples = read_as(shard.path, wanted)
-            with whole_file(shard.out) as file:
-                if self.verb == "predict":
-                    save_predictions(model, examples, file, top=self.top)
-                else:
-                    save_embeddings(model, examples, file)
+            examples = self._read(shard.path, model)
+            if self.verb == "evaluate":
+                check_labelled(model, examples)
+                compute_outputs(model, examples).save(shard.out)
+            else:
+                with whole_file(shard.out) as file:
+                    if self.verb == "predict":
+                        save_predictions(model, examples, file, top=self.top)
+                    else:
+                        save_embeddings(model, examples, file)
             record["examples"] = len(examples)
         except LabelContrastError as error:
             record["error"] = str(error)
         return {**record, "seconds": time.monotonic() - begun}
+
+    def _read(self, path: Path, model: TrainedModel) -> Examples:
+        settings, labelled = load_settings(self.run), self.verb == "evaluate"
+        columns = settings.columns.model_dump() if labelled else settings.columns.model_dump(include={"text", "image"})
+        examples = read_as(path, ColumnNames(**columns, remembered=True, with_labels=labelled))
+        partly = labelled and settings.label_fraction < 1
+        return examples.with_labels(model.vocabulary.column) if partly else examples
 
 
 def run_shards(
@@ -142,6 +156,15 @@ def run_shards(
         number = f"{len(failed)} of {len(records)} files have no output; --resume tries them again"
         raise RunError(f"{number}. The first: {failed[0]['error']}")
     return len(records), sum(record["examples"] for record in records)
+
+
+def measure_shards(run: str | Path, out: str | Path) -> ModelEvaluation:
+    """Compute the metrics of all outputs that ``run_shards`` has left in a folder, as ``evaluate`` does.
+
+    Measures of predictions are the same; those of rankings are of scores with three digits of their log-odds.
+    """
+    outputs = (Outputs.load(path) for path in sorted(Path(out).glob(f"*{SUFFIXES['evaluate']}")))
+    return measure_outputs(load(run), outputs, train=load_training_labels(run))
 
 
 def describe_shard(record: Record) -> str:

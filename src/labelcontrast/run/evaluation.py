@@ -1,6 +1,6 @@
 """Evaluation of a trained encoder or model: probe, thresholds, metrics, and measures of the embeddings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 
 from labelcontrast.data.batches import dense_truth, encode_labels
+from labelcontrast.data.examples import Examples
 from labelcontrast.data.readers import read
 from labelcontrast.errors import ConfigError, DataError
 from labelcontrast.files import write_json
@@ -368,21 +369,42 @@ def evaluate(
         train = load_training_labels(model) if train is None else train
         model = load(model)
     examples = as_examples(read(examples) if isinstance(examples, str | Path) else examples, model.encoder)
+    check_labelled(model, examples)
+    chunks = split_chunks(examples, len(model.labels))
+    return measure_outputs(model, (compute_outputs(model, chunk) for chunk in chunks), train=train)
+
+
+def check_labelled(model: TrainedModel, examples: Examples) -> None:
+    """Refuse examples without labels, or with one that the run does not know, before the work.
+
+    Raises:
+        DataError: They have no labels.
+        LabelError: A label is unknown.
+    """
     if examples.label_sets is None:
         message = "has no labels to evaluate against."
         raise DataError(message, path=examples.origin)
-    # Checked before the work: a label that the run does not know.
     model.vocabulary.encode(examples.label_sets, where=examples.where_labels)
+
+
+def compute_outputs(model: TrainedModel, examples: Examples) -> Outputs:
+    """Return the labels, scores and predictions of examples."""
+    scores = model.predict_proba(examples)
+    return Outputs(dense_truth(*encode_labels(examples, model.vocabulary)), scores, model.decide(scores))
+
+
+def measure_outputs(
+    model: TrainedModel, outputs: Iterable[Outputs], *, train: TrainingLabels | None = None
+) -> ModelEvaluation:
+    """Compute the metrics of outputs of a model, of which one is in memory at a time; see ``evaluate``."""
     number, decoder = len(model.labels), model.decoder
     streamed = StreamedMetrics(number, train=train, bins=max(BINS // number, FEWEST_BINS))
     over_hierarchy = None if decoder is None else StreamedHierarchicalMetrics(decoder.tree)
-    for chunk in split_chunks(examples, number):
-        scores = model.predict_proba(chunk)
-        predictions = model.decide(scores)
-        truth = dense_truth(*encode_labels(chunk, model.vocabulary))
-        streamed.update(truth if decoder is None else decoder.close_labels(truth), scores, predictions)
+    for one in outputs:
+        truth = one.labels if decoder is None else decoder.close_labels(one.labels[:])
+        streamed.update(truth, one.scores, one.predictions)
         if over_hierarchy is not None:
-            over_hierarchy.update(truth, predictions)
+            over_hierarchy.update(one.labels, one.predictions)
     return ModelEvaluation(streamed.measures(), None if over_hierarchy is None else over_hierarchy.measures())
 
 
