@@ -11,13 +11,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import labelcontrast as lc
+from labelcontrast.cli.verbs import app
 from labelcontrast.errors import DataError, LabelContrastError, RunError
+from labelcontrast.experiment import run_experiment
 from labelcontrast.lab.pipeline import Options, Progress
 from labelcontrast.lab.shards import ShardRunner, describe_shard, measure_shards, run_shards
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.run.evaluation import evaluate
+from labelcontrast.settings import RunSettings
 
 EACH = 7
 
@@ -122,6 +126,32 @@ def test_files_are_measured_together(finished_runs: dict[str, Path], vectors: Pa
         for metric, value in expected.items():
             exact = METRICS[metric].counted == "predictions" if metric in METRICS else True
             assert found[metric] == pytest.approx(value, abs=1e-12 if exact else 2e-3, nan_ok=True), metric
+
+
+def test_the_rows_of_one_split_are_measured(tmp_path: Path) -> None:
+    """As of a single file that tells the split of its rows; one of the files has none of them."""
+    words, splits = 24 * ["red", "blue"], 8 * (3 * ["train"] + 2 * ["test"] + ["val"])
+    pairs = enumerate(zip(words, splits, strict=True))
+    rows = [{"text": f"{word} of {number}", "labels": [word], "split": split} for number, (word, split) in pairs]
+    (tmp_path / "in").mkdir()
+    for name, part in {"whole": rows, "in/one": rows[:30], "in/two": rows[30:33], "in/three": rows[33:]}.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    values = {"data": str(tmp_path / "whole.jsonl"), "encoder": {"name": "hashed"}, "training": {"epochs": 1}}
+    run_experiment(RunSettings.build(values), tmp_path / "run")
+    command = ["evaluate", str(tmp_path / "run")]
+    whole, files = (
+        json.loads(CliRunner().invoke(app, [*command, str(tmp_path / where), "--json", *more]).stdout)
+        for where, more in (("whole.jsonl", []), ("in", ["--out", str(tmp_path / "out"), "--shards"]))
+    )
+    assert (files["files"], files["examples"], files["split"]) == (3, whole["examples"], "test")
+    assert files["metrics"]["micro_f1"] == whole["metrics"]["micro_f1"]
+    with pytest.raises(DataError, match='no example is of the split "train"'):
+        (tmp_path / "in" / "one.jsonl").unlink()
+        (tmp_path / "in" / "three.jsonl").write_text(json.dumps(rows[3]) + "\n")
+        (tmp_path / "in" / "two.jsonl").unlink()
+        runner = ShardRunner(tmp_path / "run", "evaluate", split="train")
+        progress = Progress(lambda _: None, describe=describe_shard)
+        run_shards(tmp_path / "in", tmp_path / "other", runner, Options(), progress)
 
 
 def test_files_without_labels_are_not_measured(reg_run: Path, parts: Path, tmp_path: Path) -> None:

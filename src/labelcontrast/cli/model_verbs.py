@@ -38,8 +38,9 @@ def evaluate(
     """
     if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
         from labelcontrast.cli.trial_printing import print_shards
+        from labelcontrast.lab.shards import ShardRunner
 
-        print_shards("evaluate", run, data, *how, as_json=as_json)
+        print_shards(ShardRunner(run, "evaluate", split=split), data, *how, as_json=as_json)
         return
     if out is not None:
         message = "--out is a folder for --shards; the metrics of one file are printed."
@@ -80,8 +81,9 @@ def predict(
     """
     if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
         from labelcontrast.cli.trial_printing import print_shards
+        from labelcontrast.lab.shards import ShardRunner
 
-        print_shards("predict", run, source, *how, top=top)
+        print_shards(ShardRunner(run, "predict", top), source, *how)
         return
     from labelcontrast.cli.printing import write_predictions
 
@@ -136,8 +138,9 @@ def embed(
     """
     if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
         from labelcontrast.cli.trial_printing import print_shards
+        from labelcontrast.lab.shards import ShardRunner
 
-        print_shards("embed", run, source, *how)
+        print_shards(ShardRunner(run, "embed"), source, *how)
         return
     if out.suffix != ".parquet":
         message = f"--out must be a name that ends in .parquet. Got {out}."

@@ -30,7 +30,7 @@ from labelcontrast.lab.pipeline import TRIALS, Options, Progress, estimate_missi
 from labelcontrast.lab.ranks import rank_comparisons
 from labelcontrast.lab.search import BEST, SEARCH, read_histories, run_search, write_search
 from labelcontrast.lab.search_space import SearchedLoss
-from labelcontrast.lab.shards import ShardRunner, Verb, describe_shard, measure_shards, run_shards
+from labelcontrast.lab.shards import ShardRunner, describe_shard, measure_shards, run_shards
 from labelcontrast.lab.study import GridTrial, Study
 from labelcontrast.lab.study_report import STUDY, list_results, name_trials, read_outcomes, run_study, write_study
 from labelcontrast.lab.trials import Store, Trial
@@ -224,16 +224,16 @@ def _show_marked(table: Table, mark: str = MARK) -> None:
         show(mark)
 
 
-def print_shards(
-    verb: Verb, run: Path, source: str, out: Path, how: Options, *, top: int | None = None, as_json: bool = False
-) -> None:
+def print_shards(runner: ShardRunner, source: str, out: Path, how: Options, *, as_json: bool = False) -> None:
     """Compute the outputs of a folder of files, a line for each, and print how many there are, or their metrics."""
-    progress = Progress(say, name=verb, describe=describe_shard, what="files")
-    files, examples = run_shards(source, out, ShardRunner(run, verb, top), how, progress)
-    if verb == "evaluate":
-        found = measure_shards(run, out)
+    progress = Progress(say, name=runner.verb, describe=describe_shard, what="files")
+    files, examples = run_shards(source, out, runner, how, progress)
+    if runner.verb == "evaluate":
+        found = measure_shards(runner.run, out)
         if as_json:
-            show_json({"run": str(run), "files": files, "examples": examples, **asdict(found)})
+            show_json(
+                {"run": str(runner.run), "split": runner.split, "files": files, "examples": examples, **asdict(found)}
+            )
             return
-        show_evaluation(found, str(source))
+        show_evaluation(found, runner.split)
     show(f"{examples:,} examples in {files} files in {out}")

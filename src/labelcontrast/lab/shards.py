@@ -17,8 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from labelcontrast.data.columns import ColumnNames
-from labelcontrast.data.examples import Examples
+from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.readers import data_files, read_as
 from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelContrastError, RunError
@@ -38,10 +40,10 @@ SUFFIXES: dict[Verb, str] = {"predict": ".jsonl", "embed": ".parquet", "evaluate
 LAYOUT = Layout(
     kind="folder of shards",
     marker=SHARDS,
-    keys={"run", "verb", "top"},
+    keys={"run", "verb", "top", "split"},
     entries=(SHARDS, RECORDS, *(f"*{suffix}" for suffix in SUFFIXES.values())),
 )
-FIXED = {"version": "run", "verb": "verb", "top": "--top"}
+FIXED = {"version": "run", "verb": "verb", "top": "--top", "split": "--split"}
 """Keys of ``shards.json`` that must not change when a folder is resumed, with their names."""
 
 
@@ -72,6 +74,8 @@ class ShardRunner:
     run: Path
     verb: Verb
     top: int | None = None
+    split: SplitName = "test"
+    """The rows that are evaluated, where the files tell the split of each."""
 
     def __call__(self, shard: Shard) -> Record:
         """Write the output and return the record; what is wrong with the shard is recorded as one line."""
@@ -82,7 +86,8 @@ class ShardRunner:
             examples = self._read(shard.path, model)
             if self.verb == "evaluate":
                 check_labelled(model, examples)
-                compute_outputs(model, examples).save(shard.out)
+                if len(examples):
+                    compute_outputs(model, examples).save(shard.out)
             else:
                 with whole_file(shard.out) as file:
                     if self.verb == "predict":
@@ -98,6 +103,8 @@ class ShardRunner:
         settings, labelled = load_settings(self.run), self.verb == "evaluate"
         columns = settings.columns.model_dump() if labelled else settings.columns.model_dump(include={"text", "image"})
         examples = read_as(path, ColumnNames(**columns, remembered=True, with_labels=labelled))
+        if labelled and examples.splits is not None:
+            examples = examples.select(np.flatnonzero(np.array(examples.splits) == self.split))
         partly = labelled and settings.label_fraction < 1
         return examples.with_labels(model.vocabulary.column) if partly else examples
 
@@ -117,7 +124,7 @@ def run_shards(
     Returns: The numbers of files and of their examples.
 
     Raises:
-        DataError: The folder has no data file.
+        DataError: The folder has no data file, or no example of the split.
         RunError: Earlier outputs are of another run or verb, or of a file that is gone; or files could not be computed,
             the first of which is named when all others have been.
     """
@@ -128,12 +135,8 @@ def run_shards(
     if unread := sorted(name for name in others if name[0] != "."):
         progress.say(f"not read: {listed(unread, most=3)}")
     with claim_folder(out, LAYOUT, options, title=f"results of labelcontrast {perform.verb}") as hold:
-        made = {
-            "run": str(perform.run),
-            "version": checksum(perform.run / MANIFEST),
-            "verb": perform.verb,
-            "top": perform.top,
-        }
+        made: Record = {"run": str(perform.run), "version": checksum(perform.run / MANIFEST)}
+        made |= {"verb": perform.verb, "top": perform.top, "split": perform.split}
         if hold.resumes:
             _refuse_others(out, made, shards)
         write_json(out / SHARDS, made)
@@ -155,7 +158,9 @@ def run_shards(
     if failed := [record for record in records if "error" in record]:
         number = f"{len(failed)} of {len(records)} files have no output; --resume tries them again"
         raise RunError(f"{number}. The first: {failed[0]['error']}")
-    return len(records), sum(record["examples"] for record in records)
+    if not (examples := sum(record["examples"] for record in records)):
+        raise DataError(f'no example is of the split "{perform.split}".', path=source)
+    return len(records), examples
 
 
 def measure_shards(run: str | Path, out: str | Path) -> ModelEvaluation:
