@@ -176,7 +176,7 @@ def pooled(gained: Iterable[float]) -> str:
 
 
 def epochs_table(studies: Sequence[str], losses: Iterable[str], metrics: Iterable[str], ends: tuple[int, int]) -> str:
-    """Tabulate what the longest training changes, by loss: the means at both ends, and the 95 % interval of the change."""
+    """Tabulate means at two numbers of epochs by loss, and the 95 % interval of the change."""
     metrics, (few, many) = list(metrics), ends
     titles = [f"{METRICS[name].title}, {few} and {many} epochs | change" for name in metrics]
     lines = [f"| loss | {' | '.join(titles)} |", "| --- |" + " ---: |" * 2 * len(metrics)]

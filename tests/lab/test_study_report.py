@@ -122,6 +122,9 @@ def test_studies_with_one_store_share_trials(tiny: Study, vectors: Path, finishe
     messages: list[str] = []
     other = tiny.model_copy(update={"name": "other"})
     table = run_study(other, [str(vectors)], QUICK, tmp_path / "other", store=finished / "trials", say=messages.append)
+    stored = json.loads((tmp_path / "other" / "study.json").read_text())["store"]
+    assert not Path(stored).is_absolute()
+    assert (tmp_path / "other" / stored).resolve() == (finished / "trials").resolve()
     assert messages == ["other: 3 trials, 3 done before"]
     assert not (tmp_path / "other" / "trials").exists()
     assert as_markdown(table) == as_markdown(write_study(tmp_path / "other"))

@@ -11,6 +11,7 @@ figures/            every figure as SVG and PNG
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -101,7 +102,7 @@ def run_study(
             "study": study.model_dump(mode="json"),
             "data": paths,
             "settings": settings,
-            "store": str(records.folder.resolve()) if store else None,
+            "store": os.path.relpath(records.folder.resolve(), folder.resolve()) if store else None,
             "trials": [{"key": trial.key, "place": one.point} for trial, one in zip(trials, planned, strict=True)],
             "origin": describe_origin(),
         }
@@ -170,7 +171,7 @@ def write_study(folder: str | Path) -> Table:
 
 def read_outcomes(folder: Path, content: Mapping[str, Any]) -> list[Outcome]:
     """Read the records of the trials that ``study.json`` lists."""
-    store = Store(Path(content["store"]) if content["store"] else folder / TRIALS)
+    store = Store(folder / (content["store"] or TRIALS))  # an earlier version wrote it absolutely
     return [
         Outcome(trial["place"], store.read(trial["key"]), store.folder / trial["key"] / OUTPUTS)
         for trial in content["trials"]
