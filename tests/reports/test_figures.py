@@ -22,6 +22,7 @@ from labelcontrast.reports.figures import (
     PALETTE,
     _families_with,
     _name_points,
+    add_legend,
     as_image,
     as_png,
     as_svg,
@@ -249,3 +250,13 @@ def test_levels_have_their_own_colours_and_long_names_leave_room_for_the_points(
         assert np.flatnonzero(blue).min() < 0.3 * len(picture)
         assert blue[: len(picture) // 2].sum() > 0.1 * len(picture)
     assert len(sizes) == 1
+
+
+@pytest.mark.parametrize(("letters", "lines"), [(3, 2), (16, 3), (30, 6)])
+def test_a_legend_has_as_many_columns_as_the_figure_is_wide(letters: int, lines: int) -> None:
+    with canvas(width=4.6, height=4) as (figure, axes):
+        for place in range(6):
+            axes.plot([0, 1], [place, 1], label=letters * "x" + str(place))
+        assert add_legend(figure, "outside lower center", columns=3) == lines
+        (legend,) = figure.legends
+        assert legend.get_window_extent().width <= figure.bbox.width

@@ -21,6 +21,7 @@ from labelcontrast.lab.trial_pages import draw_dots
 from labelcontrast.metrics.registry import HIERARCHICAL_METRICS, LEVEL_METRICS, METRICS, Metric
 from labelcontrast.reports.figures import (
     PANEL,
+    add_legend,
     as_svg,
     binned_means,
     canvas,
@@ -299,7 +300,7 @@ def tail_figure(losses: Sequence[ComparedLoss]) -> str:
                 highest = max(highest, mean.max())
         frequency_axes(axes, np.concatenate(middles))
         axes.set_ylim(-2, min(104, 1.25 * highest + 5))
-        figure.legend(loc="outside upper left", ncols=6)
+        add_legend(figure, "outside upper left", columns=6)
         return as_svg(figure, alternative=f"Mean F1 by frequency of the label: {'; '.join(described)}.")
 
 
@@ -318,7 +319,7 @@ def learning_figures(losses: Sequence[ComparedLoss]) -> list[str]:
                     )
             axes.set(title=name, xlabel="epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            figure.legend(loc="outside lower left", ncols=4, fontsize=8, columnspacing=1)
+            add_legend(figure, "outside lower left", columns=4, fontsize=8, columnspacing=1)
             drawn.append(as_svg(figure, alternative=f"{name} by epoch, a line for each loss that has it."))
     return drawn
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from labelcontrast.files import write_text
-from labelcontrast.reports.figures import INK, as_png, as_svg, as_svg_file, canvas, style_of
+from labelcontrast.reports.figures import INK, add_legend, as_png, as_svg, as_svg_file, canvas, style_of
 from labelcontrast.reports.pages import render, write_page
 from labelcontrast.reports.summary import PageSummary
 from labelcontrast.reports.tables import Table, as_markdown
@@ -143,13 +143,13 @@ def write_study_notes(path: Path, summary: TrialsSummary, drawings: Sequence[Dra
 def draw(panel: Panel) -> Drawing:
     """Draw a panel."""
     rows = len(panel.series)
-    legend = 0.24 * -(-rows // 3) if panel.kind == "lines" and rows > 1 else 0.0
-    height = 2.6 + legend if panel.kind == "lines" else 0.28 * rows + 0.9
+    height = 2.6 if panel.kind == "lines" else 0.28 * rows + 0.9
     with canvas(width=_width(panel), height=height) as (figure, axes):
         if panel.kind == "lines":
             _draw_lines(axes, panel)
-            if legend:
-                figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=2.4)
+            if rows > 1:
+                lines = add_legend(figure, "outside lower center", columns=3, columnspacing=1.2, handlelength=2.4)
+                figure.set_figheight(height + 0.24 * lines)
         else:
             _draw_dots(axes, panel)
         axes.set(title=panel.title)

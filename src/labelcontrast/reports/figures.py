@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -91,6 +91,26 @@ def style_of(place: int) -> tuple[str, str]:
     """Return colour and marker of the n-th series; beyond the number of colours, markers still differ."""
     lap, color = divmod(place, len(PALETTE))
     return PALETTE[color], MARKERS[(color + lap) % len(MARKERS)]
+
+
+def add_legend(
+    figure: Figure,
+    place: Literal["outside lower center", "outside lower left", "outside upper left"],
+    *,
+    columns: int,
+    **style: Any,  # noqa: ANN401
+) -> int:
+    """Add a legend of the first panel in at most so many columns, fewer if it would be wider than the figure.
+
+    Returns: Its number of lines.
+    """
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    for number in range(min(columns, len(names)), 0, -1):
+        legend = figure.legend(handles, names, loc=place, ncols=number, **style)
+        if number == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    return -(-len(names) // number)
 
 
 def as_svg(figure: Figure, *, alternative: str) -> str:
