@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 import labelcontrast as lc
 from labelcontrast.cli.verbs import app
+from labelcontrast.data.readers import read
 from labelcontrast.errors import DataError, LabelContrastError, RunError
 from labelcontrast.experiment import run_experiment
 from labelcontrast.lab.pipeline import Options, Progress
 from labelcontrast.lab.shards import ShardRunner, describe_shard, measure_shards, run_shards
 from labelcontrast.metrics.registry import METRICS
 from labelcontrast.run.evaluation import evaluate
+from labelcontrast.run.model import predict
 from labelcontrast.settings import RunSettings
 
 EACH = 7
@@ -45,17 +47,12 @@ def compute(run: Path, parts: Path, out: Path, verb: str = "predict", top: int |
 
 
 def check_predictions(run: Path, parts: Path, out: Path) -> None:
-    model = lc.load(run)
-    assert sorted(path.name for path in out.glob("*.jsonl")) == [
-        f"{path.name}.jsonl" for path in sorted(parts.iterdir())
-    ]
-    for path in sorted(parts.iterdir()):
+    """Every file has the rows that it has alone."""
+    model, files = lc.load(run), sorted(parts.iterdir())
+    assert sorted(path.name for path in out.glob("*.jsonl")) == [f"{path.name}.jsonl" for path in files]
+    for path in files:
         rows = [json.loads(line) for line in (out / f"{path.name}.jsonl").read_text().splitlines()]
-        features = np.load(path)["X"]
-        expected = model.predict(features)
-        assert [set(row["labels"]) for row in rows] == [
-            {name for name, chosen in zip(model.labels, row, strict=True) if chosen} for row in expected
-        ]
+        assert rows == list(predict(model, read(path)))
 
 
 def test_every_file_has_its_output(reg_run: Path, parts: Path, tmp_path: Path) -> None:
@@ -102,7 +99,7 @@ def test_what_would_mix_outputs_is_refused(reg_run: Path, parts: Path, tmp_path:
 
     refused(RunError, "holds results of labelcontrast predict", reg_run, parts, out, resume=False)
     refused(RunError, "was made with --top left out; use --force", reg_run, parts, out, top=2)
-    refused(RunError, "was made with verb predict", reg_run, parts, out, "embed")
+    refused(RunError, "was made with labelcontrast predict; use --force", reg_run, parts, out, "embed")
     refused(RunError, "is the folder that is read", reg_run, parts, parts)
     refused(DataError, "expected a folder of files, one a shard", reg_run, parts / "part-0.npz", out)
     refused(DataError, "there is no data file", reg_run, reg_run / "checkpoints", out)
@@ -152,6 +149,20 @@ def test_the_rows_of_one_split_are_measured(tmp_path: Path) -> None:
         runner = ShardRunner(tmp_path / "run", "evaluate", split="train")
         progress = Progress(lambda _: None, describe=describe_shard)
         run_shards(tmp_path / "in", tmp_path / "other", runner, Options(), progress)
+
+
+def test_a_file_that_no_longer_has_the_split_is_not_measured_as_it_was(reg_run, vectors: Path, tmp_path: Path) -> None:
+    whole, out, place = np.load(vectors), tmp_path / "out", tmp_path / "in"
+    place.mkdir()
+    arrays = {"Y": whole["Y"], "label_names": whole["label_names"]}
+    np.savez(place / "kept.npz", X=whole["X"], **arrays)
+    np.savez(place / "changed.npz", X=whole["X"], **arrays)
+    progress, runner = Progress(lambda _: None, describe=describe_shard), ShardRunner(reg_run, "evaluate")
+    assert run_shards(place, out, runner, Options(), progress) == (2, 480)
+    np.savez(place / "changed.npz", X=whole["X"], split=np.zeros(240, int), **arrays)
+    for _ in range(2):
+        assert run_shards(place, out, runner, Options(resume=True), progress) == (2, 240)
+        assert [path.name for path in out.glob("*.safetensors")] == ["kept.npz.safetensors"]
 
 
 def test_files_without_labels_are_not_measured(reg_run: Path, parts: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Predictions, embeddings or measures of a folder of files by one run: a file at a time, here or on a Ray cluster.
 
-shards.json    the run, what is computed, and the command
+shards.json    the run, and what is computed
 shards/        the store of records, one a file
 NAME.jsonl     the predictions for the file NAME, or for NAME.jsonl; in NAME.parquet its embeddings,
                and in NAME.safetensors its labels, scores and predictions, which are measured together
@@ -43,7 +43,7 @@ LAYOUT = Layout(
     keys={"run", "verb", "top", "split"},
     entries=(SHARDS, RECORDS, *(f"*{suffix}" for suffix in SUFFIXES.values())),
 )
-FIXED = {"version": "run", "verb": "verb", "top": "--top", "split": "--split"}
+FIXED = {"version": "run", "verb": "labelcontrast", "top": "--top", "split": "--split"}
 """Keys of ``shards.json`` that must not change when a folder is resumed, with their names."""
 
 
@@ -81,6 +81,7 @@ class ShardRunner:
         """Write the output and return the record; what is wrong with the shard is recorded as one line."""
         begun = time.monotonic()
         record: Record = {"title": shard.title}
+        shard.out.unlink(missing_ok=True)  # that of the file as it was before
         try:
             model = _loaded(self.run.absolute())
             examples = self._read(shard.path, model)
@@ -143,7 +144,8 @@ def run_shards(
         hold.share()
         store, by_key = Store(out / RECORDS), {shard.key: shard for shard in shards}
         for shard in shards:
-            if "error" in (store.read(shard.key) or {}) or not shard.out.exists():
+            record = store.read(shard.key)
+            if record and ("error" in record or (record["examples"] and not shard.out.exists())):
                 store.remove(shard.key)
         progress.start(shards, store)
         with steps("shards", sum(not store.has(shard.key) for shard in shards)) as advance:
