@@ -2,16 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from labelcontrast.cli import options
 from labelcontrast.cli.options import in_home
 from labelcontrast.errors import ConfigError
-
-if TYPE_CHECKING:
-    from labelcontrast.lab.pipeline import Options
 
 
 def evaluate(
@@ -36,11 +33,9 @@ def evaluate(
 
     Those of a folder of many files are evaluated as predict does it.
     """
-    if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
-        from labelcontrast.cli.trial_printing import print_shards
-        from labelcontrast.lab.shards import ShardRunner
-
-        print_shards(ShardRunner(run, "evaluate", split=split), data, *how, as_json=as_json)
+    if shards or jobs > 1 or ray or resume or force:
+        how = {"jobs": jobs, "ray": ray, "resume": resume, "force": force}
+        _run_shards("evaluate", run, data, out, how, split=split, as_json=as_json)
         return
     if out is not None:
         message = "--out is a folder for --shards; the metrics of one file are printed."
@@ -79,11 +74,9 @@ def predict(
 
     A folder of many files is predicted a file at a time, on several processes or machines, and continued after a kill.
     """
-    if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
-        from labelcontrast.cli.trial_printing import print_shards
-        from labelcontrast.lab.shards import ShardRunner
-
-        print_shards(ShardRunner(run, "predict", top), source, *how)
+    if shards or jobs > 1 or ray or resume or force:
+        how = {"jobs": jobs, "ray": ray, "resume": resume, "force": force}
+        _run_shards("predict", run, source, out, how, top=top)
         return
     from labelcontrast.cli.printing import write_predictions
 
@@ -136,11 +129,9 @@ def embed(
 
     Those of a folder of many files are computed as predict does it.
     """
-    if how := _of_shards(out, shards=shards, jobs=jobs, ray=ray, resume=resume, force=force):
-        from labelcontrast.cli.trial_printing import print_shards
-        from labelcontrast.lab.shards import ShardRunner
-
-        print_shards(ShardRunner(run, "embed"), source, *how)
+    if shards or jobs > 1 or ray or resume or force:
+        how = {"jobs": jobs, "ray": ray, "resume": resume, "force": force}
+        _run_shards("embed", run, source, out, how)
         return
     if out.suffix != ".parquet":
         message = f"--out must be a name that ends in .parquet. Got {out}."
@@ -210,15 +201,22 @@ def serve(
     )
 
 
-def _of_shards(
-    out: Path | None, *, shards: bool, jobs: int, ray: str | None, resume: bool, force: bool
-) -> "tuple[Path, Options] | None":
-    """Return the output folder and the options for a folder of files; None where the input is one."""
-    if not (shards or jobs > 1 or ray or resume or force):
-        return None
+def _run_shards(
+    verb: Literal["evaluate", "predict", "embed"],
+    run: Path,
+    source: str,
+    out: Path | None,
+    how: dict[str, Any],
+    *,
+    as_json: bool = False,
+    **rows: Any,  # noqa: ANN401
+) -> None:
+    """Run a verb on each file of a folder."""
     if out is None:
         message = "--shards needs --out FOLDER."
         raise ConfigError(message)
+    from labelcontrast.cli.trial_printing import print_shards
     from labelcontrast.lab.pipeline import Options
+    from labelcontrast.lab.shards import ShardRunner
 
-    return out, Options(jobs=jobs, ray=ray, resume=resume, force=force)
+    print_shards(ShardRunner(run, verb, **rows), source, out, Options(**how), as_json=as_json)

@@ -9,16 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 import torch
 
 from labelcontrast.cli.output import say, show, show_json
-from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.description import Description, describe, render_description
 from labelcontrast.data.doctor.checkup import examine, render_findings, without_unreadable, write_fixed
 from labelcontrast.data.examples import Examples, SplitName
 from labelcontrast.data.formats import read_lines
-from labelcontrast.data.readers import read_as
 from labelcontrast.data.splits import Splits
 from labelcontrast.data.table import listed
 from labelcontrast.encoders.base import TextEncoder
@@ -48,7 +45,7 @@ from labelcontrast.run.explanation import Neighbour
 from labelcontrast.run.fitting import Callbacks
 from labelcontrast.run.folder import REPORT, RunResult, load_settings, load_training_labels
 from labelcontrast.run.hierarchy import describe_hierarchy, find_hierarchy
-from labelcontrast.run.inputs import build_encoder, fit_settings, load_data, read_splits, with_transfer_data
+from labelcontrast.run.inputs import build_encoder, fit_settings, load_data, read_given, read_splits, with_transfer_data
 from labelcontrast.run.label_rows import FOLDS
 from labelcontrast.run.machine import keep_freed_memory
 from labelcontrast.run.model import load, save_embeddings, save_predictions
@@ -318,7 +315,7 @@ def _show_version(version: Version) -> None:
     """Print what became of the labels that are as before, and where the version is."""
     if others := version.entry["others"]:
         changed = f"{others['changed']:,} of {others['decisions']:,} decisions changed"
-        show(f"{_of_others(version.entry).removeprefix('; ')}; {changed}")
+        show(f"{_of_others(others)}; {changed}")
         if others["worst"] and others["worst"]["f1"][1] < others["worst"]["f1"][0]:
             before, after = map(percent, others["worst"]["f1"])
             show(f'largest loss: "{others["worst"]["label"]}", F1 {before} -> {after}')
@@ -336,16 +333,15 @@ def print_changes(run: Path, *, as_json: bool) -> None:
         into = f" -> {entry['into']}" if entry.get("into") else ""
         wanted = ", ".join(f"{name} {one}" for name in ("precision", "recall") if (one := entry.get(name)) is not None)
         wanted += "cost {:g}:{:g}".format(*entry["cost"]) if entry.get("cost") else ""
-        show(f"{entry['date']}  {entry['verb']} {what}{into}{f' by {wanted}' if wanted else ''}{_of_others(entry)}")
+        effect = f"; {_of_others(entry['others'])}" if entry["others"] else ""
+        show(f"{entry['date']}  {entry['verb']} {what}{into}{f' by {wanted}' if wanted else ''}{effect}")
     if not (entries or as_json):
         show(f"{run}: no change of its labels since training")
 
 
-def _of_others(entry: Mapping[str, Any]) -> str:
-    if not (others := entry["others"]):
-        return ""
+def _of_others(others: Mapping[str, Any]) -> str:
     micro, macro = (f"{percent(one[0])} -> {percent(one[1])}" for one in (others["micro_f1"], others["macro_f1"]))
-    return f"; other labels on test: micro-F1 {micro}, macro-F1 {macro}"
+    return f"other labels on test: micro-F1 {micro}, macro-F1 {macro}"
 
 
 def print_undo(run: Path) -> None:
@@ -457,9 +453,9 @@ def _labelled(data: str, split: SplitName, settings: RunSettings) -> Examples:
         return load_data(settings).splits.by_name[split]
     if path.is_dir():
         return read_splits(settings.model_copy(update={"data": data})).by_name[split]
-    examples = read_as(path, ColumnNames(**settings.columns.model_dump(), remembered=True))
+    examples = read_given(path, settings.columns, split=split)
     _say_columns(examples)
-    return examples if examples.splits is None else examples.select(np.flatnonzero(np.array(examples.splits) == split))
+    return examples
 
 
 def _with_known_labels(examples: Examples, vocabulary: LabelVocabulary) -> Examples:
@@ -475,8 +471,7 @@ def _unlabelled(source: str, settings: RunSettings) -> Examples:
     columns = settings.columns
     if source == "-":
         return read_lines(sys.stdin, text=columns.text, image=columns.image, remembered=True)
-    wanted = ColumnNames(text=columns.text, image=columns.image, remembered=True, with_labels=False)
-    examples = read_as(Path(source), wanted)
+    examples = read_given(Path(source), columns)
     _say_columns(examples)
     return examples
 

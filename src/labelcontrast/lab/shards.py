@@ -17,11 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import numpy as np
-
-from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.examples import Examples, SplitName
-from labelcontrast.data.readers import data_files, read_as
+from labelcontrast.data.readers import data_files
 from labelcontrast.data.table import listed
 from labelcontrast.errors import DataError, LabelContrastError, RunError
 from labelcontrast.files import Layout, checksum, read_json, whole_file, write_json
@@ -32,6 +29,7 @@ from labelcontrast.metrics.measures import Outputs
 from labelcontrast.progress import steps
 from labelcontrast.run.evaluation import ModelEvaluation, check_labelled, compute_outputs, measure_outputs
 from labelcontrast.run.folder import MANIFEST, load_settings, load_training_labels
+from labelcontrast.run.inputs import read_given, with_transfer_data
 from labelcontrast.run.model import TrainedModel, load, save_embeddings, save_predictions
 
 SHARDS, RECORDS = "shards.json", "shards"
@@ -101,13 +99,11 @@ class ShardRunner:
         return {**record, "seconds": time.monotonic() - begun}
 
     def _read(self, path: Path, model: TrainedModel) -> Examples:
-        settings, labelled = load_settings(self.run), self.verb == "evaluate"
-        columns = settings.columns.model_dump() if labelled else settings.columns.model_dump(include={"text", "image"})
-        examples = read_as(path, ColumnNames(**columns, remembered=True, with_labels=labelled))
-        if labelled and examples.splits is not None:
-            examples = examples.select(np.flatnonzero(np.array(examples.splits) == self.split))
-        partly = labelled and settings.label_fraction < 1
-        return examples.with_labels(model.vocabulary.column) if partly else examples
+        settings = load_settings(self.run)
+        if self.verb != "evaluate":
+            return read_given(path, settings.columns)
+        examples = read_given(path, with_transfer_data(settings).columns, split=self.split)
+        return examples.with_labels(model.vocabulary.column) if settings.label_fraction < 1 else examples
 
 
 def run_shards(

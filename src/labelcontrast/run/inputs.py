@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from labelcontrast.data.batches import Prepared, encode_labels, prepare
 from labelcontrast.data.columns import ColumnNames
 from labelcontrast.data.examples import Examples, SplitName
+from labelcontrast.data.readers import read_as
 from labelcontrast.data.relabelling import add_label, read_examples_of, relabel_splits
 from labelcontrast.data.splits import Splits, load_splits
 from labelcontrast.encoders.base import Encoder, Kind, TextEncoder
@@ -347,6 +348,15 @@ def with_transfer_data(settings: RunSettings) -> RunSettings:
     if settings.transfer_to is None:
         return settings
     return settings.model_copy(update={"data": settings.transfer_to, "columns": ColumnSettings(), "transfer_to": None})
+
+
+def read_given(path: Path, columns: ColumnSettings, *, split: SplitName | None = None) -> Examples:
+    """Read a file from the columns that a run was trained on: the inputs alone, or the labelled rows of a split."""
+    if split is None:
+        wanted = ColumnNames(text=columns.text, image=columns.image, remembered=True, with_labels=False)
+        return read_as(path, wanted)
+    examples = read_as(path, ColumnNames(**columns.model_dump(), remembered=True))
+    return examples if examples.splits is None else examples.select(np.flatnonzero(np.array(examples.splits) == split))
 
 
 def read_splits(settings: RunSettings, *, check_pictures: bool = True) -> Splits:
